@@ -1,0 +1,140 @@
+"""What can be asked of a PC over WS-Management: the typed operations.
+
+Plain values: no encoding here (`provmode.wsman.messages`), no text form (`provmode.notation`), no judgement of
+which ones change a PC (`provmode.gate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Union
+
+WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi"
+"""Root of the resource URIs of WMI classes. MS-WSMV 2.2.4.27 "ResourceURI"."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A class, a singleton or (with selectors) one instance: what an operation is addressed to."""
+
+    uri: str
+    """The full resource URI, such as ``http://schemas.microsoft.com/wbem/wsman/1/wmi/root/ccm/SMS_Client``."""
+    selectors: tuple[tuple[str, str], ...] = ()
+    """Key properties as ``(name, value)``; names and values compare without regard to case."""
+
+    @classmethod
+    def cim(cls, namespace: str, class_name: str, selectors: Mapping[str, str] | None = None) -> Resource:
+        """Address *class_name* in the WMI *namespace* (``root/ccm`` or ``root\\ccm``)."""
+        path = namespace.replace("\\", "/").strip("/")
+        return cls(f"{WMI}/{path}/{class_name}", tuple((selectors or {}).items()))
+
+    @property
+    def class_name(self) -> str:
+        """The last part of the URI: the class, or ``*``."""
+        return self.uri.rpartition("/")[2]
+
+    @property
+    def namespace(self) -> str | None:
+        """The WMI namespace (``root/ccm``), or ``None`` where the URI is not a WMI one."""
+        if not self.uri.lower().startswith(WMI + "/"):
+            return None
+        return self.uri[len(WMI) + 1 :].rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A CIM object: an instance, a method's answer, or a row of a WQL projection."""
+
+    class_name: str
+    """The element's name: the class, ``<Method>_OUTPUT``, or ``XmlFragment`` for a projection."""
+    properties: Mapping[str, Value] = field(default_factory=dict)
+    """Properties by name as on the wire. Scalars arrive as text: WS-Man carries no types (MS-WSMV 2.2.4.x)."""
+    uri: str = ""
+    """The namespace of the element: the resource URI of the class; empty for a projection."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A property or selector that refers to another object (an endpoint reference)."""
+
+    resource: Resource
+
+
+Value = Union[None, bool, int, str, datetime, timedelta, Instance, Reference, "tuple[Value, ...]"]
+"""A CIM value. ``datetime`` is aware. Arrays are tuples. Parsed scalars are ``str`` (or ``None`` for nil)."""
+
+
+@dataclass(frozen=True)
+class Identify:
+    """Ask what speaks there: DSP0226 section 11."""
+
+
+@dataclass(frozen=True)
+class Get:
+    """Read one instance or a singleton. DSP0226 7.3; answers an `Instance`."""
+
+    resource: Resource
+
+
+@dataclass(frozen=True)
+class Enumerate:
+    """Read many: all instances of a class, or a WQL query. DSP0226 8; answers ``list[Instance]``."""
+
+    resource: Resource
+    wql: str | None = None
+    """With a query the resource's class is ``*`` and it has no selectors (MS-WSMV 2.2.4.x, fault 2150859003)."""
+
+    @classmethod
+    def query(cls, namespace: str, wql: str) -> Enumerate:
+        """Ask the WQL query *wql* in *namespace* (``root/cimv2``)."""
+        return cls(Resource.cim(namespace, "*"), wql)
+
+
+@dataclass(frozen=True)
+class Invoke:
+    """Call a method of a class, a singleton or a keyed instance; answers the ``_OUTPUT`` `Instance`."""
+
+    resource: Resource
+    method: str
+    parameters: tuple[tuple[str, Value], ...] = ()
+    """``(name, value)`` in order; names are case-sensitive. A tuple value is an array: one element each."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write an instance's properties. DSP0226 7.4; answers the `Instance` as it is afterwards."""
+
+    resource: Resource
+    properties: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line for ``cmd.exe`` in a WinRS shell (MS-WSMV 3.1.4.5 onward); answers a `Completed`."""
+
+    line: str
+    """At most 8,191 characters, no newline."""
+    stdin: bytes = b""
+    codepage: int = 65001
+    """The console's code page, for output and input: 65001 is UTF-8."""
+    environment: tuple[tuple[str, str], ...] = ()
+    directory: str | None = None
+    """Working directory."""
+    timeout: float | None = None
+    """Seconds after which the command is terminated; ``None``: the session's own deadline."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command line that ended."""
+
+    exit_code: int
+    """Unsigned 32 bits as WinRS gives it: 0xC0000005 is 3221225477."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+Operation = Union[Identify, Get, Enumerate, Invoke, Put, CommandLine]
+"""Anything a session performs."""

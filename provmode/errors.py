@@ -125,11 +125,13 @@ class RemoteFault(HostError):
     cause = Cause.PROTOCOL
 
     def __init__(
-        self, what: str, *, code: int | None, next_step: str = "", cause: Cause | None = None
+        self, what: str, *, code: int | None, kind: str = "unknown", next_step: str = "", cause: Cause | None = None
     ) -> None:
         super().__init__(what, next_step=next_step, cause=cause)
         self.code = code
         """The fault's number (WS-Man, HRESULT or WMI), or ``None`` where it carried none."""
+        self.kind = kind
+        """The family of the fault, a word of `provmode.wsman.FaultKind`: ``not-found``, ``unavailable`` ..."""
 
 
 class ReadOnlyRefused(ProvmodeError, PermissionError):

@@ -1,0 +1,56 @@
+"""Facts by WQL: whatever the CIM repository of a PC holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import override
+
+from facts.survey import ReadingFact
+from provmode.commands import Conversation, Survey
+from provmode.errors import AccessDenied, RemoteFault
+from provmode.reading import Absent, Known, plain
+from provmode.stdregprov import could_not_tell
+from provmode.wsman import Enumerate, Instance, Reference
+
+
+class Query(ReadingFact[list[dict[str, Any]]]):
+    """
+    Return the objects that a WQL query finds.
+
+    + wql: such as ``SELECT Name,State FROM Win32_Service WHERE StartMode='Auto'``
+    + namespace: the WMI namespace, ``root/cimv2`` by default
+
+    .. code:: python
+
+        Known([{"Name": "CcmExec", "State": "Running"}])    # [] where nothing matches
+        Absent()                                            # no such class or namespace on this PC
+        Unknown("access-denied", "...")
+
+    Values are text or ``None``: WS-Man carries no types. Times are ISO 8601 with their offset, arrays lists.
+    """
+
+    @override
+    def command(self, wql: str, namespace: str = "root/cimv2") -> Survey:
+        query = Enumerate.query(namespace, wql)
+        return self.survey(lambda: _objects(query), query)
+
+
+def _objects(query: Enumerate) -> Conversation:
+    try:
+        found = yield query
+    except RemoteFault as fault:
+        return Absent() if fault.kind == "not-found" else could_not_tell(fault)
+    except AccessDenied as denied:
+        return could_not_tell(denied)
+    return Known([_object(instance) for instance in found])
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, Instance):
+        return {name: _object(item) for name, item in value.properties.items()}
+    if isinstance(value, Reference):
+        return {"resource": value.resource.uri, "selectors": dict(value.resource.selectors)}
+    if isinstance(value, tuple):
+        return [_object(item) for item in value]
+    return plain(value)

@@ -1,0 +1,201 @@
+"""A lab in a process of its own, for tests, the demo and benchmarks.
+
+The two ends speak JSON, a line each, on the lab's standard input and output. The lab ends when its input does, so
+that it never outlives the program that started it, however that ends. Only the standard library is used on this
+side: it works in programs whose sockets gevent has patched, and in others.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class LabError(RuntimeError):
+    """The lab did not start, has ended, or refused what was asked of it."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One PC of the lab as a client finds it."""
+
+    name: str
+    address: str
+    port: int
+    scheme: str
+    persona: str
+
+    @property
+    def url(self) -> str:
+        """Return the endpoint."""
+        return f"{self.scheme}://{self.address}:{self.port}/wsman"
+
+
+class LabProcess:
+    """A lab of *hosts* PCs; a context manager that has started it on entry and stopped it on exit.
+
+    *mix* names the personas and their shares (``{"healthy": 9, "overdue": 1}``); without it the fleet's own mix is
+    used. The same *seed* gives the same fleet.
+    """
+
+    def __init__(
+        self,
+        hosts: int,
+        seed: int = 0,
+        *,
+        mix: Mapping[str, float] | None = None,
+        truth: Path | None = None,
+        inventory: Path | None = None,
+        https: float = 0.0,
+        basic: bool = False,
+    ) -> None:
+        self._arguments = ["--hosts", str(hosts), "--seed", str(seed), "--https", str(https), "--control"]
+        if mix is not None:
+            self._arguments += ["--mix", ",".join(f"{name}={share}" for name, share in mix.items())]
+        for flag, path in (("--truth", truth), ("--inventory", inventory)):
+            if path is not None:
+                self._arguments += [flag, str(path)]
+        if basic:
+            self._arguments.append("--basic")
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self.hosts: Sequence[Host] = ()
+        self.user = ""
+        self.password_file = Path()
+        self.ca_file = Path()
+
+    @property
+    def password(self) -> str:
+        """Return the password of `user`."""
+        return self.password_file.read_text(encoding="utf-8").strip()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the lab."""
+        return self._running().pid
+
+    def start(self) -> LabProcess:
+        """Start the lab and wait until it says that every port listens.
+
+        Raises:
+            LabError: it ended instead; what it said is on standard error.
+
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "provmode.lab", *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            ready = self._read()
+        except BaseException:
+            self.stop()
+            raise
+        self.hosts = tuple(Host(**host) for host in ready["hosts"])
+        self.user = ready["user"]
+        self.password_file = Path(ready["password_file"])
+        self.ca_file = Path(ready["ca_file"])
+        return self
+
+    def stop(self) -> None:
+        """End the lab and wait until it has ended; it removes its files itself."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.close()  # the end of its input is the lab's sign to stop
+        except BrokenPipeError:
+            pass  # it has ended already
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def __enter__(self) -> LabProcess:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def host(self, name: str) -> Host:
+        """Return the PC called *name*."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def advance(self, seconds: float, host: str | None = None) -> None:
+        """Let *seconds* pass on every PC's clock, or on that of *host* alone."""
+        self.ask("advance", seconds=seconds, host=host)
+
+    def mutations(self, host: str | None = None) -> Any:
+        """Return what has been changed on *host* over the wire, or on every PC by name."""
+        return self.ask("mutations", host=host)
+
+    def counters(self, host: str | None = None) -> Any:
+        """Return the request counters of *host*, or of every PC by name."""
+        return self.ask("requests", host=host)
+
+    def inject(self, host: str, **injection: Any) -> None:
+        """Let something go wrong on *host*: the fields of `provmode.lab.server.injection.Injection`."""
+        self.ask("inject", host=host, injection=injection)
+
+    def heal(self, host: str) -> None:
+        """Take back every injection on *host*, its persona's own included."""
+        self.ask("heal", host=host)
+
+    def registry(self, host: str, key: str, value: str) -> Any:
+        """Return the data of a registry value as somebody at the PC sees it; ``None``: there is none."""
+        return self.ask("registry-read", host=host, key=key, value=value)
+
+    def set_registry(self, host: str, key: str, value: str, data: Any, kind: str) -> None:
+        """Write a registry value by hand, as somebody at the PC does: nothing else follows from it."""
+        self.ask("registry-write", host=host, key=key, value=value, data=data, kind=kind)
+
+    def ask(self, operation: str, **arguments: Any) -> Any:
+        """Send one request of the control protocol and return its result.
+
+        Raises:
+            LabError: the lab has ended, or refuses; the message says why.
+
+        """
+        with self._lock:
+            process = self._running()
+            assert process.stdin is not None
+            try:
+                process.stdin.write(json.dumps({"op": operation, **arguments}) + "\n")
+                process.stdin.flush()
+            except BrokenPipeError as error:
+                raise LabError("the lab has ended") from error
+            answer = self._read()
+        if "error" in answer:
+            raise LabError(answer["error"])
+        return answer.get("result")
+
+    def _running(self) -> subprocess.Popen[str]:
+        """Return the process; raises `LabError` where there is none."""
+        if self._process is None:
+            raise LabError("the lab is not running")
+        return self._process
+
+    def _read(self) -> dict[str, Any]:
+        """Return the next line from the lab."""
+        process = self._running()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise LabError(f"the lab has ended with exit code {process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

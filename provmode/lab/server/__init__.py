@@ -1,0 +1,16 @@
+"""The real WinRM server in front of the modelled PCs.
+
+From the wire inwards, each module knowing only those below it:
+
+* ``listener``        sockets: one port a PC, and the ones that fail on purpose
+* ``connection``      one TCP connection: HTTP, authentication, sealing, then the service
+* ``http``            HTTP/1.1 framing, as strict as http.sys. Sans-IO
+* ``authentication``  NTLM and Basic, verified; ``accounts`` who may come in
+* ``sealing``         ``multipart/encrypted``
+* ``certificates``    the lab's CA and the servers' certificates
+* ``service``         WS-Management of one PC: which operation, quotas, counters
+* ``cim``, ``enumeration``, ``shells``   what the operations do
+* ``envelope``, ``objects``, ``faults``, ``languages``   XML <-> values
+
+Nothing here is shared with the client's side of the project, so that a mistake in one cannot hide in the other.
+"""

@@ -1,0 +1,237 @@
+"""Who is on the connection: NTLM and Basic, really verified.
+
+One `Door` for each TCP connection, because NTLM authenticates the connection (MS-NTHT 3.1). Raw NTLMSSP tokens and
+SPNEGO-wrapped ones are both taken under ``Negotiate``, as Windows does. ``Kerberos`` is offered as Windows offers
+it, but the lab has no key distribution centre: a ticket is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from dataclasses import dataclass
+from enum import Enum
+
+import spnego
+import spnego.channel_bindings
+import spnego.exceptions
+
+from .accounts import AccountFile
+from .http import HttpAnswer, HttpRequest
+from .sealing import SealBroken, SecurityContext, is_sealed, split
+
+SOAP = "application/soap+xml"
+_NTLMSSP = b"NTLMSSP\0"
+_AUTHENTICATE = _NTLMSSP + b"\3\0\0\0"
+_MSV_AV_CHANNEL_BINDINGS = 10
+"""MS-NLMP 2.2.2.1."""
+
+
+class CbtHardening(str, Enum):
+    """``Service/Auth/CbtHardeningLevel`` (MS-WSMV 2.2.4.6): what becomes of channel binding tokens over HTTPS."""
+
+    NONE = "None"
+    RELAXED = "Relaxed"
+    """Windows' default: a wrong token is refused, a missing one is not."""
+    STRICT = "Strict"
+
+
+@dataclass(frozen=True)
+class DoorPolicy:
+    """How a PC's listener authenticates; shared by all its connections."""
+
+    accounts: AccountFile
+    basic: bool = False
+    allow_unencrypted: bool = False
+    """``Service/AllowUnencrypted``: whether plain HTTP bodies are taken."""
+    tls: bool = False
+    certificate_digest: bytes = b""
+    """SHA-256 of the server's certificate: ``tls-server-end-point`` (RFC 5929)."""
+    cbt: CbtHardening = CbtHardening.RELAXED
+
+    def challenges(self) -> tuple[tuple[str, str], ...]:
+        """Return the ``WWW-Authenticate`` headers of a refused request."""
+        schemes = ["Negotiate", "Kerberos"] + (['Basic realm="WSMAN"'] if self.basic else [])
+        return tuple(("WWW-Authenticate", scheme) for scheme in schemes)
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A request that came in: who sent it, and the SOAP message in it."""
+
+    user: str
+    message: bytes
+    charset: str
+    sealed: bool
+
+
+class Door:
+    """Authentication and unsealing of one connection."""
+
+    __slots__ = ("_complete", "_context", "_last_token", "_policy", "user")
+
+    def __init__(self, policy: DoorPolicy) -> None:
+        self._policy = policy
+        self._context: spnego.ContextProxy | None = None
+        self._complete = False
+        self._last_token: tuple[tuple[str, str], ...] = ()
+        self.user: str | None = None
+
+    @property
+    def security(self) -> SecurityContext:
+        """Return the context that seals the answers; only after a request was admitted sealed."""
+        assert self._context is not None
+        return self._context  # type: ignore[return-value]  # WinRMWrapResult is a Wrapped
+
+    def admit(self, request: HttpRequest) -> Admitted | HttpAnswer:
+        """Return who is there and what was said, or the answer that ends it here.
+
+        A handshake step is answered with its token, a failed one with 401, a body in clear where sealing is
+        required with an empty 500, a body sealed with other keys with 400.
+        """
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() in ("negotiate", "kerberos", "ntlm"):
+            answer = self._negotiate(scheme, token)
+            if answer is not None:
+                return answer
+        elif scheme.lower() == "basic" and self._policy.basic:
+            self._basic(token)
+        if self.user is None:
+            return self._refused()
+        return self._unwrap(self.user, request)
+
+    def _refused(self) -> HttpAnswer:
+        """Return the 401 that names what is offered."""
+        return HttpAnswer(401, self._policy.challenges())
+
+    def _negotiate(self, scheme: str, token: str) -> HttpAnswer | None:
+        """Take one step of the handshake; ``None`` once it is complete and the account is known."""
+        try:
+            blob = base64.b64decode(token, validate=True)
+        except (ValueError, binascii.Error):
+            return self._forget()
+        if self._complete or self._context is None:
+            self._begin(blob)
+        try:
+            reply = self._step(blob)
+        except (spnego.exceptions.SpnegoError, ValueError, struct.error, IndexError, KeyError):
+            # Wrong password, unknown user, wrong channel binding or a token that is none: HTTP tells no difference.
+            return self._forget()
+        token_header = (("WWW-Authenticate", f"{scheme} {base64.b64encode(reply or b'').decode('ascii')}"),)
+        if self._complete:
+            self._last_token = token_header if reply else ()
+            return None
+        return HttpAnswer(401, token_header)
+
+    def take_last_token(self) -> tuple[tuple[str, str], ...]:
+        """Return the header with SPNEGO's closing token, once: it travels with the first real answer."""
+        header, self._last_token = self._last_token, ()
+        return header
+
+    def _begin(self, blob: bytes) -> None:
+        """Start a new handshake: raw NTLMSSP or wrapped in SPNEGO."""
+        self.user = None
+        self._complete = False
+        raw = blob.startswith(_NTLMSSP)
+        options = spnego.NegotiateOptions.use_ntlm if raw else spnego.NegotiateOptions.use_negotiate
+        with self._policy.accounts.in_force():
+            self._context = spnego.server(protocol="ntlm" if raw else "negotiate", options=options)
+
+    def _step(self, blob: bytes) -> bytes | None:
+        """Feed *blob* to the acceptor; raises pyspnego's errors."""
+        assert self._context is not None
+        bindings = self._bindings(blob)
+        with self._policy.accounts.in_force():
+            reply = self._context.step(blob, channel_bindings=bindings)
+        if self._context.complete:
+            self._complete = True
+            self.user = self._policy.accounts.owner_of(self._context.client_principal or "")
+        return reply
+
+    def _bindings(self, blob: bytes) -> spnego.channel_bindings.GssChannelBindings | None:
+        """Return the binding the client must have used, where this PC asks for it."""
+        policy = self._policy
+        if not policy.tls or policy.cbt is CbtHardening.NONE or _AUTHENTICATE not in blob:
+            return None
+        bound = channel_binding_of(blob)
+        if bound is None or not any(bound):
+            if policy.cbt is CbtHardening.STRICT:
+                raise spnego.exceptions.BadBindingsError(context_msg="a channel binding token is required")
+            return None
+        return spnego.channel_bindings.GssChannelBindings(
+            application_data=b"tls-server-end-point:" + policy.certificate_digest
+        )
+
+    def _basic(self, token: str) -> None:
+        """Check a Basic user and password (RFC 7617); a wrong pair leaves nobody on the connection."""
+        self.user = None
+        try:
+            name, _, password = base64.b64decode(token, validate=True).decode("utf-8").partition(":")
+        except (ValueError, binascii.Error):
+            return
+        account = self._policy.accounts.check(name, password)
+        self.user = account.logon_name if account else None
+
+    def _forget(self) -> HttpAnswer:
+        """Drop what there is of a handshake and refuse."""
+        self._context = None
+        self._complete = False
+        self.user = None
+        return self._refused()
+
+    def _unwrap(self, user: str, request: HttpRequest) -> Admitted | HttpAnswer:
+        """Open the body."""
+        content_type = request.headers.get("content-type", "")
+        if is_sealed(content_type):
+            return self._unseal(user, request.body)
+        if not request.body:
+            return HttpAnswer(200)  # the end of a handshake whose message comes next, sealed
+        if not self._policy.tls and not self._policy.allow_unencrypted:
+            return HttpAnswer(500)
+        if not content_type.lower().startswith(SOAP):
+            return HttpAnswer(415)
+        return Admitted(user, request.body, charset_of(content_type), sealed=False)
+
+    def _unseal(self, user: str, body: bytes) -> Admitted | HttpAnswer:
+        """Open a sealed body with the keys of this connection."""
+        if self._context is None or not self._complete:
+            return HttpAnswer(400, close=True)
+        try:
+            original, _, signature, data = split(body)
+            message = self._context.unwrap_winrm(signature, data)
+        except (SealBroken, spnego.exceptions.SpnegoError, ValueError, struct.error):
+            # The cipher stream has moved on with what could not be opened: nothing on this connection can be read.
+            self._forget()
+            return HttpAnswer(400, close=True)
+        return Admitted(user, message, charset_of(original), sealed=True)
+
+
+def charset_of(content_type: str) -> str:
+    """Return the ``charset`` of a content type, UTF-8 where it names none."""
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "charset":
+            return value.strip().strip('"') or "UTF-8"
+    return "UTF-8"
+
+
+def channel_binding_of(token: bytes) -> bytes | None:
+    """Return the channel binding hash in an NTLM AUTHENTICATE message, raw or inside SPNEGO; ``None``: it has none.
+
+    The message is MS-NLMP 2.2.1.3; the NTLMv2 client challenge with its AV pairs is 2.2.2.7.
+    """
+    start = token.find(_AUTHENTICATE)
+    if start < 0 or len(token) < start + 28:
+        return None
+    length, offset = struct.unpack_from("<H2xI", token, start + 20)
+    response = token[start + offset : start + offset + length]
+    position = 16 + 28  # NTProofStr, then the fixed part of the client challenge
+    while position + 4 <= len(response):
+        identifier, size = struct.unpack_from("<HH", response, position)
+        if identifier == 0:
+            return None
+        if identifier == _MSV_AV_CHANNEL_BINDINGS:
+            return response[position + 4 : position + 4 + size]
+        position += 4 + size
+    return None

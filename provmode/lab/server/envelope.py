@@ -1,0 +1,381 @@
+"""SOAP envelopes: reading a request's headers as strictly as Windows, writing answers shaped as recorded.
+
+Header rules: MS-WSMV 3.1.4.1.1 to 3.1.4.1.10 and DSP0226 sections 5 and 6.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from xml.etree.ElementTree import Element
+
+from . import faults
+from .faults import Fault, FaultSite, SoapFault, fault_body
+from .xmltree import MalformedXml, escape, local, parse
+
+SOAP = "http://www.w3.org/2003/05/soap-envelope"
+ADDRESSING = "http://schemas.xmlsoap.org/ws/2004/08/addressing"
+WSMAN = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"
+WSMV = "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"
+TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
+ENUMERATION = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+EVENTING = "http://schemas.xmlsoap.org/ws/2004/08/eventing"
+SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+ANONYMOUS = ADDRESSING + "/role/anonymous"
+
+MIN_ENVELOPE = 8192
+"""Octets; less is an EncodingLimit fault (MS-WSMV 3.1.4.1.7)."""
+MAX_MESSAGE_ID = 2048
+
+_PREFIXES = {
+    "s": SOAP,
+    "a": ADDRESSING,
+    "x": TRANSFER,
+    "e": EVENTING,
+    "n": ENUMERATION,
+    "w": WSMAN,
+    "rsp": SHELL,
+    "p": WSMV,
+}
+_UNDERSTOOD = {
+    ADDRESSING: {"To", "ReplyTo", "Action", "MessageID", "FaultTo", "From", "RelatesTo"},
+    WSMAN: {
+        "ResourceURI",
+        "MaxEnvelopeSize",
+        "OperationTimeout",
+        "Locale",
+        "SelectorSet",
+        "OptionSet",
+        "RequestTotalItemsCountEstimate",
+    },
+    WSMV: {"DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId", "CompressionType"},
+}
+_HOST = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:]*)", re.IGNORECASE)
+_DURATION = re.compile(
+    r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$", re.ASCII
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The service's own limits (MS-WSMV 2.2.4.10), which requests are clamped to."""
+
+    max_envelope: int = 500 * 1024
+    """Octets."""
+    max_timeout: float = 60.0
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request whose headers hold."""
+
+    action: str
+    resource_uri: str
+    message_id: str
+    selectors: tuple[tuple[str, str], ...]
+    options: Mapping[str, str]
+    """By upper-case name."""
+    timeout: float
+    """Seconds the client waits, clamped to the service's own limit."""
+    max_envelope: int
+    """Octets of the largest answer; counted as UTF-16, two a character."""
+    body: Element | None
+    """The one element in the SOAP body."""
+    to: str
+    operation_id: str | None = None
+    """Echoed by WinRM 3.0 and later to a client that also named its session."""
+
+    def selector(self, name: str) -> str | None:
+        """Return the value of the selector *name*, in any case of letters."""
+        return next((value for key, value in self.selectors if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What is known of a request before its headers were checked: enough to send a fault."""
+
+    message_id: str | None = None
+    machine: str = ""
+    operation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The generation of the WinRM service: what it puts into its envelopes and how it enumerates."""
+
+    version: str = "3.0"
+    """As Identify tells it."""
+    activity_id: bool = True
+    wmi_errors: bool = True
+    """Quotas and CIM errors as ``MSFT_WmiError``."""
+    first_page: int | None = None
+    """Items the first EnumerateResponse may hold: 1 on 2008 to 2012, ``None`` for as many as fit."""
+    max_shells: int = 30
+    max_operations: int = 1500
+
+
+WINRM_1 = Stack("1.1", activity_id=False, wmi_errors=False, first_page=None, max_shells=5, max_operations=15)
+"""Windows Server 2003 R2: everything in the first answer."""
+WINRM_2 = Stack("2.0", activity_id=False, wmi_errors=False, first_page=1, max_shells=5, max_operations=15)
+"""Windows 7 and Server 2008 R2: one item first."""
+WINRM_3_2012 = Stack("3.0", activity_id=True, wmi_errors=True, first_page=1)
+"""Windows 8 and Server 2012."""
+WINRM_3 = Stack("3.0")
+"""Later ones. No recording shows their first page; as many as fit is what the protocol allows (DSP0226 8.2.3)."""
+
+
+def read_root(message: bytes, charset: str) -> Element:
+    """Parse *message* and return its ``s:Envelope``.
+
+    Raises:
+        SoapFault: it is not XML, or not a SOAP 1.2 envelope.
+    """
+    try:
+        root = parse(message, charset)
+    except MalformedXml as error:
+        raise SoapFault(faults.SCHEMA_VALIDATION) from error
+    if root.tag != f"{{{SOAP}}}Envelope" or root.find(f"{{{SOAP}}}Body") is None:
+        raise SoapFault(faults.SCHEMA_VALIDATION)
+    return root
+
+
+def body_of(root: Element) -> Element | None:
+    """Return the one element in the SOAP body, or ``None`` where it is empty.
+
+    Raises:
+        SoapFault: there is more than one.
+    """
+    body = root.find(f"{{{SOAP}}}Body")
+    if body is None or len(body) > 1:
+        raise SoapFault(faults.SCHEMA_VALIDATION)
+    return body[0] if len(body) else None
+
+
+def header_elements(root: Element) -> list[Element]:
+    """Return the elements of the SOAP header."""
+    header = root.find(f"{{{SOAP}}}Header")
+    return [] if header is None else list(header)
+
+
+def partial(root: Element) -> Partial:
+    """Return what a fault needs of a request that may be wrong in anything else."""
+    texts = {element.tag: (element.text or "").strip() for element in header_elements(root)}
+    return Partial(
+        texts.get(f"{{{ADDRESSING}}}MessageID") or None,
+        machine_of(texts.get(f"{{{ADDRESSING}}}To", "")),
+        _operation_id(texts),
+    )
+
+
+def machine_of(to: str) -> str:
+    """Return the host of the URL a client addressed its message to; empty where it is no URL."""
+    match = _HOST.match(to)
+    return match[1] if match else ""
+
+
+def _operation_id(texts: Mapping[str, str]) -> str | None:
+    """Return the ``OperationID`` to echo: only where a ``SessionId`` came with it."""
+    return texts.get(f"{{{WSMV}}}OperationID") if f"{{{WSMV}}}SessionId" in texts else None
+
+
+def read_request(root: Element, limits: Limits) -> Request:
+    """Check the headers of a request and return it.
+
+    Raises:
+        SoapFault: a header is missing, malformed, not understood, or asks for what there is not.
+    """
+    headers: dict[str, Element] = {}
+    for element in header_elements(root):
+        _check_understood(element)
+        if element.tag in headers:
+            raise SoapFault(faults.INVALID_HEADER)
+        headers[element.tag] = element
+    texts = {tag: (element.text or "").strip() for tag, element in headers.items()}
+    message_id = texts.get(f"{{{ADDRESSING}}}MessageID", "")
+    if not message_id or len(message_id) > MAX_MESSAGE_ID:
+        raise SoapFault(faults.INVALID_HEADER)
+    _check_addresses(headers)
+    _check_locales(headers)
+    return Request(
+        action=_required(texts, ADDRESSING, "Action"),
+        resource_uri=_resource_uri(texts),
+        message_id=message_id,
+        selectors=_pairs(headers.get(f"{{{WSMAN}}}SelectorSet"), "Selector"),
+        options={name.upper(): value for name, value in _options(headers)},
+        timeout=_timeout(texts.get(f"{{{WSMAN}}}OperationTimeout"), limits),
+        max_envelope=_max_envelope(texts.get(f"{{{WSMAN}}}MaxEnvelopeSize"), limits),
+        body=body_of(root),
+        to=_required(texts, ADDRESSING, "To"),
+        operation_id=_operation_id(texts),
+    )
+
+
+def must_understand(element: Element) -> bool:
+    """Tell whether a header must be understood. Windows also takes the attribute without its namespace."""
+    value = element.get(f"{{{SOAP}}}mustUnderstand", element.get("mustUnderstand", "false"))
+    return value.strip().lower() in ("true", "1")
+
+
+def _check_understood(element: Element) -> None:
+    """Refuse a header that must be understood and is not (SOAP 1.2 part 1, section 5.4.8)."""
+    namespace = element.tag[1:].rpartition("}")[0] if element.tag.startswith("{") else ""
+    if must_understand(element) and local(element) not in _UNDERSTOOD.get(namespace, ()):
+        raise SoapFault(replace(faults.MUST_UNDERSTAND, not_understood=(namespace, local(element))))
+
+
+def _check_addresses(headers: Mapping[str, Element]) -> None:
+    """Refuse a request whose answer would go anywhere but back (MS-WSMV 3.1.4.1.3 and 3.1.4.1.4)."""
+    reply_to = headers.get(f"{{{ADDRESSING}}}ReplyTo")
+    if reply_to is None:
+        raise SoapFault(faults.HEADER_REQUIRED)
+    for element in filter(None.__ne__, (reply_to, headers.get(f"{{{ADDRESSING}}}FaultTo"))):
+        assert element is not None
+        address = (element.findtext(f"{{{ADDRESSING}}}Address") or "").strip()
+        if address.rstrip("/") != ANONYMOUS:
+            raise SoapFault(faults.UNSUPPORTED_ADDRESSING)
+
+
+def _check_locales(headers: Mapping[str, Element]) -> None:
+    """Refuse a language that must be understood (MS-WSMV 3.1.4.1.8 and 3.1.4.1.9)."""
+    for tag, fault in (
+        (f"{{{WSMAN}}}Locale", faults.UNSUPPORTED_LOCALE),
+        (f"{{{WSMV}}}DataLocale", faults.UNSUPPORTED_DATA_LOCALE),
+    ):
+        if tag in headers and must_understand(headers[tag]):
+            raise SoapFault(fault)
+
+
+def _required(texts: Mapping[str, str], namespace: str, name: str) -> str:
+    """Return the text of an addressing header that must be there."""
+    value = texts.get(f"{{{namespace}}}{name}", "")
+    if not value:
+        raise SoapFault(faults.HEADER_REQUIRED)
+    return value
+
+
+def _resource_uri(texts: Mapping[str, str]) -> str:
+    """Return the resource URI; without one there is nothing to address."""
+    uri = texts.get(f"{{{WSMAN}}}ResourceURI", "")
+    if not uri:
+        raise SoapFault(faults.INVALID_RESOURCE_URI)
+    return uri
+
+
+def _pairs(parent: Element | None, child: str) -> tuple[tuple[str, str], ...]:
+    """Return the (name, value) of each named child. Twice the same name is a fault (DSP0226 5.4.2)."""
+    if parent is None:
+        return ()
+    found: dict[str, tuple[str, str]] = {}
+    for element in parent.findall(f"{{{WSMAN}}}{child}"):
+        name = element.get("Name", "")
+        if not name or name.lower() in found:
+            raise SoapFault(faults.INVALID_SELECTORS if child == "Selector" else faults.INVALID_OPTIONS)
+        found[name.lower()] = (name, element.text or "")
+    return tuple(found.values())
+
+
+def _options(headers: Mapping[str, Element]) -> tuple[tuple[str, str], ...]:
+    """Return the options as (name, value)."""
+    return _pairs(headers.get(f"{{{WSMAN}}}OptionSet"), "Option")
+
+
+def _timeout(text: str | None, limits: Limits) -> float:
+    """Return the operation timeout in seconds, clamped (MS-WSMV 3.1.4.1.6)."""
+    if not text:
+        return limits.max_timeout
+    seconds = parse_duration(text)
+    if seconds is None:
+        message = f"The XML contains an invalid timeout field in the SOAP header: {text}. "
+        raise SoapFault(replace(faults.INVALID_HEADER, message=message))
+    return min(seconds, limits.max_timeout)
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of an ``xs:duration`` (a year 365 days, a month 30), or ``None`` where it is none."""
+    match = _DURATION.match(text)
+    if match is None or not any(match.groups()):
+        return None
+    years, months, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((years * 365 + months * 30 + days) * 24 + hours) * 3600 + minutes * 60 + seconds
+
+
+def _max_envelope(text: str | None, limits: Limits) -> int:
+    """Return the largest answer in octets, clamped (MS-WSMV 3.1.4.1.7)."""
+    if not text:
+        return limits.max_envelope
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+        raise SoapFault(faults.INVALID_HEADER)
+    if int(text) < MIN_ENVELOPE:
+        raise SoapFault(faults.ENCODING_LIMIT)
+    return min(int(text), limits.max_envelope)
+
+
+def _declarations(prefixes: str) -> str:
+    """Return the namespace declarations of an envelope."""
+    return " ".join(f'xmlns:{prefix}="{_PREFIXES[prefix]}"' for prefix in prefixes.split())
+
+
+_DECLARATIONS = {
+    prefixes: _declarations(prefixes)
+    for prefixes in ("s a x w p", "s a n w p", "s a x w rsp p", "s a w rsp p", "s a w p", "s a x e n w p")
+}
+"""The declarations each kind of answer was recorded with."""
+
+
+def _new_id() -> str:
+    """Return a message identifier, in capitals as Windows writes them."""
+    return str(uuid.uuid4()).upper()
+
+
+def write_answer(
+    action: str, body: str, request: Partial | Request, stack: Stack, language: str, prefixes: str = "s a w p"
+) -> str:
+    """Return the envelope of an answer; *prefixes* are the namespaces it declares."""
+    return _envelope(action, body, request.message_id, request.operation_id, stack, language, prefixes)
+
+
+def write_fault(fault: Fault, request: Partial, stack: Stack, site: FaultSite) -> str:
+    """Return the envelope of *fault*."""
+    related = request.message_id if fault.related else None
+    extra = ""
+    if fault.not_understood:
+        namespace, name = fault.not_understood
+        extra = f'<s:NotUnderstood qname="q:{escape(name)}" xmlns:q="{escape(namespace)}"/>'
+    return _envelope(
+        fault.action,
+        fault_body(fault, site),
+        related,
+        request.operation_id,
+        stack,
+        site.language,
+        "s a x e n w p",
+        extra,
+    )
+
+
+def _envelope(
+    action: str,
+    body: str,
+    relates_to: str | None,
+    operation_id: str | None,
+    stack: Stack,
+    language: str,
+    prefixes: str,
+    extra: str = "",
+) -> str:
+    """Return an envelope with its headers in the recorded order."""
+    activity = f"<p:ActivityId>{_new_id()}</p:ActivityId>" if stack.activity_id else ""
+    if operation_id and stack.activity_id:
+        activity += (
+            f'<p:OperationID s:mustUnderstand="false">{escape(operation_id)}</p:OperationID>'
+            "<p:SequenceId>1</p:SequenceId>"
+        )
+    relation = f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else ""
+    return (
+        f'<s:Envelope xml:lang="{language}" {_DECLARATIONS[prefixes]}><s:Header><a:Action>{action}</a:Action>'
+        f"<a:MessageID>uuid:{_new_id()}</a:MessageID>{activity}<a:To>{ANONYMOUS}</a:To>{relation}{extra}"
+        f"</s:Header><s:Body>{body}</s:Body></s:Envelope>"
+    )

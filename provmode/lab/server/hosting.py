@@ -1,0 +1,233 @@
+"""A lab in this process: a fleet of modelled PCs, each behind its own port, with accounts and certificates."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from . import listener
+from .accounts import Account, AccountFile
+from .authentication import CbtHardening, DoorPolicy
+from .certificates import Authority, Certified
+from .connection import Endpoint
+from .injection import Injection, Kind
+from .listener import LOOPBACK, Port
+from .machine import Machine
+from .service import ServiceOptions, WinRMService
+from .shells import StartCommand
+
+USER = "LAB\\provmode"
+"""The lab's account, on every PC that lets anybody in."""
+
+
+class Network(str, Enum):
+    """How a PC is to be reached, or is not."""
+
+    ANSWERS = "answers"
+    REFUSED = "refused"
+    """Nothing listens: connections are reset."""
+    BLACK_HOLE = "black-hole"
+    """Connection attempts are swallowed, as by a firewall or a PC that is off."""
+    UNRESOLVABLE = "unresolvable"
+    """The name is in no DNS."""
+    BAD_CERTIFICATE = "bad-certificate"
+    """HTTPS with a self-signed certificate for another name."""
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a kind of failure
+    """The lab's account has another password here."""
+    ACCESS_DENIED = "access-denied"
+    """The account may log on, and may do nothing."""
+    QUOTA = "quota"
+    """The user's operations are used up, for ever."""
+    DIES = "dies"
+    """The connection breaks inside every answer."""
+
+
+_STANDING_INJECTIONS = {
+    Network.ACCESS_DENIED: Kind.ACCESS_DENIED,
+    Network.QUOTA: Kind.QUOTA,
+    Network.DIES: Kind.CUT_ANSWER,
+}
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """One PC of the lab before it listens."""
+
+    name: str
+    machine: Machine
+    start: StartCommand
+    """Starts a command line on it."""
+    options: ServiceOptions = field(default_factory=ServiceOptions)
+    network: Network = Network.ANSWERS
+    https: bool = False
+    allow_unencrypted: bool = False
+    cbt: CbtHardening = CbtHardening.RELAXED
+    accounts: tuple[Account, ...] | None = None
+    """Its own accounts instead of the lab's."""
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """One PC of the lab as clients find it."""
+
+    name: str
+    address: str
+    port: int
+    scheme: str
+    persona: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "port": self.port,
+            "scheme": self.scheme,
+            "persona": self.persona,
+        }
+
+
+class LabClock:
+    """The seconds of the lab: they pass by themselves, and can be moved on."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds since some moment."""
+        return time.monotonic() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass at once."""
+        self._ahead += seconds
+
+
+class Lab:
+    """A fleet that listens; use as an asynchronous context, or `start` and `stop`."""
+
+    def __init__(self, specs: Iterable[HostSpec], *, basic: bool = False) -> None:
+        self._specs = list(specs)
+        self._basic = basic
+        self._ports: dict[str, Port] = {}
+        self.clock = LabClock()
+        self.account = Account("provmode", secrets.token_urlsafe(18), "LAB")
+        self.services: dict[str, WinRMService] = {}
+        """By PC; those that never answer have none."""
+        self.hosts: list[LabHost] = []
+
+    @property
+    def specs(self) -> Sequence[HostSpec]:
+        """Return the PCs as they were given."""
+        return self._specs
+
+    async def __aenter__(self) -> Lab:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Bind every port and listen.
+
+        Raises:
+            OSError: too few file descriptors, or no port left.
+
+        """
+        listener.allow_open_files(64 + 4 * len(self._specs))
+        self.folder = Path(tempfile.mkdtemp(prefix="provmode-lab-"))
+        try:
+            self._prepare()
+            for spec in self._specs:
+                self._ports[spec.name] = port = await self._listen(spec)
+                self.hosts.append(self._as_found(spec, port))
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _prepare(self) -> None:
+        """Write the account files and make the certificates."""
+        assert self.folder is not None
+        self.authority = Authority(self.folder)
+        self._accounts = AccountFile([self.account], self.folder)
+        stranger = replace(self.account, password=secrets.token_urlsafe(18))
+        self._strangers = AccountFile([stranger], self.folder)
+        self.password_file = self.folder / "password"
+        self.password_file.touch(mode=0o600)
+        self.password_file.write_text(self.account.password + "\n", encoding="utf-8")
+        self._certified: Certified | None = None
+        self._distrusted: Certified | None = None
+
+    async def stop(self) -> None:
+        """Close every port and connection, and delete the files."""
+        for port in self._ports.values():
+            await port.close()
+        self._ports.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _listen(self, spec: HostSpec) -> Port:
+        """Open the port of one PC."""
+        if spec.network is Network.REFUSED:
+            return listener.refuse()
+        if spec.network is Network.BLACK_HOLE:
+            return listener.black_hole()
+        if spec.network is Network.UNRESOLVABLE:
+            return Port(5986 if spec.https else 5985)
+        certified = self._certificate(spec)
+        service = WinRMService(spec.machine, spec.start, replace(spec.options, basic=self._basic), self.clock)
+        kind = _STANDING_INJECTIONS.get(spec.network)
+        if kind is not None:
+            service.injections.add(Injection(kind, times=None))
+        self.services[spec.name] = service
+        policy = DoorPolicy(
+            accounts=self._accounts_of(spec),
+            basic=self._basic,
+            allow_unencrypted=spec.allow_unencrypted,
+            tls=certified is not None,
+            certificate_digest=certified.digest if certified else b"",
+            cbt=spec.cbt,
+        )
+        return await listener.answer(Endpoint(policy, service), certified.context if certified else None)
+
+    def _accounts_of(self, spec: HostSpec) -> AccountFile:
+        """Return who may come in."""
+        if spec.accounts is not None:
+            return AccountFile(spec.accounts, self.folder)
+        return self._strangers if spec.network is Network.WRONG_PASSWORD else self._accounts
+
+    def _certificate(self, spec: HostSpec) -> Certified | None:
+        """Return the certificate a PC presents: one for all that are honest, and one for those that are not."""
+        if spec.network is Network.BAD_CERTIFICATE:
+            self._distrusted = self._distrusted or self.authority.self_signed("somebody-else.example")
+            return self._distrusted
+        if not spec.https:
+            return None
+        if self._certified is None:
+            names = [each.name for each in self._specs if each.https]
+            self._certified = self.authority.certify(["localhost", LOOPBACK, *names])
+        return self._certified
+
+    @staticmethod
+    def _as_found(spec: HostSpec, port: Port) -> LabHost:
+        """Return a PC as an inventory lists it."""
+        address = f"{spec.name.lower()}.invalid" if spec.network is Network.UNRESOLVABLE else LOOPBACK
+        https = spec.https or spec.network is Network.BAD_CERTIFICATE
+        return LabHost(spec.name, address, port.number, "https" if https else "http")
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* of the lab's and every PC's clock pass; what waits for the clock goes on."""
+        self.clock.advance(seconds)
+        for spec in self._specs:
+            spec.machine.advance(seconds)
+        for service in self.services.values():
+            service.shells.wake()

@@ -1,0 +1,53 @@
+"""What a running lab tells the outside: the state file that `inventories/lab.py` reads, and a pyinfra inventory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .hosting import USER, Lab, LabHost
+
+STATE_FILE = Path(".lab") / "fleet.json"
+"""Where ``provmode lab`` leaves its state, under the current directory."""
+
+
+def describe(lab: Lab) -> dict[str, Any]:
+    """Return all that a client needs to use *lab*, without the password itself."""
+    return {
+        "pid": os.getpid(),
+        "user": USER,
+        "password_file": str(lab.password_file),
+        "ca_file": str(lab.authority.path),
+        "hosts": [host.to_json() for host in lab.hosts],
+    }
+
+
+def host_data(lab: Lab, host: LabHost) -> dict[str, Any]:
+    """Return the inventory data of one PC."""
+    return {
+        "winrm_address": host.address,
+        "winrm_port": host.port,
+        "winrm_scheme": host.scheme,
+        "winrm_transport": "ntlm",
+        "winrm_user": USER,
+        "winrm_password_file": str(lab.password_file),
+        "winrm_ca": str(lab.authority.path),
+    }
+
+
+def inventory(lab: Lab) -> str:
+    """Return a pyinfra inventory of *lab*: the group ``lab``, a line for each PC."""
+    lines = ['"""The lab fleet that was running when this file was written. Gone with it."""', "", "lab = ["]
+    lines += [f"    {(f'@winrm/{host.name}', host_data(lab, host))!r}," for host in lab.hosts]
+    return "\n".join([*lines, "]", ""])
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write *document* to *path*, whole or not at all: a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".new")
+    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,349 @@
+"""Operations as exchanges of messages: generators that yield a `Request` and are sent the `Response`.
+
+Sans-IO: whoever drives them owns the socket. A `Fault` may be thrown in where a response was due; an exchange that
+holds something on the PC (a shell) then yields the requests that give it back before the fault goes on. An exchange
+that is closed yields nothing more: the connection is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element
+
+from provmode.wsman import uris
+from provmode.wsman.errors import UnexpectedAnswer
+from provmode.wsman.faults import Fault, FaultKind
+from provmode.wsman.messages import Request, Response
+from provmode.wsman.operations import (
+    CommandLine,
+    Completed,
+    Enumerate,
+    Get,
+    Identify,
+    Instance,
+    Invoke,
+    Operation,
+    Put,
+    Resource,
+)
+from provmode.wsman.values import read_endpoint, read_object, write_object, write_property
+from provmode.wsman.xml import child, escape, local_name
+
+T = TypeVar("T")
+Exchange = Generator[Request, Response, T]
+
+MAX_ELEMENTS = 32_000
+"""Objects asked for at a time: Windows' MaxBatchItems (MS-WSMV 2.2.4.10)."""
+MAX_PAGES = 10_000
+"""Pulls after which an enumeration is given up: at one object a page, more than any query here can find."""
+MAX_OBJECTS = 200_000
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What speaks there. DSP0226 section 11."""
+
+    vendor: str
+    """``Microsoft Corporation``."""
+    version: str
+    """``OS: 10.0.22631 SP: 0.0 Stack: 3.0``; zeros to whoever is not authenticated."""
+    protocol: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the three by name."""
+        return dict(vars(self))
+
+
+def identify() -> Exchange[Identity]:
+    """Ask what speaks there."""
+    response = yield Request("Identify", "", None, "", "Identify")
+    body = _body(response, "IdentifyResponse")
+    return Identity(_text(body, "ProductVendor"), _text(body, "ProductVersion"), _text(body, "ProtocolVersion"))
+
+
+def get(operation: Get) -> Exchange[Instance]:
+    """Read one instance or a singleton. DSP0226 section 7.3, MS-WSMV 3.1.4.2."""
+    response = yield Request("Get", uris.GET, operation.resource, "", f"Get {_named(operation.resource)}")
+    return read_object(_any_body(response, "an object"))
+
+
+def put(operation: Put) -> Exchange[Instance]:
+    """Write one instance; answers it as it is afterwards. DSP0226 section 7.4, MS-WSMV 3.1.4.3."""
+    resource = operation.resource
+    body = write_object(Instance(resource.class_name, dict(operation.properties), resource.uri))
+    response = yield Request("Put", uris.PUT, resource, body, f"Put {_named(resource)}")
+    return read_object(_any_body(response, "an object"))
+
+
+def invoke(operation: Invoke) -> Exchange[Instance]:
+    """Call a method; answers its ``_OUTPUT``. MS-WSMV 3.1.4.1.32, DSP0230 section 10.3."""
+    resource, method = operation.resource, operation.method
+    inner = "".join(write_property(name, value) for name, value in operation.parameters)
+    body = f'<p:{method}_INPUT xmlns:p="{escape(resource.uri)}">{inner}</p:{method}_INPUT>'
+    what = f"Invoke {method} on {_named(resource)}"
+    response = yield Request("Invoke", f"{resource.uri}/{method}", resource, body, what)
+    if response.body is None:
+        return Instance(f"{method}_OUTPUT")  # a method without anything to say
+    if local_name(response.body) != f"{method}_OUTPUT":
+        raise UnexpectedAnswer(f"{what}: expected {method}_OUTPUT, got {local_name(response.body)[:60]!r}")
+    return read_object(response.body)
+
+
+# -- enumeration ------------------------------------------------------------------------------------------------
+
+
+def enumerate_all(operation: Enumerate) -> Exchange[list[Instance]]:
+    """Read every object: Enumerate (optimised), then Pull until EndOfSequence. DSP0226 section 8, MS-WSMV 3.1.4.8-9.
+
+    The first answer may hold one object, all of them or none, and every answer brings a new context (recorded).
+    """
+    resource = operation.resource
+    what = f"Enumerate {operation.wql or _named(resource)}"
+    wql = f'<w:Filter Dialect="{uris.WQL}">{escape(operation.wql)}</w:Filter>' if operation.wql is not None else ""
+    body = f"<n:Enumerate><w:OptimizeEnumeration/><w:MaxElements>{MAX_ELEMENTS}</w:MaxElements>{wql}</n:Enumerate>"
+    page = _body((yield Request("Enumerate", uris.ENUMERATE, resource, body, what)), "EnumerateResponse")
+    found = _objects(page)
+    for _ in range(MAX_PAGES):
+        if child(page, "EndOfSequence") is not None:
+            return found
+        context = _text(page, "EnumerationContext")
+        if not context:
+            raise UnexpectedAnswer(f"{what}: neither EndOfSequence nor a context to go on with")
+        if len(found) > MAX_OBJECTS:
+            break
+        body = (
+            f"<n:Pull><n:EnumerationContext>{escape(context)}</n:EnumerationContext>"
+            f"<n:MaxElements>{MAX_ELEMENTS}</n:MaxElements></n:Pull>"
+        )
+        page = _body((yield Request("Pull", uris.PULL, resource, body, what)), "PullResponse")
+        found += _objects(page)
+    yield _release(resource, _text(page, "EnumerationContext"), what)
+    raise UnexpectedAnswer(f"{what}: no end after {len(found):,} objects")
+
+
+def _release(resource: Resource, context: str, what: str) -> Request:
+    body = f"<n:Release><n:EnumerationContext>{escape(context)}</n:EnumerationContext></n:Release>"
+    return Request("Release", uris.RELEASE, resource, body, what)
+
+
+def _objects(page: Element) -> list[Instance]:
+    """Return the objects of a page; with ``w:Item`` wrappers (object and reference) the object of each."""
+    items = child(page, "Items")
+    if items is None:
+        return []
+    found = []
+    for item in items:
+        inner = item[0] if local_name(item) == "Item" and len(item) else item
+        found.append(read_object(inner))
+    return found
+
+
+# -- command shell ----------------------------------------------------------------------------------------------
+
+MAX_LINE = 8191
+"""Characters cmd.exe takes: Microsoft, "Command prompt (Cmd.exe) command-line string limitation"."""
+SEND_CHUNK = 48 * 1024
+"""Octets of standard input in one Send: in base64 well below the 150 KB envelope of the oldest service."""
+MAX_OUTPUT = 64 * 1024 * 1024
+"""Octets of output after which a command is terminated."""
+
+
+def run(operation: CommandLine) -> Exchange[Completed]:
+    """Run a command line: Create, Command, Send, Receive until done, Delete. MS-WSMV 3.1.4.5.2, .11 to .14, .4.1.
+
+    Terminate (Signal) is sent only for a command that was not seen done: deleting the shell frees everything it
+    holds, the command's slot included (MS-WSMV 3.1.4.12 and its product note on the operation counter).
+    """
+    if len(operation.line) > MAX_LINE:
+        raise ValueError(f"the command line has {len(operation.line):,} characters, cmd.exe takes {MAX_LINE:,}")
+    if "\n" in operation.line or "\r" in operation.line:
+        raise ValueError("a command line cannot hold a line break")
+    shell = yield from _open_shell(operation)
+    command_id = ""
+    done = False
+    try:
+        command_id = yield from _start(shell, operation)
+        yield from _send(shell, command_id, operation.stdin)
+        completed = yield from _receive(shell, command_id)
+        done = True
+    except GeneratorExit:
+        raise  # the connection is gone: nothing can be given back; the PC drops the shell at its idle time-out
+    except BaseException:
+        if command_id and not done:
+            yield from _quietly(_signal(shell, command_id))
+        yield from _quietly(_delete(shell))
+        raise
+    yield from _quietly(_delete(shell))
+    return completed
+
+
+def _open_shell(operation: CommandLine) -> Exchange[Resource]:
+    environment = "".join(
+        f'<rsp:Variable Name="{escape(name)}">{escape(value)}</rsp:Variable>' for name, value in operation.environment
+    )
+    directory = operation.directory
+    body = (
+        "<rsp:Shell>"
+        + (f"<rsp:Environment>{environment}</rsp:Environment>" if environment else "")
+        + (f"<rsp:WorkingDirectory>{escape(directory)}</rsp:WorkingDirectory>" if directory else "")
+        + "<rsp:InputStreams>stdin</rsp:InputStreams><rsp:OutputStreams>stdout stderr</rsp:OutputStreams></rsp:Shell>"
+    )
+    options = (("WINRS_NOPROFILE", "TRUE"), ("WINRS_CODEPAGE", str(operation.codepage)))
+    resource = Resource(uris.CMD_SHELL)
+    response = yield Request("ShellCreate", uris.CREATE, resource, body, _running(operation), options)
+    created = _any_body(response, "a ResourceCreated")
+    if local_name(created) == "ResourceCreated":
+        return read_endpoint(created)
+    shell_id = child(created, "ShellId")  # older stacks answer with the Shell alone
+    if shell_id is None or not shell_id.text:
+        raise UnexpectedAnswer("Create: expected a ShellId")
+    return Resource(uris.CMD_SHELL, (("ShellId", shell_id.text.strip()),))
+
+
+def _start(shell: Resource, operation: CommandLine) -> Exchange[str]:
+    body = f"<rsp:CommandLine><rsp:Command>{escape(operation.line)}</rsp:Command></rsp:CommandLine>"
+    # both options are ignored from Server 2012 R2 on (MS-WSMV 3.1.4.11): every line goes through cmd.exe
+    options = (("WINRS_CONSOLEMODE_STDIN", "TRUE"), ("WINRS_SKIP_CMD_SHELL", "FALSE"))
+    response = yield Request("Command", uris.COMMAND, shell, body, _running(operation), options)
+    command_id = _text(_body(response, "CommandResponse"), "CommandId")
+    if not command_id:
+        raise UnexpectedAnswer("Command: expected a CommandId")
+    return command_id
+
+
+def _send(shell: Resource, command_id: str, stdin: bytes) -> Exchange[None]:
+    for start in range(0, len(stdin), SEND_CHUNK):
+        chunk = base64.b64encode(stdin[start : start + SEND_CHUNK]).decode("ascii")
+        end = ' End="true"' if start + SEND_CHUNK >= len(stdin) else ""
+        body = (
+            f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{escape(command_id)}"{end}>{chunk}</rsp:Stream></rsp:Send>'
+        )
+        yield Request("Send", uris.SEND, shell, body, "Send standard input")
+
+
+def _receive(shell: Resource, command_id: str) -> Exchange[Completed]:
+    """Ask for output until the command is done; "nothing yet" is a fault of its own, and asked again."""
+    from provmode.wsman.faults import Fault
+
+    body = (
+        f'<rsp:Receive><rsp:DesiredStream CommandId="{escape(command_id)}">stdout stderr</rsp:DesiredStream>'
+        "</rsp:Receive>"
+    )
+    request = Request("Receive", uris.RECEIVE, shell, body, "Receive output")
+    output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    size = 0
+    while True:
+        try:
+            response = yield request
+        except Fault as fault:
+            if fault.kind is not FaultKind.TIMED_OUT:
+                raise
+            continue
+        answer = _body(response, "ReceiveResponse")
+        size += _collect(answer, output)
+        if size > MAX_OUTPUT:
+            raise UnexpectedAnswer(f"the command wrote over {MAX_OUTPUT // 2**20} MiB; it was terminated")
+        state = child(answer, "CommandState")
+        if state is not None and state.get("State", "").rpartition("/")[2] == "Done":
+            return Completed(_exit_code(state), b"".join(output["stdout"]), b"".join(output["stderr"]))
+
+
+def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
+    """Append the chunks of an answer, cut anywhere, also within a character; return their size."""
+    size = 0
+    for stream in answer:
+        if local_name(stream) != "Stream" or not stream.text:
+            continue
+        try:
+            chunk = base64.b64decode("".join(stream.text.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise UnexpectedAnswer("Receive: a stream that is not base64") from None
+        output.setdefault(stream.get("Name", "").lower(), []).append(chunk)
+        size += len(chunk)
+    return size
+
+
+def _exit_code(state: Element) -> int:
+    text = _text(state, "ExitCode")
+    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 11:
+        raise UnexpectedAnswer(f"Receive: expected an exit code, got {text[:20]!r}")
+    return int(text) & 0xFFFFFFFF
+
+
+def _signal(shell: Resource, command_id: str) -> Request:
+    body = f'<rsp:Signal CommandId="{escape(command_id)}"><rsp:Code>{uris.TERMINATE}</rsp:Code></rsp:Signal>'
+    return Request("Signal", uris.SIGNAL, shell, body, "Signal terminate")
+
+
+def _delete(shell: Resource) -> Request:
+    return Request("ShellDelete", uris.DELETE, shell, "", "Delete shell")
+
+
+def _quietly(request: Request) -> Exchange[None]:
+    """Send *request* and take whatever comes: what it gives back goes at the shell's idle time-out anyway."""
+    try:
+        yield request
+    except Fault:
+        pass  # the shell is gone already, or will go by itself (IdleTimeOut, MS-WSMV 3.1.4.1.31.5)
+
+
+# -- common -----------------------------------------------------------------------------------------------------
+
+
+def exchange_for(operation: Operation) -> Exchange[Any]:
+    """Return the exchange that performs *operation*.
+
+    Raises:
+        TypeError: it is no operation.
+    """
+    if isinstance(operation, Identify):
+        return identify()
+    if isinstance(operation, Get):
+        return get(operation)
+    if isinstance(operation, Enumerate):
+        return enumerate_all(operation)
+    if isinstance(operation, Invoke):
+        return invoke(operation)
+    if isinstance(operation, Put):
+        return put(operation)
+    if isinstance(operation, CommandLine):
+        return run(operation)
+    raise TypeError(f"not an operation: {type(operation).__name__}")
+
+
+SHAPES = (
+    *("Identify", "Get", "Put", "Invoke", "Enumerate", "Pull", "Release"),
+    *("ShellCreate", "Command", "Send", "Receive", "Signal", "ShellDelete"),
+)
+"""Every kind of message that is sent; `docs/evidence.md` says what each rests on, and a test holds it to that."""
+
+
+def _named(resource: Resource) -> str:
+    keys = ",".join(value for _, value in resource.selectors)
+    return f"{resource.class_name} {keys}".rstrip()
+
+
+def _running(operation: CommandLine) -> str:
+    return f"Command {operation.line[:60]}"
+
+
+def _any_body(response: Response, expected: str) -> Element:
+    if response.body is None:
+        raise UnexpectedAnswer(f"expected {expected}, got an empty body")
+    return response.body
+
+
+def _body(response: Response, name: str) -> Element:
+    body = _any_body(response, name)
+    if local_name(body) != name:
+        raise UnexpectedAnswer(f"expected {name}, got {local_name(body)[:60]!r}")
+    return body
+
+
+def _text(element: Element, name: str) -> str:
+    found = child(element, name)
+    return (found.text or "").strip() if found is not None else ""

@@ -1,0 +1,246 @@
+"""Faults: what a PC says when it cannot or will not.
+
+Windows says the same failure in several shapes: a ``WSManFault`` with a code (all versions), inside it a
+``ProviderFault`` with the provider's own code and an ``__ExtendedStatus`` (WMI), or, from Windows 8 and Server 2012
+on, an ``MSFT_WmiError`` instead. Texts are localised, so nothing here looks at them; numbers decide.
+
+Order of reading: the innermost ``WSManFault/@Code``, then ``MSFT_WmiError/error_Code`` and ``CIMStatusCode``, then the
+SOAP subcode. Sources: MS-WSMV 2.2.4.43 and 3.1.4.1.21, DSP0226 section 14, recorded faults of Windows Server 2008 R2
+to 2016; code names from ``wsmerror.h``.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from xml.etree.ElementTree import Element
+
+from provmode.wsman.codes import CODES
+from provmode.wsman.xml import child, descendants, local_name
+
+
+class FaultKind(str, Enum):
+    """The family of a fault: what a caller decides by."""
+
+    ACCESS_DENIED = "access-denied"
+    QUOTA = "quota"
+    TIMED_OUT = "timed-out"
+    """OperationTimeout passed: for Receive "nothing yet", for everything else "may have happened"."""
+    NOT_FOUND = "not-found"
+    """No such class, namespace or instance on this PC."""
+    STALE_CONTEXT = "stale-context"
+    """The enumeration was dropped; begin it anew."""
+    UNAVAILABLE = "unavailable"
+    """A service is stopping, starting or not running; nothing was done."""
+    ENVELOPE_TOO_LARGE = "envelope-too-large"
+    INVALID = "invalid"
+    """The request does not fit the class: action, selectors, filter, schema. Ours or the caller's mistake."""
+    UNKNOWN = "unknown"
+    """Any other code; it is kept."""
+
+
+_KINDS: dict[FaultKind, frozenset[int]] = {
+    FaultKind.ACCESS_DENIED: frozenset(
+        # Win32 and HRESULT; WS-Man: service, provider, connect to WMI denied; WBEM_E_ACCESS_DENIED, privileges
+        {5, 0x80070005, 0x80338104, 0x80338105, 0x80338106, 0x80041003, 0x80041062}
+    ),
+    FaultKind.QUOTA: frozenset(
+        # shells, operations, users; user load, system; per plug-in quotas; WBEM quota
+        {
+            0x8033803F,
+            0x803381A5,
+            0x803381A6,
+            0x803381A7,
+            0x803381A8,
+            0x803381AB,
+            0x8004106C,
+            *range(0x803381E4, 0x803381EB),
+        }
+    ),
+    FaultKind.TIMED_OUT: frozenset({0x80338029, 0x80338126, 0x80041069}),
+    FaultKind.NOT_FOUND: frozenset(
+        # WS-Man resource not found; WBEM_E_NOT_FOUND, INVALID_NAMESPACE, INVALID_CLASS; file and path not found
+        {0x80338000, 0x80041002, 0x8004100E, 0x80041010, 0x80070002, 0x80070003}
+    ),
+    FaultKind.STALE_CONTEXT: frozenset({0x8033801B, 0x8033801C}),
+    FaultKind.UNAVAILABLE: frozenset(
+        # WBEM_E_SHUTTING_DOWN, INITIALIZATION/PROVIDER_LOAD_FAILURE, CALL_CANCELLED; RPC server unavailable, call
+        # failed, disconnected; shutdown in progress; service not active, disabled, cannot accept controls
+        {0x80041033, 0x80041014, 0x80041013, 0x80041032, 0x800706BA, 0x800706BE, 0x80010108}
+        | {0x8007045B, 0x80070426, 0x80070422, 0x80070425, 0x80338014, 0x80338112}
+    ),
+    FaultKind.ENVELOPE_TOO_LARGE: frozenset({0x80338048}),
+    FaultKind.INVALID: frozenset(
+        # action; selectors; filter; class with WQL; schema; not capable; WBEM invalid query, parameter, method
+        {0x80338001, 0x8033805B, 0x8033801A, 0x803380FA, 0x803380FB, 0x80338108, 0x80338102, 0x80338041}
+        | {0x80041017, 0x80041008, 0x80041054, 0x80041055, 0x80041005, 0x8004102E}
+    ),
+}
+
+_CIM_STATUS: dict[int, FaultKind] = {
+    # MI_Result as MSFT_WmiError.CIMStatusCode gives it; DSP0200 status codes
+    2: FaultKind.ACCESS_DENIED,
+    3: FaultKind.NOT_FOUND,
+    4: FaultKind.INVALID,
+    5: FaultKind.NOT_FOUND,
+    6: FaultKind.NOT_FOUND,
+    7: FaultKind.INVALID,
+    16: FaultKind.INVALID,
+    17: FaultKind.INVALID,
+    27: FaultKind.QUOTA,
+}
+
+_SUBCODES: dict[str, FaultKind] = {
+    # DSP0226 section 14.6
+    "AccessDenied": FaultKind.ACCESS_DENIED,
+    "QuotaLimit": FaultKind.QUOTA,
+    "Concurrency": FaultKind.QUOTA,
+    "TimedOut": FaultKind.TIMED_OUT,
+    "DestinationUnreachable": FaultKind.NOT_FOUND,
+    "EndpointUnavailable": FaultKind.UNAVAILABLE,
+    "InvalidEnumerationContext": FaultKind.STALE_CONTEXT,
+    "EncodingLimit": FaultKind.ENVELOPE_TOO_LARGE,
+    "InvalidSelectors": FaultKind.INVALID,
+    "ActionNotSupported": FaultKind.INVALID,
+    "CannotProcessFilter": FaultKind.INVALID,
+    "SchemaValidationError": FaultKind.INVALID,
+    "InvalidParameter": FaultKind.INVALID,
+    "UnsupportedFeature": FaultKind.INVALID,
+}
+
+CLASS_NOT_FOUND = 0x8033801A
+"""With `CannotProcessFilter`: a query about a class that is not there has this code too (recorded, 2008 R2)."""
+
+
+class Fault(Exception):
+    """A SOAP fault. The message is one line: name or number, and what the provider said."""
+
+    def __init__(
+        self,
+        *,
+        code: int | None,
+        subcode: str = "",
+        reason: str = "",
+        provider_text: str = "",
+        wmi_status: int | None = None,
+        cim_status: int | None = None,
+        machine: str = "",
+        operation: str = "",
+    ) -> None:
+        self.code = code
+        """WS-Man or HRESULT code, unsigned; ``None`` where the fault has none."""
+        self.subcode = subcode
+        """Local name of the SOAP subcode, such as ``InvalidSelectors``."""
+        self.reason = reason
+        """Localised text for people."""
+        self.provider_text = provider_text
+        """What the provider said, localised; empty where no provider was asked."""
+        self.wmi_status = wmi_status
+        """``StatusCode`` of the provider's ``__ExtendedStatus``: a WBEM error."""
+        self.cim_status = cim_status
+        """``CIMStatusCode`` of an ``MSFT_WmiError``."""
+        self.machine = machine
+        """The real name of the computer, from the innermost fault."""
+        self.operation = operation
+        """What WMI was doing: ``ExecQuery``, ``GetObject``, ``ExecMethod``."""
+        super().__init__(code)
+
+    @property
+    def kind(self) -> FaultKind:
+        """The family this fault belongs to; by code first, then CIM status, then SOAP subcode."""
+        for number in (self.wmi_status, self.code):
+            if number is not None and number != CLASS_NOT_FOUND:
+                for kind, codes in _KINDS.items():
+                    if number in codes:
+                        return kind
+        if self.code == CLASS_NOT_FOUND and self.operation:
+            return FaultKind.NOT_FOUND if not self.wmi_status else FaultKind.INVALID
+        if self.cim_status in _CIM_STATUS:
+            return _CIM_STATUS[self.cim_status]
+        return _SUBCODES.get(self.subcode, FaultKind.UNKNOWN)
+
+    @property
+    def name(self) -> str:
+        """The code's symbolic name (``ERROR_WSMAN_...``), or its number, or the subcode."""
+        if self.code is None:
+            return self.subcode or "a fault without a code"
+        return CODES.get(self.code, f"error {self.code} (0x{self.code:08X})")
+
+    def __str__(self) -> str:
+        """Return name and text on one line."""
+        said = " ".join((self.provider_text or self.reason).split())[:300]
+        return f"{self.name}: {said}" if said else self.name
+
+
+def read_fault(fault: Element) -> Fault:
+    """Return the fault in a SOAP ``Fault`` element; never raises, whatever is in it."""
+    detail = child(fault, "Detail")
+    subcode = _subcode(fault)
+    reason = _text(_descend(fault, "Reason", "Text"))
+    wsman = descendants(detail, "WSManFault") if detail is not None else []
+    wmi_error = next(iter(descendants(detail, "MSFT_WmiError")), None) if detail is not None else None
+    if wmi_error is not None:
+        return Fault(
+            code=_number(_text(child(wmi_error, "error_Code"))) or _hresult(_text(child(wmi_error, "MessageID"))),
+            subcode=subcode,
+            reason=reason,
+            provider_text=_text(child(wmi_error, "Message")),
+            cim_status=_number(_text(child(wmi_error, "CIMStatusCode"))),
+        )
+    inner = wsman[-1] if wsman else None
+    extended = next(iter(descendants(detail, "__ExtendedStatus")), None) if detail is not None else None
+    return Fault(
+        code=_first_number(item.get("Code") for item in reversed(wsman)),
+        subcode=subcode,
+        reason=reason,
+        provider_text=_text(child(inner, "Message")) if inner is not None and len(wsman) > 1 else "",
+        wmi_status=_number(_text(child(extended, "StatusCode"))) if extended is not None else None,
+        machine=inner.get("Machine", "") if inner is not None else "",
+        operation=_text(child(extended, "Operation")) if extended is not None else "",
+    )
+
+
+def _subcode(fault: Element) -> str:
+    value = _text(_descend(fault, "Code", "Subcode", "Value"))
+    return value.rpartition(":")[2]
+
+
+def _descend(element: Element, *path: str) -> Element | None:
+    found: Element | None = element
+    for name in path:
+        found = child(found, name) if found is not None else None
+    return found
+
+
+def _text(element: Element | None) -> str:
+    """Return an element's own text, or for a message that holds elements the text before them."""
+    if element is None:
+        return ""
+    text = (element.text or "").strip()
+    if not text and len(element) and local_name(element[0]) == "Message":
+        return _text(element[0])
+    return text
+
+
+def _first_number(texts: object) -> int | None:
+    for text in texts:  # type: ignore[attr-defined]
+        number = _number(text or "")
+        if number is not None:
+            return number
+    return None
+
+
+def _number(text: str) -> int | None:
+    """Return a code as an unsigned number: decimal, signed decimal or ``0x`` hexadecimal."""
+    text = text.strip()
+    if re.fullmatch(r"-?[0-9]{1,20}", text):
+        return int(text) & 0xFFFFFFFF
+    if re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}", text):
+        return int(text, 16)
+    return None
+
+
+def _hresult(text: str) -> int | None:
+    """Return the number in ``HRESULT 0x803381a6``, the ``MessageID`` of an ``MSFT_WmiError``."""
+    found = re.search(r"0[xX][0-9a-fA-F]{1,8}", text)
+    return int(found.group(), 16) if found else None

@@ -1,0 +1,127 @@
+"""XML from a PC, read as the hostile input it is; XML to a PC, written with nothing left unescaped.
+
+Reading refuses, before the parser sees it: anything but UTF-8 and UTF-16, any document type (so no entity of one's
+own, no external reference, no expansion), more than `MAX_BYTES` and more than `MAX_ELEMENTS`; after it, more than
+`MAX_DEPTH` levels. What is left goes through the C parser, which is what a fleet run can afford.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from provmode.wsman.errors import MalformedAnswer
+
+MAX_BYTES = 8 * 1024 * 1024
+"""Windows' largest default envelope is 500 KB (MaxEnvelopeSizekb, MS-WSMV 2.2.4.10); admins raise it to a few MB."""
+MAX_DEPTH = 64
+"""A fault with a provider's extended error nests 12 deep; an embedded object adds one level each."""
+MAX_ELEMENTS = 400_000
+
+_DOCTYPE = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_DECLARATION = re.compile(r"\A<\?xml[^>]*\?>")
+_ENCODING = re.compile(r"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def parse(data: bytes) -> Element:
+    """Return the root element of the document in *data*.
+
+    Raises:
+        MalformedAnswer: it is not well-formed, not UTF-8 or UTF-16, has a document type, or is too large or deep.
+    """
+    if len(data) > MAX_BYTES:
+        raise MalformedAnswer(f"{len(data):,} bytes, over the limit of {MAX_BYTES:,}")
+    text = _decode(data)
+    if _DOCTYPE.search(text):
+        raise MalformedAnswer("a document type or entity declaration, which SOAP forbids (SOAP 1.2 part 1, section 5)")
+    tags = text.count("<")
+    if tags > 2 * MAX_ELEMENTS:
+        raise MalformedAnswer(f"over {MAX_ELEMENTS:,} elements")
+    parser = XMLParser(target=TreeBuilder())  # noqa: S314 - the text has no document type, see above
+    try:
+        parser.feed(text)
+        root = parser.close()
+    except (ParseError, ValueError, RecursionError) as error:
+        _refuse(error)
+    if not isinstance(root, Element):
+        raise MalformedAnswer("no element")
+    if tags > MAX_DEPTH:
+        _check_depth(root)
+    return root
+
+
+def _refuse(error: Exception) -> NoReturn:
+    raise MalformedAnswer(f"not well-formed XML ({error})") from None
+
+
+def _decode(data: bytes) -> str:
+    """Return the text without byte order mark and XML declaration."""
+    encoding = "utf-8-sig"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif data[:2] == b"<\0":
+        encoding = "utf-16-le"
+    elif data[:2] == b"\0<":
+        encoding = "utf-16-be"
+    try:
+        text = data.decode(encoding).lstrip()
+    except UnicodeDecodeError as error:
+        raise MalformedAnswer(f"not {encoding.upper()} text at byte {error.start}") from None
+    declaration = _DECLARATION.match(text)
+    if declaration is None:
+        return text
+    declared = _ENCODING.search(declaration.group())
+    if declared and declared.group(1).lower() not in ("utf-8", "utf8", "utf-16", "utf-16le", "us-ascii"):
+        raise MalformedAnswer(f"declared as {declared.group(1)}; WS-Management is UTF-8 or UTF-16 (DSP0226 section 13)")
+    return text[declaration.end() :]
+
+
+def _check_depth(root: Element) -> None:
+    """Walk the tree level by level, without recursion."""
+    level, depth = [root], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise MalformedAnswer(f"nested more than {MAX_DEPTH} deep")
+        level = [item for element in level for item in element]
+
+
+def escape(text: str) -> str:
+    """Return *text* for element content or a double-quoted attribute.
+
+    Raises:
+        ValueError: it holds a character that XML 1.0 cannot carry (a control character, a lone surrogate).
+    """
+    bad = _NOT_XML.search(text)
+    if bad is not None:
+        raise ValueError(f"character U+{ord(bad.group()):04X} cannot be written in XML")
+    if "&" in text or "<" in text or ">" in text or '"' in text or "\r" in text:
+        # a bare carriage return would come out as a line feed: XML 1.0 section 2.11
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = text.replace('"', "&quot;").replace("\r", "&#13;")
+    return text
+
+
+def local_name(element: Element) -> str:
+    """Return the tag without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def namespace(element: Element) -> str:
+    """Return the tag's namespace; empty where it has none."""
+    return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
+
+
+def child(element: Element, name: str) -> Element | None:
+    """Return the first child called *name*, whatever its namespace and prefix.
+
+    Windows, its versions and its relatives differ in namespaces more than in names.
+    """
+    return next((item for item in element if local_name(item) == name), None)
+
+
+def descendants(element: Element, name: str) -> list[Element]:
+    """Return every element called *name* below *element*, in document order."""
+    return [item for item in element.iter() if item is not element and local_name(item) == name]

@@ -26,7 +26,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import certifi
 import gevent
@@ -133,10 +133,8 @@ class _Adapter(requests.adapters.HTTPAdapter):
     ) -> tuple[Any, Any]:
         host, pool = super().build_connection_pool_key_attributes(request, False, None)
         if self._connection.context is not None:
-            pool = {
-                "ssl_context": self._connection.context,
-                "cert_reqs": self._connection.context.verify_mode,
-            }
+            context = self._connection.context
+            return host, dict[str, Any](ssl_context=context, cert_reqs=context.verify_mode)
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

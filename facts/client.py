@@ -1,0 +1,251 @@
+"""Facts about the ConfigMgr client and its provisioning mode.
+
+Every one answers with a `Reading`: known, known absent, or could not tell. `ClientState` is the fat one that the
+verdict needs; the others answer one question each. Facts never change a PC; none but `MobileClientTcf` and
+`ClientState` starts a process on it (one ``cmd.exe``, for ``type``).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from typing_extensions import override
+
+from facts.survey import ReadingFact, SurveyFact
+from provmode import client
+from provmode.ccm import model
+from provmode.commands import Survey
+from provmode.reading import from_json
+from provmode.stdregprov import get_value
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class ClientVersion(ReadingFact[str]):
+    """
+    Return the version of the ConfigMgr client.
+
+    .. code:: python
+
+        Known("5.00.9128.1007")        # {"known": "5.00.9128.1007"}
+        Absent()                       # {"absent": true}: no root\\ccm, or no SMS_Client in it
+        Unknown("access-denied", "…")  # {"unknown": {"cause": …, "detail": …}}
+
+    Source: Microsoft, "SMS_Client client WMI class" (``root\\ccm``, ``ClientVersion``).
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.client_version, client.SMS_CLIENT)
+
+
+class ClientService(ReadingFact[model.Service]):
+    """
+    Return state and start mode of the client's service, CcmExec.
+
+    .. code:: python
+
+        Known(Service(name="CcmExec", state="Running", start_mode="Auto"))
+        Absent()                       # no such service
+        Unknown("access-denied", "…")
+
+    A disabled CcmExec is part of a running in-place upgrade, and of a stuck one. Source: "Win32_Service class".
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(lambda: client.service("CcmExec"), client.service_query("CcmExec"))
+
+    @override
+    def value(self, document: Any) -> model.Service:
+        return model.Service(**document)
+
+
+class ProvisioningMode(ReadingFact[bool]):
+    """
+    Return whether the client is in provisioning mode.
+
+    .. code:: python
+
+        Known(False)
+        Absent()                       # no such value, which is the same as off
+        Unknown("malformed", "…")
+
+    Source: Microsoft, "Provisioning mode": ``HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec``, ``ProvisioningMode``.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.provisioning_mode, get_value(client.CCMEXEC, "ProvisioningMode"))
+
+
+class ProvisioningEnabledTime(ReadingFact[datetime]):
+    """
+    Return when the mode was last entered: UTC, by the PC's clock. It stays after the mode was left.
+
+    .. code:: python
+
+        Known(datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc))
+        Absent()                       # never entered, or a client before 1902
+        Unknown("type-mismatch", "…")
+
+    Source: Microsoft, "Provisioning mode": Unix seconds, UTC. REG_QWORD by one public table; REG_DWORD and digits in
+    REG_SZ are read as well.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.enabled_time, client.CCMEXEC.ask("EnumValues"))
+
+    @override
+    def value(self, document: Any) -> datetime:
+        return datetime.fromisoformat(document)
+
+
+class ProvisioningMaxMinutes(ReadingFact[int]):
+    """
+    Return after how many minutes the client leaves the mode by itself.
+
+    .. code:: python
+
+        Known(600)
+        Absent()                       # not set: 2880 (48 hours), as 0 is
+        Unknown("access-denied", "…")
+
+    Source: Microsoft, "Provisioning mode"; checked every 60 minutes, client 5.00.8790 and later.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.max_minutes, client.CCMEXEC.ask("EnumValues"))
+
+
+class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
+    """
+    Return the system tasks that CcmExec does not start.
+
+    .. code:: python
+
+        Known(())                      # empty: healthy
+        Known(("SchedulerStartup", "ClientRegistrationStartup"))
+        Absent()                       # no such value, the same as empty
+        Unknown("access-denied", "…")
+
+    Not empty while the mode is off: somebody edited the registry, and the client is half out.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.system_task_excludes, get_value(client.CCMEXEC, "SystemTaskExcludes"))
+
+    @override
+    def value(self, document: Any) -> tuple[str, ...]:
+        return tuple(document)
+
+
+class MobileClientTcf(ReadingFact[tuple[model.TcfFile, ...]]):
+    """
+    Return every `MobileClient.TCF` there is, and whether it would bring the mode back.
+
+    .. code:: python
+
+        Known((TcfFile(path="%windir%\\\\ccmsetup\\\\MobileClient.TCF", armed=True, encoding="as shown by type",
+                       entries=("SMSPROVISIONINGMODE=1",)),))
+        Absent()                       # no such file in any of its places
+        Unknown("access-denied", "…")  # one is there and cannot be read
+
+    Contents come from cmd.exe's ``type``, which gives a UTF-16 file in the console's code page: enough to see the
+    entry, no base for editing (that reads the bytes).
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.mobile_client_tcf, client.tcf_command())
+
+    @override
+    def value(self, document: Any) -> tuple[model.TcfFile, ...]:
+        return tuple(model.TcfFile(**{**item, "entries": tuple(item["entries"])}) for item in document)
+
+
+class TaskSequences(ReadingFact[tuple[model.TaskSequence, ...]]):
+    """
+    Return the task sequences that run, wait, or were left behind.
+
+    .. code:: python
+
+        Known(())                      # none
+        Known((TaskSequence(content_id="PS100042", package_name="Windows 11 24H2", state="Running",
+                            running_state="Running", completion_state=None),))
+        Absent()                       # no such class: no client
+        Unknown("unavailable", "…")
+
+    One without a running `TSManager.exe` was left behind. Source: ``root\\ccm\\SoftMgmtAgent``,
+    ``CCM_TSExecutionRequest``, properties as public scripts read them.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.task_sequences, client.TASK_SEQUENCES)
+
+    @override
+    def value(self, document: Any) -> tuple[model.TaskSequence, ...]:
+        return tuple(model.TaskSequence(**item) for item in document)
+
+
+class HealthEvaluation(ReadingFact[model.HealthEvaluation]):
+    """
+    Return the client's own repair: the CcmEval scheduled task.
+
+    .. code:: python
+
+        Known(HealthEvaluation(task="Ready", notify_only=Known(False),
+                               last_report=Known(datetime(2026, 8, 20, 0, 12, tzinfo=timezone.utc))))
+        Unknown("access-denied", "…")
+
+    ``task`` is ``missing`` where there is none; ``notify_only`` True means that it repairs nothing. Source: Microsoft,
+    "Monitor clients" and "Configure client status".
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(client.health_evaluation, client.HEALTH_TASK)
+
+    @override
+    def value(self, document: Any) -> model.HealthEvaluation:
+        return model.HealthEvaluation(
+            document["task"],
+            from_json(document["notify_only"], bool),
+            from_json(document["last_report"], datetime.fromisoformat),
+        )
+
+
+class ClientState(SurveyFact[model.ClientState]):
+    """
+    Return everything the verdict needs: five questions to a healthy client, more only where those leave it open.
+
+    .. code:: python
+
+        ClientState(observed_at=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc),
+                    client_version=Known("5.00.9128.1007"), provisioning_mode=Known(False),
+                    system_task_excludes=Known(()), service=Known(Service("CcmExec", "Running", "Auto")),
+                    tcf=Absent(), enabled_time=Unknown("not-read", "…"), …)
+
+    Each field is a `Reading`: ``Known``, ``Absent`` or ``Unknown``; what was not needed is ``Unknown("not-read")``.
+    """
+
+    @override
+    @staticmethod
+    def default() -> model.ClientState:
+        """Return a state in which nothing could be told."""
+        return model.ClientState(_now())
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(lambda: client.client_state(_now), *client.FIRST_QUESTIONS)
+
+    @override
+    def read(self, document: Any) -> model.ClientState:
+        return model.ClientState.from_json(document)

@@ -1,0 +1,236 @@
+"""What was read from one ConfigMgr client: every field a `Reading`, so that "could not tell" is never a default.
+
+The first round of questions is put to every client; the second only where the first leaves it open (`needs_more`).
+Sources of the fields: Microsoft, "Provisioning mode" (registry values), "CCM_TSExecutionRequest" and "SMS_Client"
+class references, and the registry of clients as published scripts read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from provmode.reading import NOT_READ, Absent, Known, Reading, from_json, known, plain
+
+DEFAULT_MAX_MINUTES = 2880
+"""48 hours: what `ProvisioningMaxMinutes` absent or 0 means. Microsoft, "Provisioning mode"."""
+CHECK_INTERVAL = timedelta(minutes=60)
+"""How often the client looks whether its time in the mode is over. Microsoft, "Provisioning mode"."""
+
+
+class _Json:
+    """``to_json`` by field names."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Service(_Json):
+    """A Windows service, as ``Win32_Service`` has it."""
+
+    name: str
+    state: str
+    """``Running``, ``Stopped``, ``Start Pending`` ..."""
+    start_mode: str
+    """``Auto``, ``Manual``, ``Disabled``."""
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it cannot start."""
+        return self.start_mode.lower() == "disabled"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.state.lower() == "running"
+
+
+@dataclass(frozen=True)
+class TcfFile(_Json):
+    """One `MobileClient.TCF` that is there."""
+
+    path: str
+    armed: bool
+    """Whether it carries ``SMSPROVISIONINGMODE=1``."""
+    encoding: str
+    entries: tuple[str, ...]
+    """The lines that carry the entry."""
+
+
+@dataclass(frozen=True)
+class TaskSequence(_Json):
+    """One ``CCM_TSExecutionRequest``: a task sequence that runs, waits, or was left behind."""
+
+    content_id: str | None
+    package_name: str | None
+    state: str | None
+    running_state: str | None
+    completion_state: str | None
+
+
+@dataclass(frozen=True)
+class Setup(_Json):
+    """Windows Setup's own flags under ``HKLM\\SYSTEM\\Setup``."""
+
+    system_setup_in_progress: bool
+    oobe_in_progress: bool
+    setup_type: int
+    """Other than 0: the next start belongs to Setup."""
+    setup_phase: int
+    upgrade: bool
+    command_line: str
+    """What Setup runs at the next start."""
+
+    @property
+    def running(self) -> bool:
+        """Whether Setup is at work or has the next start."""
+        return self.system_setup_in_progress or self.oobe_in_progress or self.setup_type != 0 or self.upgrade
+
+
+@dataclass(frozen=True)
+class Clock(_Json):
+    """The PC's own clock."""
+
+    now: datetime
+    """UTC."""
+    utc_offset_minutes: int
+    last_boot: datetime | None
+    """UTC."""
+
+
+@dataclass(frozen=True)
+class HealthEvaluation(_Json):
+    """The client's own repair: the CcmEval scheduled task."""
+
+    task: str
+    """``Ready``, ``Running``, ``Disabled`` ... or ``missing``."""
+    notify_only: Reading[bool]
+    """True: it reports and repairs nothing."""
+    last_report: Reading[datetime]
+    """When it last wrote its report, UTC."""
+
+
+@dataclass(frozen=True)
+class ClientState(_Json):
+    """Everything the verdict needs of one client."""
+
+    observed_at: datetime
+    """The controller's time when it was read, UTC."""
+    client_version: Reading[str] = NOT_READ
+    """Absent: ``root\\ccm`` or ``SMS_Client`` is not there."""
+    provisioning_mode: Reading[bool] = NOT_READ
+    """Absent: no such value, which is the same as off."""
+    system_task_excludes: Reading[tuple[str, ...]] = NOT_READ
+    """Names of the system tasks that CcmExec does not start; absent is the same as none."""
+    service: Reading[Service] = NOT_READ
+    """CcmExec."""
+    tcf: Reading[tuple[TcfFile, ...]] = NOT_READ
+    """Absent: no such file in any place."""
+    enabled_time: Reading[datetime] = NOT_READ
+    """When the mode was last entered, by the PC's clock, UTC."""
+    max_minutes: Reading[int] = NOT_READ
+    task_sequences: Reading[tuple[TaskSequence, ...]] = NOT_READ
+    task_sequence_agent: Reading[Service] = NOT_READ
+    """smstsmgr."""
+    processes: Reading[tuple[str, ...]] = NOT_READ
+    """Names of all running processes."""
+    setup: Reading[Setup] = NOT_READ
+    clock: Reading[Clock] = NOT_READ
+    health_evaluation: Reading[HealthEvaluation] = NOT_READ
+
+    @property
+    def in_mode(self) -> bool:
+        """Whether the client is known to be in provisioning mode."""
+        return known(self.provisioning_mode, False)
+
+    @property
+    def excludes(self) -> tuple[str, ...]:
+        """The excluded system tasks, where known."""
+        return known(self.system_task_excludes, ())
+
+    @property
+    def half_out(self) -> bool:
+        """Whether the mode is known to be off while system tasks are still excluded."""
+        off = self.provisioning_mode in (Known(False), Absent())
+        return off and bool(self.excludes)
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether the second round of questions is called for: in the mode, or half out of it."""
+        return self.in_mode or self.half_out
+
+    @property
+    def armed_files(self) -> tuple[TcfFile, ...]:
+        """The TCF files that would bring the mode back."""
+        return tuple(file for file in known(self.tcf, ()) if file.armed)
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long the client has been in the mode, by its own clock; ``None`` where either is not known."""
+        if isinstance(self.enabled_time, Known) and isinstance(self.clock, Known):
+            return self.clock.value.now - self.enabled_time.value
+        return None
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far the PC's clock is ahead of the controller's; ``None`` where it was not read."""
+        return self.clock.value.now - self.observed_at if isinstance(self.clock, Known) else None
+
+    @property
+    def time_limit(self) -> timedelta:
+        """How long the client stays in the mode before it leaves by itself."""
+        minutes = known(self.max_minutes, 0)
+        return timedelta(minutes=minutes if minutes > 0 else DEFAULT_MAX_MINUTES)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ClientState:
+        """Read back what ``to_json`` wrote.
+
+        Raises:
+            ValueError, KeyError: it is not that.
+        """
+        fields: dict[str, Any] = {"observed_at": datetime.fromisoformat(document["observed_at"])}
+        for name, value in _VALUES.items():
+            fields[name] = from_json(document[name], value)
+        return cls(**fields)
+
+
+def _record(kind: Any, **special: Any) -> Any:
+    def read(document: dict[str, Any]) -> Any:
+        return kind(**{name: special[name](value) if name in special else value for name, value in document.items()})
+
+    return read
+
+
+def _optional_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _each(read: Any) -> Any:
+    return lambda items: tuple(read(item) for item in items)
+
+
+_service = _record(Service)
+_VALUES: dict[str, Any] = {
+    "client_version": str,
+    "provisioning_mode": bool,
+    "system_task_excludes": tuple,
+    "service": _service,
+    "tcf": _each(_record(TcfFile, entries=tuple)),
+    "enabled_time": datetime.fromisoformat,
+    "max_minutes": int,
+    "task_sequences": _each(_record(TaskSequence)),
+    "task_sequence_agent": _service,
+    "processes": tuple,
+    "setup": _record(Setup),
+    "clock": _record(Clock, now=datetime.fromisoformat, last_boot=_optional_time),
+    "health_evaluation": _record(
+        HealthEvaluation,
+        notify_only=lambda item: from_json(item, bool),
+        last_report=lambda item: from_json(item, datetime.fromisoformat),
+    ),
+}

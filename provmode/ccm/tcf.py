@@ -1,0 +1,173 @@
+"""`MobileClient.TCF`: finding the entry that brings provisioning mode back, and taking it out.
+
+The file is INI-like text that ccmsetup reads; `SMSPROVISIONINGMODE=1` in it puts the client into the mode when the
+client is installed or repaired. It stands as a line of its own, or as a property inside the ``Install=`` line of
+``[Client Install]`` beside others (``SMSSITECODE``, ``SMSMP``) that must stay. Sources: Microsoft, "About client
+installation parameters and properties" (``/config``, ``Install=INSTALL=ALL ...``); a field report of the line of its
+own. The encoding is nowhere documented: it is found by byte order mark and kept.
+
+The editor removes the entry and touches no other byte: no re-encoding, no change of line endings.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+ENTRY = "SMSPROVISIONINGMODE"
+
+Encoding = Literal["ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE", "as shown by type"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place that arms the file."""
+
+    line: int
+    """Counted from 1."""
+    kind: Literal["line", "token"]
+    """A line of its own, or a property inside ``Install=``."""
+    text: str
+    """The line as it stands, without its ending."""
+
+
+@dataclass(frozen=True)
+class Tcf:
+    """What a file says about provisioning mode."""
+
+    encoding: Encoding
+    """Found by byte order mark; without one, ``ANSI``: bytes as they are."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def armed(self) -> bool:
+        """Whether the file would bring the mode back."""
+        return bool(self.entries)
+
+
+_BOMS: tuple[tuple[bytes, Encoding, str], ...] = (
+    (b"\xff\xfe", "UTF-16 LE", "utf-16-le"),
+    (b"\xfe\xff", "UTF-16 BE", "utf-16-be"),
+    (b"\xef\xbb\xbf", "UTF-8", "latin-1"),
+)
+# UTF-8 is edited as single bytes too: the entry is ASCII, and a byte that is no valid UTF-8 must survive.
+
+_VALUE = r'(?:"1"|1)'
+_LINE = re.compile(rf"[ \t]*{ENTRY}[ \t]*=[ \t]*{_VALUE}[ \t]*", re.IGNORECASE)
+_INSTALL = re.compile(r"[ \t]*Install[ \t]*=", re.IGNORECASE)
+_TOKEN = re.compile(rf"(?<=[ \t=]){ENTRY}={_VALUE}(?=[ \t]|$)", re.IGNORECASE)
+_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def read(data: bytes) -> Tcf:
+    """Return what the file *data* says; never raises, whatever the bytes."""
+    encoding, text, _, _ = _decode(data)
+    return Tcf(encoding, _entries(text))
+
+
+def read_shown(output: bytes) -> Tcf:
+    """Return what a file says that was shown by cmd.exe's ``type``.
+
+    ``type`` gives a UTF-16 file in the console's code page, without its mark, and every other file as it is: what
+    looks like ANSI may have been UTF-16, and is called ``as shown by type``. It answers whether the file is armed, and
+    is no base for editing.
+    """
+    shown = read(output)
+    return Tcf("as shown by type", shown.entries) if shown.encoding == "ANSI" else shown
+
+
+def disarm(data: bytes) -> bytes:
+    """Return *data* without the entry, and every other byte as it was; the same object where there is none.
+
+    A line of its own goes with its line ending. A property inside ``Install=`` goes with one blank beside it. A second
+    call changes nothing.
+    """
+    _, text, codec, bom = _decode(data)
+    spans = [span for start, end, ending in _lines(text) for span in _spans(text, start, end, ending)]
+    if not spans:
+        return data
+    kept, position = [], 0
+    for start, end in spans:
+        kept.append(text[position:start])
+        position = end
+    kept.append(text[position:])
+    edited = "".join(kept)
+    return bom + edited.encode(codec, errors="surrogatepass") + _odd_byte(data, codec)
+
+
+def _decode(data: bytes) -> tuple[Encoding, str, str, bytes]:
+    """Return encoding, text, codec and byte order mark; the codec writes back the same bytes."""
+    for bom, encoding, codec in _BOMS:
+        if data.startswith(bom):
+            body = data[len(bom) :]
+            if codec == "latin-1":
+                return encoding, body.decode(codec), codec, bom
+            whole = body[: len(body) // 2 * 2]
+            return encoding, _decode_utf16(whole, codec), codec, bom
+    if len(data) >= 4 and data[1::2].count(0) > len(data) // 4:  # every second byte empty: UTF-16 without its mark
+        return "UTF-16 LE", _decode_utf16(data[: len(data) // 2 * 2], "utf-16-le"), "utf-16-le", b""
+    return "ANSI", data.decode("latin-1"), "latin-1", b""
+
+
+def _decode_utf16(data: bytes, codec: str) -> str:
+    """Decode code unit by code unit where surrogates do not pair, so that any bytes come back the same."""
+    try:
+        return data.decode(codec)
+    except UnicodeDecodeError:
+        order: Literal["little", "big"] = "little" if codec == "utf-16-le" else "big"
+        return "".join(chr(int.from_bytes(data[i : i + 2], order)) for i in range(0, len(data), 2))
+
+
+def _odd_byte(data: bytes, codec: str) -> bytes:
+    """Return the half code unit at the end of a UTF-16 file of odd length."""
+    return data[-1:] if codec != "latin-1" and len(data) % 2 else b""
+
+
+def _lines(text: str) -> list[tuple[int, int, int]]:
+    """Return each line as (start, end without its ending, end with it)."""
+    lines, start = [], 0
+    for match in _BREAK.finditer(text):
+        lines.append((start, match.start(), match.end()))
+        start = match.end()
+    if start < len(text):
+        lines.append((start, len(text), len(text)))
+    return lines
+
+
+def _spans(text: str, start: int, end: int, ending: int) -> list[tuple[int, int]]:
+    """Return what to take out of one line."""
+    line = text[start:end]
+    if _LINE.fullmatch(line):
+        return [(start, ending)]
+    if not _INSTALL.match(line):
+        return []
+    return [_with_blank(line, start, token.start(), token.end()) for token in _tokens(line)]
+
+
+def _with_blank(line: str, offset: int, start: int, end: int) -> tuple[int, int]:
+    """Widen a token by one blank: the one before it, or at the front of the properties the one after."""
+    if line[start - 1] in " \t":
+        start -= 1
+    elif end < len(line):
+        end += 1
+    return offset + start, offset + end
+
+
+def _tokens(line: str) -> list[re.Match[str]]:
+    """Return the property's tokens in an ``Install=`` line that are not inside a quoted value."""
+    found = []
+    for token in _TOKEN.finditer(line):
+        before = line[: token.start()]
+        if before.count('"') % 2 == 0:
+            found.append(token)
+    return found
+
+
+def _entries(text: str) -> tuple[Entry, ...]:
+    found = []
+    for number, (start, end, ending) in enumerate(_lines(text), 1):
+        line = text[start:end]
+        if _spans(text, start, end, ending):
+            found.append(Entry(number, "line" if _LINE.fullmatch(line) else "token", line.strip()))
+    return tuple(found)

@@ -1,0 +1,428 @@
+"""How a ConfigMgr client is asked: the operations, and what their answers mean. Pure conversations.
+
+Every conversation is a generator of operations; it holds no socket and no clock. A fault of the PC is an answer like
+another (`Unknown`, or `Absent` where it says that there is no such thing); what ends the conversation with the PC
+(the network, the account) is not caught here.
+
+What is asked of a healthy client, and no more: its version, two registry values, its service, and `MobileClient.TCF`
+(one command, `type`, the only process that is started on the PC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from provmode.ccm import tcf
+from provmode.ccm.codes import TASK_STATE, name_of
+from provmode.ccm.model import (
+    ClientState,
+    Clock,
+    HealthEvaluation,
+    Service,
+    Setup,
+    TaskSequence,
+    TcfFile,
+)
+from provmode.errors import AccessDenied, RemoteFault
+from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.stdregprov import Key, ValueType, could_not_tell, data_of, get_value, values_of
+from provmode.wsman import (
+    CommandLine,
+    Completed,
+    Enumerate,
+    Get,
+    Instance,
+    Operation,
+    Resource,
+    UnexpectedAnswer,
+    integer,
+    moment,
+    text,
+)
+
+T = TypeVar("T")
+Conversation = Generator[Operation, Any, T]
+
+CCMEXEC = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmExec")
+"""Where the mode is kept. Microsoft, "Provisioning mode"."""
+CCMEVAL = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmEval")
+SETUP = Key("HKLM", r"SYSTEM\Setup")
+SMS_CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
+"""The client itself, a singleton."""
+TASK_SEQUENCES = Enumerate(Resource.cim("root/ccm/SoftMgmtAgent", "CCM_TSExecutionRequest"))
+PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
+HEALTH_TASK = Enumerate.query(
+    "root/Microsoft/Windows/TaskScheduler",
+    "SELECT TaskName,State FROM MSFT_ScheduledTask WHERE TaskName='Configuration Manager Health Evaluation'",
+)
+CLOCK = Enumerate.query("root/cimv2", "SELECT LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem")
+
+TCF_PATHS = (
+    r"%windir%\ccmsetup\MobileClient.TCF",
+    r"%windir%\ccmsetup\MobileClientUnicode.tcf",
+    r"%windir%\System32\ccmsetup\MobileClient.TCF",
+    r"%windir%\SysWOW64\ccmsetup\MobileClient.TCF",
+)
+"""Where the file may be: Microsoft documents the first folder for 32- and 64-bit clients; the Unicode copy and the two
+legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
+
+_MARK = "@provmode"
+
+
+def service_query(name: str) -> Enumerate:
+    """Return the query for one service's state and start mode."""
+    return Enumerate.query("root/cimv2", f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'")
+
+
+def _asked(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
+    """Ask one operation; a fault or an answer that makes no sense becomes `Unknown`, "not found" `Absent`."""
+    try:
+        return read((yield operation))
+    except RemoteFault as fault:
+        return Absent() if fault.kind == "not-found" else could_not_tell(fault)
+    except AccessDenied as denied:
+        return could_not_tell(denied)
+    except (UnexpectedAnswer, ValueError) as error:
+        return Unknown("malformed", f"{what}: {error}")
+
+
+# -- single questions -------------------------------------------------------------------------------------------
+
+
+def client_version() -> Conversation[Reading[str]]:
+    """Ask ``SMS_Client.ClientVersion``; absent where there is no ``root\\ccm`` or no such class."""
+
+    def read(instance: Instance) -> Reading[str]:
+        version = text(instance, "ClientVersion")
+        return Known(version) if version else Unknown("malformed", "SMS_Client has no ClientVersion")
+
+    return (yield from _asked(SMS_CLIENT, read, "client version"))
+
+
+def service(name: str) -> Conversation[Reading[Service]]:
+    """Ask one service's state and start mode; absent where there is no such service."""
+
+    def read(found: list[Instance]) -> Reading[Service]:
+        if not found:
+            return Absent()
+        return Known(
+            Service(text(found[0], "Name") or name, text(found[0], "State") or "", text(found[0], "StartMode") or "")
+        )
+
+    return (yield from _asked(service_query(name), read, f"service {name}"))
+
+
+def provisioning_mode() -> Conversation[Reading[bool]]:
+    """Ask ``ProvisioningMode``, REG_SZ; clients and scripts differ in its case (``true``, ``True``)."""
+
+    def read(answer: Instance) -> Reading[bool]:
+        data = data_of(answer, ValueType.REG_SZ, f"{CCMEXEC} ProvisioningMode")
+        if not isinstance(data, Known):
+            return data
+        word = str(data.value.data).strip().lower()
+        if word in ("true", "false", ""):
+            return Known(word == "true")
+        return Unknown("malformed", f"ProvisioningMode is {str(data.value.data)[:40]!r}, neither true nor false")
+
+    return (yield from _asked(get_value(CCMEXEC, "ProvisioningMode"), read, "ProvisioningMode"))
+
+
+def system_task_excludes() -> Conversation[Reading[tuple[str, ...]]]:
+    """Ask ``SystemTaskExcludes``, REG_SZ: names separated by semicolons, empty when healthy."""
+
+    def read(answer: Instance) -> Reading[tuple[str, ...]]:
+        data = data_of(answer, ValueType.REG_SZ, f"{CCMEXEC} SystemTaskExcludes")
+        if not isinstance(data, Known):
+            return data
+        return Known(tuple(part.strip() for part in str(data.value.data).split(";") if part.strip()))
+
+    return (yield from _asked(get_value(CCMEXEC, "SystemTaskExcludes"), read, "SystemTaskExcludes"))
+
+
+def _number(key: Key, value: str, types: Reading[dict[str, int]]) -> Conversation[Reading[int]]:
+    """Ask a number that may be kept as REG_QWORD, REG_DWORD or digits in REG_SZ; *types* are the key's."""
+    if not isinstance(types, Known):
+        return types
+    numbers = {name.lower(): number for name, number in types.value.items()}
+    kind = numbers.get(value.lower())
+    if kind is None:
+        return Absent()
+    if kind not in (ValueType.REG_SZ, ValueType.REG_DWORD, ValueType.REG_QWORD):
+        return Unknown("type-mismatch", f"{key} {value} has registry type {kind}, not a number")
+    value_type = ValueType(kind)
+
+    def read(answer: Instance) -> Reading[int]:
+        data = data_of(answer, value_type, f"{key} {value}")
+        if not isinstance(data, Known):
+            return data
+        digits = str(data.value.data).strip()
+        if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
+            return Unknown("malformed", f"{key} {value} is {digits[:40]!r}, not a number")
+        return Known(int(digits))
+
+    return (yield from _asked(get_value(key, value, value_type), read, value))
+
+
+def _types(key: Key) -> Conversation[Reading[dict[str, int]]]:
+    return (yield from _asked(key.ask("EnumValues"), lambda answer: values_of(answer, str(key)), str(key)))
+
+
+_LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=timezone.utc).timestamp())
+
+
+def _moment_of(seconds: Reading[int]) -> Reading[datetime]:
+    """Read Unix seconds, UTC, as a time. Microsoft, "Provisioning mode": "epoch (Unix timestamp) ... in UTC"."""
+    if not isinstance(seconds, Known):
+        return seconds
+    if seconds.value == 0:
+        return Absent()
+    if seconds.value > _LAST_SECOND:
+        return Unknown("malformed", f"ProvisioningEnabledTime is {seconds.value}, no time in seconds")
+    return Known(datetime.fromtimestamp(seconds.value, timezone.utc))
+
+
+def enabled_time() -> Conversation[Reading[datetime]]:
+    """Ask ``ProvisioningEnabledTime``: when the mode was last entered. It is not cleared on exit."""
+    types = yield from _types(CCMEXEC)
+    return _moment_of((yield from _number(CCMEXEC, "ProvisioningEnabledTime", types)))
+
+
+def max_minutes() -> Conversation[Reading[int]]:
+    """Ask ``ProvisioningMaxMinutes``, REG_DWORD: absent or 0 means 2880."""
+    types = yield from _types(CCMEXEC)
+    return (yield from _number(CCMEXEC, "ProvisioningMaxMinutes", types))
+
+
+def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
+    """Ask ``CCM_TSExecutionRequest``: one for each task sequence that runs, waits, or was left behind."""
+
+    def read(found: list[Instance]) -> Reading[tuple[TaskSequence, ...]]:
+        return Known(
+            tuple(
+                TaskSequence(
+                    text(item, "ContentID"),
+                    text(item, "MIFPackageName"),
+                    text(item, "State"),
+                    text(item, "RunningState"),
+                    text(item, "CompletionState"),
+                )
+                for item in found
+            )
+        )
+
+    return (yield from _asked(TASK_SEQUENCES, read, "task sequences"))
+
+
+def processes() -> Conversation[Reading[tuple[str, ...]]]:
+    """Ask the names of all running processes."""
+
+    def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
+        return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
+
+    return (yield from _asked(PROCESSES, read, "processes"))
+
+
+def setup_state() -> Conversation[Reading[Setup]]:
+    """Ask Windows Setup's own flags; a value that is not there counts as not set, one that is unreadable does not."""
+    types = yield from _types(SETUP)
+    if not isinstance(types, Known):
+        return types if isinstance(types, Unknown) else Known(Setup(False, False, 0, 0, False, ""))
+    numbers: dict[str, int] = {}
+    for name in ("SystemSetupInProgress", "OOBEInProgress", "SetupType", "SetupPhase", "Upgrade"):
+        number = yield from _number(SETUP, name, types)
+        if isinstance(number, Unknown):
+            return number
+        numbers[name] = known(number, 0)
+    command = ""
+    if "cmdline" in {name.lower() for name in types.value}:
+        line = yield from _asked(
+            get_value(SETUP, "CmdLine"), lambda answer: data_of(answer, ValueType.REG_SZ, "CmdLine"), "CmdLine"
+        )
+        if isinstance(line, Unknown):
+            return line
+        command = str(line.value.data) if isinstance(line, Known) else ""
+    return Known(
+        Setup(
+            bool(numbers["SystemSetupInProgress"]),
+            bool(numbers["OOBEInProgress"]),
+            numbers["SetupType"],
+            numbers["SetupPhase"],
+            bool(numbers["Upgrade"]),
+            command,
+        )
+    )
+
+
+def clock() -> Conversation[Reading[Clock]]:
+    """Ask the PC's own time, its offset from UTC, and when it started."""
+
+    def read(found: list[Instance]) -> Reading[Clock]:
+        now = moment(found[0], "LocalDateTime") if found else None
+        if now is None:
+            return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
+        offset = integer(found[0], "CurrentTimeZone")
+        if offset is None:
+            offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
+        boot = moment(found[0], "LastBootUpTime")
+        utc = timezone.utc
+        return Known(Clock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None))
+
+    return (yield from _asked(CLOCK, read, "clock"))
+
+
+def health_evaluation(windir: str = "C:\\Windows") -> Conversation[Reading[HealthEvaluation]]:
+    """Ask the client's own repair: the scheduled task, whether it only notifies, when it last reported."""
+
+    def read(found: list[Instance]) -> Reading[str]:
+        state = integer(found[0], "State") if found else None
+        return Absent() if state is None else Known(name_of(state, TASK_STATE))
+
+    task = yield from _asked(HEALTH_TASK, read, "health evaluation task")
+    if isinstance(task, Unknown):
+        return task
+    notify = yield from _asked(
+        get_value(CCMEVAL, "NotifyOnly"), lambda answer: data_of(answer, ValueType.REG_SZ, "NotifyOnly"), "NotifyOnly"
+    )
+    only: Reading[bool]
+    only = Known(str(notify.value.data).strip().lower() == "true") if isinstance(notify, Known) else notify
+    report = yield from _asked(file_query((f"{windir}\\CCM\\CcmEvalReport.xml",)), _modified, "CcmEvalReport.xml")
+    return Known(HealthEvaluation(known(task, "missing"), only, report))
+
+
+def _modified(found: list[Instance]) -> Reading[datetime]:
+    when = moment(found[0], "LastModified") if found else None
+    return Known(when.astimezone(timezone.utc)) if when else Absent()
+
+
+# -- MobileClient.TCF -------------------------------------------------------------------------------------------
+
+
+def file_query(paths: tuple[str, ...]) -> Enumerate:
+    """Return the query for files by their full path; asked by key, WMI does not walk the disk."""
+    names = " OR ".join("Name='{}'".format(path.replace("\\", "\\\\").replace("'", "\\'")) for path in paths)
+    return Enumerate.query("root/cimv2", f"SELECT Name,FileSize,LastModified FROM CIM_DataFile WHERE {names}")
+
+
+def tcf_command() -> CommandLine:
+    """Return the one command line that shows every `MobileClient.TCF` there is, each followed by a mark.
+
+    ``type`` is built into cmd.exe: one process for all. Texts of cmd.exe are localised, so success is told by which
+    ``echo`` runs; the second one also tells where Windows is.
+    """
+    parts = (
+        f'type "{path}" && echo {_MARK} {number} shown || echo {_MARK} {number} failed %windir%'
+        for number, path in enumerate(TCF_PATHS)
+    )
+    return CommandLine(" & ".join(parts))
+
+
+def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
+    """Show every `MobileClient.TCF`; where ``type`` failed, ask CIM whether the file is there at all.
+
+    Absent: there is none anywhere. A file that is there and could not be shown makes the answer `Unknown`.
+    """
+    try:
+        completed = yield tcf_command()
+        shown, windir = _split(completed)
+    except (RemoteFault, AccessDenied) as error:
+        return could_not_tell(error)
+    except UnexpectedAnswer as error:
+        return Unknown("malformed", str(error))
+    files = tuple(_file(path, data) for path, data in shown.items() if data is not None)
+    missing = tuple(path.replace("%windir%", windir) for path, data in shown.items() if data is None)
+    if missing:
+        unreadable = yield from _asked(file_query(missing), _names, "MobileClient.TCF")
+        if isinstance(unreadable, Unknown):
+            return unreadable
+        if isinstance(unreadable, Known) and unreadable.value:
+            return Unknown("access-denied", f"{', '.join(unreadable.value)} is there and cannot be read")
+    return Known(files) if files else Absent()
+
+
+def _names(found: list[Instance]) -> Reading[tuple[str, ...]]:
+    return Known(tuple(text(item, "Name") or "?" for item in found))
+
+
+def _file(path: str, data: bytes) -> TcfFile:
+    read = tcf.read_shown(data)
+    return TcfFile(path, read.armed, read.encoding, tuple(entry.text for entry in read.entries))
+
+
+def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
+    """Return each path's bytes as shown (``None`` where ``type`` failed), and where Windows is.
+
+    Raises:
+        UnexpectedAnswer: a mark is missing.
+    """
+    output, position, windir = completed.stdout, 0, ""
+    shown: dict[str, bytes | None] = {}
+    for number, path in enumerate(TCF_PATHS):
+        mark = f"{_MARK} {number} ".encode()
+        start = output.find(mark, position)
+        end = output.find(b"\n", start)
+        if start < 0 or end < 0:
+            said = completed.stderr.decode("utf-8", "replace").strip()[:120]
+            raise UnexpectedAnswer(
+                f"MobileClient.TCF: the command did not run to its end (exit {completed.exit_code}) {said}"
+            )
+        told = output[start + len(mark) : end].decode("utf-8", "replace").strip()
+        shown[path] = output[position:start] if told.startswith("shown") else None
+        windir = told.removeprefix("failed").strip() or windir if told.startswith("failed") else windir
+        position = end + 1
+    return shown, windir or "C:\\Windows"
+
+
+# -- everything the verdict needs -------------------------------------------------------------------------------
+
+FIRST_QUESTIONS: tuple[Operation, ...] = (
+    SMS_CLIENT,
+    service_query("CcmExec"),
+    get_value(CCMEXEC, "ProvisioningMode"),
+    get_value(CCMEXEC, "SystemTaskExcludes"),
+    tcf_command(),
+)
+"""What is asked of every client."""
+
+
+def client_state(now: Callable[[], datetime]) -> Conversation[ClientState]:
+    """Ask what the verdict needs, and no more: the second round only of a client in the mode, or half out of it.
+
+    *now* is the controller's clock, UTC; it is read beside the PC's, so that the two can be compared.
+    """
+    state = ClientState(now())
+    state = replace(state, client_version=(yield from client_version()))
+    state = replace(state, service=(yield from service("CcmExec")))
+    if isinstance(state.client_version, Absent) and isinstance(state.service, Absent):
+        return state
+    state = replace(
+        state,
+        provisioning_mode=(yield from provisioning_mode()),
+        system_task_excludes=(yield from system_task_excludes()),
+        tcf=(yield from mobile_client_tcf()),
+    )
+    if not state.needs_more:
+        return state
+    return (yield from _second_round(state, now))
+
+
+def _second_round(state: ClientState, now: Callable[[], datetime]) -> Conversation[ClientState]:
+    """Ask what runs there (first, and never left out), since when, and what the client would do by itself."""
+    state = replace(
+        state,
+        processes=(yield from processes()),
+        task_sequence_agent=(yield from service("smstsmgr")),
+        setup=(yield from setup_state()),
+        task_sequences=(yield from task_sequences()),
+    )
+    types = yield from _types(CCMEXEC)
+    return replace(
+        state,
+        enabled_time=_moment_of((yield from _number(CCMEXEC, "ProvisioningEnabledTime", types))),
+        max_minutes=(yield from _number(CCMEXEC, "ProvisioningMaxMinutes", types)),
+        health_evaluation=(yield from health_evaluation()),
+        clock=(yield from clock()),
+        observed_at=now(),
+    )

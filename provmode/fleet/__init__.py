@@ -1,0 +1,1 @@
+"""Runs over many hosts: loading inventories, the audit. Knows pyinfra; knows no bytes and no ConfigMgr rule."""

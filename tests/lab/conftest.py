@@ -26,7 +26,7 @@ WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
 
 
 class SmallCommand:
-    """A command line of the small PC: ``echo``, ``cat`` (its input), ``exit N``, ``wait`` (until signalled)."""
+    """A command line of the small PC: ``echo``, ``cat`` (its input), ``exit N``, ``wait`` (until signalled); else ``hi``."""
 
     def __init__(self, line: str, codepage: int) -> None:
         word, _, rest = line.partition(" ")
@@ -35,6 +35,8 @@ class SmallCommand:
         if word == "echo":
             encoding = "utf-8" if codepage == 65001 else f"cp{codepage}"
             self._out, self.exit_code = rest.encode(encoding, "replace") + b"\r\n", 0
+        elif word not in ("exit", "cat", "wait"):
+            self._out, self.exit_code = b"hi\r\n", 0
         elif word == "exit":
             self._err, self.exit_code = b"failed\r\n", int(rest)
 
@@ -67,9 +69,9 @@ class SmallPC:
     def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
         self.calls.append(("get", (namespace, class_name, dict(keys))))
         if class_name == "Win32_Missing":
-            raise CimError(6, "GetObject", "Win32_Missing")
+            raise CimError(0x80041002, "GetObject", "Win32_Missing")
         properties = {
-            "Name": "a<b>&\"c\x01",
+            "Name": 'a<b>&"c\x01',
             "Absent": None,
             "Debug": False,
             "Started": datetime(2026, 1, 2, 3, 4, 5, 600000, timezone(timedelta(hours=1))),
@@ -85,12 +87,14 @@ class SmallPC:
         return Instance(class_name, {"Name": keys.get("Name"), **changes}, namespace, ("Name",))
 
     def enumerate(self, namespace: str, class_name: str) -> list[Instance]:
-        return [Instance(class_name, {"Name": f"i{number}", "Index": number}, namespace, ("Name",)) for number in range(5)]
+        return [
+            Instance(class_name, {"Name": f"i{number}", "Index": number}, namespace, ("Name",)) for number in range(5)
+        ]
 
     def query(self, namespace: str, wql: str) -> list[Any]:
         self.calls.append(("query", wql))
         if "Win32_Processa" in wql:
-            raise CimError(5, "ExecQuery", wql)
+            raise CimError(0x80041010, "ExecQuery", wql)
         return self.rows
 
     def invoke(
@@ -98,7 +102,7 @@ class SmallPC:
     ) -> Mapping[str, Any]:
         self.calls.append((method, dict(parameters)))
         if method == "NoSuchMethod":
-            raise CimError(17, "ExecMethod", f"{class_name}::{method}")
+            raise CimError(0x8004102E, "ExecMethod", f"{class_name}::{method}")
         if method == "EnumKey":
             return {"ReturnValue": 0, "sNames": ["AddressBook", "Branding"]}
         return {"sValue": str(parameters.get("sValueName")), "ReturnValue": 0}
@@ -159,6 +163,8 @@ class Served:
 @contextmanager
 def _served(specs: list[HostSpec], **options: Any) -> Iterator[Served]:
     loop = asyncio.new_event_loop()
+    reports: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, report: reports.append(report))
     thread = threading.Thread(target=loop.run_forever, name="lab")
     thread.start()
     try:
@@ -174,6 +180,7 @@ def _served(specs: list[HostSpec], **options: Any) -> Iterator[Served]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+    assert reports == [], "the server itself failed"
 
 
 async def _finish(loop: asyncio.AbstractEventLoop) -> None:
@@ -232,6 +239,8 @@ class RawClient:
         while True:
             response, _ = self.post(Authorization="Negotiate " + base64.b64encode(token).decode())
             offered = response.headers.get("WWW-Authenticate", "").removeprefix("Negotiate").strip()
+            if response.status == 200 and offered:
+                self.context.step(base64.b64decode(offered))  # SPNEGO's closing token
             if response.status != 401 or not offered:
                 return int(response.status)
             token = self.context.step(base64.b64decode(offered))

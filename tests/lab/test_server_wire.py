@@ -35,7 +35,9 @@ def test_an_unauthenticated_request_is_told_what_is_offered(served: Any, raw: An
     assert response.headers["Server"] == "Microsoft-HTTPAPI/2.0"
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/other", 404), ("GET", "/wsman", 405), ("GET", "/", 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/other", 404), ("GET", "/wsman", 405), ("GET", "/", 404)]
+)
 def test_anything_but_post_to_wsman_is_refused(served: Any, raw: Any, method: str, path: str, status: int) -> None:
     assert raw(served.host).post(path=path, method=method)[0].status == status
 
@@ -82,7 +84,9 @@ def test_a_message_in_clear_is_refused_where_sealing_is_required(served: Any, ra
     assert served.service.machine.calls == []
 
 
-def test_a_message_sealed_with_stale_keys_is_a_400_and_ends_the_connection(served: Any, raw: Any, envelope: Any) -> None:
+def test_a_message_sealed_with_stale_keys_is_a_400_and_ends_the_connection(
+    served: Any, raw: Any, envelope: Any
+) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     stale = client.context
@@ -384,5 +388,3 @@ def test_the_counters_tell_authentication_from_operations(served: Any, raw: Any,
     assert counters["actions"] == {"Get": 1}
     assert counters["processes"] == 0
     assert counters["bytes_in"] > 1000
-
-

@@ -46,14 +46,6 @@ NO_KEYS_ON_ENUMERATE = Fault(
     "contain keys. ",
     detail="UnexpectedSelectors",
 )
-KEYS_NEEDED = Fault(
-    2150859002,
-    "w:InvalidSelectors",
-    "The WinRM client cannot process the request. The resource URI is not valid: it does not contain keys, but the "
-    "class selected is not a singleton. To access an instance which is not a singleton, keys must be provided. Use "
-    'the following command to get more information in how to construct a resource URI: "winrm help uris". ',
-    detail="InsufficientSelectors",
-)
 
 
 @dataclass(frozen=True)
@@ -225,10 +217,8 @@ class CimOperations:
 
     def _fail(self, error: CimError, target: Target, shape: Callable[[int, ExtendedStatus, Stack], Fault]) -> NoReturn:
         """Raise the fault with which WinRM tells *error*."""
-        if error.status == cim_faults.KEYS_REQUIRED:
-            raise SoapFault(KEYS_NEEDED) from error
         extended = ExtendedStatus(target.namespace, error.operation, error.parameter_info)
-        raise SoapFault(shape(int(error.status), extended, self._stack)) from error
+        raise SoapFault(shape(error.status, extended, self._stack)) from error
 
 
 def _max_elements(text: str | None) -> int:

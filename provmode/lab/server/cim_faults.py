@@ -7,53 +7,53 @@ The rest is built by analogy from the published list of codes.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from . import faults
 from .envelope import Stack
 from .faults import WMI_PLUGIN, ExtendedStatus, Fault, ProviderFault, WmiError
 
-# CIM status codes, DSP0200 section 5.2.
-FAILED, ACCESS_DENIED, INVALID_NAMESPACE, INVALID_PARAMETER, INVALID_CLASS, NOT_FOUND = 1, 2, 3, 4, 5, 6
-NOT_SUPPORTED, ALREADY_EXISTS, TYPE_MISMATCH = 7, 11, 13
-DIALECT_UNKNOWN, INVALID_QUERY, METHOD_NOT_AVAILABLE, METHOD_NOT_FOUND = 14, 15, 16, 17
+# WMI error constants (Microsoft, "WMI Error Constants").
+FAILED, NOT_FOUND, ACCESS_DENIED = 0x80041001, 0x80041002, 0x80041003
+TYPE_MISMATCH, INVALID_PARAMETER, NOT_SUPPORTED = 0x80041005, 0x80041008, 0x8004100C
+INVALID_NAMESPACE, INVALID_CLASS, PROVIDER_LOAD_FAILURE = 0x8004100E, 0x80041010, 0x80041013
+INVALID_QUERY, INVALID_QUERY_TYPE, PROVIDER_NOT_CAPABLE = 0x80041017, 0x80041018, 0x80041024
+INVALID_METHOD, INVALID_METHOD_PARAMETERS, SHUTTING_DOWN = 0x8004102E, 0x8004102F, 0x80041033
+RPC_SERVER_UNAVAILABLE = 0x800706BA
+NO_KEYS = 0x803380FA
+"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: the plug-in's own, before WMI is asked."""
 
-KEYS_REQUIRED = -1
 
-_HRESULTS = {
-    FAILED: 0x80041001,
-    ACCESS_DENIED: 0x80041003,
-    INVALID_NAMESPACE: 0x8004100E,
-    INVALID_PARAMETER: 0x80041008,
-    INVALID_CLASS: 0x80041010,
-    NOT_FOUND: 0x80041002,
-    NOT_SUPPORTED: 0x8004100C,
-    ALREADY_EXISTS: 0x80041019,
-    TYPE_MISMATCH: 0x80041005,
-    DIALECT_UNKNOWN: 0x80041018,
-    INVALID_QUERY: 0x80041017,
-    METHOD_NOT_AVAILABLE: 0x80041055,
-    METHOD_NOT_FOUND: 0x8004102E,
+@dataclass(frozen=True)
+class _Meaning:
+    """What a WMI error is in CIM's terms."""
+
+    text: str
+    cim_status: int = 1
+    """DSP0200 section 5.2: 1 failed, 2 access denied, 3 invalid namespace, 4 invalid parameter, 5 invalid class, 6
+    not found, 7 not supported, 13 type mismatch, 14 query language unknown, 15 invalid query, 17 no such method."""
+    category: int = 0
+    """MI_ERRORCATEGORY: 6 object not found, 18 access denied."""
+
+
+_MEANINGS = {
+    FAILED: _Meaning("Generic failure "),
+    NOT_FOUND: _Meaning("Not found ", 6, 6),
+    ACCESS_DENIED: _Meaning("Access denied ", 2, 18),
+    TYPE_MISMATCH: _Meaning("Type mismatch ", 13),
+    INVALID_PARAMETER: _Meaning("Invalid parameter ", 4),
+    NOT_SUPPORTED: _Meaning("Not supported ", 7),
+    INVALID_NAMESPACE: _Meaning("Invalid namespace ", 3, 6),
+    INVALID_CLASS: _Meaning("Invalid class ", 5, 6),
+    PROVIDER_LOAD_FAILURE: _Meaning("Provider load failure "),
+    INVALID_QUERY: _Meaning("Invalid query ", 15),
+    INVALID_QUERY_TYPE: _Meaning("Invalid query type ", 14),
+    PROVIDER_NOT_CAPABLE: _Meaning("Provider is not capable of the attempted operation ", 7),
+    INVALID_METHOD: _Meaning("Invalid method ", 17),
+    INVALID_METHOD_PARAMETERS: _Meaning("Invalid method Parameter(s) ", 4),
+    SHUTTING_DOWN: _Meaning("Shutting down "),
+    RPC_SERVER_UNAVAILABLE: _Meaning("The RPC server is unavailable. "),
 }
-"""WBEM_E_* of each status."""
-_TEXTS = {
-    FAILED: "Generic failure ",
-    ACCESS_DENIED: "Access denied ",
-    INVALID_NAMESPACE: "Invalid namespace ",
-    INVALID_PARAMETER: "Invalid parameter ",
-    INVALID_CLASS: "Invalid class ",
-    NOT_FOUND: "Not found ",
-    NOT_SUPPORTED: "Provider is not capable of the attempted operation ",
-    ALREADY_EXISTS: "Object or property already exists ",
-    TYPE_MISMATCH: "Type mismatch ",
-    DIALECT_UNKNOWN: "Invalid query type ",
-    INVALID_QUERY: "Invalid query ",
-    METHOD_NOT_AVAILABLE: "Provider has not implemented the method ",
-    METHOD_NOT_FOUND: "Invalid method Parameter(s) ",
-}
-"""WMI's message of each status."""
-_CATEGORIES = {NOT_FOUND: 6, ACCESS_DENIED: 18, INVALID_CLASS: 6, INVALID_NAMESPACE: 6}
-"""MI_ERRORCATEGORY: 6 object not found, 18 access denied; 0 elsewhere."""
 
 _CANNOT_PROCESS_FILTER = Fault(
     2150858778,
@@ -62,60 +62,68 @@ _CANNOT_PROCESS_FILTER = Fault(
     "the filter and try the request again.  ",
 )
 _CLASS_MISSING = "The specified class does not exist in the given namespace. "
+_PROVIDER_DENIED = Fault(
+    2150859013,
+    "w:AccessDenied",
+    "The WS-Management service cannot process the request. The WMI provider returned an 'access denied' error. ",
+)
+_NOT_CAPABLE = Fault(
+    2150859010,
+    "w:InternalError",
+    "The WS-Management service cannot process the request. The WMI service reported that the WMI provider could "
+    "not perform the requested operation. ",
+    sender=False,
+)
+_KEYS_NEEDED = Fault(
+    2150859002,
+    "w:InvalidSelectors",
+    "The WinRM client cannot process the request. The resource URI is not valid: it does not contain keys, but the "
+    "class selected is not a singleton. To access an instance which is not a singleton, keys must be provided. Use "
+    'the following command to get more information in how to construct a resource URI: "winrm help uris". ',
+    detail="InsufficientSelectors",
+)
 
 
 def query_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
-    """Return the fault of a failed query or enumeration with CIM *status*."""
+    """Return the fault of a query that failed with WMI's *status*."""
     texts = {INVALID_CLASS: _CLASS_MISSING, INVALID_QUERY: _CANNOT_PROCESS_FILTER.reason}
     if status in texts:
-        provider = ProviderFault(*WMI_PLUGIN, texts[status], status=extended)
-        return replace(_CANNOT_PROCESS_FILTER, provider=provider)
+        return _raised_by_wmi(_CANNOT_PROCESS_FILTER, extended, texts[status])
     return object_fault(status, extended, stack)
 
 
 def object_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
-    """Return the fault of a failed Get, Put or enumeration with CIM *status*."""
+    """Return the fault of a Get, Put or enumeration that failed with WMI's *status*."""
+    if status == NO_KEYS:
+        return _raised_by_wmi(_KEYS_NEEDED, None)
     if status in (INVALID_NAMESPACE, INVALID_CLASS, NOT_FOUND):
-        provider = ProviderFault(*WMI_PLUGIN, faults.RESOURCE_NOT_FOUND.reason, status=extended)
-        return replace(faults.RESOURCE_NOT_FOUND, provider=provider)
+        return _raised_by_wmi(faults.RESOURCE_NOT_FOUND, extended)
     if status == ACCESS_DENIED:
-        denied = Fault(
-            2150859013,
-            "w:AccessDenied",
-            "The WS-Management service cannot process the request. The WMI provider returned an 'access denied' "
-            "error. ",
-        )
-        return replace(denied, provider=ProviderFault(*WMI_PLUGIN, denied.reason, status=extended))
-    if status == NOT_SUPPORTED:
-        incapable = Fault(
-            2150859010,
-            "w:InternalError",
-            "The WS-Management service cannot process the request. The WMI service reported that the WMI provider "
-            "could not perform the requested operation. ",
-            sender=False,
-        )
-        return replace(incapable, provider=ProviderFault(*WMI_PLUGIN, incapable.reason, status=extended))
+        return _raised_by_wmi(_PROVIDER_DENIED, extended)
+    if status in (NOT_SUPPORTED, PROVIDER_NOT_CAPABLE):
+        return _raised_by_wmi(_NOT_CAPABLE, extended)
     return error_fault(status, extended, stack)
 
 
 def method_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
-    """Return the fault of a failed method call with CIM *status*."""
-    if status in (INVALID_NAMESPACE, INVALID_CLASS, ACCESS_DENIED):
+    """Return the fault of a method call that failed with WMI's *status*."""
+    if status in (INVALID_NAMESPACE, INVALID_CLASS, ACCESS_DENIED, NO_KEYS):
         return object_fault(status, extended, stack)
-    if status == METHOD_NOT_FOUND:
-        return replace(
-            faults.INVALID_ACTION,
-            provider=ProviderFault(*WMI_PLUGIN, faults.INVALID_ACTION.reason, status=extended),
-        )
+    if status == INVALID_METHOD:
+        return _raised_by_wmi(faults.INVALID_ACTION, extended)
     return error_fault(status, extended, stack)
 
 
 def error_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
-    """Return WMI's own error: ``MSFT_WmiError`` on WinRM 3.0 and later, a ``WSManFault`` with the HRESULT before."""
-    code = _HRESULTS.get(status, _HRESULTS[FAILED])
-    text = _TEXTS.get(status, _TEXTS[FAILED])
-    fault = Fault(code, "w:InternalError", text, sender=False)
+    """Return WMI's own error: ``MSFT_WmiError`` on WinRM 3.0 and later, a ``WSManFault`` with WMI's code before."""
+    meaning = _MEANINGS.get(status, _MEANINGS[FAILED])
+    fault = Fault(status, "w:InternalError", meaning.text, sender=False)
     if stack.wmi_errors:
-        wmi_error = WmiError(status, _CATEGORIES.get(status, 0), source=extended.provider)
-        return replace(fault, wmi_error=wmi_error)
-    return replace(fault, provider=ProviderFault(*WMI_PLUGIN, text, status=extended))
+        error = WmiError(meaning.cim_status, meaning.category, source=extended.provider)
+        return replace(fault, wmi_error=error)
+    return _raised_by_wmi(fault, extended)
+
+
+def _raised_by_wmi(fault: Fault, extended: ExtendedStatus | None, text: str | None = None) -> Fault:
+    """Return *fault* as the WMI plug-in raises it."""
+    return replace(fault, provider=ProviderFault(*WMI_PLUGIN, text or fault.reason, status=extended))

@@ -98,7 +98,12 @@ class Connection(asyncio.Protocol):
         counters = self._endpoint.service.counters
         counters.requests += 1
         counters.bytes_in += request.wire_bytes
-        answer = await self._answer(request)
+        try:
+            answer = await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - a mistake of the lab's: tell who runs it, let no client wait
+            report = {"message": "the lab failed to answer a request", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(report)
+            answer = HttpAnswer(500, close=True)
         token = self._door.take_last_token()
         if answer is not None:
             self._send(replace(answer, headers=answer.headers + token), close=not request.keep_alive)

@@ -231,8 +231,8 @@ def _check_addresses(headers: Mapping[str, Element]) -> None:
     reply_to = headers.get(f"{{{ADDRESSING}}}ReplyTo")
     if reply_to is None:
         raise SoapFault(faults.HEADER_REQUIRED)
-    for element in filter(None.__ne__, (reply_to, headers.get(f"{{{ADDRESSING}}}FaultTo"))):
-        assert element is not None
+    fault_to = headers.get(f"{{{ADDRESSING}}}FaultTo")
+    for element in [reply_to] if fault_to is None else [reply_to, fault_to]:
         address = (element.findtext(f"{{{ADDRESSING}}}Address") or "").strip()
         if address.rstrip("/") != ANONYMOUS:
             raise SoapFault(faults.UNSUPPORTED_ADDRESSING)

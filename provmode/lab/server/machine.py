@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A CIM object, or a row of a projection."""
+    """A CIM object."""
 
     class_name: str
     properties: Mapping[str, Value] = field(default_factory=dict)
     namespace: str = ""
+    """``root/cimv2``; of an embedded object, empty where it is that of the object around it."""
     keys: tuple[str, ...] = ()
+    """Names of its key properties."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,48 @@ class Reference:
 
 
 Value = Union[None, bool, int, str, dt.datetime, dt.timedelta, Instance, Reference, Sequence["Value"]]  # noqa: UP007
+"""A CIM value; datetimes are aware, arrays are lists or tuples."""
 Row = Union[Instance, Mapping[str, Value]]  # noqa: UP007
+"""What a query finds: a whole object, or the properties of a projection."""
 
 
 class CimError(Exception):
-    """to be replaced"""
+    """WMI failed.
+
+    *status* is WMI's own code (``WBEM_E_*``, such as 0x80041002), *operation* what WMI was doing in its own word
+    (``ExecQuery``, ``GetObject``, ``ExecMethod``), *parameter_info* with what.
+    """
 
     def __init__(self, status: int, operation: str = "", parameter_info: str = "") -> None:
-        super().__init__(status)
-        self.status, self.operation, self.parameter_info = status, operation, parameter_info
+        super().__init__(f"{operation} {parameter_info}: 0x{status:08x}")
+        self.status = status
+        self.operation = operation
+        self.parameter_info = parameter_info
 
 
 class Machine(Protocol):
-    """A PC."""
+    """A PC; every operation raises `CimError` as WMI fails. Namespaces are written ``root/cimv2``."""
 
     computer_name: str
     os_version: str
+    """``10.0.22631``."""
 
-    def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance: ...
-    def put(self, namespace: str, class_name: str, keys: Mapping[str, str], changes: Mapping[str, Any]) -> Instance: ...
-    def enumerate(self, namespace: str, class_name: str) -> Iterable[Row]: ...
-    def query(self, namespace: str, wql: str) -> Iterable[Row]: ...
+    def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
+        """Return one instance, or a singleton where *keys* is empty."""
+
+    def put(self, namespace: str, class_name: str, keys: Mapping[str, str], changes: Mapping[str, Any]) -> Instance:
+        """Write properties of an instance; return it as it is afterwards."""
+
+    def enumerate(self, namespace: str, class_name: str) -> Sequence[Row]:
+        """Return all instances of a class and of those derived from it."""
+
+    def query(self, namespace: str, text: str, /) -> Sequence[Row]:
+        """Return what a WQL query finds."""
+
     def invoke(
         self, namespace: str, class_name: str, keys: Mapping[str, str], method: str, parameters: Mapping[str, Any]
-    ) -> Mapping[str, Value]: ...
-    def advance(self, seconds: float) -> None: ...
+    ) -> Mapping[str, Any]:
+        """Call a method with parameters as text; return the out-parameters, ``ReturnValue`` among them."""
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* of its clock pass at once."""

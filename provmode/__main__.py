@@ -1,0 +1,5 @@
+"""``python -m provmode``."""
+
+from provmode.entry import main
+
+main()

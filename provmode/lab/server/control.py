@@ -1,0 +1,117 @@
+"""The control channel of a lab: JSON lines, one request and one answer each.
+
+First comes ``{"op": "ready", ...}`` with what a client needs (`provmode.lab.server.state.describe`); then every
+request ``{"op": ..., ...}`` is answered with ``{"result": ...}`` or ``{"error": "..."}``. ``stop`` and the end of
+the input end the lab.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .hosting import HostSpec, Lab
+from .injection import Injection
+from .service import WinRMService
+from .state import describe
+
+
+class Control:
+    """Carries out the requests of the channel on *lab*."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._specs = {spec.name: spec for spec in lab.specs}
+        self._operations: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+            "advance": self._advance,
+            "mutations": self._mutations,
+            "requests": self._requests,
+            "inject": self._inject,
+            "heal": self._heal,
+            "registry-read": self._registry_read,
+            "registry-write": self._registry_write,
+        }
+
+    def answer(self, line: str) -> dict[str, Any]:
+        """Carry out one request and return its answer; what is wrong with it is said in ``error``."""
+        try:
+            request = json.loads(line)
+            operation = self._operations.get(request.get("op"))
+            if operation is None:
+                return {"error": f"no such operation: {request.get('op')!r}"}
+            return {"result": operation(request)}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _spec(self, request: Mapping[str, Any]) -> HostSpec:
+        """Return the PC a request names."""
+        name = request["host"]
+        if name not in self._specs:
+            raise ValueError(f"no such PC: {name}")
+        return self._specs[name]
+
+    def _service(self, request: Mapping[str, Any]) -> WinRMService:
+        """Return the service of the PC a request names."""
+        spec = self._spec(request)
+        if spec.name not in self._lab.services:
+            raise ValueError(f"{spec.name} never answers")
+        return self._lab.services[spec.name]
+
+    def _advance(self, request: Mapping[str, Any]) -> None:
+        """Move the clocks on: of one PC, or of all."""
+        host = request.get("host")
+        self._lab.advance(float(request["seconds"]), None if host is None else self._spec(request).name)
+
+    def _mutations(self, request: Mapping[str, Any]) -> Any:
+        """Return what was changed over the wire."""
+        if request.get("host") is not None:
+            return self._spec(request).machine.mutations()
+        return {name: spec.machine.mutations() for name, spec in self._specs.items()}
+
+    def _requests(self, request: Mapping[str, Any]) -> Any:
+        """Return the counters."""
+        if request.get("host") is not None:
+            return self._service(request).counters.to_json()
+        return {name: service.counters.to_json() for name, service in self._lab.services.items()}
+
+    def _inject(self, request: Mapping[str, Any]) -> None:
+        """Let something go wrong."""
+        self._service(request).injections.add(Injection.from_json(request["injection"]))
+
+    def _heal(self, request: Mapping[str, Any]) -> None:
+        """Let everything go right again."""
+        self._service(request).injections.clear()
+
+    def _registry_read(self, request: Mapping[str, Any]) -> Any:
+        """Return a registry value's data."""
+        return self._spec(request).machine.registry_read(request["key"], request["value"])
+
+    def _registry_write(self, request: Mapping[str, Any]) -> None:
+        """Write a registry value by hand."""
+        machine = self._spec(request).machine
+        machine.registry_write(request["key"], request["value"], request["data"], request["kind"])
+
+
+async def attend(lab: Lab) -> None:
+    """Serve the control channel on standard input and output until it ends."""
+    control = Control(lab)
+    reader = asyncio.StreamReader(limit=2**24)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    _say({"op": "ready", **describe(lab)})
+    try:
+        while line := await reader.readline():
+            if json.loads(line).get("op") == "stop":
+                return
+            _say(control.answer(line.decode("utf-8")))
+    finally:
+        transport.close()
+
+
+def _say(document: Mapping[str, Any]) -> None:
+    """Write one line and send it off."""
+    print(json.dumps(document), flush=True)

@@ -1,0 +1,117 @@
+"""Runs a lab until it is told to stop: ``provmode lab`` and ``python -m provmode.lab``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .casting import cast, ground_truth
+from .control import attend
+from .hosting import USER, Lab
+from .state import STATE_FILE, describe, inventory, write_json
+
+
+@dataclass(frozen=True)
+class LabOptions:
+    """Which fleet to run, and what to write about it."""
+
+    hosts: int
+    seed: int = 0
+    mix: Mapping[str, float] | None = None
+    """Shares of personas; ``None`` for the fleet's own mix."""
+    https: float = 0.0
+    """Share of the PCs that listen on HTTPS, 0 to 1."""
+    basic: bool = False
+    """Whether Basic authentication is offered as well."""
+    truth: Path | None = None
+    """Where to write which PC is what."""
+    inventory: Path | None = None
+    """Where to write a pyinfra inventory; without one the state goes to ``.lab/fleet.json``."""
+
+
+def parse_mix(text: str) -> dict[str, float]:
+    """Read ``healthy=9,overdue=1``.
+
+    Raises:
+        ValueError: it is written otherwise; the message says how.
+    """
+    mix: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, share = part.partition("=")
+        try:
+            mix[name.strip()] = float(share if sign else "x")
+        except ValueError:
+            raise ValueError(f"a mix is persona=share,persona=share; cannot read {part!r}") from None
+    return mix
+
+
+async def serve(
+    options: LabOptions, *, control: bool = False, say: Callable[[str], None] = print, state: Path | None = None
+) -> int:
+    """Run a lab until SIGINT or SIGTERM, with *control* until its input ends; return 0.
+
+    *say* takes the lines a person reads; *state* is where the state file goes instead of `STATE_FILE`. Files the
+    lab wrote for its clients are removed at the end; the truth stays.
+
+    Raises:
+        ValueError: an unknown persona in the mix.
+        OSError: no port or file descriptor left, or a file cannot be written.
+    """
+    specs = cast(options.hosts, options.seed, options.mix, https=options.https)
+    async with Lab(specs, basic=options.basic) as lab:
+        written = _write_files(lab, options, control=control, state=state or STATE_FILE)
+        try:
+            if control:
+                await _until_stopped(attend(lab), ignore_interrupt=True)
+            else:
+                _announce(lab, options, say)
+                await _until_stopped(asyncio.Event().wait(), ignore_interrupt=False)
+        finally:
+            for path in written:
+                path.unlink(missing_ok=True)
+    return 0
+
+
+def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
+    """Write what was asked for; return the files that end with the lab."""
+    if options.truth is not None:
+        truth = ground_truth(lab.specs)
+        options.truth.write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if options.inventory is not None:
+        options.inventory.write_text(inventory(lab), encoding="utf-8")
+        return [options.inventory]
+    if control:
+        return []
+    write_json(state, describe(lab))
+    return [state]
+
+
+async def _until_stopped(work: object, *, ignore_interrupt: bool) -> None:
+    """Run *work* until it ends or a signal comes. A lab under control leaves Ctrl-C to the program that has it."""
+    task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.add_signal_handler(signal.SIGINT, (lambda: None) if ignore_interrupt else task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass  # a signal: the lab ends as it should
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _announce(lab: Lab, options: LabOptions, say: Callable[[str], None]) -> None:
+    """Say what runs and how to use it."""
+    personas = Counter(host.persona for host in lab.hosts)
+    say(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1, seed {options.seed}")
+    for persona, count in sorted(personas.items(), key=lambda item: (-item[1], item[0])):
+        say(f"  {count:6,}  {persona}")
+    say(f"account {USER}, password in {lab.password_file}")
+    say(f"inventory: {options.inventory or 'inventories/lab.py'}")
+    say("Ctrl-C ends it")

@@ -1,0 +1,430 @@
+"""The modelled ConfigMgr client: provisioning mode, its time limit, the Health Evaluation task, task sequences.
+
+What it does follows Microsoft, "Provisioning mode" (registry values, time limit, hourly check, the exit method and why
+a registry edit is not enough) and "Client health checks"; `SystemTaskExcludes` as one published log has it; re-applying
+`MobileClient.TCF` from a field report. How long `root\\ccm` is away while CcmExec restarts is nowhere documented: a few
+seconds are assumed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from provmode.lab.server.machine import CimError
+from provmode.lab.windows.schema import (
+    FAILED,
+    SERVER_UNAVAILABLE,
+    SHUTTING_DOWN,
+    CimClass,
+    Method,
+    Properties,
+    unix,
+)
+from provmode.lab.windows.services import Service
+from provmode.lab.windows.store import HKLM, RegType
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.pc import PC
+
+KEY = "SOFTWARE\\Microsoft\\CCM\\CcmExec"
+EXCLUDES = "SchedulerStartup;SchedulerShutdown;SchedulerLogon;SchedulerLogoff;ClientRegistrationStartup"
+TIME_OUT_BUILD = 8790
+DEFAULT_MINUTES = 2880
+CHECK_EVERY = timedelta(minutes=60)
+EVALUATE_EVERY = timedelta(days=1)
+STOPPING, STARTING = timedelta(seconds=3), timedelta(seconds=8)
+"""A restart: pending stop until the first, pending start until the second."""
+TCF_PATH = "C:\\Windows\\ccmsetup\\MobileClient.TCF"
+
+_ARMED = re.compile(r'(^|[\s=])SMSPROVISIONINGMODE\s*=\s*"?1"?(\s|$)', re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class TaskSequence:
+    """A registered task sequence; whether it runs is told by its processes."""
+
+    content_id: str
+    package_name: str
+    state: str = "Running"
+    running_state: str = "Running"
+    completion_state: str | None = None
+    ends: datetime | None = None
+    """When it ends well by itself, taking the client out of the mode; ``None``: never."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A required deployment."""
+
+    name: str
+    deadline: datetime
+    evaluation_state: int = 1
+
+
+class Client:
+    """The client's own state, beyond what the registry shows."""
+
+    def __init__(self, version: str, installed: datetime) -> None:
+        self.version = version
+        self.wmi_present = True
+        self.in_mode = False
+        """What CcmExec itself goes by. A registry edit does not change it."""
+        self.time_out_broken = False
+        """The hourly check does not do its work, as on clients that stay for ever."""
+        self.health_task_enabled = True
+        self.site_code = "PS1"
+        self.task_sequences: list[TaskSequence] = []
+        self.deployments: list[Deployment] = []
+        self.installs: list[str] = []
+        """Names of deployments that started when the mode was left."""
+        self.schedules: list[str] = []
+        """Schedules that were triggered, in order."""
+        self._restarting: datetime | None = None
+        self._next_check = installed + CHECK_EVERY
+        self._next_evaluation = installed + EVALUATE_EVERY
+
+    @property
+    def build(self) -> int:
+        """The third part of the version."""
+        return int(self.version.split(".")[2])
+
+    # -- what it does by itself -------------------------------------------------------------------------------
+
+    def tick(self, pc: PC) -> None:
+        """Do everything that is due, in order of time."""
+        now = pc.now()
+        self._finish_restart(pc, now)
+        while True:
+            due = min(self._next_check, self._next_evaluation)
+            ended = min((item.ends for item in self.task_sequences if item.ends), default=None)
+            if ended is not None and ended <= min(due, now):
+                self._task_sequence_ends(pc, ended)
+            elif due > now:
+                break
+            elif due == self._next_check:
+                self._next_check += CHECK_EVERY
+                self._check_time_limit(pc, due)
+            else:
+                self._next_evaluation += EVALUATE_EVERY
+                self._evaluate_health(pc, due)
+        self._finish_restart(pc, now)
+
+    def _task_sequence_ends(self, pc: PC, when: datetime) -> None:
+        self.task_sequences = [item for item in self.task_sequences if item.ends is None or item.ends > when]
+        for name in ("TSManager.exe", "TsProgressUI.exe", "SetupHost.exe"):
+            pc.processes.end_all(name)
+        agent = pc.services.get("smstsmgr")
+        if agent is not None:
+            pc.services.put(replace(agent, state="Stopped"))
+        for name in ("SystemSetupInProgress", "Upgrade"):
+            if pc.registry.get(HKLM, "SYSTEM\\Setup", name) is not None:
+                pc.registry.set(HKLM, "SYSTEM\\Setup", name, RegType.DWORD, 0)
+        service = pc.services.get("CcmExec")
+        if service is not None and service.start_mode == "Disabled":
+            pc.services.put(replace(service, start_mode="Auto"))
+        self.set_mode(pc, False, when)
+
+    def _check_time_limit(self, pc: PC, when: datetime) -> None:
+        """Leave the mode when its time is over: clients of 5.00.8790 and later, while CcmExec runs."""
+        if self.build < TIME_OUT_BUILD or self.time_out_broken or not self._running(pc) or not self._registry_mode(pc):
+            return
+        entered = self._number(pc, "ProvisioningEnabledTime")
+        if entered is None:
+            return
+        minutes = self._number(pc, "ProvisioningMaxMinutes") or DEFAULT_MINUTES
+        if unix(when) >= entered + minutes * 60:
+            self.set_mode(pc, False, when)
+
+    def _evaluate_health(self, pc: PC, when: datetime) -> None:
+        """Run the Health Evaluation task: enable and start CcmExec, re-apply `MobileClient.TCF`, write the report."""
+        if not self.health_task_enabled:
+            return
+        notify = pc.registry.get(HKLM, "SOFTWARE\\Microsoft\\CCM\\CcmEval", "NotifyOnly")
+        only_notifies = notify is not None and str(notify.data).lower() == "true"
+        service = pc.services.get("CcmExec")
+        if service is not None and not only_notifies and not self.task_sequences_run(pc):
+            if service.start_mode == "Disabled" or service.state == "Stopped":
+                pc.services.put(replace(service, start_mode="Auto", state="Running"))
+                pc.record("CcmExec enabled and started by the Health Evaluation task")
+                self._next_check = when + CHECK_EVERY
+            if self.tcf_armed(pc) and not self.in_mode:
+                self.set_mode(pc, True, when)
+        report = f'<ClientHealthReport><Summary EvaluationTime="{when:%Y-%m-%dT%H:%M:%SZ}"/></ClientHealthReport>'
+        pc.files.write("C:\\Windows\\CCM\\CcmEvalReport.xml", report.encode(), when)
+
+    def task_sequences_run(self, pc: PC) -> bool:
+        """Return whether a task sequence engine runs."""
+        return any(process.name.lower() == "tsmanager.exe" for process in pc.processes)
+
+    def tcf_armed(self, pc: PC) -> bool:
+        """Return whether `MobileClient.TCF` carries the entry, whatever its encoding."""
+        data = pc.files.read(TCF_PATH) or b""
+        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        return any(
+            _ARMED.search(line) is not None and not line.lstrip().startswith(";")
+            for line in data.decode(encoding, "replace").splitlines()
+        )
+
+    # -- provisioning mode ------------------------------------------------------------------------------------
+
+    def set_mode(self, pc: PC, enabled: bool, when: datetime) -> None:
+        """Enter or leave the mode as the client's own method does: registry, inner state, restart of CcmExec."""
+        pc.registry.set(HKLM, KEY, "ProvisioningMode", RegType.SZ, "true" if enabled else "false")
+        pc.registry.set(HKLM, KEY, "SystemTaskExcludes", RegType.SZ, EXCLUDES if enabled else "")
+        if enabled and self.build >= TIME_OUT_BUILD:
+            pc.registry.set(HKLM, KEY, "ProvisioningEnabledTime", RegType.QWORD, unix(when))
+        left = self.in_mode and not enabled
+        self.in_mode = enabled
+        self._restart(pc, when)
+        if left:
+            self._start_overdue_installs(pc, when)
+
+    def _start_overdue_installs(self, pc: PC, when: datetime) -> None:
+        for deployment in self.deployments:
+            if deployment.deadline <= when and deployment.name not in self.installs:
+                self.installs.append(deployment.name)
+                pc.record(f"install of {deployment.name} started")
+
+    def _restart(self, pc: PC, when: datetime) -> None:
+        service = pc.services.get("CcmExec")
+        if service is None or service.state == "Stopped":
+            return
+        self._restarting = when
+        self._next_check = when + CHECK_EVERY
+        pc.services.put(replace(service, state="Stop Pending"))
+        pc.record("CcmExec restarts")
+
+    def _finish_restart(self, pc: PC, now: datetime) -> None:
+        if self._restarting is None:
+            return
+        service = pc.services.get("CcmExec")
+        since = now - self._restarting
+        if service is None or service.state == "Stopped":
+            self._restarting = None
+        elif since >= STARTING:
+            self._restarting = None
+            pc.services.put(replace(service, state="Running"))
+        elif since >= STOPPING:
+            pc.services.put(replace(service, state="Start Pending"))
+
+    def service_changed(self, pc: PC) -> None:
+        """Take note that somebody started or stopped CcmExec: the hourly check counts from its start."""
+        if self._running(pc):
+            self._next_check = pc.now() + CHECK_EVERY
+
+    def _running(self, pc: PC) -> bool:
+        service = pc.services.get("CcmExec")
+        return service is not None and service.state == "Running"
+
+    def _registry_mode(self, pc: PC) -> bool:
+        value = pc.registry.get(HKLM, KEY, "ProvisioningMode")
+        return value is not None and str(value.data).strip().lower() == "true"
+
+    def _number(self, pc: PC, name: str) -> int | None:
+        value = pc.registry.get(HKLM, KEY, name)
+        if value is None or (isinstance(value.data, str) and not value.data.isdigit()):
+            return None
+        return int(value.data)  # type: ignore[arg-type]
+
+    # -- WMI --------------------------------------------------------------------------------------------------
+
+    def check_answering(self, pc: PC, cim: CimClass, operation: str) -> None:
+        """Answer as a restarting service does, while it restarts; the namespace itself stays.
+
+        Raises:
+            CimError: CcmExec is stopping or starting.
+        """
+        if self._restarting is not None:
+            stopping = pc.now() - self._restarting < STOPPING
+            raise CimError(SHUTTING_DOWN if stopping else SERVER_UNAVAILABLE, operation, cim.name)
+
+    def check_method(self, pc: PC, name: str) -> None:
+        """Refuse methods while CcmExec is not running: they are carried out by it (assumed, not documented)."""
+        if not self._running(pc):
+            raise CimError(FAILED, "ExecMethod", f"SMS_Client::{name}")
+
+
+def _client(pc: PC) -> Client:
+    assert pc.client is not None
+    return pc.client
+
+
+def _sms_client(pc: PC) -> Iterable[Properties]:
+    yield {
+        "AllowLocalAdminOverride": True,
+        "ClientType": 1,
+        "ClientVersion": _client(pc).version,
+        "EnableAutoAssignment": True,
+    }
+
+
+def _set_mode(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    client = _client(pc)
+    client.check_method(pc, "SetClientProvisioningMode")
+    pc.record(f"SMS_Client.SetClientProvisioningMode({arguments['bEnable']})")
+    client.set_mode(pc, bool(arguments["bEnable"]), pc.now())
+    return {}
+
+
+def _trigger(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    client = _client(pc)
+    client.check_method(pc, "TriggerSchedule")
+    schedule = (arguments["sScheduleID"] or "").upper()
+    if not re.fullmatch(r"\{00000000-0000-0000-0000-000000000\d{3}\}", schedule):
+        raise CimError(FAILED, "ExecMethod", "SMS_Client::TriggerSchedule")
+    client.schedules.append(schedule)
+    pc.record(f"SMS_Client.TriggerSchedule({schedule})")
+    return {"ReturnValue": 0}
+
+
+def _plain(name: str) -> Method:
+    def call(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+        _client(pc).check_method(pc, name)
+        pc.record(f"SMS_Client.{name}")
+        return {"ReturnValue": 0}
+
+    parameters = {"ResetPolicy": {"uFlags": "uint32"}, "SetAssignedSite": {"sSiteCode": "string"}}
+    return Method(parameters.get(name, {}), call, static=True)
+
+
+def _assigned_site(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"sSiteCode": _client(pc).site_code, "ReturnValue": 0}
+
+
+def _requests(pc: PC) -> Iterable[Properties]:
+    for number, item in enumerate(_client(pc).task_sequences):
+        yield {
+            "CompletionState": item.completion_state,
+            "ContentID": item.content_id,
+            "MIFPackageName": item.package_name,
+            "RequestID": f"{{{number:08X}-0000-0000-0000-000000000000}}",
+            "RunningState": item.running_state,
+            "State": item.state,
+        }
+
+
+def _programs(pc: PC) -> Iterable[Properties]:
+    for number, item in enumerate(_client(pc).deployments):
+        yield {
+            "Deadline": item.deadline,
+            "EvaluationState": item.evaluation_state,
+            "Name": item.name,
+            "PackageID": f"PS1{number:05X}",
+            "ProgramID": item.name,
+        }
+
+
+def _reboot_pending(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "DisableHideTime": None,
+        "InGracePeriod": False,
+        "IsHardRebootPending": False,
+        "RebootDeadline": None,
+        "RebootPending": False,
+        "ReturnValue": 0,
+    }
+
+
+def _inventory(pc: PC) -> Iterable[Properties]:
+    installed = pc.booted - timedelta(days=1)
+    for action in ("{00000000-0000-0000-0000-000000000001}", "{00000000-0000-0000-0000-000000000003}"):
+        yield {"InventoryActionID": action, "LastCycleStartedDate": installed, "LastReportDate": installed}
+
+
+def _components(pc: PC) -> Iterable[Properties]:
+    for name in ("CcmFramework", "SmsClient", "CcmPolicyAgent"):
+        yield {"DisplayName": name, "Name": name, "Version": _client(pc).version}
+
+
+_STRING = "string"
+CLASSES = (
+    CimClass(
+        "root/ccm",
+        "SMS_Client",
+        {
+            **{"AllowLocalAdminOverride": "boolean", "ClientType": "uint32", "ClientVersion": _STRING},
+            "EnableAutoAssignment": "boolean",
+        },
+        _sms_client,
+        methods={
+            # its return type is not published: modelled as a method without one
+            "SetClientProvisioningMode": Method({"bEnable": "boolean"}, _set_mode, static=True),
+            "TriggerSchedule": Method({"sScheduleID": _STRING}, _trigger, static=True),
+            "GetAssignedSite": Method({}, _assigned_site, static=True),
+            **{
+                name: _plain(name)
+                for name in ("ResetPolicy", "RequestMachinePolicy", "EvaluateMachinePolicy", "SetAssignedSite")
+            },
+        },
+    ),
+    CimClass(
+        "root/ccm",
+        "CCM_InstalledComponent",
+        dict.fromkeys(("DisplayName", "Name", "Version"), _STRING),
+        _components,
+        keys=("Name",),
+    ),
+    CimClass(
+        "root/ccm/softmgmtagent",
+        "CCM_TSExecutionRequest",
+        dict.fromkeys(
+            ("CompletionState", "ContentID", "MIFPackageName", "RequestID", "RunningState", "State"), _STRING
+        ),
+        _requests,
+        keys=("RequestID",),
+    ),
+    CimClass(
+        "root/ccm/clientsdk",
+        "CCM_Program",
+        {
+            **{"Deadline": "datetime", "EvaluationState": "uint32"},
+            **dict.fromkeys(("Name", "PackageID", "ProgramID"), _STRING),
+        },
+        _programs,
+        keys=("PackageID", "ProgramID"),
+    ),
+    CimClass("root/ccm/clientsdk", "CCM_Application", {"Name": _STRING, "EvaluationState": "uint32"}, lambda pc: ()),
+    CimClass("root/ccm/clientsdk", "CCM_SoftwareUpdate", {"Name": _STRING, "EvaluationState": "uint32"}, lambda pc: ()),
+    CimClass("root/ccm/clientsdk", "CCM_ServiceWindow", {"ID": _STRING, "Type": "uint32"}, lambda pc: ()),
+    CimClass(
+        "root/ccm/clientsdk",
+        "CCM_ClientUtilities",
+        {},
+        lambda pc: (),
+        methods={"DetermineIfRebootPending": Method({}, _reboot_pending, static=True)},
+    ),
+    CimClass(
+        "root/ccm/invagt",
+        "InventoryActionStatus",
+        {"InventoryActionID": _STRING, "LastCycleStartedDate": "datetime", "LastReportDate": "datetime"},
+        _inventory,
+        keys=("InventoryActionID",),
+    ),
+)
+
+
+def install(pc: PC, version: str, *, values: Mapping[str, tuple[RegType, Any]] | None = None) -> Client:
+    """Put a client on a PC: its service, its registry, its files; *values* are those of the CcmExec key."""
+    pc.client = Client(version, pc.now())
+    pc.services.put(
+        Service("CcmExec", "SMS Agent Host", path_name="C:\\Windows\\CCM\\CcmExec.exe", depends_on=("Winmgmt",))
+    )
+    pc.services.put(
+        Service(
+            "smstsmgr", "ConfigMgr Task Sequence Agent", "Stopped", "Manual", "C:\\Windows\\CCM\\TSManager.exe /service"
+        )
+    )
+    healthy = {"ProvisioningMode": (RegType.SZ, "false"), "SystemTaskExcludes": (RegType.SZ, "")}
+    pc.registry.create_key(HKLM, KEY)
+    for name, (kind, data) in (healthy if values is None else values).items():
+        pc.registry.set(HKLM, KEY, name, kind, data)
+    pc.registry.set(HKLM, "SOFTWARE\\Microsoft\\SMS\\Mobile Client", "AssignedSiteCode", RegType.SZ, "PS1")
+    pc.registry.create_key(HKLM, "SOFTWARE\\Microsoft\\CCM\\CcmEval")
+    pc.files.write("C:\\Windows\\CCM\\CcmExec.exe", b"MZ\x90\x00", pc.booted)
+    pc.files.write("C:\\Windows\\CCM\\CcmEvalReport.xml", b"<ClientHealthReport/>", pc.now() - timedelta(hours=9))
+    pc.processes.start("CcmExec.exe", "C:\\Windows\\CCM\\CcmExec.exe", pc.booted)
+    return pc.client

@@ -1,0 +1,227 @@
+"""One modelled PC: the whole of a Windows that WinRM shows, and its CIM.
+
+Every change is recorded in `PC.mutations`, with the road it came by: ``cim`` and ``shell`` from outside, ``self`` for
+what the PC does by itself, ``hand`` for somebody sitting at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from provmode.lab.server.machine import CimError, Instance
+from provmode.lab.windows import configmgr, stdregprov, win32, wql
+from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.schema import (
+    INVALID_CLASS,
+    INVALID_METHOD,
+    INVALID_NAMESPACE,
+    INVALID_QUERY,
+    NOT_FOUND,
+    PROVIDER_LOAD_FAILURE,
+    CimClass,
+    Properties,
+    coerce,
+    matches,
+)
+from provmode.lab.windows.services import Processes, ServiceControl
+from provmode.lab.windows.store import FileSystem, Registry
+
+NO_KEYS = 0x803380FA
+"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: no keys were given and the class is no singleton."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of a PC."""
+
+    when: datetime
+    what: str
+    road: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields by name."""
+        return {"when": self.when.isoformat(), "what": self.what, "road": self.road}
+
+
+class PC:
+    """One modelled PC; what the server needs of a machine is `get`, `put`, `enumerate`, `query`, `invoke`."""
+
+    def __init__(
+        self,
+        computer_name: str,
+        clock: Clock,
+        *,
+        os_version: str = "10.0.22631",
+        caption: str = "Microsoft Windows 11 Enterprise",
+        utc_offset_minutes: int = 0,
+        german: bool = False,
+        up: timedelta = timedelta(days=3),
+    ) -> None:
+        self.computer_name = computer_name
+        self.clock = clock
+        self.os_version = os_version
+        self.caption = caption
+        self.utc_offset_minutes = utc_offset_minutes
+        self.german = german
+        self.booted = clock.now() - up
+        self.mutations: list[Mutation] = []
+        self._road = "build"
+        self.registry = Registry(KEYS, self.record)
+        self.files = FileSystem(FILES, self.record)
+        self.services = ServiceControl(SERVICES, self.record, self._service_changed)
+        self.processes = Processes(PROCESSES, self.booted)
+        self.client: configmgr.Client | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables by lower-case name."""
+        return {
+            **{"windir": "C:\\Windows", "systemroot": "C:\\Windows", "systemdrive": "C:", "os": "Windows_NT"},
+            **{"programdata": "C:\\ProgramData", "comspec": "C:\\Windows\\system32\\cmd.exe"},
+            **{"temp": "C:\\Windows\\TEMP", "tmp": "C:\\Windows\\TEMP", "computername": self.computer_name},
+            **{"programfiles": "C:\\Program Files", "path": "C:\\Windows\\system32;C:\\Windows"},
+        }
+
+    def now(self) -> datetime:
+        """Return the PC's own time, UTC."""
+        return self.clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass at once; what the PC does by itself in that time is done, in order."""
+        self.clock.advance(timedelta(seconds=seconds))
+        self.tick()
+
+    def tick(self) -> None:
+        """Do what is due by the PC's own clock."""
+        if self.client is not None:
+            with self.by("self"):
+                self.client.tick(self)
+
+    @contextmanager
+    def by(self, road: str) -> Iterator[None]:
+        """Record what changes inside as coming by *road*."""
+        before, self._road = self._road, road
+        try:
+            yield
+        finally:
+            self._road = before
+
+    def record(self, what: str) -> None:
+        """Record a change."""
+        if self._road != "build":
+            self.mutations.append(Mutation(self.clock.now(), what, self._road))
+
+    def _service_changed(self, name: str) -> None:
+        if self.client is not None and name.lower() == "ccmexec":
+            self.client.service_changed(self)
+
+    # -- CIM --------------------------------------------------------------------------------------------------
+
+    def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
+        """Return one instance, or a singleton where no keys are given.
+
+        Raises:
+            CimError: as WMI answers.
+        """
+        self.tick()
+        cim = self._class(namespace, class_name, "GetObject")
+        return _instance(cim, self._one(cim, keys))
+
+    def put(self, namespace: str, class_name: str, keys: Mapping[str, str], changes: Mapping[str, Any]) -> Instance:
+        """Write properties of one instance and return it as it is then."""
+        self.tick()
+        cim = self._class(namespace, class_name, "PutInstance")
+        instance = self._one(cim, keys)
+        if cim.put is None:
+            raise CimError(PROVIDER_LOAD_FAILURE - 0x13 + 0x24, "PutInstance", class_name)  # not capable
+        with self.by("cim"):
+            cim.put(self, instance, dict(changes))
+        return _instance(cim, self._one(cim, keys))
+
+    def enumerate(self, namespace: str, class_name: str) -> list[Instance]:
+        """Return all instances of a class, those of derived classes included."""
+        self.tick()
+        cim = self._class(namespace, class_name, "CreateInstanceEnum")
+        return [_instance(cim, properties) for properties in cim.instances(self)]
+
+    def query(self, namespace: str, text: str) -> list[Instance | Mapping[str, Any]]:
+        """Return what a WQL query finds: objects for ``*``, rows for a projection."""
+        self.tick()
+        try:
+            query = wql.parse(text)
+        except wql.InvalidQuery:
+            raise CimError(INVALID_QUERY, "ExecQuery", text) from None
+        cim = self._class(namespace, query.class_name, "ExecQuery", text)
+        known = {name.lower(): name for name in cim.types}
+        for name in (*query.mentioned, *(query.columns or ())):
+            if name.lower() not in known:
+                raise CimError(INVALID_QUERY, "ExecQuery", text)
+        found = [properties for properties in cim.instances(self) if query.where(properties)]
+        if query.columns is None:
+            return [_instance(cim, properties) for properties in found]
+        columns = [known[name.lower()] for name in query.columns]
+        return [{name: properties.get(name) for name in columns} for properties in found]
+
+    def invoke(
+        self, namespace: str, class_name: str, keys: Mapping[str, str], method: str, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Call a method and return its out-parameters, ``ReturnValue`` among them where it has one."""
+        self.tick()
+        cim = self._class(namespace, class_name, "ExecMethod")
+        found = next((item for name, item in cim.methods.items() if name.lower() == method.lower()), None)
+        if found is None:
+            raise CimError(INVALID_METHOD, "ExecMethod", f"{class_name}::{method}")
+        instance = {} if found.static else self._one(cim, keys)
+        arguments = coerce(f"{class_name}::{method}", found.parameters, parameters)
+        with self.by("cim"):
+            return found.call(self, instance, arguments)
+
+    def _class(self, namespace: str, class_name: str, operation: str, text: str = "") -> CimClass:
+        space = namespace.replace("\\", "/").strip("/").lower()
+        if space not in _NAMESPACES or (space.startswith("root/ccm") and not self._has_ccm()):
+            raise CimError(INVALID_NAMESPACE, operation, text or class_name)
+        cim = _CLASSES.get((space, class_name.lower()))
+        if cim is None:
+            raise CimError(INVALID_CLASS, operation, text or class_name)
+        if space.startswith("root/ccm") and self.client is not None:
+            self.client.check_answering(self, cim, operation)
+        return cim
+
+    def _has_ccm(self) -> bool:
+        return self.client is not None and self.client.wmi_present
+
+    def _one(self, cim: CimClass, keys: Mapping[str, str]) -> Properties:
+        if not cim.keys:
+            found = next(iter(cim.instances(self)), None)
+        elif not keys:
+            raise CimError(NO_KEYS, "GetObject", cim.name)
+        elif cim.lookup is not None:
+            found = cim.lookup(self, keys)
+        else:
+            found = next((item for item in cim.instances(self) if matches(item, keys)), None)
+        if found is None:
+            raise CimError(NOT_FOUND, "GetObject", cim.name)
+        return found
+
+
+def _instance(cim: CimClass, properties: Properties) -> Instance:
+    name = cim.class_of(properties) if cim.class_of is not None else cim.name
+    return Instance(name, properties, _NAMESPACES[cim.namespace], cim.keys)
+
+
+def _all() -> Iterable[CimClass]:
+    return (*stdregprov.CLASSES, *win32.CLASSES, *configmgr.CLASSES)
+
+
+_CLASSES = {(cim.namespace, cim.name.lower()): cim for cim in _all()}
+_NAMESPACES = {
+    **{"root": "root", "root/cimv2": "root/cimv2", "root/default": "root/default", "root/ccm": "root/ccm"},
+    **{"root/ccm/softmgmtagent": "root/ccm/SoftMgmtAgent", "root/ccm/clientsdk": "root/ccm/ClientSDK"},
+    **{"root/ccm/invagt": "root/ccm/invagt", "root/ccm/policy": "root/ccm/Policy"},
+    "root/microsoft/windows/taskscheduler": "root/Microsoft/Windows/TaskScheduler",
+}

@@ -1,0 +1,258 @@
+"""Registry and files: copy-on-write over a base that all PCs share, so that thousands fit into one process.
+
+Names compare without regard to case and keep the case they were written with, as in Windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Union
+
+HKLM = 0x80000002
+HIVES = {0x80000000: "HKCR", 0x80000001: "HKCU", HKLM: "HKLM", 0x80000003: "HKU", 0x80000005: "HKCC"}
+
+
+class RegType(IntEnum):
+    """Registry types by Windows' numbers."""
+
+    SZ = 1
+    EXPAND_SZ = 2
+    BINARY = 3
+    DWORD = 4
+    MULTI_SZ = 7
+    QWORD = 11
+
+
+Data = Union[str, int, bytes, "tuple[str, ...]"]
+
+
+@dataclass(frozen=True)
+class RegValue:
+    """One value."""
+
+    name: str
+    type: RegType
+    data: Data
+
+
+Keys = Mapping[str, "tuple[str, dict[str, RegValue]]"]
+"""Keys by lower-case ``HKLM\\path``: the path as written, and its values by lower-case name."""
+
+Record = Callable[[str], None]
+"""Takes the words for a change."""
+
+
+def base_keys(tree: Mapping[str, Mapping[str, tuple[RegType, Data]]]) -> Keys:
+    """Return the shared base of a registry from ``{"HKLM\\path": {name: (type, data)}}``, parents included."""
+    keys: dict[str, tuple[str, dict[str, RegValue]]] = {}
+    for path, values in tree.items():
+        parts = path.split("\\")
+        for depth in range(1, len(parts)):
+            parent = "\\".join(parts[:depth])
+            keys.setdefault(parent.lower(), (parent, {}))
+        keys[path.lower()] = (path, {name.lower(): RegValue(name, kind, data) for name, (kind, data) in values.items()})
+    return keys
+
+
+class Registry:
+    """One PC's registry."""
+
+    __slots__ = ("_base", "_own", "_record")
+
+    def __init__(self, base: Keys, record: Record) -> None:
+        self._base = base
+        self._own: dict[str, tuple[str, dict[str, RegValue]] | None] = {}
+        self._record = record
+
+    def _find(self, hive: int, path: str) -> tuple[str, dict[str, RegValue]] | None:
+        full = _full(hive, path)
+        return self._own[full] if full in self._own else self._base.get(full)
+
+    def key_exists(self, hive: int, path: str) -> bool:
+        """Return whether there is such a key."""
+        return self._find(hive, path) is not None
+
+    def get(self, hive: int, path: str, name: str) -> RegValue | None:
+        """Return a value; ``None`` where value or key is missing."""
+        found = self._find(hive, path)
+        return found[1].get(name.lower()) if found is not None else None
+
+    def values(self, hive: int, path: str) -> list[RegValue] | None:
+        """Return a key's values; ``None`` where there is no such key."""
+        found = self._find(hive, path)
+        return list(found[1].values()) if found is not None else None
+
+    def subkeys(self, hive: int, path: str) -> list[str] | None:
+        """Return the names of a key's subkeys; ``None`` where there is no such key."""
+        if not self.key_exists(hive, path):
+            return None
+        prefix = _full(hive, path) + "\\"
+        names = {
+            full: entry[0].rpartition("\\")[2]
+            for full, entry in self._all()
+            if full.startswith(prefix) and "\\" not in full[len(prefix) :]
+        }
+        return [names[full] for full in sorted(names)]
+
+    def _all(self) -> Iterator[tuple[str, tuple[str, dict[str, RegValue]]]]:
+        for full, entry in self._base.items():
+            if full not in self._own:
+                yield full, entry
+        for full, own in self._own.items():
+            if own is not None:
+                yield full, own
+
+    def create_key(self, hive: int, path: str) -> None:
+        """Create a key and its parents; nothing where it exists."""
+        parts = path.strip("\\").split("\\")
+        for depth in range(1, len(parts) + 1):
+            part = "\\".join(parts[:depth])
+            if not self.key_exists(hive, part):
+                self._own[_full(hive, part)] = (f"{HIVES[hive]}\\{part}", {})
+                self._record(f"registry key {HIVES[hive]}\\{part} created")
+
+    def set(self, hive: int, path: str, name: str, kind: RegType, data: Data) -> None:
+        """Write a value, creating the key where it is missing."""
+        self.create_key(hive, path)
+        spelled, values = self._writable(hive, path)
+        old = values.get(name.lower())
+        values[name.lower()] = RegValue(old.name if old else name, kind, data)
+        self._record(f"registry value {spelled} {name} = {data!r}")
+
+    def delete_value(self, hive: int, path: str, name: str) -> bool:
+        """Delete a value; returns whether there was one."""
+        if self.get(hive, path, name) is None:
+            return False
+        spelled, values = self._writable(hive, path)
+        del values[name.lower()]
+        self._record(f"registry value {spelled} {name} deleted")
+        return True
+
+    def delete_key(self, hive: int, path: str) -> bool:
+        """Delete a key that has no subkeys; returns whether it was there and had none."""
+        if self.subkeys(hive, path) != []:
+            return False
+        self._own[_full(hive, path)] = None
+        self._record(f"registry key {HIVES[hive]}\\{path} deleted")
+        return True
+
+    def remove_tree(self, hive: int, path: str) -> None:
+        """Take a key and everything below it out; for building a PC, so not recorded."""
+        prefix = _full(hive, path)
+        for full in [full for full, _ in self._all() if full == prefix or full.startswith(prefix + "\\")]:
+            self._own[full] = None
+
+    def _writable(self, hive: int, path: str) -> tuple[str, dict[str, RegValue]]:
+        full = _full(hive, path)
+        own = self._own.get(full)
+        if own is None:
+            spelled, values = self._base[full]
+            own = self._own[full] = (spelled, dict(values))
+        return own
+
+
+def _full(hive: int, path: str) -> str:
+    return f"{HIVES.get(hive, '?')}\\{path.strip(chr(92))}".rstrip("\\").lower()
+
+
+@dataclass(frozen=True)
+class File:
+    """One file."""
+
+    path: str
+    data: bytes
+    created: datetime
+    modified: datetime
+
+
+class FileSystem:
+    """One PC's files, by full path; folders are whatever has a file in it, or was made."""
+
+    __slots__ = ("_base", "_folders", "_own", "_record")
+
+    def __init__(self, base: Mapping[str, File], record: Record) -> None:
+        self._base = base
+        self._own: dict[str, File | None] = {}
+        self._folders: set[str] = set()
+        self._record = record
+
+    def get(self, path: str) -> File | None:
+        """Return a file; ``None`` where there is none."""
+        full = normal(path).lower()
+        return self._own[full] if full in self._own else self._base.get(full)
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's contents; ``None`` where there is none."""
+        found = self.get(path)
+        return found.data if found is not None else None
+
+    def write(self, path: str, data: bytes, now: datetime) -> None:
+        """Write a file whole."""
+        old = self.get(path)
+        spelled = old.path if old else normal(path)
+        self._own[spelled.lower()] = File(spelled, data, old.created if old else now, now)
+        self._record(f"file {spelled} written ({len(data)} bytes)")
+
+    def delete(self, path: str) -> bool:
+        """Delete a file; returns whether there was one."""
+        old = self.get(path)
+        if old is None:
+            return False
+        self._own[old.path.lower()] = None
+        self._record(f"file {old.path} deleted")
+        return True
+
+    def move(self, source: str, target: str, now: datetime) -> bool:
+        """Rename a file over whatever has the new name; returns whether there was one."""
+        old = self.get(source)
+        if old is None:
+            return False
+        spelled = normal(target)
+        self._own[old.path.lower()] = None
+        self._own[spelled.lower()] = File(spelled, old.data, old.created, now)
+        self._record(f"file {old.path} renamed to {spelled}")
+        return True
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder."""
+        self._folders.add(normal(path).lower())
+
+    def is_folder(self, path: str) -> bool:
+        """Return whether there is such a folder."""
+        prefix = normal(path).lower().rstrip("\\")
+        return prefix in self._folders or any(file.path.lower().startswith(prefix + "\\") for file in self.all())
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is such a file or folder."""
+        return self.get(path) is not None or self.is_folder(path)
+
+    def listdir(self, path: str) -> list[str] | None:
+        """Return the names in a folder; ``None`` where there is no such folder."""
+        if not self.is_folder(path):
+            return None
+        prefix = normal(path).lower().rstrip("\\") + "\\"
+        names = {
+            file.path[len(prefix) :].partition("\\")[0] for file in self.all() if file.path.lower().startswith(prefix)
+        }
+        return sorted(names, key=str.lower)
+
+    def all(self) -> Iterator[File]:
+        """Yield every file."""
+        for full, file in self._base.items():
+            if full not in self._own:
+                yield file
+        yield from (file for file in self._own.values() if file is not None)
+
+
+def normal(path: str) -> str:
+    """Return *path* with backslashes, and without ``.``, ``..`` and doubled separators."""
+    parts: list[str] = []
+    for part in path.replace("/", "\\").split("\\"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "\\".join(parts)

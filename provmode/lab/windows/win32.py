@@ -1,0 +1,293 @@
+"""The Windows classes an admin asks: operating system, computer, services, processes, files, scheduled tasks.
+
+Properties and return codes: Microsoft, the pages of the classes in "Win32 provider" and "CIMWin32".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from provmode.lab.windows.schema import CimClass, Method, Properties
+from provmode.lab.windows.store import File
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.pc import PC
+
+
+def _operating_system(pc: PC) -> Iterable[Properties]:
+    zone = timezone(timedelta(minutes=pc.utc_offset_minutes))
+    yield {
+        "BootDevice": "\\Device\\HarddiskVolume1",
+        "BuildNumber": pc.os_version.rpartition(".")[2],
+        "Caption": pc.caption,
+        "CSName": pc.computer_name,
+        "CSDVersion": None,
+        "CurrentTimeZone": pc.utc_offset_minutes,
+        "Debug": False,
+        "InstallDate": (pc.booted - timedelta(days=400)).astimezone(zone),
+        "LastBootUpTime": pc.booted.astimezone(zone),
+        "LocalDateTime": pc.now().astimezone(zone),
+        "Locale": "0407" if pc.german else "0409",
+        "Manufacturer": "Microsoft Corporation",
+        "MUILanguages": ["de-DE"] if pc.german else ["en-US"],
+        "Name": f"{pc.caption}|C:\\Windows|\\Device\\Harddisk0\\Partition3",
+        "NumberOfProcesses": sum(1 for _ in pc.processes),
+        "OSArchitecture": "64-Bit" if pc.german else "64-bit",
+        "OSLanguage": 1031 if pc.german else 1033,
+        "ProductType": 1,
+        "SystemDirectory": "C:\\Windows\\system32",
+        "SystemDrive": "C:",
+        "Version": pc.os_version,
+        "WindowsDirectory": "C:\\Windows",
+    }
+
+
+def _computer_system(pc: PC) -> Iterable[Properties]:
+    yield {
+        "DNSHostName": pc.computer_name,
+        "Domain": "corp.example",
+        "Manufacturer": "Contoso",
+        "Model": "Lab PC",
+        "Name": pc.computer_name,
+        "PartOfDomain": True,
+        "TotalPhysicalMemory": 17179869184,
+        "UserName": None,
+    }
+
+
+def _service(service: Any) -> Properties:
+    return {
+        "AcceptPause": False,
+        "AcceptStop": service.state == "Running",
+        "Caption": service.display_name,
+        "CreationClassName": service.class_name,
+        "Description": service.display_name,
+        "DisplayName": service.display_name,
+        "ExitCode": 0,
+        "InstallDate": None,
+        "Name": service.name,
+        "PathName": service.path_name,
+        "ProcessId": 1200 if service.state == "Running" else 0,
+        "Started": service.state == "Running",
+        "StartMode": service.start_mode,
+        "StartName": service.account,
+        "State": service.state,
+        "Status": "OK",
+    }
+
+
+def _services(pc: PC) -> Iterable[Properties]:
+    return map(_service, pc.services)
+
+
+def _service_by_name(pc: PC, keys: Mapping[str, str]) -> Properties | None:
+    names = [value for key, value in keys.items() if key.lower() == "name"]
+    service = pc.services.get(names[0]) if len(names) == 1 else None
+    return _service(service) if service is not None else None
+
+
+def _service_method(call: str) -> Method:
+    def run(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"ReturnValue": getattr(pc.services, call)(instance["Name"])}
+
+    return Method({}, run)
+
+
+def _change_start_mode(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"ReturnValue": pc.services.change_start_mode(instance["Name"], arguments["StartMode"] or "")}
+
+
+def _change(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    mode = arguments["StartMode"]
+    return {"ReturnValue": pc.services.change_start_mode(instance["Name"], mode) if mode is not None else 0}
+
+
+def _interrogate(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"ReturnValue": 0 if instance["State"] == "Running" else 6}
+
+
+_SERVICE_METHODS = {
+    "StartService": _service_method("start"),
+    "StopService": _service_method("stop"),
+    "PauseService": _service_method("pause"),
+    "ResumeService": _service_method("pause"),
+    "InterrogateService": Method({}, _interrogate),
+    "ChangeStartMode": Method({"StartMode": "string"}, _change_start_mode),
+    "Change": Method(
+        {
+            **dict.fromkeys(("DisplayName", "PathName", "StartMode", "StartName", "StartPassword"), "string?"),
+            **{"ServiceType": "uint8?", "ErrorControl": "uint8?", "DesktopInteract": "boolean?"},
+            **{"LoadOrderGroup": "string?", "LoadOrderGroupDependencies": "string[]?"},
+            "ServiceDependencies": "string[]?",
+        },
+        _change,
+    ),
+}
+_SERVICE_TYPES = {
+    **dict.fromkeys(
+        ("Caption", "CreationClassName", "Description", "DisplayName", "Name", "PathName", "StartMode", "StartName"),
+        "string",
+    ),
+    **{"State": "string", "Status": "string", "AcceptPause": "boolean", "AcceptStop": "boolean", "Started": "boolean"},
+    **{"ExitCode": "uint32", "ProcessId": "uint32", "InstallDate": "datetime"},
+}
+
+
+def _processes(pc: PC) -> Iterable[Properties]:
+    for process in pc.processes:
+        yield {
+            "Caption": process.name,
+            "CommandLine": process.command_line,
+            "CreationDate": process.created,
+            "Handle": str(process.pid),
+            "Name": process.name,
+            "ParentProcessId": process.parent,
+            "ProcessId": process.pid,
+            "SessionId": 0,
+        }
+
+
+def _create_process(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    line = (arguments["CommandLine"] or "").strip()
+    if not line:
+        return {"ProcessId": None, "ReturnValue": 21}
+    program = line.strip('"').split('"')[0].split()[0].rpartition("\\")[2]
+    process = pc.processes.start(program, line, pc.now())
+    pc.processes.started.append(line)
+    pc.record(f"process {program} started")
+    return {"ProcessId": process.pid, "ReturnValue": 0}
+
+
+def _terminate(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    pc.processes.end(instance["ProcessId"])
+    pc.record(f"process {instance['Name']} ended")
+    return {"ReturnValue": 0}
+
+
+def _file(file: File) -> Properties:
+    folder, _, name = file.path.rpartition("\\")
+    stem, _, extension = name.rpartition(".")
+    return {
+        "Caption": file.path,
+        "CreationDate": file.created,
+        "Drive": file.path[:2].lower(),
+        "Extension": extension.lower() if stem else "",
+        "FileName": (stem or name).lower(),
+        "FileSize": len(file.data),
+        "FileType": f"{extension.upper()} File",
+        "LastAccessed": file.modified,
+        "LastModified": file.modified,
+        "Name": file.path.lower(),
+        "Path": folder[2:].lower() + "\\",
+        "Readable": True,
+        "Writeable": True,
+    }
+
+
+def _files(pc: PC) -> Iterable[Properties]:
+    return map(_file, pc.files.all())
+
+
+def _file_by_name(pc: PC, keys: Mapping[str, str]) -> Properties | None:
+    names = [value for key, value in keys.items() if key.lower() == "name"]
+    file = pc.files.get(names[0].replace("\\\\", "\\")) if len(names) == 1 else None
+    return _file(file) if file is not None else None
+
+
+_TASKS = "\\Microsoft\\Configuration Manager\\"
+
+
+def _tasks(pc: PC) -> Iterable[Properties]:
+    yield {
+        "Author": "Microsoft Corporation",
+        "Description": None,
+        "State": 3,
+        "TaskName": "ScheduledDefrag",
+        "TaskPath": "\\Microsoft\\Windows\\Defrag\\",
+    }
+    if pc.client is not None:
+        yield {
+            "Author": "Microsoft Corporation",
+            "Description": None,
+            "State": 3 if pc.client.health_task_enabled else 1,
+            "TaskName": "Configuration Manager Health Evaluation",
+            "TaskPath": _TASKS,
+        }
+
+
+_STRINGS = "string"
+CLASSES = (
+    CimClass(
+        "root/cimv2",
+        "Win32_OperatingSystem",
+        {
+            **dict.fromkeys(("Caption", "CSName", "Version", "BuildNumber", "WindowsDirectory", "Locale"), _STRINGS),
+            **dict.fromkeys(("SystemDirectory", "SystemDrive", "OSArchitecture", "Name", "Manufacturer"), _STRINGS),
+            **dict.fromkeys(("BootDevice", "CSDVersion"), _STRINGS),
+            **dict.fromkeys(("LocalDateTime", "LastBootUpTime", "InstallDate"), "datetime"),
+            **{"CurrentTimeZone": "sint16", "ProductType": "uint32", "OSLanguage": "uint32", "Debug": "boolean"},
+            **{"NumberOfProcesses": "uint32", "MUILanguages": "string[]"},
+        },
+        _operating_system,
+    ),
+    CimClass(
+        "root/cimv2",
+        "Win32_ComputerSystem",
+        {
+            **dict.fromkeys(("DNSHostName", "Domain", "Manufacturer", "Model", "Name", "UserName"), _STRINGS),
+            **{"PartOfDomain": "boolean", "TotalPhysicalMemory": "uint64"},
+        },
+        _computer_system,
+        keys=("Name",),
+    ),
+    CimClass(
+        "root/cimv2",
+        "Win32_Service",
+        _SERVICE_TYPES,
+        _services,
+        keys=("Name",),
+        methods=_SERVICE_METHODS,
+        class_of=lambda properties: properties["CreationClassName"],
+        lookup=_service_by_name,
+    ),
+    CimClass(
+        "root/cimv2",
+        "Win32_Process",
+        {
+            **dict.fromkeys(("Caption", "CommandLine", "Handle", "Name"), _STRINGS),
+            **dict.fromkeys(("ParentProcessId", "ProcessId", "SessionId"), "uint32"),
+            "CreationDate": "datetime",
+        },
+        _processes,
+        keys=("Handle",),
+        methods={
+            "Create": Method(
+                {"CommandLine": "string", "CurrentDirectory": "string?", "ProcessStartupInformation": "string?"},
+                _create_process,
+                static=True,
+            ),
+            "Terminate": Method({"Reason": "uint32?"}, _terminate),
+        },
+    ),
+    CimClass(
+        "root/cimv2",
+        "CIM_DataFile",
+        {
+            **dict.fromkeys(("Caption", "Drive", "Extension", "FileName", "FileType", "Name", "Path"), _STRINGS),
+            **dict.fromkeys(("CreationDate", "LastAccessed", "LastModified"), "datetime"),
+            **{"FileSize": "uint64", "Readable": "boolean", "Writeable": "boolean"},
+        },
+        _files,
+        keys=("Name",),
+        lookup=_file_by_name,
+    ),
+    CimClass(
+        "root/microsoft/windows/taskscheduler",
+        "MSFT_ScheduledTask",
+        {**dict.fromkeys(("Author", "Description", "TaskName", "TaskPath"), _STRINGS), "State": "uint8"},
+        _tasks,
+        keys=("TaskName", "TaskPath"),
+    ),
+)

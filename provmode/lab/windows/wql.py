@@ -1,0 +1,287 @@
+"""WQL: ``SELECT ... FROM ... WHERE``, as WMI takes it. Microsoft, "WQL (SQL for WMI)" and its operators.
+
+Comparison of text ignores case; ``LIKE`` knows ``%``, ``_``, ``[a-z]`` and ``[^a-z]``; a comparison with a property
+that is null is false.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+class InvalidQuery(ValueError):
+    """The query is not WQL."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed query."""
+
+    class_name: str
+    columns: tuple[str, ...] | None
+    """``None`` for ``*``."""
+    where: Callable[[Row], bool]
+    mentioned: tuple[str, ...]
+    """Properties that WHERE mentions."""
+
+
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<number>[+-]?\d+(?:\.\d+)?(?![A-Za-z_0-9]))"""
+    r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign><>|!=|<=|>=|[=<>(),*]))""",
+    re.DOTALL,
+)
+_WORDS = {"select", "from", "where", "and", "or", "not", "like", "is", "null", "true", "false", "isa"}
+
+
+def parse(text: str) -> Query:
+    """Return the query in *text*.
+
+    Raises:
+        InvalidQuery: it is not WQL.
+    """
+    return _Parser(_tokens(text)).query()
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    tokens, position = [], 0
+    end = len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None or match.lastgroup is None:
+            raise InvalidQuery(text)
+        tokens.append((match.lastgroup, match.group(match.lastgroup)))
+        position = match.end()
+    return tokens
+
+
+class _Parser:
+    """Recursive descent; the depth of parentheses is bounded."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._position = 0
+        self._depth = 0
+        self._mentioned: list[str] = []
+
+    def query(self) -> Query:
+        self._expect("select")
+        columns = self._columns()
+        self._expect("from")
+        class_name = self._name()
+        where: Callable[[Row], bool] = _always
+        if self._peek() is not None:
+            self._expect("where")
+            where = self._either()
+        if self._peek() is not None:
+            raise InvalidQuery(str(self._peek()))
+        return Query(class_name, columns, where, tuple(self._mentioned))
+
+    def _columns(self) -> tuple[str, ...] | None:
+        if self._take("*"):
+            return None
+        names = [self._name()]
+        while self._take(","):
+            names.append(self._name())
+        return tuple(names)
+
+    def _either(self) -> Callable[[Row], bool]:
+        parts = [self._both()]
+        while self._take("or"):
+            parts.append(self._both())
+        return parts[0] if len(parts) == 1 else lambda row: any(part(row) for part in parts)
+
+    def _both(self) -> Callable[[Row], bool]:
+        parts = [self._single()]
+        while self._take("and"):
+            parts.append(self._single())
+        return parts[0] if len(parts) == 1 else lambda row: all(part(row) for part in parts)
+
+    def _single(self) -> Callable[[Row], bool]:
+        if self._take("not"):
+            inner = self._nested(self._single)
+            return lambda row: not inner(row)
+        if self._take("("):
+            inner = self._nested(self._either)
+            self._expect(")")
+            return inner
+        return self._comparison()
+
+    def _nested(self, read: Callable[[], Callable[[Row], bool]]) -> Callable[[Row], bool]:
+        self._depth += 1
+        if self._depth > 60:
+            raise InvalidQuery("nested too deep")
+        found = read()
+        self._depth -= 1
+        return found
+
+    def _comparison(self) -> Callable[[Row], bool]:
+        if self._at_literal():  # a constant may stand on the left
+            value = self._literal()
+            sign = self._sign()
+            name = self._property()
+            return _compare(name, _MIRRORED[sign], value)
+        name = self._property()
+        if self._take("is"):
+            wanted = not self._take("not")
+            self._expect("null")
+            return lambda row: (_of(row, name) is None) is wanted
+        if self._take("like"):
+            return _like(name, self._literal())
+        negated = self._take("not")
+        if negated:
+            self._expect("like")
+            like = _like(name, self._literal())
+            return lambda row: not like(row)
+        return _compare(name, self._sign(), self._literal())
+
+    def _property(self) -> str:
+        name = self._name()
+        self._mentioned.append(name)
+        return name
+
+    def _sign(self) -> str:
+        token = self._next()
+        if token[0] != "sign" or token[1] not in _MIRRORED:
+            raise InvalidQuery(token[1])
+        return token[1]
+
+    def _at_literal(self) -> bool:
+        token = self._peek()
+        return token is not None and (token[0] in ("text", "number") or token[1].lower() in ("true", "false", "null"))
+
+    def _literal(self) -> Any:
+        kind, value = self._next()
+        if kind == "text":
+            return re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
+        if kind == "number":
+            return float(value) if "." in value else int(value)
+        if kind == "word" and value.lower() in ("true", "false", "null"):
+            return {"true": True, "false": False, "null": None}[value.lower()]
+        raise InvalidQuery(value)
+
+    def _name(self) -> str:
+        kind, value = self._next()
+        if kind != "word" or value.lower() in _WORDS:
+            raise InvalidQuery(value)
+        return value
+
+    def _take(self, word: str) -> bool:
+        token = self._peek()
+        if token is not None and token[0] in ("word", "sign") and token[1].lower() == word:
+            self._position += 1
+            return True
+        return False
+
+    def _expect(self, word: str) -> None:
+        if not self._take(word):
+            raise InvalidQuery(f"expected {word}")
+
+    def _peek(self) -> tuple[str, str] | None:
+        return self._tokens[self._position] if self._position < len(self._tokens) else None
+
+    def _next(self) -> tuple[str, str]:
+        token = self._peek()
+        if token is None:
+            raise InvalidQuery("the query ends early")
+        self._position += 1
+        return token
+
+
+_MIRRORED = {"=": "=", "<>": "<>", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _always(row: Row) -> bool:
+    return True
+
+
+def _of(row: Row, name: str) -> Any:
+    if name in row:
+        return row[name]
+    lowered = name.lower()
+    return next((value for key, value in row.items() if key.lower() == lowered), None)
+
+
+def _compare(name: str, sign: str, wanted: Any) -> Callable[[Row], bool]:
+    def test(row: Row) -> bool:
+        found = _of(row, name)
+        if wanted is None:
+            return (found is None) is (sign == "=")
+        if found is None:
+            return False
+        left, right = _alike(found, wanted)
+        if left is None:
+            return False
+        outcome: bool = {
+            "=": lambda: left == right,
+            "<>": lambda: left != right,
+            "!=": lambda: left != right,
+            "<": lambda: left < right,
+            ">": lambda: left > right,
+            "<=": lambda: left <= right,
+            ">=": lambda: left >= right,
+        }[sign]()
+        return outcome
+
+    return test
+
+
+def _alike(found: Any, wanted: Any) -> tuple[Any, Any]:
+    """Return both sides as values that compare; ``None`` where they never do."""
+    if isinstance(found, bool) or isinstance(wanted, bool):
+        return _truth(found), _truth(wanted)
+    if isinstance(found, datetime):
+        return (dmtf(found), str(wanted)) if isinstance(wanted, str) else (None, None)
+    if isinstance(found, int) and isinstance(wanted, str):
+        try:
+            return found, int(wanted)
+        except ValueError:
+            return None, None
+    if isinstance(found, str):
+        return found.lower(), str(wanted).lower()
+    if isinstance(found, int) and isinstance(wanted, (int, float)):
+        return found, wanted
+    return None, None
+
+
+def _truth(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower())
+    return bool(value) if isinstance(value, (bool, int)) else None
+
+
+def dmtf(moment: datetime) -> str:
+    """Return a time as DMTF text in UTC: ``20260820063000.000000+000``."""
+    utc = moment.astimezone(timezone.utc)
+    return utc.strftime("%Y%m%d%H%M%S.%f") + "+000"
+
+
+def _like(name: str, pattern: Any) -> Callable[[Row], bool]:
+    if not isinstance(pattern, str):
+        raise InvalidQuery("LIKE needs text")
+    translated, position = "", 0
+    while position < len(pattern):
+        character = pattern[position]
+        closing = pattern.find("]", position + 1)
+        if character == "[" and closing > position + 1:
+            inside = pattern[position + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
+            translated += f"[{inside}]"
+            position = closing
+        else:
+            translated += {"%": ".*", "_": "."}.get(character, re.escape(character))
+        position += 1
+    try:
+        matcher = re.compile(translated, re.IGNORECASE | re.DOTALL)
+    except re.error:
+        raise InvalidQuery(pattern) from None
+
+    def test(row: Row) -> bool:
+        found = _of(row, name)
+        return found is not None and matcher.fullmatch(str(found)) is not None
+
+    return test

@@ -1,0 +1,25 @@
+"""The audit as JSON (contract)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from provmode.ccm.judge import Verdict
+from provmode.fleet.audit import Audit
+
+
+def document(audit: Audit) -> dict[str, Any]:
+    """Return ``{"summary": {verdict: count, ..., "total": n}, "hosts": [...]}``; with what is missing, if interrupted."""
+    summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
+    summary["total"] = len(audit.selected)
+    body: dict[str, Any] = {"summary": summary, "hosts": [report.to_json() for report in audit.reports]}
+    if audit.interrupted:
+        body["interrupted"] = True
+        body["missing"] = audit.missing
+    return body
+
+
+def as_json(audit: Audit) -> str:
+    """Return the document as text."""
+    return json.dumps(document(audit), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,200 @@
+"""Requests recorded with real Windows, sent to the lab: the answers have the recorded shape.
+
+Compared are element names, attribute names, the header list and its order, and every text that is not an
+identifier. The recordings are data of other projects (``tests/recordings``), each under its own licence.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from provmode.lab.server.cim_faults import INVALID_CLASS, query_fault
+from provmode.lab.server.envelope import WINRM_2, WINRM_3, Partial, write_fault
+from provmode.lab.server.faults import QUOTA_OPERATIONS, QUOTA_SHELLS, ExtendedStatus, FaultSite, quota
+from provmode.lab.server.hosting import USER
+from provmode.lab.server.service import ServiceOptions
+
+RECORDINGS = Path(__file__).parents[1] / "recordings"
+VARIES = re.compile(
+    r"^(uuid:)?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$|^\d+\.\d+\.\d+\.\d+$|^(\S+\\)?(vagrant|provmode)\S*$"
+)
+
+
+def shape(element: ET.Element) -> Any:
+    """Return an element as nested data, with what varies from run to run left out."""
+    text = (element.text or "").strip()
+    attributes = {name: "*" if VARIES.match(value) else value for name, value in sorted(element.attrib.items())}
+    return (element.tag, attributes, "*" if VARIES.match(text) else text, [shape(child) for child in element])
+
+
+def dialogue(name: str) -> list[dict[str, Any]]:
+    document = yaml.safe_load((RECORDINGS / "pypsrp" / f"{name}.yml").read_text(encoding="utf-8"))
+    return list(document["messages"])
+
+
+class Replay:
+    """Sends recorded requests with the identifiers of this run in the place of the recorded ones."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._known: dict[str, str] = {}
+
+    def exchange(self, message: dict[str, Any]) -> tuple[int, ET.Element, ET.Element]:
+        request = message["request"]
+        for recorded, ours in self._known.items():
+            request = request.replace(recorded, ours)
+        response, answer = self._client.sealed(request.encode())
+        recorded_root, our_root = ET.fromstring(message["response"]), ET.fromstring(answer)
+        for name in ("ShellId", "CommandId"):
+            tag = f".//{{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}}{name}"
+            recorded, ours = recorded_root.findtext(tag), our_root.findtext(tag)
+            if recorded and ours:
+                self._known[recorded] = ours
+        return response.status, recorded_root, our_root
+
+
+def replay(served: Any, raw: Any, name: str) -> list[tuple[dict[str, Any], int, ET.Element, ET.Element]]:
+    client = raw(served.host)
+    client.login(USER, served.lab.account.password)
+    run = Replay(client)
+    return [(message, *run.exchange(message)) for message in dialogue(name)]
+
+
+def without_streams(root: ET.Element) -> ET.Element:
+    """Leave out the output itself: the small PC writes other things than the recorded one."""
+    stream = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}Stream"
+    for parent in root.iter():
+        for child in [each for each in parent if each.tag == stream and not each.get("End")]:
+            parent.remove(child)
+    return root
+
+
+@pytest.mark.parametrize("name", ["test_winrs_standard", "test_winrs_bad_cmd_id", "test_winrs_no_cmd_shell"])
+def test_a_recorded_dialogue_is_answered_in_the_recorded_shape(serve: Any, spec: Any, raw: Any, name: str) -> None:
+    recorded_stack = WINRM_3 if "ActivityId" in str(dialogue(name)) else WINRM_2
+    with serve([spec(options=ServiceOptions(stack=recorded_stack))]) as served:
+        exchanges = replay(served, raw, name)
+    assert len(exchanges) >= 5
+    for message, status, recorded, ours in exchanges:
+        assert status == message.get("transport_error", {}).get("code", 200)
+        assert shape(without_streams(ours)) == shape(without_streams(recorded))
+
+
+def recorded(path: str) -> ET.Element:
+    return ET.parse(RECORDINGS / path).getroot()
+
+
+def normal(element: ET.Element) -> Any:
+    """Like `shape`, for files their authors have re-indented: white space in texts is collapsed."""
+    text = " ".join((element.text or "").split())
+    attributes = {name: "*" if name == "Machine" else " ".join(value.split()) for name, value in element.attrib.items()}
+    return (
+        element.tag,
+        dict(sorted(attributes.items())),
+        "*" if VARIES.match(text) else text,
+        [normal(child) for child in element],
+    )
+
+
+def test_the_fault_of_an_unknown_class_is_the_recorded_one() -> None:
+    extended = ExtendedStatus("root/cimv2", "ExecQuery", 'Select * from Win32_Processa where name="sshd.exe"')
+    fault = query_fault(INVALID_CLASS, extended, WINRM_2)
+    ours = write_fault(fault, Partial("uuid:0CB1C49A-5054-4C12-AF30-FC60BE995DD9", "localhost"), WINRM_2, SITE)
+    assert normal(ET.fromstring(ours)) == normal(recorded("winrb-winrm/soap_fault_v2.xml"))
+
+
+SITE = FaultSite("localhost", "vagrant-2008R2", "en-US")
+
+
+@pytest.mark.parametrize(
+    ("file", "fault", "limit", "noun", "language"),
+    [
+        ("winrb-winrm/wmi_error_v2.xml", QUOTA_SHELLS, 30, "shells", "en-US"),
+        ("ianclegg-winrmlib/concurrent_operations_fault.xml", QUOTA_OPERATIONS, 1500, "operations", "en-GB"),
+    ],
+)
+def test_the_quota_faults_are_the_recorded_ones(file: str, fault: Any, limit: int, noun: str, language: str) -> None:
+    told = quota(fault, limit, noun, as_wmi_error=True)
+    stack = WINRM_2  # these recordings predate the activity header
+    ours = write_fault(told, Partial("uuid:1", "localhost"), stack, FaultSite("localhost", "X", language))
+    assert normal(ET.fromstring(ours)) == normal(recorded(file))
+
+
+def test_a_timed_out_operation_is_told_as_recorded() -> None:
+    from provmode.lab.server.faults import TIMED_OUT
+
+    request = Partial("26ba4524-38c7-46fe-a31d-52c49d7df4f9", "bp1xeuap3221")
+    ours = ET.fromstring(write_fault(TIMED_OUT, request, WINRM_2, FaultSite("x", "X", "en-GB")))
+    theirs = recorded("ianclegg-winrmlib/operation_timeout.xml")
+    for root in (ours, theirs):
+        text = next(root.iter("{http://www.w3.org/2003/05/soap-envelope}Text"))
+        text.attrib.clear()  # recorded empty on that PC
+    assert normal(ours) == normal(theirs)
+
+
+def test_a_method_answers_in_the_shape_of_the_recorded_enumkey(served: Any, raw: Any, envelope: Any) -> None:
+    theirs = recorded("openwsman/EnumKey.xml")
+    uri = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/default/StdRegProv"
+    client = raw(served.host)
+    client.login(USER, served.lab.account.password)
+    body = f'<p:EnumKey_INPUT xmlns:p="{uri}"><p:hDefKey>2147483650</p:hDefKey></p:EnumKey_INPUT>'
+    ours = ET.fromstring(client.sealed(envelope(uri + "/EnumKey", uri, body))[1])
+    soap_body = "{http://www.w3.org/2003/05/soap-envelope}Body"
+    output, recorded_output = ours.find(soap_body)[0], theirs.find(soap_body)[0]
+    assert (output.tag, output.attrib) == (recorded_output.tag, recorded_output.attrib)
+    assert [e.tag for e in output] == [e.tag for e in recorded_output][:2] + [recorded_output[-1].tag]
+    action = ".//{http://schemas.xmlsoap.org/ws/2004/08/addressing}Action"
+    assert ours.findtext(action) == theirs.findtext(action)
+
+
+def test_the_openwsman_clients_enumerate_request_is_understood(served: Any, raw: Any) -> None:
+    client = raw(served.host)
+    client.login(USER, served.lab.account.password)
+    response, answer = client.sealed((RECORDINGS / "openwsman" / "mu_002.xml").read_bytes())
+    assert response.status == 200
+    assert b"EnumerationContext>uuid:" in answer
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_projections_come_in_the_shape_of_the_recorded_ones(
+    serve: Any, spec: Any, raw: Any, number: int, envelope: Any
+) -> None:
+    theirs = ET.fromstring(
+        (RECORDINGS / "opennms-wsman" / f"optimized-enum-response-with-fragments-{number}.xml").read_bytes()
+    )
+    rows = [{"Size": None, "Name": "A:", "FreeSpace": None}] * 4
+    with serve([spec(options=ServiceOptions(stack=WINRM_2, language="de-DE"))]) as served:
+        served.service.machine.rows = rows
+        client = raw(served.host)
+        client.login(USER, served.lab.account.password)
+        n = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+        wql = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
+        uri = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/*"
+        begin = (
+            f'<n:Enumerate xmlns:n="{n}"><w:OptimizeEnumeration/><w:MaxElements>100</w:MaxElements>'
+            f'<w:Filter Dialect="{wql}">SELECT FreeSpace,Name,Size FROM Win32_LogicalDisk</w:Filter></n:Enumerate>'
+        )
+        ours = ET.fromstring(client.sealed(envelope(n + "/Enumerate", uri, begin))[1])
+        if number == 2:
+            context = ours.findtext(f".//{{{n}}}EnumerationContext")
+            pull = (
+                f'<n:Pull xmlns:n="{n}"><n:EnumerationContext>{context}</n:EnumerationContext>'
+                "<n:MaxElements>100</n:MaxElements></n:Pull>"
+            )
+            ours = ET.fromstring(client.sealed(envelope(n + "/Pull", uri, pull))[1])
+
+    def names(root: ET.Element) -> Any:
+        return (root.tag, sorted(root.attrib), [names(child) for child in root if not child.tag.startswith("{m}")])
+
+    def bare(tree: Any) -> Any:
+        tag, attributes, children = tree
+        keep = [] if not tag.startswith("{") else attributes
+        return (tag, keep, [bare(child) for child in children])
+
+    assert bare(names(ours)) == bare(names(theirs))

@@ -1,4 +1,4 @@
-"""The lab fleet of a running ``provmode lab``, for pyinfra: ``pyinfra inventories/lab.py fact facts.client.ClientState``.
+"""The lab fleet of a running ``provmode lab``: ``pyinfra inventories/lab.py fact facts.client.ClientState``.
 
 The lab leaves its state in ``.lab/fleet.json`` under the directory it was started in; ``PROVMODE_LAB`` names another
 file. The group is ``lab``.

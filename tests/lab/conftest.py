@@ -26,7 +26,7 @@ WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
 
 
 class SmallCommand:
-    """A command line of the small PC: ``echo``, ``cat`` (its input), ``exit N``, ``wait`` (until signalled); else ``hi``."""
+    """A command line: ``echo``, ``cat`` (its input), ``exit N``, ``wait`` (until signalled); else ``hi``."""
 
     def __init__(self, line: str, codepage: int) -> None:
         word, _, rest = line.partition(" ")
@@ -59,6 +59,7 @@ class SmallPC:
     def __init__(self, name: str = "PC-1") -> None:
         self.computer_name = name
         self.os_version = "10.0.20348"
+        self.mutations: list[Any] = []
         self.calls: list[tuple[str, Any]] = []
         self.seconds = 0.0
         self.rows: list[Any] = [{"State": "Running", "Name": f"service{number:03}"} for number in range(5)]
@@ -193,7 +194,7 @@ async def _finish(loop: asyncio.AbstractEventLoop) -> None:
 
 @pytest.fixture
 def serve() -> Callable[..., Any]:
-    """A context manager: ``with serve([spec, ...]) as served``."""
+    """Return the context manager under which a lab of the given PCs runs."""
     return _served
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def read_all(pieces: list[bytes]) -> list[HttpRequest]:
 def test_requests_torn_at_any_byte_read_the_same(cuts: list[int]) -> None:
     stream = REQUEST * 2
     edges = [0, *sorted(cuts), len(stream)]
-    requests = read_all([stream[start:end] for start, end in zip(edges, edges[1:], strict=False)])
+    requests = read_all([stream[start:end] for start, end in pairwise(edges)])
     assert [(each.method, each.target, each.body) for each in requests] == [("POST", "/wsman", b"hello")] * 2
     assert requests[0].headers["x-one"] == "1"
     assert requests[0].wire_bytes == len(REQUEST)
@@ -57,10 +59,12 @@ def test_a_malformed_head_is_refused_with_the_status_http_sys_gives(head: bytes,
 def test_any_bytes_are_a_request_or_a_refusal_or_wait_for_more(data: bytes) -> None:
     reader = RequestReader(1000)
     reader.feed(data)
+    status = 0
     try:
         reader.take()
     except HttpRefusal as refusal:
-        assert refusal.status in (400, 411, 413, 501, 505)
+        status = refusal.status
+    assert status in (0, 400, 411, 413, 501, 505)
 
 
 def test_the_client_is_told_to_go_on_once() -> None:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..windows.pc import PC
+from .hand import read_registry, write_registry
 from .hosting import HostSpec, Lab
 from .injection import Injection
 from .service import WinRMService
@@ -53,6 +55,13 @@ class Control:
             raise ValueError(f"no such PC: {name}")
         return self._specs[name]
 
+    def _pc(self, request: Mapping[str, Any]) -> PC:
+        """Return the modelled PC a request names."""
+        machine = self._spec(request).machine
+        if not isinstance(machine, PC):
+            raise TypeError(f"{request['host']} is no modelled PC")
+        return machine
+
     def _service(self, request: Mapping[str, Any]) -> WinRMService:
         """Return the service of the PC a request names."""
         spec = self._spec(request)
@@ -68,8 +77,8 @@ class Control:
     def _mutations(self, request: Mapping[str, Any]) -> Any:
         """Return what was changed over the wire."""
         if request.get("host") is not None:
-            return self._spec(request).machine.mutations()
-        return {name: spec.machine.mutations() for name, spec in self._specs.items()}
+            return _mutations(self._spec(request))
+        return {name: _mutations(spec) for name, spec in self._specs.items()}
 
     def _requests(self, request: Mapping[str, Any]) -> Any:
         """Return the counters."""
@@ -87,12 +96,16 @@ class Control:
 
     def _registry_read(self, request: Mapping[str, Any]) -> Any:
         """Return a registry value's data."""
-        return self._spec(request).machine.registry_read(request["key"], request["value"])
+        return read_registry(self._pc(request), request["key"], request["value"])
 
     def _registry_write(self, request: Mapping[str, Any]) -> None:
         """Write a registry value by hand."""
-        machine = self._spec(request).machine
-        machine.registry_write(request["key"], request["value"], request["data"], request["kind"])
+        write_registry(self._pc(request), request["key"], request["value"], request["data"], request["kind"])
+
+
+def _mutations(spec: HostSpec) -> list[dict[str, str]]:
+    """Return what was changed on a PC, in order: when, what, and by which road."""
+    return [mutation.to_json() for mutation in spec.machine.mutations]
 
 
 async def attend(lab: Lab) -> None:

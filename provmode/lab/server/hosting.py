@@ -72,6 +72,8 @@ class HostSpec:
     cbt: CbtHardening = CbtHardening.RELAXED
     accounts: tuple[Account, ...] | None = None
     """Its own accounts instead of the lab's."""
+    persona: str = ""
+    """What it plays."""
 
 
 @dataclass(frozen=True)
@@ -222,12 +224,17 @@ class Lab:
         """Return a PC as an inventory lists it."""
         address = f"{spec.name.lower()}.invalid" if spec.network is Network.UNRESOLVABLE else LOOPBACK
         https = spec.https or spec.network is Network.BAD_CERTIFICATE
-        return LabHost(spec.name, address, port.number, "https" if https else "http")
+        return LabHost(spec.name, address, port.number, "https" if https else "http", spec.persona)
 
-    def advance(self, seconds: float) -> None:
-        """Let *seconds* of the lab's and every PC's clock pass; what waits for the clock goes on."""
-        self.clock.advance(seconds)
+    def advance(self, seconds: float, name: str | None = None) -> None:
+        """Let *seconds* pass: on every PC and in the lab itself, or on the PC called *name* alone.
+
+        What waits for the clock goes on.
+        """
+        if name is None:
+            self.clock.advance(seconds)
         for spec in self._specs:
-            spec.machine.advance(seconds)
+            if name in (None, spec.name):
+                spec.machine.advance(seconds)
         for service in self.services.values():
             service.shells.wake()

@@ -29,9 +29,9 @@ class Reference:
     keys: Mapping[str, Value]
 
 
-Value = Union[None, bool, int, str, dt.datetime, dt.timedelta, Instance, Reference, Sequence["Value"]]  # noqa: UP007
+Value = Union[None, bool, int, str, dt.datetime, dt.timedelta, Instance, Reference, Sequence["Value"]]
 """A CIM value; datetimes are aware, arrays are lists or tuples."""
-Row = Union[Instance, Mapping[str, Value]]  # noqa: UP007
+Row = Union[Instance, Mapping[str, Value]]
 """What a query finds: a whole object, or the properties of a projection."""
 
 
@@ -53,6 +53,8 @@ class Machine(Protocol):
     """A PC; every operation raises `CimError` as WMI fails. Namespaces are written ``root/cimv2``."""
 
     computer_name: str
+    mutations: list[Any]
+    """What was changed on it; each with a ``to_json``."""
     os_version: str
     """``10.0.22631``."""
 

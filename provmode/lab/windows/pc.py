@@ -77,6 +77,10 @@ class PC:
         self.processes = Processes(PROCESSES, self.booted)
         self.client: configmgr.Client | None = None
 
+    def finished(self) -> None:
+        """End the building: from here on changes are recorded, by default as made by hand."""
+        self._road = "hand"
+
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables by lower-case name."""

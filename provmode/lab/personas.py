@@ -1,0 +1,264 @@
+"""The cases an audit meets, as ways to build a PC: what each is, and what verdict it deserves and why.
+
+Every persona keeps well away from the edges of the default policy (minimum age 4 h, one hour of grace, 5 minutes of
+clock skew), so that a seed never decides a verdict.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.configmgr import EXCLUDES, KEY, TCF_PATH, Client, Deployment, TaskSequence, install
+from provmode.lab.windows.pc import PC
+from provmode.lab.windows.schema import unix
+from provmode.lab.windows.store import HKLM, RegType
+
+MODERN = ("5.00.9128.1007", "5.00.9122.1033", "5.00.9106.1022", "5.00.9078.1025", "5.00.8913.1012", "5.00.8790.1007")
+OLD = ("5.00.8740.1024", "5.00.8692.1003", "5.00.8634.1007", "5.00.8325.1000", "5.00.7958.1000")
+
+Build = Callable[[PC, random.Random], None]
+
+
+@dataclass(frozen=True)
+class Persona:
+    """One case."""
+
+    name: str
+    verdict: str
+    """What an audit with the default policy has to say."""
+    build: Build
+    share: float
+    """Its part of a fleet, against the others."""
+    network: str = "answers"
+    """How it is to be reached: a value of `provmode.lab.server.hosting.Network`."""
+    cause: str | None = None
+    """For ``unassessed``: why."""
+    latency: float = 0.0
+    """Seconds every answer takes."""
+    skew: timedelta = timedelta(0)
+    """How far the PC's clock is ahead."""
+
+
+# -- parts ------------------------------------------------------------------------------------------------------
+
+
+def _true(rng: random.Random) -> str:
+    return rng.choice(("true", "true", "True", "TRUE"))
+
+
+def _entered(rng: random.Random, when: datetime) -> tuple[RegType, Any]:
+    """Return ProvisioningEnabledTime in one of the types it is found in."""
+    kind = rng.choice((RegType.QWORD, RegType.QWORD, RegType.DWORD, RegType.SZ))
+    return kind, str(unix(when)) if kind is RegType.SZ else unix(when)
+
+
+def _in_mode(pc: PC, rng: random.Random, version: str, age: timedelta | None) -> Client:
+    """Put a client into the mode; *age* ``None`` leaves no time stamp behind."""
+    values: dict[str, tuple[RegType, Any]] = {
+        "ProvisioningMode": (RegType.SZ, _true(rng)),
+        "SystemTaskExcludes": (RegType.SZ, EXCLUDES),
+    }
+    if age is not None:
+        values["ProvisioningEnabledTime"] = _entered(rng, pc.now() - age)
+    client = install(pc, version, values=values)
+    client.in_mode = True
+    client.deployments = _deployments(pc, rng)
+    return client
+
+
+def _deployments(pc: PC, rng: random.Random) -> list[Deployment]:
+    names = ("7-Zip 24.09", "Contoso VPN 5.2", "Office Update", "Defender Platform", "Feature Update 24H2")
+    chosen = rng.sample(names, rng.randint(0, 3))
+    return [Deployment(name, pc.now() + timedelta(hours=rng.choice((-200, -30, -5, 48)))) for name in chosen]
+
+
+def _run(pc: PC, *names: str) -> None:
+    for name in names:
+        pc.processes.start(name, f"C:\\Windows\\CCM\\{name}", pc.now() - timedelta(minutes=12))
+
+
+def _set_state(pc: PC, name: str, state: str | None = None, start_mode: str | None = None) -> None:
+    service = pc.services.get(name)
+    assert service is not None
+    service = replace(service, state=state or service.state, start_mode=start_mode or service.start_mode)
+    pc.services.put(service)
+
+
+_HEADER = "; mobileclient.tcf\r\n[IDENT]\r\nTYPE=Target Configuration File\r\n\r\n[Site]\r\nSMSSITECODE=PS1\r\n"
+
+
+def _tcf(pc: PC, rng: random.Random, *, armed: bool) -> None:
+    """Write MobileClient.TCF in one of many encodings, with one of many line endings."""
+    properties = "INSTALL=ALL SMSSITECODE=PS1 CCMLOGLEVEL=1 SMSMP=mp01.corp.example"
+    line = ""
+    if armed and rng.random() < 0.5:
+        entry = rng.choice(("SMSPROVISIONINGMODE=1", 'SMSPROVISIONINGMODE="1"', "smsprovisioningmode=1"))
+        properties = rng.choice((f"{properties} {entry}", properties.replace(" CCM", f" {entry} CCM")))
+    elif armed:
+        line = rng.choice(("SMSPROVISIONINGMODE=1\r\n", "SmsProvisioningMode = 1\r\n"))
+    elif rng.random() < 0.3:
+        line = "SMSPROVISIONINGMODE=0\r\n"
+    text = f"{_HEADER}\r\n[Client Install]\r\nInstall={properties}\r\n{line}SMSPublicRootKey=0602000000A40000\r\n"
+    text = rng.choice((text, text.rstrip(), text.replace("\r\n", "\n")))
+    encoding = rng.choice(("cp1252", "cp1252", "utf-8-sig", "utf-16"))
+    data = b"\xff\xfe" + text.encode("utf-16-le") if encoding == "utf-16" else text.encode(encoding)
+    pc.files.write(TCF_PATH, data, pc.now() - timedelta(days=90))
+
+
+def _some_tcf(pc: PC, rng: random.Random) -> None:
+    if rng.random() < 0.8:
+        _tcf(pc, rng, armed=False)
+
+
+# -- personas ---------------------------------------------------------------------------------------------------
+
+
+def _healthy(pc: PC, rng: random.Random) -> None:
+    values: dict[str, tuple[RegType, Any]] = {}
+    if rng.random() < 0.85:
+        values = {
+            "ProvisioningMode": (RegType.SZ, rng.choice(("false", "false", "False"))),
+            "SystemTaskExcludes": (RegType.SZ, ""),
+        }
+        if rng.random() < 0.5:  # left the mode long ago: the time stamp stays
+            values["ProvisioningEnabledTime"] = _entered(rng, pc.now() - timedelta(days=rng.randint(20, 300)))
+    install(pc, rng.choice(MODERN + OLD[:1]), values=values)
+    _some_tcf(pc, rng)
+
+
+def _osd_running(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(minutes=rng.randint(8, 170)))
+    ends = pc.now() + timedelta(minutes=rng.randint(30, 90))
+    client.task_sequences = [TaskSequence("PS100021", "Windows 11 24H2 bare metal", ends=ends)]
+    _run(pc, "TSManager.exe", "TsProgressUI.exe")
+    _set_state(pc, "smstsmgr", "Running")
+    _some_tcf(pc, rng)
+
+
+def _upgrade_running(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(MODERN + OLD[:2]), timedelta(minutes=rng.randint(15, 600)))
+    client.task_sequences = [TaskSequence("PS100042", "In-place upgrade to Windows 11 24H2")]
+    _run(pc, "TSManager.exe", "SetupHost.exe")
+    if rng.random() < 0.6:  # the step Upgrade Operating System stops and disables CcmExec
+        _set_state(pc, "CcmExec", "Stopped", "Disabled")
+    if rng.random() < 0.4:
+        pc.registry.set(HKLM, "SYSTEM\\Setup", "SystemSetupInProgress", RegType.DWORD, 1)
+        pc.registry.set(HKLM, "SYSTEM\\Setup", "Upgrade", RegType.DWORD, 1)
+    _some_tcf(pc, rng)
+
+
+def _self_healing(pc: PC, rng: random.Random) -> None:
+    _in_mode(pc, rng, rng.choice(MODERN), timedelta(minutes=rng.randint(5 * 60, 30 * 60)))
+    if rng.random() < 0.3:
+        pc.registry.set(HKLM, KEY, "ProvisioningMaxMinutes", RegType.DWORD, rng.choice((0, 2880, 4320)))
+    _some_tcf(pc, rng)
+
+
+def _stuck_old_client(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(OLD), None)
+    if rng.random() < 0.4:  # the task sequence died and its request stayed
+        client.task_sequences = [TaskSequence("PS100033", "Windows 10 1809 upgrade", "Running", "Running")]
+    _some_tcf(pc, rng)
+
+
+def _stuck_no_enabled_time(pc: PC, rng: random.Random) -> None:
+    _in_mode(pc, rng, rng.choice(MODERN), None)
+    _some_tcf(pc, rng)
+
+
+def _stuck_service_disabled(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(hours=rng.randint(6, 36)))
+    _set_state(pc, "CcmExec", "Stopped", "Disabled")
+    pc.registry.set(HKLM, "SOFTWARE\\Microsoft\\CCM\\CcmEval", "NotifyOnly", RegType.SZ, "True")
+    client.health_task_enabled = rng.random() < 0.7
+    _some_tcf(pc, rng)
+
+
+def _overdue(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(hours=rng.randint(60, 900)))
+    client.time_out_broken = True
+    if rng.random() < 0.5:
+        _set_state(pc, "CcmExec", "Stopped", "Disabled")
+        client.health_task_enabled = False
+    if rng.random() < 0.3:
+        _tcf(pc, rng, armed=True)
+
+
+def _half_exited(pc: PC, rng: random.Random) -> None:
+    client = _in_mode(pc, rng, rng.choice(MODERN + OLD), timedelta(days=rng.randint(2, 40)))
+    pc.registry.set(HKLM, KEY, "ProvisioningMode", RegType.SZ, "false")  # somebody's script
+    client.time_out_broken = True
+    _some_tcf(pc, rng)
+
+
+def _armed(pc: PC, rng: random.Random) -> None:
+    _healthy(pc, rng)
+    _tcf(pc, rng, armed=True)
+
+
+def _client_broken(pc: PC, rng: random.Random) -> None:
+    client = install(pc, rng.choice(MODERN))
+    client.wmi_present = False
+    _some_tcf(pc, rng)
+
+
+def _no_client(pc: PC, rng: random.Random) -> None:
+    """Leave the PC as Windows came."""
+
+
+PERSONAS: tuple[Persona, ...] = (
+    Persona("healthy", "healthy", _healthy, 55),
+    Persona("osd-running", "in-progress", _osd_running, 2),
+    Persona("upgrade-running", "in-progress", _upgrade_running, 3),
+    Persona("self-healing", "self-healing", _self_healing, 3),
+    Persona("stuck-old-client", "stuck", _stuck_old_client, 2),
+    Persona("stuck-no-enabled-time", "stuck", _stuck_no_enabled_time, 1),
+    Persona("stuck-service-disabled", "stuck", _stuck_service_disabled, 1.5),
+    Persona("overdue", "overdue", _overdue, 3),
+    Persona("half-exited", "half-exited", _half_exited, 2),
+    Persona("armed", "armed", _armed, 3),
+    Persona("client-broken", "client-broken", _client_broken, 1.5),
+    Persona("no-client", "no-client", _no_client, 2),
+    Persona("wrong-clock", "self-healing", _self_healing, 1, skew=timedelta(hours=-7)),
+    Persona("slow", "healthy", _healthy, 1, latency=0.15),
+    Persona("refused", "unassessed", _healthy, 3, network="refused", cause="refused"),
+    Persona("black-hole", "unassessed", _healthy, 8, network="black-hole", cause="connect-timeout"),
+    Persona("unresolvable-name", "unassessed", _healthy, 2, network="unresolvable", cause="name-resolution"),
+    Persona("bad-certificate", "unassessed", _healthy, 1, network="bad-certificate", cause="tls"),
+    Persona("wrong-password", "unassessed", _healthy, 1.5, network="wrong-password", cause="auth"),
+    Persona("access-denied", "unassessed", _healthy, 1.5, network="access-denied", cause="access-denied"),
+    Persona("quota-exceeded", "unassessed", _healthy, 1, network="quota", cause="quota"),
+    Persona("dies-in-mid-answer", "unassessed", _healthy, 1, network="dies", cause="protocol"),
+)
+BY_NAME = {persona.name: persona for persona in PERSONAS}
+
+_SYSTEMS = (
+    ("10.0.26100", "Microsoft Windows 11 Enterprise"),
+    ("10.0.22631", "Microsoft Windows 11 Enterprise"),
+    ("10.0.19045", "Microsoft Windows 10 Enterprise"),
+    ("10.0.17763", "Microsoft Windows 10 Enterprise LTSC"),
+    ("10.0.20348", "Microsoft Windows Server 2022 Standard"),
+)
+
+
+def make(persona: Persona, name: str, seed: int, start: datetime, seconds: Callable[[], float]) -> PC:
+    """Build the PC *name* of *persona*; *start* is the true time, *seconds* the lab's passing of it."""
+    rng = random.Random(seed)  # noqa: S311 - variety, not secrecy
+    version, caption = rng.choice(_SYSTEMS)
+    pc = PC(
+        name,
+        Clock(start + persona.skew, seconds),
+        os_version=version,
+        caption=caption,
+        utc_offset_minutes=rng.choice((-480, -300, 0, 60, 60, 120, 330, 345)),
+        german=rng.random() < 0.15,
+        up=timedelta(minutes=rng.randint(200, 20_000)),
+    )
+    persona.build(pc, rng)
+    pc.finished()
+    return pc

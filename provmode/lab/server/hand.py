@@ -1,0 +1,60 @@
+"""What somebody sitting at a modelled PC does and sees, for tests: the registry, with no CIM in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..windows.pc import PC
+from ..windows.store import HIVES, Data, RegType
+
+_HIVES = {name: number for number, name in HIVES.items()}
+
+
+def read_registry(pc: PC, key: str, value: str) -> Any:
+    r"""Return a value's data (bytes as hex, a multi-string as list), ``None`` where there is none; *key* ``HKLM\…``.
+
+    Raises:
+        ValueError: no such hive.
+    """
+    hive, path = _place(key)
+    found = pc.registry.get(hive, path, value)
+    if found is None:
+        return None
+    if isinstance(found.data, bytes):
+        return found.data.hex()
+    return list(found.data) if isinstance(found.data, tuple) else found.data
+
+
+def write_registry(pc: PC, key: str, value: str, data: Any, kind: str) -> None:
+    """Write a value of the type *kind* (``SZ``, ``DWORD``, ...), or delete it where *data* is ``None``.
+
+    Raises:
+        ValueError: no such hive or type.
+    """
+    hive, path = _place(key)
+    with pc.by("hand"):
+        if data is None:
+            pc.registry.delete_value(hive, path, value)
+        else:
+            pc.registry.set(hive, path, value, _kind(kind), _data(data))
+
+
+def _place(key: str) -> tuple[int, str]:
+    """Return hive and path of a key."""
+    hive, _, path = key.partition("\\")
+    if hive.upper() not in _HIVES:
+        raise ValueError(f"no such hive: {hive}")
+    return _HIVES[hive.upper()], path
+
+
+def _kind(name: str) -> RegType:
+    """Return the registry type called *name*, with or without ``REG_``."""
+    try:
+        return RegType[name.upper().removeprefix("REG_")]
+    except KeyError:
+        raise ValueError(f"no such registry type: {name}") from None
+
+
+def _data(data: Any) -> Data:
+    """Return data from JSON as the registry keeps it."""
+    return tuple(data) if isinstance(data, list) else data

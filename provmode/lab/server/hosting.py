@@ -146,7 +146,7 @@ class Lab:
             OSError: too few file descriptors, or no port left.
 
         """
-        listener.allow_open_files(64 + 4 * len(self._specs))
+        listener.allow_open_files(1000 + 2 * len(self._specs))  # a black hole takes two; the rest is for connections
         self.folder = Path(tempfile.mkdtemp(prefix="provmode-lab-"))
         try:
             self._prepare()

@@ -72,14 +72,12 @@ def _bind() -> socket.socket:
 
 
 def allow_open_files(needed: int) -> None:
-    """Raise the limit of open files to *needed* where the system lets us.
+    """Raise the limit of open files as far as the system lets us.
 
     Raises:
-        OSError: the hard limit is lower; it says what to raise.
-
+        OSError: the hard limit is below *needed*; it says what to raise.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard not in (resource.RLIM_INFINITY,) and hard < needed:
-            raise OSError(f"the lab needs {needed} open files, the limit is {hard}; raise it with: ulimit -Hn {needed}")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise OSError(f"the lab needs {needed} open files, the limit is {hard}; raise it with: ulimit -Hn {needed}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -6,11 +6,12 @@ import asyncio
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .casting import cast, ground_truth
+from ..fleet import Placed, compose, truth
+from .casting import cast
 from .control import attend
 from .hosting import USER, Lab
 from .state import STATE_FILE, describe, inventory, write_json
@@ -62,8 +63,9 @@ async def serve(
         ValueError: an unknown persona in the mix.
         OSError: no port or file descriptor left, or a file cannot be written.
     """
-    specs = cast(options.hosts, options.seed, options.mix, https=options.https)
-    async with Lab(specs, basic=options.basic) as lab:
+    placed = compose(options.hosts, options.seed, options.mix)
+    async with Lab(cast(placed, https=options.https), basic=options.basic) as lab:
+        _write_truth(placed, options)
         written = _write_files(lab, options, control=control, state=state or STATE_FILE)
         try:
             if control:
@@ -77,11 +79,14 @@ async def serve(
     return 0
 
 
-def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
-    """Write what was asked for; return the files that end with the lab."""
+def _write_truth(placed: Sequence[Placed], options: LabOptions) -> None:
+    """Write which PC is what, where that was asked for."""
     if options.truth is not None:
-        truth = ground_truth(lab.specs)
-        options.truth.write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        options.truth.write_text(json.dumps(truth(placed), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
+    """Write what clients need to find the lab; return the files, which end with it."""
     if options.inventory is not None:
         options.inventory.write_text(inventory(lab), encoding="utf-8")
         return [options.inventory]

@@ -1,0 +1,283 @@
+"""Programs of Windows that an admin looks with: ``reg``, ``sc``, ``net``, ``hostname``, ``whoami``, filters.
+
+Output formats are those of Windows 10 and 11 as published in documentation and forum posts; nothing here was recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Union
+
+from provmode.lab.windows.cmd.texts import say
+from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
+from provmode.lab.windows.store import HIVES, RegType, RegValue
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.cmd.shell import Session
+
+Program = Callable[["Session", "list[str]"], Union[int, Generator[None, bytes, int]]]
+
+NO_SERVICE, DISABLED, ALREADY, NOT_ACTIVE = 1060, 1058, 1056, 1062
+
+_HIVES = {name: number for number, name in HIVES.items()} | {
+    "HKEY_LOCAL_MACHINE": 0x80000002,
+    "HKEY_CURRENT_USER": 0x80000001,
+    "HKEY_CLASSES_ROOT": 0x80000000,
+    "HKEY_USERS": 0x80000003,
+}
+_LONG = {0x80000002: "HKEY_LOCAL_MACHINE", 0x80000001: "HKEY_CURRENT_USER", 0x80000000: "HKEY_CLASSES_ROOT"}
+
+
+# -- reg --------------------------------------------------------------------------------------------------------
+
+
+def _reg(session: Session, words: list[str]) -> int:
+    verbs = {"query": _reg_query, "add": _reg_add, "delete": _reg_delete}
+    if len(words) < 2 or words[0].lower() not in verbs:
+        session.complain(say(session.pc, "reg-syntax"))
+        return 1
+    place = _key(words[1], [word.lower() for word in words])
+    if place is None:
+        session.complain(say(session.pc, "reg-syntax"))
+        return 1
+    return verbs[words[0].lower()](session, place, words[2:])
+
+
+def _key(text: str, flags: list[str]) -> tuple[int, str] | None:
+    hive, _, path = text.partition("\\")
+    if hive.upper() not in _HIVES:
+        return None
+    if "/reg:32" in flags and re.match(r"software\\(?!wow6432node)", path, re.IGNORECASE):
+        path = f"SOFTWARE\\Wow6432Node\\{path.partition(chr(92))[2]}"
+    return _HIVES[hive.upper()], path.strip("\\")
+
+
+def _option(words: list[str], name: str) -> str | None:
+    lowered = [word.lower() for word in words]
+    at = lowered.index(name) + 1 if name in lowered else len(words)
+    return words[at] if at < len(words) else None
+
+
+def _reg_query(session: Session, place: tuple[int, str], words: list[str]) -> int:
+    hive, path = place
+    registry = session.pc.registry
+    wanted = _option(words, "/v")
+    values = registry.values(hive, path)
+    if values is None or (wanted is not None and registry.get(hive, path, wanted) is None):
+        session.complain(say(session.pc, "reg-not-found"))
+        return 1
+    shown = [value for value in values if wanted is None or value.name.lower() == wanted.lower()]
+    full = f"{_LONG.get(hive, HIVES[hive])}\\{path}"
+    session.print(f"\r\n{full}\r\n")
+    for value in shown:
+        session.print(f"    {value.name or '(Default)'}    REG_{value.type.name}    {_data(value)}\r\n")
+    if wanted is None:
+        subkeys = registry.subkeys(hive, path) or []
+        session.print("\r\n" if subkeys else "")
+        for name in subkeys:
+            if "/s" in (word.lower() for word in words):
+                _reg_query(session, (hive, f"{path}\\{name}"), words)
+            else:
+                session.print(f"{full}\\{name}\r\n")
+    session.print("\r\n")
+    return 0
+
+
+def _data(value: RegValue) -> str:
+    data: Any = value.data
+    if value.type in (RegType.DWORD, RegType.QWORD):
+        return f"0x{data:x}"
+    if value.type is RegType.BINARY:
+        return bytes(data).hex().upper()
+    return "\\0".join(data) if value.type is RegType.MULTI_SZ else str(data)
+
+
+def _reg_add(session: Session, place: tuple[int, str], words: list[str]) -> int:
+    hive, path = place
+    name, data = _option(words, "/v"), _option(words, "/d") or ""
+    kind = (_option(words, "/t") or "REG_SZ").upper().removeprefix("REG_")
+    if kind not in RegType.__members__:
+        session.complain(say(session.pc, "reg-syntax"))
+        return 1
+    session.pc.registry.create_key(hive, path)
+    if name is not None:
+        shaped: Any = data
+        if kind in ("DWORD", "QWORD"):
+            if not re.fullmatch(r"0x[0-9a-fA-F]+|\d+", data):
+                session.complain(say(session.pc, "reg-syntax"))
+                return 1
+            shaped = int(data, 0)
+        elif kind == "BINARY":
+            shaped = bytes.fromhex(data)
+        elif kind == "MULTI_SZ":
+            shaped = tuple(data.split("\\0"))
+        session.pc.registry.set(hive, path, name, RegType[kind], shaped)
+    session.print(say(session.pc, "reg-done"))
+    return 0
+
+
+def _reg_delete(session: Session, place: tuple[int, str], words: list[str]) -> int:
+    hive, path = place
+    name = _option(words, "/v")
+    registry = session.pc.registry
+    done = registry.delete_value(hive, path, name) if name is not None else registry.delete_key(hive, path)
+    if not done:
+        session.complain(say(session.pc, "reg-not-found"))
+        return 1
+    session.print(say(session.pc, "reg-done"))
+    return 0
+
+
+# -- sc and net -------------------------------------------------------------------------------------------------
+
+_STATES = {"Stopped": "1  STOPPED", "Start Pending": "2  START_PENDING", "Stop Pending": "3  STOP_PENDING"}
+_START_TYPES = {"Auto": "2   AUTO_START", "Manual": "3   DEMAND_START", "Disabled": "4   DISABLED"}
+
+
+def _sc(session: Session, words: list[str]) -> int:
+    verb = words[0].lower() if words else ""
+    if verb in ("query", "queryex") and len(words) == 1:
+        for service in session.pc.services:
+            if service.state == "Running":
+                _print_service(session, service)
+        return 0
+    verbs: dict[str, Callable[[Session, Service, list[str]], int]] = {
+        **{"query": _sc_query, "queryex": _sc_query, "qc": _sc_qc, "start": _sc_start, "stop": _sc_stop},
+        "config": _sc_config,
+    }
+    if verb not in verbs or len(words) < 2:
+        session.print("DESCRIPTION:\r\n        SC is a command line program used for communicating with the\r\n")
+        return 1639
+    service_found = session.pc.services.get(words[1])
+    if service_found is None:
+        failed = "OpenService FAILED" if verb != "query" else "EnumQueryServicesStatus:OpenService FAILED"
+        session.print(f"[SC] {failed} {NO_SERVICE}:\r\n\r\n{say(session.pc, 'no-service')}\r\n")
+        return NO_SERVICE
+    return verbs[verb](session, service_found, words[2:])
+
+
+def _print_service(session: Session, service: Service) -> None:
+    state = _STATES.get(service.state, "4  RUNNING")
+    session.print(
+        f"\r\nSERVICE_NAME: {service.name} \r\n        TYPE               : 10  WIN32_OWN_PROCESS  \r\n"
+        f"        STATE              : {state} \r\n        WIN32_EXIT_CODE    : 0  (0x0)\r\n"
+        "        SERVICE_EXIT_CODE  : 0  (0x0)\r\n        CHECKPOINT         : 0x0\r\n"
+        "        WAIT_HINT          : 0x0\r\n"
+    )
+
+
+def _sc_query(session: Session, service: Service, words: list[str]) -> int:
+    _print_service(session, service)
+    return 0
+
+
+def _sc_qc(session: Session, service: Service, words: list[str]) -> int:
+    depends = "\r\n                           : ".join(service.depends_on)
+    session.print(
+        f"[SC] QueryServiceConfig SUCCESS\r\n\r\nSERVICE_NAME: {service.name}\r\n"
+        "        TYPE               : 10  WIN32_OWN_PROCESS \r\n"
+        f"        START_TYPE         : {_START_TYPES[service.start_mode]}\r\n"
+        "        ERROR_CONTROL      : 1   NORMAL\r\n"
+        f"        BINARY_PATH_NAME   : {service.path_name}\r\n        LOAD_ORDER_GROUP   : \r\n"
+        f"        TAG                : 0\r\n        DISPLAY_NAME       : {service.display_name}\r\n"
+        f"        DEPENDENCIES       : {depends}\r\n        SERVICE_START_NAME : {service.account}\r\n"
+    )
+    return 0
+
+
+def _sc_start(session: Session, service: Service, words: list[str]) -> int:
+    code = session.pc.services.start(service.name)
+    if code != OK:
+        number = {ALREADY_RUNNING: ALREADY, 14: DISABLED}.get(code, 1068)
+        session.print(f"[SC] StartService FAILED {number}:\r\n\r\n")
+        return number
+    _print_service(session, session.pc.services.get(service.name) or service)
+    return 0
+
+
+def _sc_stop(session: Session, service: Service, words: list[str]) -> int:
+    code = session.pc.services.stop(service.name)
+    if code != OK:
+        number = {5: NOT_ACTIVE}.get(code, 1051)
+        session.print(f"[SC] ControlService FAILED {number}:\r\n\r\n")
+        return number
+    _print_service(session, session.pc.services.get(service.name) or service)
+    return 0
+
+
+def _sc_config(session: Session, service: Service, words: list[str]) -> int:
+    modes = {"auto": "Automatic", "demand": "Manual", "disabled": "Disabled"}
+    wanted = _option(words, "start=") or next((w[6:] for w in words if w.lower().startswith("start=") and w[6:]), None)
+    if wanted is None or wanted.lower() not in modes:
+        return 1639
+    session.pc.services.change_start_mode(service.name, modes[wanted.lower()])
+    session.print("[SC] ChangeServiceConfig SUCCESS\r\n")
+    return 0
+
+
+def _net(session: Session, words: list[str]) -> int:
+    if len(words) < 2 or words[0].lower() not in ("start", "stop"):
+        return 1
+    if session.pc.services.get(words[1]) is None:
+        session.complain(say(session.pc, "no-service"))
+        return 2
+    act = session.pc.services.start if words[0].lower() == "start" else session.pc.services.stop
+    return 0 if act(words[1]) == OK else 2
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------
+
+
+def _hostname(session: Session, words: list[str]) -> int:
+    session.print(f"{session.pc.computer_name}\r\n")
+    return 0
+
+
+def _whoami(session: Session, words: list[str]) -> int:
+    session.print(f"{session.user.lower()}\r\n")
+    return 0
+
+
+def _tasklist(session: Session, words: list[str]) -> int:
+    session.print("\r\nImage Name                     PID Session Name        Session#    Mem Usage\r\n")
+    session.print("========================= ======== ================ =========== ============\r\n")
+    for process in session.pc.processes:
+        session.print(f"{process.name[:25]:<25} {process.pid:>8} Services                   0      8,192 K\r\n")
+    return 0
+
+
+def _chcp(session: Session, words: list[str]) -> int:
+    """Show the console's code page; setting it is not modelled."""
+    number = "65001" if session.codec == "utf-8" else session.codec.removeprefix("cp")
+    session.print(f"Active code page: {number}\r\n")
+    return 0
+
+
+def _more(session: Session, words: list[str]) -> Generator[None, bytes, int]:
+    data = yield
+    session.out += data
+    return 0
+
+
+def _sort(session: Session, words: list[str]) -> Generator[None, bytes, int]:
+    data = yield
+    for line in sorted(data.splitlines(), key=bytes.lower):
+        session.out += line + b"\r\n"
+    return 0
+
+
+def _findstr(session: Session, words: list[str]) -> Generator[None, bytes, int]:
+    data = yield
+    wanted = " ".join(word for word in words if not word.startswith("/")).encode()
+    found = [line for line in data.splitlines() if any(word in line for word in wanted.split())]
+    for line in found:
+        session.out += line + b"\r\n"
+    return 0 if found else 1
+
+
+PROGRAMS: dict[str, Program] = {
+    **{"reg": _reg, "sc": _sc, "net": _net, "hostname": _hostname, "whoami": _whoami, "tasklist": _tasklist},
+    **{"more": _more, "more.com": _more, "sort": _sort, "findstr": _findstr, "chcp": _chcp, "chcp.com": _chcp},
+}
+"""By name without ``.exe``."""

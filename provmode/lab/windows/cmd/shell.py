@@ -1,0 +1,280 @@
+"""Runs a line: operators, redirections, built-ins and programs, with what is still waiting for its standard input.
+
+A program that reads standard input waits for its end; everything after it in the line waits with it. That is done with
+generators: a command that needs input yields, and is sent the whole of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from provmode.lab.windows.cmd import builtins, programs
+from provmode.lab.windows.cmd.language import (
+    Group,
+    If,
+    Joined,
+    Node,
+    Redirection,
+    Simple,
+    SyntaxProblem,
+    arguments,
+    expand,
+    parse,
+)
+from provmode.lab.windows.cmd.texts import say
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.pc import PC
+
+MAX_LINE = 8191
+TERMINATED, INTERRUPTED = 1, 0xC000013A
+
+Work = Generator[None, bytes, int]
+"""Yields when it needs standard input, is sent all of it, returns its exit code."""
+
+
+@dataclass
+class Session:
+    """What a command sees: the PC, its environment, where its output goes."""
+
+    pc: PC
+    codec: str
+    variables: dict[str, str]
+    directory: str
+    user: str
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+    stdin: bytes | None = None
+    """Input from a pipe or a file; ``None``: the command's own."""
+    ended: bool = False
+    """``exit`` was called."""
+
+    def print(self, text: str) -> None:
+        """Write a line's text to standard output, in the console's code page."""
+        self.out += text.encode(self.codec, "replace")
+
+    def complain(self, text: str) -> None:
+        """Write to standard error."""
+        self.err += text.encode(self.codec, "replace")
+
+    def path(self, given: str) -> str:
+        """Return a full path."""
+        if given[1:2] == ":":
+            return given
+        return f"{self.directory[:2]}{given}" if given[:1] in "\\/" else f"{self.directory}\\{given}"
+
+
+class Running:
+    """A command line that runs, or has ended."""
+
+    def __init__(self, session: Session, work: Work) -> None:
+        self._session = session
+        self._work = work
+        self._given = bytearray()
+        self.exit_code: int | None = None
+        """``None`` while it runs."""
+        self._advance(None)
+
+    def feed(self, data: bytes, end: bool) -> None:
+        """Take standard input; with *end*, there is no more."""
+        self._given += data
+        if end and self.exit_code is None:
+            self._advance(bytes(self._given))
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Return what was written since the last time: standard output, standard error."""
+        out, err = bytes(self._session.out), bytes(self._session.err)
+        self._session.out.clear()
+        self._session.err.clear()
+        return out, err
+
+    def signal(self, code: str) -> None:
+        """End it: ``.../terminate``, ``.../ctrl_c`` or ``.../ctrl_break``."""
+        if self.exit_code is None:
+            self._work.close()
+            self.exit_code = TERMINATED if code.endswith("terminate") else INTERRUPTED
+
+    def _advance(self, stdin: bytes | None) -> None:
+        session = self._session
+        try:
+            with session.pc.by("shell"):
+                if stdin is None:
+                    next(self._work)
+                else:
+                    while True:
+                        self._work.send(stdin)
+                        stdin = b""  # a second reader finds the input at its end
+        except StopIteration as stop:
+            self.exit_code = int(stop.value) & 0xFFFFFFFF
+
+
+def start(
+    pc: PC,
+    line: str,
+    *,
+    codepage: int = 437,
+    environment: Mapping[str, str] | None = None,
+    directory: str | None = None,
+    user: str = "lab\\provmode",
+) -> Running:
+    """Run *line* as ``cmd.exe /c`` does."""
+    pc.tick()
+    given = {name.lower(): value for name, value in (environment or {}).items()}
+    variables = {**pc.environment, "username": user.rpartition("\\")[2], **given}
+    codec = "utf-8" if codepage == 65001 else f"cp{codepage}"
+    try:
+        "".encode(codec)
+    except LookupError:
+        codec = "cp437"
+    session = Session(pc, codec, variables, directory or "C:\\Windows\\system32", user)
+    pc.processes.started.append(f"cmd.exe /c {line}")
+    return Running(session, _line(session, line))
+
+
+def _line(session: Session, line: str) -> Work:
+    if len(line) > MAX_LINE:
+        session.complain(say(session.pc, "line-too-long"))
+        return 1
+    try:
+        node = parse(expand(line, session.variables))
+    except SyntaxProblem as problem:
+        if str(problem):
+            session.complain(say(session.pc, "unexpected", str(problem)))
+            return 1
+        return 0
+    return (yield from _run(session, node))
+
+
+def _run(session: Session, node: Node) -> Work:
+    if session.ended:
+        return 0
+    if isinstance(node, Joined):
+        return (yield from _joined(session, node))
+    if isinstance(node, If):
+        holds = _holds(session, node)
+        branch = node.then if holds is not node.negated else node.otherwise
+        return (yield from _run(session, branch)) if branch is not None else 0
+    redirected = _Redirected(session, node.redirections)
+    if not redirected.opened:
+        return 1
+    inner = node.inner if isinstance(node, Group) else node
+    code = yield from (_run(session, inner) if isinstance(node, Group) else _simple(session, node))
+    redirected.close()
+    return code
+
+
+def _joined(session: Session, node: Joined) -> Work:
+    if node.operator == "|":
+        held, session.out = session.out, bytearray()
+        yield from _run(session, node.left)
+        piped, session.out = bytes(session.out), held
+        before, session.stdin = session.stdin, piped
+        code = yield from _run(session, node.right)
+        session.stdin = before
+        return code
+    code = yield from _run(session, node.left)
+    if session.ended or (node.operator == "&&" and code) or (node.operator == "||" and not code):
+        return code
+    return (yield from _run(session, node.right))
+
+
+def _holds(session: Session, node: If) -> bool:
+    if node.exist is not None:
+        return session.pc.files.exists(session.path(node.exist))
+    assert node.equal is not None
+    return node.equal[0] == node.equal[1]
+
+
+class _Redirected:
+    """Output of a command that goes elsewhere; `close` puts it there."""
+
+    def __init__(self, session: Session, redirections: tuple[Redirection, ...]) -> None:
+        self._session = session
+        self._redirections = redirections
+        self._held = (session.out, session.err, session.stdin)
+        self.opened = True
+        if redirections:
+            session.out, session.err = bytearray(), bytearray()
+        for item in redirections:
+            if item.handle == 0:
+                data = session.pc.files.read(session.path(item.target))
+                if data is None and item.target.lower() != "nul":
+                    session.out, session.err, session.stdin = self._held
+                    session.complain(say(session.pc, "file-not-found"))
+                    self.opened = False
+                    return
+                session.stdin = data or b""
+
+    def close(self) -> None:
+        session = self._session
+        if not self._redirections:
+            return
+        written = {1: bytes(session.out), 2: bytes(session.err)}
+        session.out, session.err, session.stdin = self._held
+        places: dict[int, str] = {}
+        for item in self._redirections:
+            if item.target.startswith("&"):
+                places[item.handle] = places.get(int(item.target[1]), item.target)
+            elif item.handle:
+                places[item.handle] = item.target
+                if item.target.lower() != "nul":
+                    self._write(item, written[item.handle])
+        for handle, own in ((1, session.out), (2, session.err)):
+            place = places.get(handle, f"&{handle}")
+            if place.startswith("&"):
+                (session.out if place == "&1" else session.err if place == "&2" else own).extend(written[handle])
+
+    def _write(self, item: Redirection, data: bytes) -> None:
+        pc, path = self._session.pc, self._session.path(item.target)
+        before = pc.files.read(path) or b"" if item.append else b""
+        pc.files.write(path, before + data, pc.now())
+
+
+def _simple(session: Session, node: Simple) -> Work:
+    name = node.name.lower().rpartition("\\")[2]
+    if not name:
+        return 0
+    if name in ("cmd", "cmd.exe"):
+        return (yield from _nested(session, node.rest))
+    builtin = builtins.COMMANDS.get(name)
+    if builtin is not None:
+        return builtin(session, node.rest)
+    program = programs.PROGRAMS.get(name.removesuffix(".exe"))
+    if program is None:
+        session.complain(say(session.pc, "not-recognized", node.name))
+        return 1
+    session.pc.processes.started.append(f"{node.name}{node.rest}")
+    found = program(session, arguments(node.rest))
+    if isinstance(found, int):
+        return found
+    if session.stdin is not None:
+        return _with_input(found, session.stdin)
+    return (yield from found)
+
+
+def _with_input(work: Work, data: bytes) -> int:
+    """Run a program whose input comes from a pipe or a file."""
+    try:
+        next(work)
+        while True:
+            work.send(data)
+            data = b""
+    except StopIteration as stop:
+        return int(stop.value)
+
+
+def _nested(session: Session, rest: str) -> Work:
+    """Run ``cmd /c LINE``; without ``/c`` there is nothing to run."""
+    lowered = rest.lower()
+    at = next((lowered.find(flag) for flag in ("/c", "/k") if flag in lowered), -1)
+    if at < 0:
+        return 0
+    session.pc.processes.started.append(f"cmd.exe{rest}")
+    line = rest[at + 2 :].strip()
+    if line.startswith('"') and line.endswith('"') and line.count('"') == 2:
+        line = line[1:-1]
+    code = yield from _line(session, line)
+    session.ended = False
+    return code

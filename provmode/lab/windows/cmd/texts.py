@@ -1,0 +1,45 @@
+"""What cmd.exe and its tools say, in English and for German PCs in German.
+
+English texts are Windows' own; of the German ones the first four are Windows' own as published in forum posts, the
+others are translations.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.pc import PC
+
+_ENGLISH = {
+    "not-recognized": "'{0}' is not recognized as an internal or external command,\r\n"
+    "operable program or batch file.\r\n",
+    "file-not-found": "The system cannot find the file specified.\r\n",
+    "path-not-found": "The system cannot find the path specified.\r\n",
+    "syntax": "The syntax of the command is incorrect.\r\n",
+    "line-too-long": "The command line is too long.\r\n",
+    "unexpected": "{0} was unexpected at this time.\r\n",
+    "dir-not-found": "File Not Found\r\n",
+    "reg-not-found": "ERROR: The system was unable to find the specified registry key or value.\r\n",
+    "reg-syntax": 'ERROR: Invalid syntax.\r\nType "REG QUERY /?" for usage.\r\n',
+    "reg-done": "The operation completed successfully.\r\n",
+    "no-service": "The specified service does not exist as an installed service.\r\n",
+}
+_GERMAN = {
+    "not-recognized": 'Der Befehl "{0}" ist entweder falsch geschrieben oder\r\nkonnte nicht gefunden werden.\r\n',
+    "file-not-found": "Das System kann die angegebene Datei nicht finden.\r\n",
+    "path-not-found": "Das System kann den angegebenen Pfad nicht finden.\r\n",
+    "syntax": "Syntaxfehler.\r\n",
+    "line-too-long": "Die Befehlszeile ist zu lang.\r\n",
+    "unexpected": '"{0}" kann syntaktisch an dieser Stelle nicht verarbeitet werden.\r\n',
+    "dir-not-found": "Datei nicht gefunden\r\n",
+    "reg-not-found": "FEHLER: Der angegebene Registrierungsschlüssel bzw. Wert wurde nicht gefunden.\r\n",
+    "reg-syntax": "FEHLER: Ungültige Syntax.\r\n",
+    "reg-done": "Der Vorgang wurde erfolgreich beendet.\r\n",
+    "no-service": "Der angegebene Dienst ist kein installierter Dienst.\r\n",
+}
+
+
+def say(pc: PC, key: str, *values: str) -> str:
+    """Return a text in the PC's language."""
+    return (_GERMAN if pc.german else _ENGLISH)[key].format(*values)

@@ -184,11 +184,12 @@ def _look(host: Host, policy: Policy, turns: BoundedSemaphore) -> HostReport:
         try:
             host.connect(show_errors=False)
             if host.connected:
-                state = host.get_fact(ClientStateFact)
+                # without _ignore_errors pyinfra ends the run when the last host of a shard has failed
+                state = host.get_fact(ClientStateFact, _ignore_errors=True)
         except gevent.GreenletExit:
             raise
         except Exception as error:  # noqa: BLE001 - it concerns this host alone
-            host.connector_data[LAST_ERROR] = error
+            host.connector_data.setdefault(LAST_ERROR, error)
         finally:
             connector.disconnect()
     return _report(host, connector, state, policy)

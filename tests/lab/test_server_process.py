@@ -262,7 +262,7 @@ def test_a_written_inventory_names_every_pc_and_ends_with_the_lab(tmp_path: Path
     with LabProcess(2, mix={"healthy": 1}, inventory=path) as lab:
         text = path.read_text()
         names: dict[str, Any] = {}
-        exec(compile(text, str(path), "exec"), names)  # noqa: S102 - it is what pyinfra does with it
+        exec(compile(text, str(path), "exec"), names)
         assert [name for name, _ in names["lab"]] == [f"@winrm/{host.name}" for host in lab.hosts]
         assert Path(names["lab"][0][1]["winrm_password_file"]).is_absolute()
         assert lab.password not in text
@@ -281,3 +281,16 @@ def test_half_of_a_lab_can_listen_on_https() -> None:
         assert {host.scheme for host in lab.hosts} == {"http", "https"}
         host = next(host for host in lab.hosts if host.scheme == "https")
         client(lab, host).get(WMI + "Win32_OperatingSystem")
+
+
+def test_a_program_patched_by_gevent_can_start_and_ask_a_lab() -> None:
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gevent; from provmode.lab.process import LabProcess\n"
+        "with LabProcess(3, mix={'healthy': 1}) as lab:\n"
+        "    asked = [gevent.spawn(lab.counters, host.name) for host in lab.hosts]\n"
+        "    gevent.joinall(asked, raise_error=True)\n"
+        "    print(sorted(each.value['requests'] for each in asked))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[0, 0, 0]", "")

@@ -76,6 +76,8 @@ class PC:
         self.services = ServiceControl(SERVICES, self.record, self._service_changed)
         self.processes = Processes(PROCESSES, self.booted)
         self.client: configmgr.Client | None = None
+        self.protected: tuple[str, ...] = ()
+        """Beginnings of paths, lower case, that the account may not read or write."""
 
     def finished(self) -> None:
         """End the building: from here on changes are recorded, by default as made by hand."""

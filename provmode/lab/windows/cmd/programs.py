@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Union
 
+from provmode.lab.windows import powershell
 from provmode.lab.windows.cmd.texts import say
 from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
 from provmode.lab.windows.store import HIVES, RegType, RegValue
@@ -278,6 +279,7 @@ def _findstr(session: Session, words: list[str]) -> Generator[None, bytes, int]:
 
 PROGRAMS: dict[str, Program] = {
     **{"reg": _reg, "sc": _sc, "net": _net, "hostname": _hostname, "whoami": _whoami, "tasklist": _tasklist},
+    "powershell": powershell.run,
     **{"more": _more, "more.com": _more, "sort": _sort, "findstr": _findstr, "chcp": _chcp, "chcp.com": _chcp},
 }
 """By name without ``.exe``."""

@@ -1,0 +1,10 @@
+"""A small PowerShell for the modelled PCs: it executes scripts, it does not recognise them.
+
+It knows the part of the language that small file scripts need: assignment, ``if``/``else``, ``try``/``catch``,
+``throw``, ``exit``, member access, .NET calls, hashtables, a few cmdlets. What it does not know ends as in PowerShell:
+an error on standard error and exit code 1. .NET classes work on the PC's own files.
+"""
+
+from provmode.lab.windows.powershell.program import run
+
+__all__ = ["run"]

@@ -1,0 +1,207 @@
+"""``powershell.exe``: its command line, and the evaluation of a script."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from provmode.lab.windows.powershell import language
+from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Marker, UnknownMember, member, text
+from provmode.lab.windows.powershell.language import Block, Node, ParseProblem
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.cmd.shell import Session
+
+_FLAGS = {"-nologo", "-noprofile", "-noninteractive", "-sta", "-mta", "-noexit"}
+_WITH_VALUE = {"-executionpolicy", "-ep", "-inputformat", "-outputformat", "-windowstyle", "-version"}
+
+
+class _Exit(Exception):
+    """``exit N``."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def run(session: Session, words: list[str]) -> Generator[None, bytes, int]:
+    """Run ``powershell.exe`` with these arguments; it reads all of standard input before it starts."""
+    script = _script(words)
+    stdin = yield
+    if script is None:
+        session.complain("Cannot process the command because of a missing parameter.\r\n")
+        return 1
+    if script == "-":
+        script, stdin = stdin.decode("utf-8", "replace"), b""
+    evaluation = _Evaluation(session, stdin)
+    try:
+        evaluation.block(language.parse(script))
+    except _Exit as left:
+        return left.code
+    except ParseProblem as problem:
+        session.complain(f"{problem}\r\n    + CategoryInfo          : ParserError: (:) [], ParseException\r\n")
+        return 1
+    except DotNetError as error:
+        session.complain(f"{error.message}\r\n    + FullyQualifiedErrorId : {error.type_name}\r\n")
+        return 1
+    except UnknownMember as problem:
+        session.complain(f"Method invocation failed: '{problem}' is not available.\r\n")
+        return 1
+    return 0
+
+
+def _script(words: list[str]) -> str | None:
+    at = 0
+    while at < len(words):
+        word = words[at].lower()
+        if word in _FLAGS:
+            at += 1
+        elif word in _WITH_VALUE:
+            at += 2
+        elif word in ("-encodedcommand", "-enc", "-e", "-ec"):
+            try:
+                return base64.b64decode(words[at + 1], validate=True).decode("utf-16-le")
+            except (IndexError, ValueError):
+                return None
+        elif word in ("-command", "-c"):
+            return " ".join(words[at + 1 :]) or None
+        else:
+            return " ".join(words[at:])
+    return "-"
+
+
+class _Evaluation:
+    """One run of a script."""
+
+    def __init__(self, session: Session, stdin: bytes) -> None:
+        self._session = session
+        self._variables: dict[str, Any] = {"null": None, "true": True, "false": False}
+        self._net = DotNet(session.pc, stdin, session.print)
+
+    def block(self, statements: Block) -> None:
+        for statement in statements:
+            self._statement(statement)
+
+    def _statement(self, node: Node) -> None:
+        if isinstance(node, language.Assignment):
+            self._assign(node)
+        elif isinstance(node, language.If):
+            self._if(node)
+        elif isinstance(node, language.Try):
+            self._try(node)
+        elif isinstance(node, language.Leave):
+            self._leave(node)
+        else:
+            value = self._value(node)
+            if value is not None:
+                self._session.print(f"{text(value)}\r\n")
+
+    def _assign(self, node: language.Assignment) -> None:
+        value = self._value(node.value)
+        if isinstance(node.target, language.Variable):
+            self._variables[node.target.name] = value
+            return
+        assert isinstance(node.target, language.Member)
+        target = self._value(node.target.target)
+        if not isinstance(target, dict):
+            raise DotNetError("SetValueException", f"The property '{node.target.name}' cannot be found.")
+        spelled = next((key for key in target if key.lower() == node.target.name.lower()), node.target.name)
+        target[spelled] = value
+
+    def _if(self, node: language.If) -> None:
+        for condition, body in node.branches:
+            if _true(self._value(condition)):
+                self.block(body)
+                return
+        self.block(node.otherwise)
+
+    def _try(self, node: language.Try) -> None:
+        try:
+            self.block(node.body)
+        except DotNetError as error:
+            if node.handler is None:
+                raise
+            before = self._variables.get("_")
+            self._variables["_"] = Marker("record", error)
+            self.block(node.handler)
+            self._variables["_"] = before
+        finally:
+            self.block(node.cleanup)
+
+    def _leave(self, node: language.Leave) -> None:
+        value = self._value(node.value) if node.value is not None else None
+        if node.word == "throw":
+            raise DotNetError("RuntimeException", text(value) or "ScriptHalted")
+        if node.word == "return" and value is not None:
+            self._session.print(f"{text(value)}\r\n")
+        raise _Exit(int(value) if node.word == "exit" and value is not None else 0)
+
+    def _value(self, node: Node) -> Any:
+        if isinstance(node, language.Literal):
+            return node.value
+        if isinstance(node, language.Variable):
+            return self._variables.get(node.name)
+        if isinstance(node, language.Expandable):
+            return "".join(text(self._value(part)) for part in node.parts)
+        if isinstance(node, language.Hashtable):
+            return {name: self._value(value) for name, value in node.pairs}
+        if isinstance(node, language.Static):
+            return self._net.static(node.type, node.name, self._arguments(node.arguments))
+        if isinstance(node, language.Member):
+            return member(self._value(node.target), node.name, self._arguments(node.arguments))
+        if isinstance(node, language.Not):
+            return not _true(self._value(node.operand))
+        if isinstance(node, language.Binary):
+            return self._binary(node)
+        assert isinstance(node, language.Command)
+        return self._command(node)
+
+    def _arguments(self, nodes: tuple[Node, ...] | None) -> tuple[Any, ...] | None:
+        return None if nodes is None else tuple(self._value(node) for node in nodes)
+
+    def _binary(self, node: language.Binary) -> Any:
+        left = self._value(node.left)
+        if node.operator == "-and":
+            return _true(left) and _true(self._value(node.right))
+        if node.operator == "-or":
+            return _true(left) or _true(self._value(node.right))
+        right = self._value(node.right)
+        if node.operator == "+":
+            return f"{left}{text(right)}" if isinstance(left, str) else (left or 0) + (right or 0)
+        if node.operator == "-":
+            return left - right
+        same = left.lower() == text(right).lower() if isinstance(left, str) else left == right
+        if node.operator.endswith("eq"):
+            return same
+        if node.operator.endswith("ne"):
+            return not same
+        compare = {"-gt": left > right, "-lt": left < right, "-ge": left >= right, "-le": left <= right}
+        if node.operator not in compare:
+            raise UnknownMember(node.operator)
+        return compare[node.operator]
+
+    def _command(self, node: language.Command) -> Any:
+        name = node.name.lower()
+        values = [self._value(argument) for argument in node.arguments]
+        if name == "new-object":
+            return values[0]
+        if name == "convertfrom-json":
+            try:
+                return json.loads(values[0])
+            except ValueError:
+                raise DotNetError("ArgumentException", "Invalid JSON primitive.") from None
+        if name == "convertto-json":
+            compact = (",", ":") if "compress" in node.switches else None
+            return json.dumps(values[0], separators=compact, indent=None if compact else 4)
+        if name in ("write-output", "write-host"):
+            self._session.print(f"{' '.join(map(text, values))}\r\n")
+            return None
+        raise DotNetError(
+            "CommandNotFoundException", f"The term '{node.name}' is not recognized as the name of a cmdlet."
+        )
+
+
+def _true(value: Any) -> bool:
+    return bool(value)

@@ -1,4 +1,4 @@
-"""``provmode ...``: the command line (contract in the README). Every error of the caller's is one line and exit code 1."""
+"""``provmode ...``: the command line. Every error of the caller's is one line and exit code 1."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ class Fleet(Inventory):
             for name, host_data in extract_name_data(group_names):
                 data[name].update(host_data)
                 member_of[name].append(group)
-        names = list(extract_name_data(names))
-        for name, host_data in names:
+        pairs = list(extract_name_data(list(names)))
+        for name, host_data in pairs:
             data[name].update(host_data)
-        for name, _ in names:
+        for name, _ in pairs:
             self._add(name, data[name], member_of[name], connectors, executing)
 
     def _add(
@@ -159,8 +159,9 @@ def load(inventory: str, *, override: Mapping[str, Any] | None = None) -> Fleet:
 
 def _said(error: Exception) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
-    where = f" in {error.filename}" if isinstance(cause, SyntaxError) and getattr(error, "filename", None) else ""
-    return f"{cause}{where}" if str(cause) else type(cause).__name__
+    if isinstance(cause, SyntaxError):
+        return f"{cause.msg} (line {cause.lineno})"
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
 
 
 def _read(path: Path) -> dict[str, Any]:

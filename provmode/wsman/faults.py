@@ -73,7 +73,7 @@ _KINDS: dict[FaultKind, frozenset[int]] = {
     FaultKind.INVALID: frozenset(
         # action; selectors; filter; class with WQL; schema; not capable; WBEM invalid query, parameter, method
         {0x80338001, 0x8033805B, 0x8033801A, 0x803380FA, 0x803380FB, 0x80338108, 0x80338102, 0x80338041}
-        | {0x80041017, 0x80041008, 0x80041054, 0x80041055, 0x80041005, 0x8004102E}
+        | {0x80041017, 0x80041008, 0x80041024, 0x80041055, 0x80041056, 0x80041005, 0x8004102E, 0x8004102F}
     ),
 }
 

@@ -22,7 +22,7 @@ from provmode.lab.windows.schema import (
     INVALID_NAMESPACE,
     INVALID_QUERY,
     NOT_FOUND,
-    PROVIDER_LOAD_FAILURE,
+    PROVIDER_NOT_CAPABLE,
     CimClass,
     Properties,
     coerce,
@@ -144,7 +144,7 @@ class PC:
         cim = self._class(namespace, class_name, "PutInstance")
         instance = self._one(cim, keys)
         if cim.put is None:
-            raise CimError(PROVIDER_LOAD_FAILURE - 0x13 + 0x24, "PutInstance", class_name)  # not capable
+            raise CimError(PROVIDER_NOT_CAPABLE, "PutInstance", class_name)
         with self.by("cim"):
             cim.put(self, instance, dict(changes))
         return _instance(cim, self._one(cim, keys))

@@ -1,0 +1,322 @@
+"""The verdict: every rule as a sentence, and the promises of the whole table as properties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provmode.ccm.judge import (
+    NEXT_STEP,
+    RULES,
+    SEVERITY,
+    Outcome,
+    Verdict,
+    cause_of,
+    judge,
+    outcome,
+    unassessed,
+)
+from provmode.ccm.model import ClientState, Clock, HealthEvaluation, Service, Setup, TaskSequence, TcfFile
+from provmode.ccm.policy import Policy
+from provmode.errors import Cause
+from provmode.reading import NOT_READ, Absent, Known, Unknown
+
+NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
+RUNNING = Known(Service("CcmExec", "Running", "Auto"))
+DISABLED = Known(Service("CcmExec", "Stopped", "Disabled"))
+IDLE_AGENT = Known(Service("smstsmgr", "Stopped", "Manual"))
+NO_SETUP = Known(Setup(False, False, 0, 0, False, ""))
+ARMED = Known((TcfFile("%windir%\\ccmsetup\\MobileClient.TCF", True, "ANSI", ("SMSPROVISIONINGMODE=1",)),))
+
+HEALTHY = ClientState(
+    NOW,
+    client_version=Known("5.00.9128.1007"),
+    provisioning_mode=Known(False),
+    system_task_excludes=Known(()),
+    service=RUNNING,
+    tcf=Absent(),
+)
+
+
+def in_mode(hours: float | None, **changes: Any) -> ClientState:
+    """Return a client in the mode for *hours*, with nothing running."""
+    state = replace(
+        HEALTHY,
+        provisioning_mode=Known(True),
+        system_task_excludes=Known(("SchedulerStartup",)),
+        enabled_time=Absent() if hours is None else Known(NOW - timedelta(hours=hours)),
+        max_minutes=Absent(),
+        task_sequences=Known(()),
+        task_sequence_agent=IDLE_AGENT,
+        processes=Known(("svchost.exe",)),
+        setup=NO_SETUP,
+        clock=Known(Clock(NOW, 120, NOW - timedelta(days=3))),
+        health_evaluation=Known(HealthEvaluation("Ready", Absent(), Absent())),
+    )
+    return replace(state, **changes)
+
+
+def verdict(state: ClientState, **policy: Any) -> Verdict:
+    """Return the verdict under a policy."""
+    return judge(state, Policy(**policy), NOW).verdict
+
+
+def test_a_client_out_of_the_mode_with_nothing_left_behind_is_healthy() -> None:
+    assert verdict(HEALTHY) is Verdict.HEALTHY
+
+
+def test_values_that_are_missing_are_as_good_as_off_and_empty() -> None:
+    assert verdict(replace(HEALTHY, provisioning_mode=Absent(), system_task_excludes=Absent())) is Verdict.HEALTHY
+
+
+def test_a_pc_with_neither_client_nor_service_has_no_client() -> None:
+    state = ClientState(NOW, client_version=Absent(), service=Absent())
+
+    assert verdict(state) is Verdict.NO_CLIENT
+
+
+def test_a_service_without_its_wmi_namespace_is_a_broken_client() -> None:
+    assert verdict(replace(HEALTHY, client_version=Absent())) is Verdict.CLIENT_BROKEN
+
+
+def test_a_client_whose_wmi_faults_is_broken() -> None:
+    assert verdict(replace(HEALTHY, client_version=Unknown("unavailable", "away"))) is Verdict.CLIENT_BROKEN
+
+
+def test_a_client_without_its_service_is_broken() -> None:
+    assert verdict(replace(HEALTHY, service=Absent())) is Verdict.CLIENT_BROKEN
+
+
+def test_a_disabled_service_outside_the_mode_is_a_broken_client() -> None:
+    assert verdict(replace(HEALTHY, service=DISABLED)) is Verdict.CLIENT_BROKEN
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        {"processes": Known(("tsmanager.EXE",))},
+        {"processes": Known(("SetupHost.exe",))},
+        {"task_sequence_agent": Known(Service("smstsmgr", "Running", "Manual"))},
+        {"task_sequence_agent": Known(Service("smstsmgr", "Start Pending", "Manual"))},
+        {"setup": Known(Setup(True, False, 0, 0, False, ""))},
+        {"setup": Known(Setup(False, False, 2, 4, False, "oobe\\windeploy.exe"))},
+    ],
+)
+def test_whatever_legitimately_runs_makes_a_client_in_the_mode_untouchable(signal: dict[str, Any]) -> None:
+    for hours in (1, 30, 900, None):
+        for service in (RUNNING, DISABLED):
+            assert verdict(in_mode(hours, service=service, **signal)) is Verdict.IN_PROGRESS
+
+
+def test_a_half_exited_client_with_something_running_is_left_alone_too() -> None:
+    state = in_mode(900, provisioning_mode=Known(False), processes=Known(("SetupHost.exe",)))
+
+    assert verdict(state) is Verdict.IN_PROGRESS
+
+
+def test_a_client_before_1902_never_leaves_by_itself_and_is_stuck() -> None:
+    assert verdict(in_mode(None, client_version=Known("5.00.8740.1024"))) is Verdict.STUCK
+    assert verdict(in_mode(200, client_version=Known("5.0.8325.1000"))) is Verdict.STUCK
+
+
+def test_a_client_that_is_young_in_the_mode_is_not_yet_called_stuck() -> None:
+    assert verdict(in_mode(1, client_version=Known("5.00.8740.1024"))) is Verdict.IN_PROGRESS
+    assert verdict(in_mode(1, service=DISABLED)) is Verdict.IN_PROGRESS
+
+
+def test_a_modern_client_without_a_time_stamp_is_stuck() -> None:
+    assert verdict(in_mode(None)) is Verdict.STUCK
+
+
+def test_a_modern_client_within_its_time_leaves_by_itself_and_says_when() -> None:
+    assessment = judge(in_mode(10), Policy(), NOW)
+
+    assert assessment.verdict is Verdict.SELF_HEALING
+    assert assessment.leaves_at == NOW - timedelta(hours=10) + timedelta(minutes=2880 + 60)
+    assert assessment.age == timedelta(hours=10)
+
+
+def test_zero_max_minutes_means_48_hours() -> None:
+    assert verdict(in_mode(40, max_minutes=Known(0))) is Verdict.SELF_HEALING
+
+
+def test_a_shorter_time_limit_makes_it_overdue_earlier() -> None:
+    assert verdict(in_mode(10, max_minutes=Known(60))) is Verdict.OVERDUE
+
+
+def test_the_grace_of_the_policy_is_waited_for() -> None:
+    assert verdict(in_mode(49.5)) is Verdict.SELF_HEALING
+    assert verdict(in_mode(49.5), grace_minutes=0) is Verdict.OVERDUE
+
+
+def test_a_client_that_should_have_left_is_overdue_also_with_its_service_disabled() -> None:
+    assert verdict(in_mode(90)) is Verdict.OVERDUE
+    assert verdict(in_mode(90, service=DISABLED)) is Verdict.OVERDUE
+
+
+def test_a_disabled_service_before_the_time_limit_is_stuck() -> None:
+    assert verdict(in_mode(10, service=DISABLED)) is Verdict.STUCK
+
+
+def test_a_policy_that_does_not_wait_calls_it_stuck() -> None:
+    assert verdict(in_mode(10), wait_for_self_healing=False) is Verdict.STUCK
+
+
+def test_a_time_stamp_in_the_pcs_own_future_is_stuck_and_says_why() -> None:
+    assessment = judge(in_mode(-30), Policy(), NOW)
+
+    assert assessment.verdict is Verdict.STUCK
+    assert "clock" in assessment.reason
+
+
+def test_ages_are_counted_by_the_pcs_own_clock() -> None:
+    behind = Known(Clock(NOW - timedelta(hours=80), 0, None))
+    state = in_mode(90, clock=behind)  # by its own clock 10 hours in the mode
+
+    assessment = judge(state, Policy(), NOW)
+
+    assert assessment.verdict is Verdict.SELF_HEALING
+    assert [finding.code for finding in assessment.findings] == ["clock-skew"]
+
+
+def test_excludes_without_the_mode_are_half_exited() -> None:
+    assert verdict(in_mode(900, provisioning_mode=Known(False))) is Verdict.HALF_EXITED
+    assert verdict(in_mode(900, provisioning_mode=Absent())) is Verdict.HALF_EXITED
+
+
+def test_a_tcf_that_would_bring_the_mode_back_arms_a_healthy_client() -> None:
+    assert verdict(replace(HEALTHY, tcf=ARMED)) is Verdict.ARMED
+    assert verdict(replace(HEALTHY, tcf=ARMED), check_tcf=False) is Verdict.HEALTHY
+
+
+def test_an_armed_tcf_of_a_client_in_the_mode_is_a_finding() -> None:
+    assessment = judge(in_mode(90, tcf=ARMED), Policy(), NOW)
+
+    assert "tcf-armed" in {finding.code for finding in assessment.findings}
+
+
+def test_a_task_sequence_without_its_engine_is_an_orphan() -> None:
+    state = in_mode(90, task_sequences=Known((TaskSequence("PS100001", "Upgrade", "Running", "Running", None),)))
+
+    assert "orphaned-task-sequence" in {finding.code for finding in judge(state, Policy(), NOW).findings}
+
+
+def test_a_tcf_that_could_not_be_read_is_not_healthy() -> None:
+    state = replace(HEALTHY, tcf=Unknown("access-denied", "no"))
+
+    assessment = judge(state, Policy(), NOW)
+
+    assert (assessment.verdict, assessment.cause) == (Verdict.UNASSESSED, "access-denied")
+
+
+def test_a_client_of_which_it_could_not_be_told_what_runs_is_not_called_stuck() -> None:
+    assessment = judge(in_mode(900, processes=Unknown("access-denied", "no")), Policy(), NOW)
+
+    assert (assessment.verdict, assessment.cause) == (Verdict.UNASSESSED, "access-denied")
+
+
+def test_a_version_that_is_none_is_not_judged() -> None:
+    assert verdict(in_mode(900, client_version=Known("unknown"))) is Verdict.UNASSESSED
+
+
+# -- properties -------------------------------------------------------------------------------------------------
+
+UNKNOWN = st.sampled_from(["access-denied", "fault", "malformed", "unavailable", "not-read", "quota"]).map(
+    lambda cause: Unknown(cause, f"could not tell: {cause}")
+)
+
+
+def reading(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return readings of all three cases."""
+    return st.one_of(values.map(Known), st.just(Absent()), UNKNOWN)
+
+
+SERVICES = st.builds(
+    Service,
+    st.just("CcmExec"),
+    st.sampled_from(["Running", "Stopped", "Start Pending", "Stop Pending", "Paused"]),
+    st.sampled_from(["Auto", "Manual", "Disabled"]),
+)
+TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(timezone.utc))
+STATES = st.builds(
+    ClientState,
+    observed_at=st.just(NOW),
+    client_version=reading(st.sampled_from(["5.00.9128.1007", "5.00.8740.1024", "5.00.8790.1007", "x", ""])),
+    provisioning_mode=reading(st.booleans()),
+    system_task_excludes=reading(st.sampled_from([(), ("SchedulerStartup",)])),
+    service=reading(SERVICES),
+    tcf=reading(st.sampled_from([(), ARMED.value])),
+    enabled_time=reading(TIMES),
+    max_minutes=reading(st.integers(0, 10**6)),
+    task_sequences=reading(st.just(())),
+    task_sequence_agent=reading(SERVICES),
+    processes=reading(st.sampled_from([(), ("svchost.exe",), ("TSManager.exe",)])),
+    setup=reading(
+        st.builds(Setup, st.booleans(), st.booleans(), st.integers(0, 2), st.just(0), st.booleans(), st.just(""))
+    ),
+    clock=reading(st.builds(Clock, TIMES, st.just(0), st.none())),
+    health_evaluation=st.just(NOT_READ),
+)
+POLICIES = st.builds(
+    Policy, wait_for_self_healing=st.booleans(), check_tcf=st.booleans(), minimum_age_minutes=st.integers(0, 10**4)
+)
+
+
+@given(STATES, POLICIES)
+def test_every_combination_of_readings_has_a_verdict_with_a_reason(state: ClientState, policy: Policy) -> None:
+    assessment = judge(state, policy, NOW)
+
+    assert assessment.reason
+    assert assessment.rule in {rule.name for rule in RULES}
+    assert (assessment.verdict is Verdict.UNASSESSED) == (assessment.cause is not None)
+
+
+@given(STATES, POLICIES)
+def test_what_could_not_be_read_is_never_healthy(state: ClientState, policy: Policy) -> None:
+    needed = [state.client_version, state.service, state.provisioning_mode, state.system_task_excludes]
+    needed += [state.tcf] if policy.check_tcf else []
+
+    if any(isinstance(item, Unknown) for item in needed):
+        assert judge(state, policy, NOW).verdict not in (Verdict.HEALTHY, Verdict.ARMED)
+
+
+@given(STATES, POLICIES)
+def test_nothing_is_called_for_while_something_runs_or_it_could_not_be_told(state: ClientState, policy: Policy) -> None:
+    agent, setup, processes = state.task_sequence_agent, state.setup, state.processes
+    live = (
+        processes == Known(("TSManager.exe",))
+        or (isinstance(agent, Known) and agent.value.state != "Stopped")
+        or (isinstance(setup, Known) and setup.value.running)
+    )
+    unread = any(isinstance(item, Unknown) for item in (agent, setup, processes))
+
+    if live or unread:
+        assert judge(state, policy, NOW).verdict not in (Verdict.STUCK, Verdict.OVERDUE, Verdict.HALF_EXITED)
+
+
+@given(STATES)
+def test_a_state_survives_its_json_form(state: ClientState) -> None:
+    assert ClientState.from_json(state.to_json()) == state
+
+
+def test_the_causes_are_the_nine_of_the_contract() -> None:
+    assert set(NEXT_STEP) == {cause.value for cause in Cause}
+    assert all(cause_of(cause) == cause for cause in NEXT_STEP)
+    assert unassessed("tls", "no").next_step == NEXT_STEP["tls"]
+
+
+def test_every_verdict_has_a_place_and_an_outcome() -> None:
+    assert set(SEVERITY) == set(Verdict)
+    assert {outcome(item) for item in Verdict} == set(Outcome)
+
+
+def test_the_ten_verdicts_are_those_of_the_contract() -> None:
+    assert {item.value for item in Verdict} == {
+        *("healthy", "in-progress", "self-healing", "stuck", "overdue", "half-exited", "armed"),
+        *("client-broken", "no-client", "unassessed"),
+    }

@@ -69,6 +69,11 @@ FIRST_PAUSE = 0.5
 OPERATION_TIMEOUT_MARGIN = 5.0
 """Seconds by which the PC is asked to give up before the read deadline does, so that it can say so."""
 
+
+class CommandTimedOut(DeadlineExceeded):
+    """A command line ran for its whole time and was terminated on the PC; what it did until then is done."""
+
+
 _TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
 """Faults of a PC that did nothing yet and may in a moment: asked again, even for a change."""
 _STALE = frozenset({FaultKind.STALE_CONTEXT})
@@ -233,7 +238,7 @@ class Session:
                     ) from None
                 error = lost
             except DeadlineExceeded as slow:
-                if mutating:
+                if mutating and not isinstance(slow, CommandTimedOut):
                     raise self._lost(what, slow.what) from None
                 raise
             self._wait(attempt, error)
@@ -295,8 +300,8 @@ class Session:
     def _check_deadlines(self, what: str) -> None:
         if self._command_ends is not None and self._seconds() >= self._command_ends:
             self._command_ends = None  # so that the messages that end the command on the PC go through
-            raise DeadlineExceeded(
-                f"{self.target.endpoint.name}: {what} ran longer than its time-out; it was terminated on the PC",
+            raise CommandTimedOut(
+                f"{self.target.endpoint.name}: the command ran longer than its time-out; it was terminated on the PC",
                 next_step="raise _timeout, or look at what it waits for",
             )
         if self._ends is not None and self._seconds() >= self._ends:

@@ -181,6 +181,10 @@ class _HTTPConnection(urllib3.connection.HTTPConnection):
 class _HTTPSConnection(urllib3.connection.HTTPSConnection):
     owner: Connection
 
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True  # where it is not, the caller said so by name: no warning at every connection
+
     def _new_conn(self) -> socket.socket:
         return self.owner.take_socket()
 
@@ -401,11 +405,15 @@ class Connection:
                 verify=self._trust.validate,
             )
         if 300 <= response.status_code < 400:
-            raise ProtocolError(
-                f"{self._where} answered with a redirect (HTTP {response.status_code}), which WinRM never does",
-                next_step="find out what answers on that port; nothing was sent on",
-            )
+            raise self._redirected(response)
         return response
+
+    def _redirected(self, response: requests.Response | None) -> ProtocolError:
+        status = f"HTTP {response.status_code}" if response is not None else "HTTP 3xx"
+        return ProtocolError(
+            f"{self._where} answered with a redirect ({status}), which WinRM never does; it was not followed",
+            next_step="find out what answers on that port",
+        )
 
     def check_authenticated(self, session: requests.Session, response: requests.Response) -> None:
         """Refuse everything but a completed handshake."""
@@ -529,6 +537,8 @@ class Connection:
 
     def _translated(self, error: Exception, what: str) -> HostError:
         chain = list(_causes(error))
+        if isinstance(error, requests.TooManyRedirects):
+            return self._redirected(response=error.response)
         if any(isinstance(link, _Closed) for link in chain):
             return ConnectionLost(f"{self._where} closed the connection before {what} was sent", sent=False)
         for link in chain:

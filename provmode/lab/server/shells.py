@@ -254,7 +254,8 @@ class Shells:
 
     def _received(self, command: _Command, identity: str, max_envelope: int) -> str:
         """Return what fits of the output, and the end of the streams where this is all of it."""
-        budget = max(self._chunk, (max_envelope - 4096) // 2 * 3 // 4)  # base64, two octets a character
+        room = (max_envelope - 8192) // 2  # two octets a character; the rest is for the envelope
+        budget = self._chunk * max(1, room // (self._chunk * 4 // 3 + 160))  # base64, and the element around it
         parts = [_stream(name, identity, chunk) for name, chunk in _cut(command, budget, self._chunk)]
         code = command.running.exit_code
         if code is None or command.stdout or command.stderr:

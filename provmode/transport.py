@@ -10,8 +10,8 @@ here is what a fleet needs and pywinrm does not give, each measured on pywinrm 0
 * no redirect is followed (pywinrm follows them, with credentials), nothing is taken from the environment
   (proxies, CA bundles, ``.netrc``);
 * where sealing is in force, an answer in plain text is refused (pywinrm accepts it);
-* answers are bounded in size;
-* one TLS context per kind of trust, shared by all hosts (a context with a CA bundle costs about 0.4 MB);
+* answers are bounded in size and in time as a whole (`provmode.adapter`);
+* one TLS context per kind of trust, shared by all hosts (`provmode.tls`);
 * every exception of requests, urllib3, pywinrm, pyspnego and ssl becomes one of `provmode.errors`.
 
 Nothing here knows SOAP: bytes go in, bytes come out.
@@ -19,16 +19,13 @@ Nothing here knows SOAP: bytes go in, bytes come out.
 
 from __future__ import annotations
 
-import functools
+import http.client
 import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-import certifi
 import gevent
 import requests
 import requests.adapters
@@ -39,6 +36,7 @@ from winrm.encryption import Encryption
 from winrm.exceptions import InvalidCredentialsError, WinRMError
 from winrm.transport import Transport as PywinrmTransport
 
+from provmode.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
@@ -50,12 +48,11 @@ from provmode.errors import (
     UsageError,
 )
 from provmode.target import Counters, Credentials, Deadlines, Endpoint, Trust
+from provmode.tls import tls_context
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
-MAX_ANSWER = 8 * 1024 * 1024
-"""Bytes one HTTP answer may have. Windows' own MaxEnvelopeSizekb is 500 (2012 and later); sealing adds under 1 %."""
 
 
 class ConnectionLost(HostError):
@@ -66,147 +63,6 @@ class ConnectionLost(HostError):
     def __init__(self, what: str, *, sent: bool) -> None:
         super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
         self.sent = sent
-
-
-@functools.lru_cache(maxsize=64)
-def tls_context(trust: Trust, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Return the TLS context for *trust*, the same object for every host that has the same.
-
-    The system's store is read from OpenSSL's compiled-in places: its environment variables (``SSL_CERT_FILE``)
-    are not asked, so that whoever sets them cannot widen the trust of a fleet run.
-
-    Raises:
-        UsageError: a file is missing or is not PEM.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if not trust.validate:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    elif trust.ca is not None:
-        _load(lambda: context.load_verify_locations(cafile=str(trust.ca)), trust.ca, "CA bundle")
-    else:
-        _load_system_store(context)
-    if certificate is not None:
-        _load(
-            lambda: context.load_cert_chain(str(certificate), str(key) if key else None),
-            certificate,
-            "client certificate",
-        )
-    return context
-
-
-def _load(load: Callable[[], None], path: Path, what: str) -> None:
-    try:
-        load()
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise UsageError(f"cannot read the {what} {path}: {reason}", next_step="give a readable PEM file") from None
-
-
-def _load_system_store(context: ssl.SSLContext) -> None:
-    paths = ssl.get_default_verify_paths()
-    cafile, capath = Path(paths.openssl_cafile), Path(paths.openssl_capath)
-    if cafile.is_file() or capath.is_dir():
-        context.load_verify_locations(
-            cafile=str(cafile) if cafile.is_file() else None, capath=str(capath) if capath.is_dir() else None
-        )
-    else:  # a Python built apart from the system's OpenSSL: the bundle that requests ships
-        context.load_verify_locations(cafile=certifi.where())
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """requests' adapter over the one dialled socket, with the shared TLS context and bounded answers."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            "http": functools.partial(_pool, _HTTPPool, self._connection),
-            "https": functools.partial(_pool, _HTTPSPool, self._connection),
-        }
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> tuple[Any, Any]:
-        host, pool = super().build_connection_pool_key_attributes(request, False, None)
-        if self._connection.context is not None:
-            context = self._connection.context
-            return host, dict[str, Any](ssl_context=context, cert_reqs=context.verify_mode)
-        return host, pool
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: trust and client certificate are in the shared context."""
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        counters = self._connection.counters
-        counters.requests += 1
-        counters.bytes_sent += len(request.body or b"")
-        return super().send(request, *args, **kwargs)
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        response = super().build_response(req, resp)
-        unbounded = response.iter_content
-
-        def bounded(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-            got = 0
-            for chunk in unbounded(*args, **kwargs):
-                got += len(chunk)
-                self._connection.counters.bytes_received += len(chunk)
-                if got > MAX_ANSWER:
-                    raise _TooLarge
-                yield chunk
-
-        response.iter_content = bounded  # type: ignore[method-assign]
-        return response
-
-
-class _TooLarge(Exception):
-    """An answer went past `MAX_ANSWER`."""
-
-
-class _Closed(OSError):
-    """urllib3 wanted a second TCP connection: the first is gone and nothing was sent."""
-
-
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    owner: Connection
-
-    def _new_conn(self) -> socket.socket:
-        return self.owner.take_socket()
-
-
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    owner: Connection
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True  # where it is not, the caller said so by name: no warning at every connection
-
-    def _new_conn(self) -> socket.socket:
-        return self.owner.take_socket()
-
-
-class _HTTPPool(urllib3.connectionpool.HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-def _pool(pool: type[_HTTPPool] | type[_HTTPSPool], owner: Connection, *args: Any, **kwargs: Any) -> Any:
-    made = pool(*args, **kwargs)
-    made.ConnectionCls = functools.partial(_owned, pool.ConnectionCls, owner)  # type: ignore[assignment]
-    return made
-
-
-def _owned(connection: type[Any], owner: Connection, *args: Any, **kwargs: Any) -> Any:
-    made = connection(*args, **kwargs)
-    made.owner = owner
-    return made
 
 
 class _Sealing(PywinrmTransport):
@@ -224,12 +80,13 @@ class _Sealing(PywinrmTransport):
         self.encryption = Encryption(session, self.auth_method)
 
     def prepare(self, session: requests.Session) -> None:
+        self.session = session  # known before the handshake, so that a failure in it closes the connection too
         session.trust_env = False
         session.max_redirects = 0
         session.headers["Accept-Encoding"] = "identity"
         session.headers["User-Agent"] = "provmode"
         session.cert = None  # the client certificate is in the TLS context
-        adapter = _Adapter(self.owner)
+        adapter = SocketAdapter(self.owner)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
 
@@ -267,6 +124,9 @@ class Connection:
         self._seconds = seconds
         self._socket: socket.socket | None = None
         self._transport: _Sealing | None = None
+        self._authenticated = False
+        self.opened: list[http.client.HTTPConnection] = []
+        self._answer_due = 0.0
         self.alive = False
         _check(endpoint, credentials)
 
@@ -329,19 +189,19 @@ class Connection:
             ConnectionLost: it closed during the handshake.
             DeadlineExceeded: no answer within the read deadline.
         """
-        if self._transport is not None:
+        if self._authenticated:
             return
         self.dial()
         if self.endpoint.scheme == "https":
             self.context = tls_context(self._trust, self.credentials.certificate, self.credentials.certificate_key)
-        transport = self._build()
+        transport = self._transport = self._build()
         with self._timed(), self._border("authentication"):
             session = transport.build_session()
             if transport.encryption is None:
                 transport.prepare(session)
                 if self.credentials.authentication in ("ntlm", "kerberos"):
                     transport.handshake(session)
-        self._transport = transport
+        self._authenticated = True
 
     def _build(self) -> _Sealing:
         credentials = self.credentials
@@ -378,7 +238,7 @@ class Connection:
             ProtocolError: another status, a plain-text answer where sealing is in force, a broken seal.
         """
         transport = self._transport
-        if not self.alive or transport is None or transport.session is None:
+        if not self.alive or not self._authenticated or transport is None or transport.session is None:
             raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
         session = transport.session
         with self._timed(), self._border("a message"):
@@ -397,7 +257,8 @@ class Connection:
 
     def post(self, session: requests.Session, request: requests.PreparedRequest) -> requests.Response:
         """Send *request* and read the whole answer, within the read deadline, following no redirect."""
-        with gevent.Timeout(self.deadlines.read + 1, _Slow):
+        self._answer_due = self._seconds() + self.deadlines.read
+        with gevent.Timeout(self.deadlines.read + 1, AnswerTooSlow):
             response = session.send(
                 request,
                 allow_redirects=False,
@@ -407,6 +268,17 @@ class Connection:
         if 300 <= response.status_code < 400:
             raise self._redirected(response)
         return response
+
+    def remaining(self) -> float:
+        """Return the seconds left for the answer that is being read.
+
+        Raises:
+            AnswerTooSlow: none are.
+        """
+        left = self._answer_due - self._seconds()
+        if left <= 0:
+            raise AnswerTooSlow
+        return left
 
     def _redirected(self, response: requests.Response | None) -> ProtocolError:
         status = f"HTTP {response.status_code}" if response is not None else "HTTP 3xx"
@@ -488,7 +360,7 @@ class Connection:
         """
         taken, self._socket = self._socket, None
         if taken is None:
-            raise _Closed("the connection was closed by the PC")
+            raise SocketGone("the connection was closed by the PC")
         return taken
 
     def close(self) -> None:
@@ -499,6 +371,8 @@ class Connection:
             self._socket = None
         if self._transport is not None:
             self._transport.close_session()
+        for connection in self.opened:  # also one that a failed handshake never gave back to its pool
+            connection.close()
 
     @property
     def _where(self) -> str:
@@ -539,7 +413,7 @@ class Connection:
         chain = list(_causes(error))
         if isinstance(error, requests.TooManyRedirects):
             return self._redirected(response=error.response)
-        if any(isinstance(link, _Closed) for link in chain):
+        if any(isinstance(link, SocketGone) for link in chain):
             return ConnectionLost(f"{self._where} closed the connection before {what} was sent", sent=False)
         for link in chain:
             if isinstance(link, ssl.SSLCertVerificationError):
@@ -552,14 +426,14 @@ class Connection:
                 f"TLS with {self._where} failed ({_ssl_reason(chain)})",
                 next_step="check that the port is the HTTPS listener (5986) and what TLS versions it offers",
             )
-        if any(isinstance(link, (_Slow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
+        if any(isinstance(link, (AnswerTooSlow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
             return DeadlineExceeded(
                 f"{self._where} did not answer {what} within {self.deadlines.read:g} s (read deadline)",
                 next_step="the PC is overloaded or asleep; try again, or raise winrm_read_deadline",
             )
         if isinstance(error, InvalidCredentialsError):
             return AuthenticationFailed(f"{self._where} refused the credentials", next_step="check user and password")
-        if any(isinstance(link, _TooLarge) for link in chain):
+        if any(isinstance(link, AnswerTooLarge) for link in chain):
             return ProtocolError(
                 f"{self._where} sent an answer of over {MAX_ANSWER // 2**20} MiB",
                 next_step="find out what answers on that port",
@@ -577,10 +451,6 @@ class Connection:
             f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
             next_step="find out what answers on that port",
         )
-
-
-class _Slow(Exception):
-    """An answer took longer in all than the read deadline, byte by byte."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -95,10 +95,10 @@ class Fleet(Inventory):
     def data_of(self, name: str) -> dict[str, Any]:
         """Return a host's data as pyinfra resolves it: override, host, groups (the last wins), all."""
         return {
-            **self.get_data(),
-            **self.get_groups_data(self.groups_of[name]),
+            **self.get_data(),  # type: ignore[no-untyped-call]
+            **self.get_groups_data(self.groups_of[name]),  # type: ignore[no-untyped-call]
             **self.get_host_data(name),
-            **self.get_override_data(),
+            **self.get_override_data(),  # type: ignore[no-untyped-call]
         }
 
     def shards(self, names: Sequence[str]) -> Iterator[list[Host]]:
@@ -121,7 +121,9 @@ class _Shard(Inventory):
 
     def __init__(self, fleet: Fleet, names: Sequence[str]) -> None:
         self._fleet, self._names = fleet, names
-        super().__init__((names, fleet.get_data()), override_data=fleet.get_override_data())
+        data = (names, fleet.get_data())  # type: ignore[no-untyped-call]
+        override_data = fleet.get_override_data()  # type: ignore[no-untyped-call]
+        super().__init__(data, override_data=override_data)  # type: ignore[no-untyped-call]
 
     @override
     def make_hosts_and_groups(self, names: Any, groups: Any) -> None:
@@ -186,7 +188,7 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
         members, own = pairs.get(name, ([], {}))
         pairs[name] = (members, {**own, **data})
     hosts, data = pairs.pop("all")
-    return Fleet((hosts, data), override_data=override, **pairs)
+    return Fleet((hosts, data), override_data=override, **pairs)  # type: ignore[no-untyped-call]
 
 
 def _group_data(path: Path | None) -> dict[str, dict[str, Any]]:

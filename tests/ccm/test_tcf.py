@@ -52,6 +52,8 @@ def files(draw: st.DrawFn) -> tuple[str, str, bool]:
             armed = True
         else:
             line = draw(OTHER_LINES)
+            if not line and text.endswith("\r") and ending == "\n":
+                ending = "\r\n"  # or the two would be one ending
             text += line + ending
             kept += line + ending
     return text, kept, armed

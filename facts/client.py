@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact, SurveyFact
-from provmode import client
+from provmode import client, windows
 from provmode.ccm import model
 from provmode.commands import Survey
 from provmode.reading import from_json
@@ -57,7 +57,7 @@ class ClientService(ReadingFact[model.Service]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(lambda: client.service("CcmExec"), client.service_query("CcmExec"))
+        return self.survey(lambda: windows.service("CcmExec"), windows.service_query("CcmExec"))
 
     @override
     def value(self, document: Any) -> model.Service:

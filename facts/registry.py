@@ -42,7 +42,10 @@ class Value(ReadingFact[RegistryData]):
 
     @override
     def command(self, key: str, value: str = "", view: int = 64) -> Survey:
-        parsed = Key.parse(key, _view(view))
+        try:
+            parsed = Key.parse(key, _view(view))
+        except ValueError as error:
+            return self.refused(error)
         return self.survey(lambda: read_value(parsed, value), get_value(parsed, value))
 
     @override
@@ -69,7 +72,10 @@ class Values(ReadingFact[dict[str, str]]):
 
     @override
     def command(self, key: str, view: int = 64) -> Survey:
-        parsed = Key.parse(key, _view(view))
+        try:
+            parsed = Key.parse(key, _view(view))
+        except ValueError as error:
+            return self.refused(error)
         return self.survey(lambda: _values(parsed), parsed.ask("EnumValues"))
 
 
@@ -89,7 +95,10 @@ class Keys(ReadingFact[tuple[str, ...]]):
 
     @override
     def command(self, key: str, view: int = 64) -> Survey:
-        parsed = Key.parse(key, _view(view))
+        try:
+            parsed = Key.parse(key, _view(view))
+        except ValueError as error:
+            return self.refused(error)
         return self.survey(lambda: _keys(parsed), parsed.ask("EnumKey"))
 
     @override

@@ -15,6 +15,7 @@ from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
 from provmode.commands import Conversation, Survey
+from provmode.errors import UsageError
 from provmode.reading import Reading, Unknown, from_json
 from provmode.wsman.operations import Operation
 
@@ -33,6 +34,18 @@ class SurveyFact(FactBase[T]):
     def survey(self, converse: Callable[[], Conversation], *begins_with: Operation) -> Survey:
         """Return the command for a conversation; *begins_with* is what its printed text shows."""
         return Survey(converse, begins_with)
+
+    def refused(self, error: ValueError) -> Survey:
+        """Return the command for arguments that make no sense: it sends nothing and fails with *error*, one line.
+
+        Raised from ``command`` itself it would end pyinfra's run for every host, with a traceback.
+        """
+
+        def refuse() -> Conversation:
+            raise UsageError(str(error))
+            yield  # a conversation that never asks
+
+        return Survey(refuse, ())
 
     def read(self, document: Any) -> T:
         """Rebuild the fact's value from its JSON form.

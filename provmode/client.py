@@ -10,25 +10,33 @@ What is asked of a healthy client, and no more: its version, two registry values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from datetime import datetime, timezone
 
 from provmode.ccm import tcf
 from provmode.ccm.codes import TASK_STATE, name_of
 from provmode.ccm.model import (
     ClientState,
-    Clock,
     HealthEvaluation,
-    Service,
-    Setup,
     TaskSequence,
     TcfFile,
 )
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, Reading, Unknown, known
-from provmode.stdregprov import Key, ValueType, could_not_tell, data_of, get_value, values_of
+from provmode.stdregprov import Key, ValueType, could_not_tell, data_of, get_value
+from provmode.windows import (
+    Conversation,
+    asked,
+    clock,
+    file_query,
+    number,
+    processes,
+    service,
+    service_query,
+    setup_state,
+    types_of,
+)
 from provmode.wsman import (
     CommandLine,
     Completed,
@@ -43,22 +51,16 @@ from provmode.wsman import (
     text,
 )
 
-T = TypeVar("T")
-Conversation = Generator[Operation, Any, T]
-
 CCMEXEC = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmExec")
 """Where the mode is kept. Microsoft, "Provisioning mode"."""
 CCMEVAL = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmEval")
-SETUP = Key("HKLM", r"SYSTEM\Setup")
 SMS_CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
 """The client itself, a singleton."""
 TASK_SEQUENCES = Enumerate(Resource.cim("root/ccm/SoftMgmtAgent", "CCM_TSExecutionRequest"))
-PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
 HEALTH_TASK = Enumerate.query(
     "root/Microsoft/Windows/TaskScheduler",
     "SELECT TaskName,State FROM MSFT_ScheduledTask WHERE TaskName='Configuration Manager Health Evaluation'",
 )
-CLOCK = Enumerate.query("root/cimv2", "SELECT LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem")
 
 TCF_PATHS = (
     r"%windir%\ccmsetup\MobileClient.TCF",
@@ -72,23 +74,6 @@ legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
 _MARK = "@provmode"
 
 
-def service_query(name: str) -> Enumerate:
-    """Return the query for one service's state and start mode."""
-    return Enumerate.query("root/cimv2", f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'")
-
-
-def _asked(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
-    """Ask one operation; a fault or an answer that makes no sense becomes `Unknown`, "not found" `Absent`."""
-    try:
-        return read((yield operation))
-    except RemoteFault as fault:
-        return Absent() if fault.kind == "not-found" else could_not_tell(fault)
-    except AccessDenied as denied:
-        return could_not_tell(denied)
-    except (UnexpectedAnswer, ValueError) as error:
-        return Unknown("malformed", f"{what}: {error}")
-
-
 # -- single questions -------------------------------------------------------------------------------------------
 
 
@@ -99,20 +84,7 @@ def client_version() -> Conversation[Reading[str]]:
         version = text(instance, "ClientVersion")
         return Known(version) if version else Unknown("malformed", "SMS_Client has no ClientVersion")
 
-    return (yield from _asked(SMS_CLIENT, read, "client version"))
-
-
-def service(name: str) -> Conversation[Reading[Service]]:
-    """Ask one service's state and start mode; absent where there is no such service."""
-
-    def read(found: list[Instance]) -> Reading[Service]:
-        if not found:
-            return Absent()
-        return Known(
-            Service(text(found[0], "Name") or name, text(found[0], "State") or "", text(found[0], "StartMode") or "")
-        )
-
-    return (yield from _asked(service_query(name), read, f"service {name}"))
+    return (yield from asked(SMS_CLIENT, read, "client version"))
 
 
 def provisioning_mode() -> Conversation[Reading[bool]]:
@@ -127,7 +99,7 @@ def provisioning_mode() -> Conversation[Reading[bool]]:
             return Known(word == "true")
         return Unknown("malformed", f"ProvisioningMode is {str(data.value.data)[:40]!r}, neither true nor false")
 
-    return (yield from _asked(get_value(CCMEXEC, "ProvisioningMode"), read, "ProvisioningMode"))
+    return (yield from asked(get_value(CCMEXEC, "ProvisioningMode"), read, "ProvisioningMode"))
 
 
 def system_task_excludes() -> Conversation[Reading[tuple[str, ...]]]:
@@ -139,35 +111,7 @@ def system_task_excludes() -> Conversation[Reading[tuple[str, ...]]]:
             return data
         return Known(tuple(part.strip() for part in str(data.value.data).split(";") if part.strip()))
 
-    return (yield from _asked(get_value(CCMEXEC, "SystemTaskExcludes"), read, "SystemTaskExcludes"))
-
-
-def _number(key: Key, value: str, types: Reading[dict[str, int]]) -> Conversation[Reading[int]]:
-    """Ask a number that may be kept as REG_QWORD, REG_DWORD or digits in REG_SZ; *types* are the key's."""
-    if not isinstance(types, Known):
-        return types
-    numbers = {name.lower(): number for name, number in types.value.items()}
-    kind = numbers.get(value.lower())
-    if kind is None:
-        return Absent()
-    if kind not in (ValueType.REG_SZ, ValueType.REG_DWORD, ValueType.REG_QWORD):
-        return Unknown("type-mismatch", f"{key} {value} has registry type {kind}, not a number")
-    value_type = ValueType(kind)
-
-    def read(answer: Instance) -> Reading[int]:
-        data = data_of(answer, value_type, f"{key} {value}")
-        if not isinstance(data, Known):
-            return data
-        digits = str(data.value.data).strip()
-        if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
-            return Unknown("malformed", f"{key} {value} is {digits[:40]!r}, not a number")
-        return Known(int(digits))
-
-    return (yield from _asked(get_value(key, value, value_type), read, value))
-
-
-def _types(key: Key) -> Conversation[Reading[dict[str, int]]]:
-    return (yield from _asked(key.ask("EnumValues"), lambda answer: values_of(answer, str(key)), str(key)))
+    return (yield from asked(get_value(CCMEXEC, "SystemTaskExcludes"), read, "SystemTaskExcludes"))
 
 
 _LAST_SECOND = int(datetime(9999, 12, 31, tzinfo=timezone.utc).timestamp())
@@ -186,14 +130,14 @@ def _moment_of(seconds: Reading[int]) -> Reading[datetime]:
 
 def enabled_time() -> Conversation[Reading[datetime]]:
     """Ask ``ProvisioningEnabledTime``: when the mode was last entered. It is not cleared on exit."""
-    types = yield from _types(CCMEXEC)
-    return _moment_of((yield from _number(CCMEXEC, "ProvisioningEnabledTime", types)))
+    types = yield from types_of(CCMEXEC)
+    return _moment_of((yield from number(CCMEXEC, "ProvisioningEnabledTime", types)))
 
 
 def max_minutes() -> Conversation[Reading[int]]:
     """Ask ``ProvisioningMaxMinutes``, REG_DWORD: absent or 0 means 2880."""
-    types = yield from _types(CCMEXEC)
-    return (yield from _number(CCMEXEC, "ProvisioningMaxMinutes", types))
+    types = yield from types_of(CCMEXEC)
+    return (yield from number(CCMEXEC, "ProvisioningMaxMinutes", types))
 
 
 def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
@@ -213,64 +157,7 @@ def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
             )
         )
 
-    return (yield from _asked(TASK_SEQUENCES, read, "task sequences"))
-
-
-def processes() -> Conversation[Reading[tuple[str, ...]]]:
-    """Ask the names of all running processes."""
-
-    def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
-        return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
-
-    return (yield from _asked(PROCESSES, read, "processes"))
-
-
-def setup_state() -> Conversation[Reading[Setup]]:
-    """Ask Windows Setup's own flags; a value that is not there counts as not set, one that is unreadable does not."""
-    types = yield from _types(SETUP)
-    if not isinstance(types, Known):
-        return types if isinstance(types, Unknown) else Known(Setup(False, False, 0, 0, False, ""))
-    numbers: dict[str, int] = {}
-    for name in ("SystemSetupInProgress", "OOBEInProgress", "SetupType", "SetupPhase", "Upgrade"):
-        number = yield from _number(SETUP, name, types)
-        if isinstance(number, Unknown):
-            return number
-        numbers[name] = known(number, 0)
-    command = ""
-    if "cmdline" in {name.lower() for name in types.value}:
-        line = yield from _asked(
-            get_value(SETUP, "CmdLine"), lambda answer: data_of(answer, ValueType.REG_SZ, "CmdLine"), "CmdLine"
-        )
-        if isinstance(line, Unknown):
-            return line
-        command = str(line.value.data) if isinstance(line, Known) else ""
-    return Known(
-        Setup(
-            bool(numbers["SystemSetupInProgress"]),
-            bool(numbers["OOBEInProgress"]),
-            numbers["SetupType"],
-            numbers["SetupPhase"],
-            bool(numbers["Upgrade"]),
-            command,
-        )
-    )
-
-
-def clock() -> Conversation[Reading[Clock]]:
-    """Ask the PC's own time, its offset from UTC, and when it started."""
-
-    def read(found: list[Instance]) -> Reading[Clock]:
-        now = moment(found[0], "LocalDateTime") if found else None
-        if now is None:
-            return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
-        offset = integer(found[0], "CurrentTimeZone")
-        if offset is None:
-            offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
-        boot = moment(found[0], "LastBootUpTime")
-        utc = timezone.utc
-        return Known(Clock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None))
-
-    return (yield from _asked(CLOCK, read, "clock"))
+    return (yield from asked(TASK_SEQUENCES, read, "task sequences"))
 
 
 def health_evaluation(windir: str = "C:\\Windows") -> Conversation[Reading[HealthEvaluation]]:
@@ -280,15 +167,15 @@ def health_evaluation(windir: str = "C:\\Windows") -> Conversation[Reading[Healt
         state = integer(found[0], "State") if found else None
         return Absent() if state is None else Known(name_of(state, TASK_STATE))
 
-    task = yield from _asked(HEALTH_TASK, read, "health evaluation task")
+    task = yield from asked(HEALTH_TASK, read, "health evaluation task")
     if isinstance(task, Unknown):
         return task
-    notify = yield from _asked(
+    notify = yield from asked(
         get_value(CCMEVAL, "NotifyOnly"), lambda answer: data_of(answer, ValueType.REG_SZ, "NotifyOnly"), "NotifyOnly"
     )
     only: Reading[bool]
     only = Known(str(notify.value.data).strip().lower() == "true") if isinstance(notify, Known) else notify
-    report = yield from _asked(file_query((f"{windir}\\CCM\\CcmEvalReport.xml",)), _modified, "CcmEvalReport.xml")
+    report = yield from asked(file_query((f"{windir}\\CCM\\CcmEvalReport.xml",)), _modified, "CcmEvalReport.xml")
     return Known(HealthEvaluation(known(task, "missing"), only, report))
 
 
@@ -298,12 +185,6 @@ def _modified(found: list[Instance]) -> Reading[datetime]:
 
 
 # -- MobileClient.TCF -------------------------------------------------------------------------------------------
-
-
-def file_query(paths: tuple[str, ...]) -> Enumerate:
-    """Return the query for files by their full path; asked by key, WMI does not walk the disk."""
-    names = " OR ".join("Name='{}'".format(path.replace("\\", "\\\\").replace("'", "\\'")) for path in paths)
-    return Enumerate.query("root/cimv2", f"SELECT Name,FileSize,LastModified FROM CIM_DataFile WHERE {names}")
 
 
 def tcf_command() -> CommandLine:
@@ -334,7 +215,7 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
     files = tuple(_file(path, data) for path, data in shown.items() if data is not None)
     missing = tuple(path.replace("%windir%", windir) for path, data in shown.items() if data is None)
     if missing:
-        unreadable = yield from _asked(file_query(missing), _names, "MobileClient.TCF")
+        unreadable = yield from asked(file_query(missing), _names, "MobileClient.TCF")
         if isinstance(unreadable, Unknown):
             return unreadable
         if isinstance(unreadable, Known) and unreadable.value:
@@ -359,8 +240,8 @@ def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
     """
     output, position, windir = completed.stdout, 0, ""
     shown: dict[str, bytes | None] = {}
-    for number, path in enumerate(TCF_PATHS):
-        mark = f"{_MARK} {number} ".encode()
+    for index, path in enumerate(TCF_PATHS):
+        mark = f"{_MARK} {index} ".encode()
         start = output.find(mark, position)
         end = output.find(b"\n", start)
         if start < 0 or end < 0:
@@ -417,11 +298,11 @@ def _second_round(state: ClientState, now: Callable[[], datetime]) -> Conversati
         setup=(yield from setup_state()),
         task_sequences=(yield from task_sequences()),
     )
-    types = yield from _types(CCMEXEC)
+    types = yield from types_of(CCMEXEC)
     return replace(
         state,
-        enabled_time=_moment_of((yield from _number(CCMEXEC, "ProvisioningEnabledTime", types))),
-        max_minutes=(yield from _number(CCMEXEC, "ProvisioningMaxMinutes", types)),
+        enabled_time=_moment_of((yield from number(CCMEXEC, "ProvisioningEnabledTime", types))),
+        max_minutes=(yield from number(CCMEXEC, "ProvisioningMaxMinutes", types)),
         health_evaluation=(yield from health_evaluation()),
         clock=(yield from clock()),
         observed_at=now(),

@@ -25,6 +25,8 @@ CHUNK = 192 * 1024
 """Bytes read at a time: 256 KB of base64, which Windows sends in a few envelopes."""
 MAX_SIZE = 32 * 1024 * 1024
 """Bytes of a file that is read or written whole; what is kept here are settings, not images."""
+READING = CommandLine(READ_BYTES)
+"""The command that reads, as it is shown; the path is not in it."""
 READING_LINES = frozenset({READ_BYTES})
 """Command lines that only read, for the write gate."""
 

@@ -103,6 +103,35 @@ class Clock(_Json):
 
 
 @dataclass(frozen=True)
+class OperatingSystem(_Json):
+    """Which Windows it is."""
+
+    caption: str
+    """``Microsoft Windows 11 Enterprise``; localised."""
+    version: str
+    """``10.0.26100``."""
+    build: int
+    """``26100``."""
+    architecture: str
+    """``64-bit``; localised."""
+    windows_directory: str
+    """``C:\\Windows``."""
+
+
+@dataclass(frozen=True)
+class FileInfo(_Json):
+    """A file, as ``CIM_DataFile`` has it."""
+
+    path: str
+    size: int
+    """Bytes."""
+    created: datetime | None
+    """UTC, as the two below."""
+    modified: datetime | None
+    accessed: datetime | None
+
+
+@dataclass(frozen=True)
 class HealthEvaluation(_Json):
     """The client's own repair: the CcmEval scheduled task."""
 

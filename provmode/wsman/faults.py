@@ -154,7 +154,9 @@ class Fault(Exception):
                     if number in codes:
                         return kind
         if self.code == CLASS_NOT_FOUND and self.operation:
-            return FaultKind.NOT_FOUND if not self.wmi_status else FaultKind.INVALID
+            # the same code for a query that makes no sense: there the provider only repeats the reason
+            repeated = self.provider_text.split() == self.reason.split()
+            return FaultKind.INVALID if self.wmi_status or repeated else FaultKind.NOT_FOUND
         if self.cim_status in _CIM_STATUS:
             return _CIM_STATUS[self.cim_status]
         return _SUBCODES.get(self.subcode, FaultKind.UNKNOWN)

@@ -22,7 +22,14 @@ MAX_ELEMENTS = 400_000
 _DOCTYPE = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _DECLARATION = re.compile(r"\A<\?xml[^>]*\?>")
 _ENCODING = re.compile(r"""encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_ENCODINGS = ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile('[&<>"\t\n\r]')
+_ESCAPES = str.maketrans(
+    # a carriage return would come out as a line feed, and in an attribute all three of white space as blanks:
+    # XML 1.0 sections 2.11 and 3.3.3
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
+)
 
 
 def parse(data: bytes) -> Element:
@@ -34,6 +41,9 @@ def parse(data: bytes) -> Element:
     if len(data) > MAX_BYTES:
         raise MalformedAnswer(f"{len(data):,} bytes, over the limit of {MAX_BYTES:,}")
     text = _decode(data)
+    if "\0" in text:
+        # not only forbidden: expat would take text that begins with one for UTF-16 and find a document type in it
+        raise MalformedAnswer("not well-formed XML (a NUL character)")
     if _DOCTYPE.search(text):
         raise MalformedAnswer("a document type or entity declaration, which SOAP forbids (SOAP 1.2 part 1, section 5)")
     tags = text.count("<")
@@ -73,7 +83,7 @@ def _decode(data: bytes) -> str:
     if declaration is None:
         return text
     declared = _ENCODING.search(declaration.group())
-    if declared and declared.group(1).lower() not in ("utf-8", "utf8", "utf-16", "utf-16le", "us-ascii"):
+    if declared and declared.group(1).lower() not in _ENCODINGS:
         raise MalformedAnswer(f"declared as {declared.group(1)}; WS-Management is UTF-8 or UTF-16 (DSP0226 section 13)")
     return text[declaration.end() :]
 
@@ -97,11 +107,7 @@ def escape(text: str) -> str:
     bad = _NOT_XML.search(text)
     if bad is not None:
         raise ValueError(f"character U+{ord(bad.group()):04X} cannot be written in XML")
-    if "&" in text or "<" in text or ">" in text or '"' in text or "\r" in text:
-        # a bare carriage return would come out as a line feed: XML 1.0 section 2.11
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        text = text.replace('"', "&quot;").replace("\r", "&#13;")
-    return text
+    return text.translate(_ESCAPES) if _SPECIAL.search(text) else text
 
 
 def local_name(element: Element) -> str:

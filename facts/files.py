@@ -1,0 +1,157 @@
+"""Facts about files: whether they are there, how large and how old (CIM), and what is in them (a static script).
+
+`File` starts no process on the PC. `Sha256` and `Contents` start one PowerShell with a script that never changes; the
+path travels on its standard input.
+"""
+
+from __future__ import annotations
+
+import codecs
+from base64 import b64decode, b64encode
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import override
+
+from facts.survey import ReadingFact
+from provmode import windows
+from provmode.ccm.model import FileInfo
+from provmode.commands import Conversation, Survey
+from provmode.errors import AccessDenied, HostError, RemoteFault
+from provmode.files import READING, file_hash, read_file, sha256
+from provmode.reading import Absent, Known, Unknown
+from provmode.stdregprov import could_not_tell
+
+
+class File(ReadingFact[FileInfo]):
+    """
+    Return whether a file is there, its size in bytes and its times in UTC.
+
+    + path: such as ``%windir%\\ccmsetup\\MobileClient.TCF`` or ``C:\\Windows\\CCM\\CcmExec.exe``
+
+    .. code:: python
+
+        Known(FileInfo(path="C:\\\\Windows\\\\ccmsetup\\\\MobileClient.TCF", size=812,
+                       created=datetime(2026, 8, 19, 5, 2, tzinfo=timezone.utc), modified=…, accessed=…))
+        Absent()                       # no such file
+        Unknown("access-denied", "…")
+
+    Of the variables only ``%windir%`` and ``%systemroot%`` are known. Source: Microsoft, "CIM_DataFile class". A 32-bit
+    view is asked by its real path (``C:\\Windows\\SysWOW64``).
+    """
+
+    @override
+    def command(self, path: str) -> Survey:
+        try:
+            asked = windows.full_path(path)
+        except ValueError as error:
+            return self.refused(error)
+        return self.survey(lambda: windows.file_info(asked), windows.file_query((asked,)))
+
+    @override
+    def value(self, document: Any) -> FileInfo:
+        times = (document[name] for name in ("created", "modified", "accessed"))
+        return FileInfo(
+            document["path"], document["size"], *(datetime.fromisoformat(time) if time else None for time in times)
+        )
+
+
+class Sha256(ReadingFact[str]):
+    """
+    Return the SHA-256 of a file, in hexadecimal.
+
+    + path: any variable of the PC's environment is expanded
+
+    .. code:: python
+
+        Known("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
+        Absent()                       # no such file
+        Unknown("access-denied", "…")
+    """
+
+    @override
+    def command(self, path: str) -> Survey:
+        return self.survey(lambda: _hash(path), READING)
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """The bytes of a file."""
+
+    data: bytes
+
+    @property
+    def text(self) -> str | None:
+        """The bytes as text: by byte order mark, else as UTF-8; ``None`` where they are neither."""
+        for mark, encoding in (
+            (codecs.BOM_UTF8, "utf-8"),
+            (codecs.BOM_UTF16_LE, "utf-16-le"),
+            (codecs.BOM_UTF16_BE, "utf-16-be"),
+        ):
+            if self.data.startswith(mark):
+                return _decoded(self.data[len(mark) :], encoding)
+        return _decoded(self.data, "utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return size, hash, the bytes as base64, and the text where they are text."""
+        return {
+            "size": len(self.data),
+            "sha256": sha256(self.data),
+            "base64": b64encode(self.data).decode("ascii"),
+            "text": self.text,
+        }
+
+
+class Contents(ReadingFact[FileContents]):
+    """
+    Return the bytes of a file, up to 32 MiB, verified by hash.
+
+    + path: any variable of the PC's environment is expanded
+
+    .. code:: python
+
+        Known(FileContents(data=b"[Client Install]\\r\\n…"))    # {"known": {"size", "sha256", "base64", "text"}}
+        Absent()                                              # no such file
+        Unknown("access-denied", "…")                         # it may not be read, is too large, or changed meanwhile
+    """
+
+    @override
+    def command(self, path: str) -> Survey:
+        return self.survey(lambda: _contents(path), READING)
+
+    @override
+    def value(self, document: Any) -> FileContents:
+        return FileContents(b64decode(document["base64"]))
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _hash(path: str) -> Conversation:
+    return (yield from _told(file_hash(path)))
+
+
+def _contents(path: str) -> Conversation:
+    def transfer() -> Conversation:
+        data = yield from read_file(path)
+        return None if data is None else FileContents(data)
+
+    return (yield from _told(transfer()))
+
+
+def _told(transfer: Generator[Any, Any, Any]) -> Conversation:
+    """Turn what a transfer returns or raises about this file into a reading."""
+    try:
+        found = yield from transfer
+    except (RemoteFault, AccessDenied) as error:
+        return could_not_tell(error)
+    except HostError as error:
+        return Unknown(str(error.cause), error.what)
+    return Absent() if found is None else Known(found)

@@ -1,0 +1,120 @@
+"""Facts about Windows itself: which one, its clock, when it started, whether Setup is at work.
+
+All by CIM; no process is started on the PC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import override
+
+from facts.survey import ReadingFact
+from provmode import windows
+from provmode.ccm import model
+from provmode.commands import Conversation, Survey
+from provmode.reading import Absent, Known
+
+
+class OperatingSystem(ReadingFact[model.OperatingSystem]):
+    """
+    Return which Windows it is.
+
+    .. code:: python
+
+        Known(OperatingSystem(caption="Microsoft Windows 11 Enterprise", version="10.0.26100", build=26100,
+                              architecture="64-bit", windows_directory="C:\\\\Windows"))
+        Absent()                       # never: every Windows has one
+        Unknown("access-denied", "…")
+
+    Caption and architecture come in the PC's language. Source: Microsoft, "Win32_OperatingSystem class".
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(windows.operating_system, windows.OPERATING_SYSTEM)
+
+    @override
+    def value(self, document: Any) -> model.OperatingSystem:
+        return model.OperatingSystem(**document)
+
+
+class Clock(ReadingFact[model.Clock]):
+    """
+    Return the PC's own clock: time in UTC, offset from UTC in minutes, and when it started.
+
+    .. code:: python
+
+        Known(Clock(now=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc), utc_offset_minutes=120,
+                    last_boot=datetime(2026, 8, 19, 5, 2, tzinfo=timezone.utc)))
+        Absent()                       # never
+        Unknown("malformed", "…")
+
+    Source: Microsoft, "Win32_OperatingSystem class" (``LocalDateTime``, ``CurrentTimeZone``, ``LastBootUpTime``).
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(windows.clock, windows.CLOCK)
+
+    @override
+    def value(self, document: Any) -> model.Clock:
+        boot = document["last_boot"]
+        return model.Clock(
+            datetime.fromisoformat(document["now"]),
+            document["utc_offset_minutes"],
+            datetime.fromisoformat(boot) if boot else None,
+        )
+
+
+class BootTime(ReadingFact[datetime]):
+    """
+    Return when Windows started: UTC, by the PC's clock.
+
+    .. code:: python
+
+        Known(datetime(2026, 8, 19, 5, 2, tzinfo=timezone.utc))
+        Absent()                       # Windows does not say
+        Unknown("access-denied", "…")
+
+    With fast startup a shutdown does not count as one. Source: Microsoft, "Win32_OperatingSystem class".
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(_boot_time, windows.CLOCK)
+
+    @override
+    def value(self, document: Any) -> datetime:
+        return datetime.fromisoformat(document)
+
+
+class SetupState(ReadingFact[model.Setup]):
+    """
+    Return Windows Setup's own flags, ``HKLM\\SYSTEM\\Setup``.
+
+    .. code:: python
+
+        Known(Setup(system_setup_in_progress=False, oobe_in_progress=False, setup_type=0, setup_phase=0,
+                    upgrade=False, command_line=""))
+        Absent()                       # never: a missing key or value counts as not set
+        Unknown("access-denied", "…")
+
+    Source: the values as Windows images carry them and public scripts read them.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(windows.setup_state, windows.SETUP.ask("EnumValues"))
+
+    @override
+    def value(self, document: Any) -> model.Setup:
+        return model.Setup(**document)
+
+
+def _boot_time() -> Conversation:
+    clock = yield from windows.clock()
+    if not isinstance(clock, Known):
+        return clock
+    return Known(clock.value.last_boot) if clock.value.last_boot is not None else Absent()

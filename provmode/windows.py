@@ -1,0 +1,213 @@
+"""How any Windows PC is asked: service, processes, setup, clock, files. Pure conversations.
+
+Every conversation is a generator of operations; it holds no socket and no clock. A fault of the PC is an answer like
+another (`Unknown`, or `Absent` where it says that there is no such thing); what ends the conversation with the PC
+(the network, the account) is not caught here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from datetime import timedelta, timezone
+from typing import Any, TypeVar
+
+from provmode.ccm.model import Clock, FileInfo, OperatingSystem, Service, Setup
+from provmode.errors import AccessDenied, RemoteFault
+from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.stdregprov import Key, ValueType, could_not_tell, data_of, get_value, values_of
+from provmode.wsman import Enumerate, Instance, Operation, UnexpectedAnswer, integer, moment, text
+
+T = TypeVar("T")
+Conversation = Generator[Operation, Any, T]
+
+SETUP = Key("HKLM", r"SYSTEM\Setup")
+PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
+OPERATING_SYSTEM = Enumerate.query(
+    "root/cimv2", "SELECT Caption,Version,BuildNumber,OSArchitecture,WindowsDirectory FROM Win32_OperatingSystem"
+)
+CLOCK = Enumerate.query("root/cimv2", "SELECT LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem")
+
+
+def asked(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
+    """Ask one operation; a fault or an answer that makes no sense becomes `Unknown`, "not found" `Absent`."""
+    try:
+        return read((yield operation))
+    except RemoteFault as fault:
+        return Absent() if fault.kind == "not-found" else could_not_tell(fault)
+    except AccessDenied as denied:
+        return could_not_tell(denied)
+    except (UnexpectedAnswer, ValueError) as error:
+        return Unknown("malformed", f"{what}: {error}")
+
+
+def service_query(name: str) -> Enumerate:
+    """Return the query for one service's state and start mode."""
+    return Enumerate.query("root/cimv2", f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'")
+
+
+def service(name: str) -> Conversation[Reading[Service]]:
+    """Ask one service's state and start mode; absent where there is no such service."""
+
+    def read(found: list[Instance]) -> Reading[Service]:
+        if not found:
+            return Absent()
+        return Known(
+            Service(text(found[0], "Name") or name, text(found[0], "State") or "", text(found[0], "StartMode") or "")
+        )
+
+    return (yield from asked(service_query(name), read, f"service {name}"))
+
+
+def processes() -> Conversation[Reading[tuple[str, ...]]]:
+    """Ask the names of all running processes."""
+
+    def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
+        return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
+
+    return (yield from asked(PROCESSES, read, "processes"))
+
+
+def types_of(key: Key) -> Conversation[Reading[dict[str, int]]]:
+    """Ask a key's values and their types."""
+    return (yield from asked(key.ask("EnumValues"), lambda answer: values_of(answer, str(key)), str(key)))
+
+
+def number(key: Key, value: str, types: Reading[dict[str, int]]) -> Conversation[Reading[int]]:
+    """Ask a number that may be kept as REG_QWORD, REG_DWORD or digits in REG_SZ; *types* are the key's."""
+    if not isinstance(types, Known):
+        return types
+    numbers = {name.lower(): number for name, number in types.value.items()}
+    kind = numbers.get(value.lower())
+    if kind is None:
+        return Absent()
+    if kind not in (ValueType.REG_SZ, ValueType.REG_DWORD, ValueType.REG_QWORD):
+        return Unknown("type-mismatch", f"{key} {value} has registry type {kind}, not a number")
+    value_type = ValueType(kind)
+
+    def read(answer: Instance) -> Reading[int]:
+        data = data_of(answer, value_type, f"{key} {value}")
+        if not isinstance(data, Known):
+            return data
+        digits = str(data.value.data).strip()
+        if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
+            return Unknown("malformed", f"{key} {value} is {digits[:40]!r}, not a number")
+        return Known(int(digits))
+
+    return (yield from asked(get_value(key, value, value_type), read, value))
+
+
+def setup_state() -> Conversation[Reading[Setup]]:
+    """Ask Windows Setup's own flags; a value that is not there counts as not set, one that is unreadable does not."""
+    types = yield from types_of(SETUP)
+    if not isinstance(types, Known):
+        return types if isinstance(types, Unknown) else Known(Setup(False, False, 0, 0, False, ""))
+    numbers: dict[str, int] = {}
+    for name in ("SystemSetupInProgress", "OOBEInProgress", "SetupType", "SetupPhase", "Upgrade"):
+        found = yield from number(SETUP, name, types)
+        if isinstance(found, Unknown):
+            return found
+        numbers[name] = known(found, 0)
+    command = ""
+    if "cmdline" in {name.lower() for name in types.value}:
+        line = yield from asked(
+            get_value(SETUP, "CmdLine"), lambda answer: data_of(answer, ValueType.REG_SZ, "CmdLine"), "CmdLine"
+        )
+        if isinstance(line, Unknown):
+            return line
+        command = str(line.value.data) if isinstance(line, Known) else ""
+    return Known(
+        Setup(
+            bool(numbers["SystemSetupInProgress"]),
+            bool(numbers["OOBEInProgress"]),
+            numbers["SetupType"],
+            numbers["SetupPhase"],
+            bool(numbers["Upgrade"]),
+            command,
+        )
+    )
+
+
+def clock() -> Conversation[Reading[Clock]]:
+    """Ask the PC's own time, its offset from UTC, and when it started."""
+
+    def read(found: list[Instance]) -> Reading[Clock]:
+        now = moment(found[0], "LocalDateTime") if found else None
+        if now is None:
+            return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
+        offset = integer(found[0], "CurrentTimeZone")
+        if offset is None:
+            offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
+        boot = moment(found[0], "LastBootUpTime")
+        utc = timezone.utc
+        return Known(Clock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None))
+
+    return (yield from asked(CLOCK, read, "clock"))
+
+
+def operating_system() -> Conversation[Reading[OperatingSystem]]:
+    """Ask which Windows it is, and where it is installed."""
+
+    def read(found: list[Instance]) -> Reading[OperatingSystem]:
+        version = text(found[0], "Version") if found else None
+        build = integer(found[0], "BuildNumber") if found else None
+        if version is None or build is None:
+            return Unknown("malformed", "Win32_OperatingSystem has no Version or BuildNumber")
+        return Known(
+            OperatingSystem(
+                text(found[0], "Caption") or "",
+                version,
+                build,
+                text(found[0], "OSArchitecture") or "",
+                text(found[0], "WindowsDirectory") or "C:\\Windows",
+            )
+        )
+
+    return (yield from asked(OPERATING_SYSTEM, read, "operating system"))
+
+
+# -- files --------------------------------------------------------------------------------------------------------
+
+_WINDOWS_FOLDER = re.compile(r"%(?:windir|systemroot)%", re.IGNORECASE)
+
+
+def file_query(paths: tuple[str, ...]) -> Enumerate:
+    """Return the query for files by their full path; asked by key, WMI does not walk the disk."""
+    names = " OR ".join("Name='{}'".format(path.replace("\\", "\\\\").replace("'", "\\'")) for path in paths)
+    return Enumerate.query(
+        "root/cimv2", f"SELECT Name,FileSize,CreationDate,LastModified,LastAccessed FROM CIM_DataFile WHERE {names}"
+    )
+
+
+def full_path(path: str) -> str:
+    """Return *path* if it can be asked by CIM.
+
+    Raises:
+        ValueError: it begins with neither a drive nor ``%windir%``, or holds another variable or a wildcard.
+    """
+    if not re.match(r"[a-z]:\\|%(?:windir|systemroot)%\\", path, re.IGNORECASE):
+        raise ValueError(f"path {path!r} begins with neither a drive (C:\\) nor %windir%")
+    rest = _WINDOWS_FOLDER.sub("", path)
+    if any(character in rest[2 if rest[1:2] == ":" else 0 :] for character in '%*?"<>|:/'):
+        raise ValueError(f"path {path!r} holds a wildcard or a variable other than %windir%")
+    return path
+
+
+def file_info(path: str) -> Conversation[Reading[FileInfo]]:
+    """Ask size and times of a file; ``%windir%`` costs one question more."""
+    if _WINDOWS_FOLDER.search(path):
+        system = yield from operating_system()
+        if not isinstance(system, Known):
+            return system
+        path = _WINDOWS_FOLDER.sub(lambda _: system.value.windows_directory, path)
+
+    def read(found: list[Instance]) -> Reading[FileInfo]:
+        if not found:
+            return Absent()
+        size = integer(found[0], "FileSize")
+        if size is None:
+            return Unknown("malformed", f"{path}: CIM_DataFile has no FileSize")
+        times = (moment(found[0], name) for name in ("CreationDate", "LastModified", "LastAccessed"))
+        return Known(FileInfo(path, size, *(time.astimezone(timezone.utc) if time else None for time in times)))
+
+    return (yield from asked(file_query((path,)), read, path))

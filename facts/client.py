@@ -203,6 +203,7 @@ class HealthEvaluation(ReadingFact[model.HealthEvaluation]):
 
         Known(HealthEvaluation(task="Ready", notify_only=Known(False),
                                last_report=Known(datetime(2026, 8, 20, 0, 12, tzinfo=timezone.utc))))
+        Absent()                       # never: a task that is not there is part of the answer
         Unknown("access-denied", "…")
 
     ``task`` is ``missing`` where there is none; ``notify_only`` True means that it repairs nothing. Source: Microsoft,

@@ -8,19 +8,18 @@ from typing_extensions import override
 
 from facts.survey import ReadingFact
 from provmode.commands import Conversation, Survey
-from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Known, Reading
 from provmode.stdregprov import (
     Key,
     RegistryData,
     ValueType,
-    could_not_tell,
     failure,
     get_value,
     read_value,
     values_of,
 )
-from provmode.wsman import strings
+from provmode.windows import asked
+from provmode.wsman import Instance, strings
 
 
 class Value(ReadingFact[RegistryData]):
@@ -111,10 +110,7 @@ def _view(view: int) -> Any:
 
 
 def _values(key: Key) -> Conversation:
-    try:
-        types = values_of((yield key.ask("EnumValues")), str(key))
-    except (RemoteFault, AccessDenied) as error:
-        return could_not_tell(error)
+    types = yield from asked(key.ask("EnumValues"), lambda answer: values_of(answer, str(key)), str(key))
     if not isinstance(types, Known):
         return types
     return Known({name: _type_name(number) for name, number in types.value.items()})
@@ -125,9 +121,8 @@ def _type_name(number: int) -> str:
 
 
 def _keys(key: Key) -> Conversation:
-    try:
-        answer = yield key.ask("EnumKey")
-    except (RemoteFault, AccessDenied) as error:
-        return could_not_tell(error)
-    reading: Reading[tuple[str, ...]] | None = failure(answer, str(key))
-    return Known(strings(answer, "sNames")) if reading is None else reading
+    def read(answer: Instance) -> Reading[tuple[str, ...]]:
+        reading: Reading[tuple[str, ...]] | None = failure(answer, str(key))
+        return Known(strings(answer, "sNames")) if reading is None else reading
+
+    return (yield from asked(key.ask("EnumKey"), read, str(key)))

@@ -38,14 +38,14 @@ _READING_COMMANDS = (
     r"hostname(?:\.exe)?",
     r"ver",
     r"whoami(?:\.exe)?",
-    r"echo",
+    r"echo\.?",
     r"dir",
 )
-_READING = re.compile(rf"@?(?:{'|'.join(_READING_COMMANDS)})(?=$|[\s/.\"])", re.IGNORECASE)
+_READING = re.compile(rf"@?(?:{'|'.join(_READING_COMMANDS)})(?=$|[\s/\"])", re.IGNORECASE)
 _SEPARATOR = re.compile(r"&&|\|\||&")
 _QUOTED = re.compile(r'"[^"]*"')
 _SAFE_VARIABLE = re.compile(r"%(?:windir|systemroot|programdata|computername)%", re.IGNORECASE)
-_NUL = re.compile(r"[12]?>\s*nul\b|2>&1", re.IGNORECASE)
+_NUL = re.compile(r"(?:[12]?>\s*nul|2>&1)(?=$|[\s&|])", re.IGNORECASE)
 
 
 def changes(operation: Operation, *, reading_lines: frozenset[str] = frozenset()) -> bool:

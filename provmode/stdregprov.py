@@ -185,6 +185,8 @@ def read_value(key: Key, value: str) -> Generator[Operation, Any, Reading[Regist
         return data_of((yield get_value(key, value, value_type)), value_type, what)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
+    except (UnexpectedAnswer, ValueError) as error:
+        return Unknown("malformed", f"{what}: {error}")
 
 
 def could_not_tell(error: RemoteFault | AccessDenied) -> Unknown:

@@ -1,0 +1,168 @@
+"""A lab for all tests but its own: one process, a few PCs, given back healed after each test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provmode.files import READING_LINES
+from provmode.lab.process import Host, LabProcess
+from provmode.session import Session, Target
+from provmode.target import Credentials, Deadlines, Endpoint, Trust
+
+MIX = {
+    **dict.fromkeys(("armed", "overdue", "no-client"), 1),
+    **dict.fromkeys(("refused", "black-hole", "wrong-password", "unresolvable-name"), 1),
+    "healthy": 3,
+}
+ROOT = Path(__file__).parent.parent
+Ran = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
+    """A small lab over sealed HTTP, with a pyinfra inventory of it."""
+    folder = tmp_path_factory.mktemp("lab")
+    with LabProcess(12, 5, mix=MIX, inventory=folder / "lab.py") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def secure_lab() -> Iterator[LabProcess]:
+    """A small lab over HTTPS, with Basic offered."""
+    with LabProcess(3, 5, mix={"healthy": 1, "bad-certificate": 1}, https=1.0, basic=True) as running:
+        yield running
+
+
+@pytest.fixture
+def healthy(lab: LabProcess) -> Iterator[Host]:
+    """A PC that answers; whatever was injected is taken back."""
+    host = next(host for host in lab.hosts if host.persona == "healthy")
+    yield host
+    lab.heal(host.name)
+
+
+def persona(lab: LabProcess, name: str) -> Host:
+    """Return a PC of a persona."""
+    return next(host for host in lab.hosts if host.persona == name)
+
+
+@pytest.fixture
+def of_persona() -> Callable[[LabProcess, str], Host]:
+    """Find a PC of a persona."""
+    return persona
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Session]]:
+    """Open sessions to PCs of a lab, and close them."""
+    opened: list[Session] = []
+
+    def opener(lab: LabProcess, host: Host, *, read_only: bool = False, **changes: Any) -> Session:
+        session = Session(target(lab, host, **changes), read_only=read_only, pause=lambda seconds: None)
+        opened.append(session)
+        return session
+
+    yield opener
+    for session in opened:
+        session.close()
+
+
+def target(
+    lab: LabProcess,
+    host: Host,
+    *,
+    authentication: Any = "ntlm",
+    password: str | None = None,
+    trust: Trust | None = None,
+    deadlines: Deadlines | None = None,
+    **credentials: Any,
+) -> Target:
+    """Return the target of a PC of a lab."""
+    return Target(
+        Endpoint(host.name, host.address, host.port, host.scheme),  # type: ignore[arg-type]
+        Credentials(authentication, lab.user, lab.password if password is None else password, **credentials),
+        trust=trust or Trust(ca=lab.ca_file),
+        deadlines=deadlines or Deadlines(connect=5, read=20, host=60),
+        reading_lines=READING_LINES,
+    )
+
+
+@pytest.fixture
+def make_target() -> Callable[..., Target]:
+    """Make the target of a PC."""
+    return target
+
+
+@pytest.fixture
+def drive() -> Callable[..., Any]:
+    """Give answers to what a conversation asks, one by one, and return what it returns; errors are thrown in."""
+
+    def driven(conversation: Generator[Any, Any, Any], *answers: Any) -> Any:
+        waiting = list(answers)
+        try:
+            conversation.send(None)
+            while True:
+                given = waiting.pop(0)
+                if isinstance(given, Exception):
+                    conversation.throw(given)
+                else:
+                    conversation.send(given)
+        except StopIteration as stop:
+            assert waiting == []
+            return stop.value
+
+    return driven
+
+
+# -- programs, as a user runs them ----------------------------------------------------------------------------------
+
+
+def _run(module: str, folder: Path, *arguments: str, environment: dict[str, str] | None = None, **options: Any) -> Ran:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PROVMODE", "COLUMNS"))}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**clean, **(environment or {})},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+@pytest.fixture
+def pyinfra(tmp_path: Path) -> Callable[..., Ran]:
+    """Run pyinfra's own command line in an empty folder."""
+    return lambda *arguments, **options: _run("pyinfra", tmp_path, "-y", *arguments, **options)
+
+
+@pytest.fixture
+def provmode(tmp_path: Path) -> Callable[..., Ran]:
+    """Run provmode's command line in an empty folder."""
+    return lambda *arguments, **options: _run("provmode", tmp_path, *arguments, **options)
+
+
+@pytest.fixture
+def data_of() -> Callable[[LabProcess, Host], list[str]]:
+    """Return ``--data`` arguments that reach a PC of a lab."""
+
+    def arguments(lab: LabProcess, host: Host) -> list[str]:
+        values = {
+            "winrm_address": host.address,
+            "winrm_port": host.port,
+            "winrm_user": lab.user,
+            "winrm_password_file": lab.password_file,
+        }
+        return [part for key, value in values.items() for part in ("--data", f"{key}={value}")]
+
+    return arguments

@@ -1,0 +1,271 @@
+"""Every fact, through the real server: known, known absent, could not tell; and the same after pyinfra's JSON."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+import facts
+from facts.cim import Query
+from facts.client import (
+    ClientService,
+    ClientState,
+    ClientVersion,
+    HealthEvaluation,
+    MobileClientTcf,
+    ProvisioningEnabledTime,
+    ProvisioningMaxMinutes,
+    ProvisioningMode,
+    SystemTaskExcludes,
+    TaskSequences,
+)
+from facts.files import Contents, File, FileContents, Sha256
+from facts.registry import Keys, Value, Values
+from facts.survey import SurveyFact
+from facts.system import BootTime, Clock, OperatingSystem, SetupState
+from provmode.ccm import model
+from provmode.commands import Survey
+from provmode.lab.process import Host, LabProcess
+from provmode.reading import Absent, Known, Unknown, plain
+from provmode.session import Session
+from provmode.stdregprov import RegistryData, ValueType
+
+Connect = Callable[..., Session]
+CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"
+TCF = "%windir%\\ccmsetup\\MobileClient.TCF"
+
+ALL = sorted(
+    {
+        item
+        for module in pkgutil.iter_modules(facts.__path__)
+        for item in vars(importlib.import_module(f"facts.{module.name}")).values()
+        if inspect.isclass(item) and issubclass(item, SurveyFact) and hasattr(item, "command")
+    },
+    key=lambda fact: fact.__qualname__,
+)
+
+
+def read(session: Session, fact_class: Any, **arguments: Any) -> Any:
+    """Ask a fact as the connector does, and read it back from JSON as pyinfra does."""
+    fact = fact_class()
+    command = fact.command(**arguments)
+    assert isinstance(command, Survey)
+    answer = session.converse(command.converse())
+    again = fact.process([json.dumps(plain(answer))])
+    assert again == answer
+    return again
+
+
+@pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
+def test_a_fact_shows_its_three_answers_and_its_source(fact: type[SurveyFact[Any]]) -> None:
+    said = inspect.getdoc(fact) or ""
+
+    for case in ("Known(", "Absent(", "Unknown("):
+        assert case in said or (fact is ClientState and case[:-1] in said), case
+
+
+@pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
+def test_a_pc_that_was_not_reached_is_could_not_tell(fact: type[SurveyFact[Any]]) -> None:
+    default = fact.default()
+
+    readings = [default] if not isinstance(default, model.ClientState) else [default.client_version, default.service]
+    assert all(isinstance(reading, Unknown) for reading in readings)
+
+
+KNOWN: list[tuple[type[SurveyFact[Any]], dict[str, Any], Callable[[Any], bool]]] = [
+    (ClientVersion, {}, lambda value: value.startswith("5.00.")),
+    (ClientService, {}, lambda value: value.name == "CcmExec" and value.running),
+    (ProvisioningMode, {}, lambda value: value is True),
+    (ProvisioningEnabledTime, {}, lambda value: value.tzinfo is timezone.utc),
+    (SystemTaskExcludes, {}, lambda value: "SchedulerStartup" in value),
+    (TaskSequences, {}, lambda value: value == ()),
+    (HealthEvaluation, {}, lambda value: value.task in ("Ready", "Disabled")),
+    (OperatingSystem, {}, lambda value: value.version.startswith("10.0.") and value.version.endswith(str(value.build))),
+    (Clock, {}, lambda value: value.now.tzinfo is not None and value.last_boot < value.now),
+    (BootTime, {}, lambda value: value < datetime.now(timezone.utc)),
+    (SetupState, {}, lambda value: not value.running),
+    (File, {"path": "%windir%\\win.ini"}, lambda value: value.path == "C:\\Windows\\win.ini" and value.size > 0),
+    (Sha256, {"path": "C:\\Windows\\win.ini"}, lambda value: len(value) == 64),
+    (Contents, {"path": "%windir%\\win.ini"}, lambda value: b"[fonts]" in value.data),
+    (Query, {"wql": "SELECT Name FROM Win32_Service WHERE Name='CcmExec'"}, lambda v: v == [{"Name": "CcmExec"}]),
+    (Value, {"key": CCMEXEC, "value": "ProvisioningMode"}, lambda value: value.type is ValueType.REG_SZ),
+    (Values, {"key": CCMEXEC}, lambda value: value["ProvisioningMode"] == "REG_SZ"),
+    (Keys, {"key": "HKLM\\SOFTWARE\\Microsoft\\CCM"}, lambda value: "CcmExec" in value),
+]
+
+
+@pytest.fixture
+def overdue(lab: LabProcess, of_persona: Any) -> Host:
+    """A PC in the mode, its service running."""
+    return of_persona(lab, "overdue")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("fact", "arguments", "right"), KNOWN, ids=lambda item: getattr(item, "__name__", ""))
+def test_what_is_there_is_known(
+    lab: LabProcess, overdue: Host, connect: Connect, fact: Any, arguments: dict[str, Any], right: Any
+) -> None:
+    session = connect(lab, overdue, read_only=True)
+    if fact is ClientService and not read(session, fact).value.running:
+        right = lambda value: value.disabled  # noqa: E731 - the other half of the personas
+
+    answer = read(session, fact, **arguments)
+
+    assert isinstance(answer, Known)
+    assert right(answer.value)
+
+
+@pytest.mark.parametrize(
+    ("fact", "arguments"),
+    [
+        (ClientVersion, {}),
+        (ClientService, {}),
+        (ProvisioningMode, {}),
+        (ProvisioningEnabledTime, {}),
+        (ProvisioningMaxMinutes, {}),
+        (SystemTaskExcludes, {}),
+        (MobileClientTcf, {}),
+        (TaskSequences, {}),
+        (File, {"path": TCF}),
+        (File, {"path": "C:\\no folder\\no'file.txt"}),
+        (Sha256, {"path": TCF}),
+        (Contents, {"path": TCF}),
+        (Query, {"wql": "SELECT * FROM SMS_Client", "namespace": "root/ccm"}),
+        (Value, {"key": CCMEXEC, "value": "ProvisioningMode"}),
+        (Value, {"key": "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion", "value": "Nonsense"}),
+        (Values, {"key": CCMEXEC}),
+        (Keys, {"key": CCMEXEC}),
+    ],
+    ids=lambda item: getattr(item, "__name__", ""),
+)
+def test_what_is_not_there_is_known_absent(
+    lab: LabProcess, connect: Connect, of_persona: Any, fact: Any, arguments: dict[str, Any]
+) -> None:
+    assert read(connect(lab, of_persona(lab, "no-client"), read_only=True), fact, **arguments) == Absent()
+
+
+ACTIONS = ("Get", "Enumerate", "EnumValues", "EnumKey", "GetStringValue", "Create")
+
+
+@pytest.mark.parametrize("fact", [fact for fact in ALL if fact is not ClientState], ids=lambda fact: fact.__name__)
+@pytest.mark.parametrize(("kind", "cause"), [("access-denied", "access-denied"), ("fault", "unavailable")])
+def test_what_was_denied_or_failed_is_could_not_tell(
+    lab: LabProcess, healthy: Host, connect: Connect, fact: Any, kind: str, cause: str
+) -> None:
+    arguments = next(({**given} for asked, given, _ in KNOWN if asked is fact), {})
+    for action in ACTIONS:
+        lab.inject(healthy.name, kind=kind, action=action, times=None, code=0x80041014, text="not now")
+
+    answer = read(connect(lab, healthy, read_only=True), fact, **arguments)
+
+    assert isinstance(answer, Unknown)
+    assert answer.cause == cause
+    assert answer.detail
+
+
+def test_an_armed_file_shows_where_it_is_armed(lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+    (file,) = read(connect(lab, of_persona(lab, "armed"), read_only=True), MobileClientTcf).value
+
+    assert file.armed
+    assert "PROVISIONINGMODE" in file.entries[0].upper()
+
+
+def test_max_minutes_are_known_when_they_are_set(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy, read_only=True)
+    assert read(session, ProvisioningMaxMinutes) == Absent()
+
+    lab.set_registry(healthy.name, CCMEXEC, "ProvisioningMaxMinutes", 600, "REG_DWORD")
+
+    assert read(session, ProvisioningMaxMinutes) == Known(600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "expected"),
+    [
+        ("REG_SZ", "text é €", "text é €"),
+        ("REG_EXPAND_SZ", "%windir%\\x", "C:\\Windows\\x"),
+        ("REG_DWORD", 4294967295, 4294967295),
+        ("REG_QWORD", 2**63 + 1, 2**63 + 1),
+        ("REG_BINARY", [0, 255, 16], b"\x00\xff\x10"),
+        ("REG_MULTI_SZ", ["one", "two"], ("one", "two")),
+    ],
+)
+@pytest.mark.parametrize("view", [64, 32])
+def test_every_registry_type_is_read_in_both_views(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str, data: Any, expected: Any, view: int
+) -> None:
+    folder = "SOFTWARE\\Wow6432Node\\Test" if view == 32 else "SOFTWARE\\Test"
+    lab.set_registry(healthy.name, f"HKLM\\{folder}", kind, data, kind)
+
+    answer = read(connect(lab, healthy, read_only=True), Value, key="HKLM\\SOFTWARE\\Test", value=kind, view=view)
+
+    assert answer == Known(RegistryData(ValueType[kind], expected))
+
+
+def test_times_are_utc_whatever_the_pcs_zone(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    clock = read(connect(lab, healthy, read_only=True), Clock).value
+
+    assert abs(clock.now - datetime.now(timezone.utc)) < timedelta(minutes=5)
+    assert clock.now.utcoffset() == timedelta(0)
+
+
+def test_contents_come_byte_for_byte_and_as_text_where_they_are_text() -> None:
+    assert FileContents("Größe\r\n".encode()).text == "Größe\r\n"
+    assert FileContents(b"\xff\xfe" + "Größe".encode("utf-16-le")).text == "Größe"
+    assert FileContents(b"\xef\xbb\xbfx").text == "x"
+    assert FileContents("Größe".encode("cp1252")).text is None
+    assert FileContents(b"MZ\x00\x01").text is None
+
+
+@pytest.mark.parametrize(
+    ("fact", "arguments"),
+    [
+        (File, {"path": "relative.txt"}),
+        (File, {"path": "%TEMP%\\x"}),
+        (File, {"path": "C:\\Windows\\*"}),
+        (Value, {"key": "HKXX\\Software", "value": "x"}),
+        (Values, {"key": "HKLM\\SYSTEM", "view": 32}),
+        (Keys, {"key": "HKLM\\SOFTWARE", "view": 16}),
+    ],
+)
+def test_an_argument_that_makes_no_sense_fails_in_one_line_and_sends_nothing(
+    lab: LabProcess, healthy: Host, connect: Connect, fact: Any, arguments: dict[str, Any]
+) -> None:
+    before = lab.counters(healthy.name)["requests"]
+
+    with pytest.raises(ValueError, match=r"path|registry key|view") as error:
+        read(connect(lab, healthy), fact, **arguments)
+
+    assert "\n" not in str(error.value)
+    assert lab.counters(healthy.name)["requests"] == before
+
+
+def test_a_healthy_client_is_asked_little_and_starts_one_process(
+    lab: LabProcess, healthy: Host, connect: Connect
+) -> None:
+    before = lab.counters(healthy.name)
+
+    state = read(connect(lab, healthy, read_only=True), ClientState)
+
+    after = lab.counters(healthy.name)
+    assert state.provisioning_mode in (Known(False), Absent())
+    assert after["requests"] - before["requests"] <= 13
+    assert after["processes"] - before["processes"] == 1
+    assert all(command.startswith("type ") for command in after["commands"][len(before["commands"]) :])
+
+
+def test_facts_change_nothing(lab: LabProcess, overdue: Host, connect: Connect) -> None:
+    before = lab.mutations(overdue.name)
+    session = connect(lab, overdue, read_only=True)
+
+    for fact, arguments, _ in KNOWN:
+        read(session, fact, **arguments)
+    read(session, ClientState)
+
+    assert lab.mutations(overdue.name) == before

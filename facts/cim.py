@@ -11,7 +11,7 @@ from provmode.commands import Conversation, Survey
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, plain
 from provmode.stdregprov import could_not_tell
-from provmode.wsman import Enumerate, Instance, Reference
+from provmode.wsman import Enumerate
 
 
 class Query(ReadingFact[list[dict[str, Any]]]):
@@ -43,14 +43,4 @@ def _objects(query: Enumerate) -> Conversation:
         return Absent() if fault.kind == "not-found" else could_not_tell(fault)
     except AccessDenied as denied:
         return could_not_tell(denied)
-    return Known([_object(instance) for instance in found])
-
-
-def _object(value: Any) -> Any:
-    if isinstance(value, Instance):
-        return {name: _object(item) for name, item in value.properties.items()}
-    if isinstance(value, Reference):
-        return {"resource": value.resource.uri, "selectors": dict(value.resource.selectors)}
-    if isinstance(value, tuple):
-        return [_object(item) for item in value]
-    return plain(value)
+    return Known(plain(found))

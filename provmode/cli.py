@@ -61,11 +61,10 @@ def _complain(message: str) -> None:
 @click.option("--debug", is_flag=True, help="Log what happens on the wire side (never a secret) to standard error.")
 def cli(debug: bool) -> None:
     """Find ConfigMgr clients stuck in provisioning mode, over WinRM."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.CRITICAL, stream=sys.stderr, format="%(name)s: %(message)s"
-    )
-    if not debug:
-        logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
+    # only our own log: pyspnego's shows whole NTLM tokens, from which a weak password can be guessed
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.getLogger("provmode").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
 
 _format = click.option(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyinfra.api.command import StringCommand
 from pyinfra.api.exceptions import ConnectError, InventoryError
+from pyinfra.api.hiddenvalue import HiddenValue
 from pyinfra.api.output import echo, format_text
 from pyinfra.api.state import StateStage
 from pyinfra.api.util import get_file_io
@@ -28,6 +29,7 @@ from provmode.errors import HostError, ProvmodeError
 from provmode.inventory_data import WINRM_DATA, WinRMData
 
 if TYPE_CHECKING:
+    from pyinfra.api import Host, State
     from pyinfra.api.arguments import ConnectorArguments
 
     from provmode.session import Session
@@ -37,6 +39,14 @@ logger = logging.getLogger(__name__)
 
 LAST_ERROR = "provmode_error"
 """Key in ``host.connector_data`` under which the last `HostError` of a host is kept, typed, for the fleet runner."""
+
+
+class Masked(HiddenValue):
+    """A secret in a host's data: pyinfra prints ``*MASKED*`` for it, as text and as JSON."""
+
+    def to_json(self) -> str:
+        """Return the mask."""
+        return str(self)
 
 
 class WinRMConnector(BaseConnector):
@@ -57,6 +67,12 @@ class WinRMConnector(BaseConnector):
     data_meta = WINRM_DATA
 
     session: Session | None = None
+
+    def __init__(self, state: State, host: Host) -> None:
+        super().__init__(state, host)
+        if self.data["winrm_password"] is not None:
+            # whoever prints the host's data (`debug-inventory` does, all of it) prints a mask
+            host.data.winrm_password = Masked(self.data["winrm_password"])  # type: ignore[no-untyped-call]
 
     @override
     @staticmethod

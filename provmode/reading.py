@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, Union
 
 T = TypeVar("T")
@@ -87,9 +87,14 @@ def from_json(document: dict[str, Any], value: Callable[[Any], T]) -> Reading[T]
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON-able data: ``to_json`` where it has one, ISO 8601 for times, hex for bytes."""
+    """Return *value* as JSON-able data: ``to_json`` where it has one, ISO 8601 for times, hex for bytes.
+
+    A span of time is its seconds.
+    """
     if hasattr(value, "to_json"):
-        return value.to_json()
+        return plain(value.to_json())
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray)):

@@ -204,7 +204,7 @@ def read_fault(fault: Element) -> Fault:
 
 def _subcode(fault: Element) -> str:
     value = _text(_descend(fault, "Code", "Subcode", "Value"))
-    return value.rpartition(":")[2]
+    return " ".join(value.rpartition(":")[2].split())[:60]
 
 
 def _descend(element: Element, *path: str) -> Element | None:

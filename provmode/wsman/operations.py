@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Union
+from typing import Any, Union
 
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi"
 """Root of the resource URIs of WMI classes. MS-WSMV 2.2.4.27 "ResourceURI"."""
@@ -54,12 +54,20 @@ class Instance:
     uri: str = ""
     """The namespace of the element: the resource URI of the class; empty for a projection."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the properties by name."""
+        return dict(self.properties)
+
 
 @dataclass(frozen=True)
 class Reference:
     """A property or selector that refers to another object (an endpoint reference)."""
 
     resource: Resource
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"resource": URI, "selectors": {...}}``."""
+        return {"resource": self.resource.uri, "selectors": dict(self.resource.selectors)}
 
 
 Value = Union[None, bool, int, str, datetime, timedelta, Instance, Reference, "tuple[Value, ...]"]

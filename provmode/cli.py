@@ -234,24 +234,17 @@ def _override(data: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         UsageError: a pair without ``=``, or a key that is none of ours.
     """
-    from provmode.inventory_data import KEYS
+    from provmode.inventory_data import KEYS, OTHER_KEYS, nearest_key
 
     override: dict[str, Any] = {}
     for pair in data:
         key, sign, value = pair.partition("=")
         if not sign:
             raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
-        if key not in KEYS and key != "provmode_policy":
-            raise UsageError(f"--data {key}: there is no such key", next_step=_near(key, [*KEYS, "provmode_policy"]))
+        if key not in KEYS and key not in OTHER_KEYS:
+            raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
         try:
             override[key] = json.loads(value)
         except ValueError:
             override[key] = value
     return override
-
-
-def _near(key: str, keys: list[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(key, keys, n=1)
-    return f"did you mean {close[0]}?" if close else "the README lists the keys"

@@ -6,6 +6,7 @@ Read by the connector; secrets are resolved only when a host is connected to, so
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,45 @@ WINRM_DATA: dict[str, DataMeta] = {
 """What each key means and its default."""
 
 KEYS = frozenset(WINRM_DATA)
+
+
+OTHER_KEYS = frozenset({"provmode_policy"})
+"""Keys of ours that are no business of the connector's."""
+
+
+def check_keys(name: str, data: Mapping[str, Any]) -> None:
+    """Refuse keys that begin as ours do and are none: a misspelt one would count for nothing, silently.
+
+    Raises:
+        UsageError: the key, and the one it is nearest to.
+    """
+    for key in data:
+        if key.startswith(("winrm_", "provmode_")) and key not in KEYS and key not in OTHER_KEYS:
+            raise UsageError(f"data of {name}: there is no key {key}", next_step=nearest_key(key))
+
+
+def nearest_key(key: str) -> str:
+    """Return a hint at the key that was probably meant."""
+    close = difflib.get_close_matches(key, [*KEYS, *OTHER_KEYS], n=1)
+    return f"did you mean {close[0]}?" if close else "the README lists the keys"
+
+
+def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
+    """Open the files that the data of *name* names, each once a run: *checked* remembers them.
+
+    Raises:
+        UsageError: one cannot be read, or is not what it should be; nothing was sent to anybody.
+    """
+    from provmode.target import Trust
+    from provmode.tls import tls_context
+
+    ca, password_file = data.get("winrm_ca"), data.get("winrm_password_file")
+    if isinstance(ca, str) and ("winrm_ca", ca) not in checked:
+        tls_context(Trust(ca=_path(ca)))
+        checked.add(("winrm_ca", ca))
+    if isinstance(password_file, str) and ("winrm_password_file", password_file) not in checked:
+        _first_line(name, Path(password_file).expanduser())
+        checked.add(("winrm_password_file", password_file))
 
 
 def target_of(host_name: str, data: Mapping[str, Any]) -> Target:

@@ -27,6 +27,7 @@ from provmode.ccm.policy import Policy, PolicyError
 from provmode.connector import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, ProvmodeError, UsageError
 from provmode.fleet.inventory import Fleet
+from provmode.inventory_data import check_files, check_keys
 
 logger = logging.getLogger(__name__)
 
@@ -155,17 +156,21 @@ def _sockets() -> int:
 
 
 def _policies(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
-    """Return each host's policy; hosts with the same data share one."""
+    """Check every host's data and return its policy; hosts with the same data share one."""
     known: dict[str, Policy] = {}
     policies = {}
+    checked: set[tuple[str, str]] = set()
     for name in names:
         if not issubclass(fleet.connector_of[name], WinRMConnector):
             raise UsageError(f"{name} is not a @winrm host", next_step=f"write it as @winrm/{short(name)}")
-        data = fleet.data_of(name).get("provmode_policy", {})
-        key = repr(data)
+        data = fleet.data_of(name)
+        check_keys(short(name), data)
+        check_files(short(name), data, checked)
+        policy = data.get("provmode_policy", {})
+        key = repr(policy)
         if key not in known:
             try:
-                known[key] = Policy.from_mapping(data, where=f"data of {short(name)}")
+                known[key] = Policy.from_mapping(policy, where=f"data of {short(name)}")
             except PolicyError as error:
                 raise UsageError(str(error)) from None
         policies[name] = known[key]

@@ -152,7 +152,9 @@ def load(inventory: str, *, override: Mapping[str, Any] | None = None) -> Fleet:
         groups = _read(path) if path.is_file() else {"all": (inventory.split(","), {})}
         with ctx_state.use(State()):
             fleet = _fleet(groups, path if path.is_file() else None, dict(override or {}))
-    except (PyinfraError, TypeError, OSError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: anything can come out of it
         raise UsageError(f"cannot read the inventory {inventory}: {_said(error)}") from None
     if not fleet.names:
         raise UsageError(f"the inventory {inventory} has no hosts", next_step="an empty run is never a success")

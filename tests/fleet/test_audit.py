@@ -1,0 +1,221 @@
+"""The audit of a whole fleet: every verdict against the truth, every host's failure its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provmode.ccm.judge import Verdict
+from provmode.errors import Cause
+from provmode.lab.personas import PERSONAS
+from provmode.lab.process import LabProcess
+
+Run = Callable[..., Any]
+PERSONA = {persona.name: persona for persona in PERSONAS}
+
+
+@pytest.fixture(scope="module")
+def everything() -> dict[str, float]:
+    """Every persona, twice as likely as not."""
+    return {persona.name: 2 for persona in PERSONAS}
+
+
+@pytest.mark.parametrize("seed", [1, 20, 300])
+def test_every_verdict_is_the_truth(provmode: Run, tmp_path: Path, seed: int) -> None:
+    ran = provmode("demo", "--hosts", "120", "--seed", str(seed), "--format", "json", "--truth", "truth.json")
+
+    report = json.loads(ran.stdout)
+    truth = json.loads((tmp_path / "truth.json").read_text())["hosts"]
+    assert ran.returncode == 6, ran.stderr
+    assert {host["host"]: host["verdict"] for host in report["hosts"]} == {
+        name: host["verdict"] for name, host in truth.items()
+    }
+    assert report["summary"]["total"] == 120 == len(report["hosts"])
+    for host in report["hosts"]:
+        persona = PERSONA[truth[host["host"]]["persona"]]
+        assert host["reason"]
+        assert host.get("cause") == persona.cause
+        if host["verdict"] == "healthy":
+            assert host["requests"] <= 13
+
+
+def test_the_report_has_the_shape_that_others_rely_on(provmode: Run) -> None:
+    report = json.loads(provmode("demo", "--hosts", "40", "--seed", "5", "--format", "json").stdout)
+
+    assert set(report) == {"summary", "hosts"}
+    assert set(report["summary"]) == {verdict.value for verdict in Verdict} | {"total"}
+    assert sum(count for name, count in report["summary"].items() if name != "total") == 40
+    for host in report["hosts"]:
+        assert {"host", "verdict", "reason", "findings", "facts"} <= set(host)
+        assert isinstance(host["findings"], list)
+        if host["verdict"] == "unassessed":
+            assert host["cause"] in {cause.value for cause in Cause}
+            assert host["next_step"]
+        else:
+            assert host["facts"]["client_version"]
+
+
+def test_a_host_that_could_not_be_assessed_is_never_compliant_and_says_why(
+    lab: LabProcess, audit: Callable[..., Any]
+) -> None:
+    ran, report = audit(lab)
+
+    for host in report["hosts"]:
+        cause = PERSONA[lab.host(host["host"]).persona].cause
+        assert (host["verdict"] == "unassessed") is (cause is not None)
+        if cause:
+            assert host["cause"] == cause
+            assert host["next_step"]
+    assert ran.returncode == 2
+
+
+@pytest.fixture
+def audit(provmode: Run, tmp_path: Path) -> Callable[..., Any]:
+    """Run an audit over a lab's inventory; return what ran and its JSON."""
+
+    def run(lab: LabProcess, *arguments: str, hosts: Any = None) -> tuple[Any, Any]:
+        inventory = tmp_path / "fleet.py"
+        pcs = [
+            (f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port})
+            for host in lab.hosts
+            if hosts is None or host.persona in hosts
+        ]
+        data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file), "winrm_connect_deadline": 1}
+        inventory.write_text(f"pcs = ({pcs!r}, {data!r})\n")
+        ran = provmode("audit", str(inventory), "--format", "json", *arguments)
+        return ran, json.loads(ran.stdout) if ran.stdout else None
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("personas", "code"),
+    [
+        (("healthy", "no-client"), 0),
+        (("healthy", "overdue"), 2),
+        (("healthy", "refused"), 8),
+        (("armed", "refused"), 2),
+    ],
+)
+def test_the_exit_code_says_what_there_is_to_do(
+    lab: LabProcess, audit: Callable[..., Any], personas: tuple[str, ...], code: int
+) -> None:
+    ran, _ = audit(lab, hosts=personas)
+
+    assert ran.returncode == code
+
+
+def test_a_broken_client_is_a_failure(provmode: Run, tmp_path: Path) -> None:
+    with LabProcess(3, 1, mix={"client-broken": 1}, inventory=tmp_path / "lab.py"):
+        ran = provmode("audit", "lab.py")
+
+    assert ran.returncode == 4
+
+
+def test_an_audit_changes_nothing_on_any_pc(lab: LabProcess, audit: Callable[..., Any]) -> None:
+    before = lab.mutations()
+
+    audit(lab)
+
+    assert lab.mutations() == before
+
+
+def test_a_limit_selects_by_name_pattern_and_group(lab: LabProcess, audit: Callable[..., Any]) -> None:
+    names = [host.name for host in lab.hosts]
+
+    for limits, expected in (
+        ((names[0],), names[:1]),
+        ((f"@winrm/{names[1]}", names[0]), names[:2]),
+        (("PC-*",), names),
+        (("pcs",), names),
+    ):
+        _, report = audit(lab, *(part for limit in limits for part in ("--limit", limit)))
+        assert [host["host"] for host in report["hosts"]] == expected
+
+
+def test_policy_in_the_inventory_changes_the_verdict(tmp_path: Path, provmode: Run) -> None:
+    with LabProcess(4, 1, mix={"self-healing": 1}, inventory=tmp_path / "lab.py"):
+        waiting = json.loads(provmode("audit", "lab.py", "--format", "json").stdout)
+        impatient = json.loads(
+            provmode(
+                "audit", "lab.py", "--format", "json", "--data", 'provmode_policy={"wait_for_self_healing": false}'
+            ).stdout
+        )
+
+    assert waiting["summary"]["self-healing"] == 4
+    assert impatient["summary"]["stuck"] == 4
+
+
+def test_group_data_beside_the_inventory_counts(tmp_path: Path, provmode: Run) -> None:
+    (tmp_path / "group_data").mkdir()
+    (tmp_path / "group_data" / "all.py").write_text("provmode_policy = {'wait_for_self_healing': False}\n")
+    with LabProcess(2, 1, mix={"self-healing": 1}, inventory=tmp_path / "lab.py"):
+        ran = provmode("audit", "lab.py", "--format", "json")
+
+    assert json.loads(ran.stdout)["summary"]["stuck"] == 2
+
+
+def test_a_report_goes_to_a_file_when_asked(lab: LabProcess, audit: Callable[..., Any], tmp_path: Path) -> None:
+    ran, report = audit(lab, "--output", str(tmp_path / "report.json"), hosts=("healthy",))
+
+    assert report is None
+    assert ran.stdout == ""
+    assert json.loads((tmp_path / "report.json").read_text())["summary"]["total"] == sum(
+        host.persona == "healthy" for host in lab.hosts
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_audit_says_what_it_knows_and_what_is_missing(
+    lab: LabProcess, tmp_path: Path, number: signal.Signals
+) -> None:
+    slow = next(host for host in lab.hosts if host.persona == "healthy")
+    quick = next(host for host in lab.hosts if host.persona == "armed")
+    lab.inject(slow.name, kind="stall", times=None)
+    stalled = lab.counters(slow.name)["requests"]
+    done = lab.counters(quick.name)["actions"].get("Delete", 0)
+    pcs = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port}) for host in (slow, quick)]
+    data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
+    (tmp_path / "fleet.py").write_text(f"pcs = ({pcs!r}, {data!r})\n")
+    try:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "provmode", "audit", "fleet.py", "--format", "json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while lab.counters(quick.name)["actions"].get("Delete", 0) == done or (
+            lab.counters(slow.name)["requests"] < stalled + 4
+        ):
+            assert running.poll() is None
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    finally:
+        lab.heal(slow.name)
+
+    report = json.loads(out)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert report["interrupted"] is True
+    assert report["missing"] == [slow.name]
+    assert [host["host"] for host in report["hosts"]] in ([quick.name], [])
+    assert report["summary"]["total"] == 2
+
+
+def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+
+    provmode("demo", "--hosts", "5", "--seed", "3", environment={"TMPDIR": str(folder)})
+
+    assert os.listdir(folder) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]

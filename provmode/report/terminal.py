@@ -126,11 +126,10 @@ def _by_cause(reports: Sequence[HostReport], console: Console) -> None:
         causes[report.assessment.cause or "protocol"].append(report)
     for cause in sorted(causes, key=lambda cause: (-len(causes[cause]), cause)):
         members = causes[cause]
-        line = Text("  ")
-        line.append(f"{cause}  {len(members)}", style="bold")
         more = f" and {len(members) - NAMES_SHOWN} more" if len(members) > NAMES_SHOWN else ""
-        line.append(f"  {', '.join(report.host for report in members[:NAMES_SHOWN])}{more}")
-        console.print(Padding(line, 0))
+        names = Text(f"{', '.join(report.host for report in members[:NAMES_SHOWN])}{more}")
+        console.print(Text(f"  {cause}  {len(members)}", style="bold"))
+        console.print(Padding(names, (0, 0, 0, 6)))
         if len(members) == 1:
             console.print(Padding(Text(members[0].assessment.reason), (0, 0, 0, 6)))
         console.print(Padding(Text(f"-> {NEXT_STEP[cause]}"), (0, 0, 0, 6)))

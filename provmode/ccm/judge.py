@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from provmode.ccm.model import CHECK_INTERVAL, ClientState
+from provmode.ccm.model import CHECK_INTERVAL, ClientState, Service
 from provmode.ccm.policy import Policy
 from provmode.ccm.version import leaves_by_itself
 from provmode.reading import Absent, Known, Reading, Unknown, known, plain
@@ -253,6 +253,11 @@ def _faulted(reading: Reading[Any]) -> bool:
     return isinstance(reading, Unknown) and reading.cause in ("unavailable", "fault", "unknown", "not-found", "invalid")
 
 
+def _pending(service: Reading[Service]) -> bool:
+    """Whether the service is on its way up or down (``Start Pending``, ``Stop Pending`` ...)."""
+    return isinstance(service, Known) and service.value.state.lower().endswith("pending")
+
+
 def _needed(case: Case) -> Unknown | None:
     """Return the first reading that this verdict needs and that could not be told."""
     state = case.state
@@ -279,6 +284,24 @@ RULES: tuple[Rule, ...] = (
         lambda case: "there is no ConfigMgr client on this PC",
     ),
     Rule(
+        "live",
+        Verdict.IN_PROGRESS,
+        f"{_MODE}: the mode is on while a task sequence runs; it must not be taken out then",
+        lambda case: case.state.needs_more and bool(case.signals),
+        lambda case: (
+            f"in provisioning mode {case.since} and at work: {'; '.join(case.signals)}; leave it alone"
+            if case.state.in_mode
+            else f"{case.excludes} and something is at work: {'; '.join(case.signals)}; leave it alone"
+        ),
+    ),
+    Rule(
+        "client-starting",
+        Verdict.UNASSESSED,
+        "provmode: a service on its way up or down is not broken",
+        lambda case: _pending(case.state.service) and isinstance(case.state.client_version, (Unknown, Absent)),
+        lambda case: "CcmExec is starting or stopping and root\\ccm does not answer yet: look again in a few minutes",
+    ),
+    Rule(
         "client-wmi-broken",
         Verdict.CLIENT_BROKEN,
         'Microsoft, "SMS_Client client WMI class": every client has it',
@@ -294,17 +317,6 @@ RULES: tuple[Rule, ...] = (
         "SMS_Client without its service",
         lambda case: _present(case.state.client_version) and isinstance(case.state.service, Absent),
         lambda case: f"client {case.version} is registered and its CcmExec service is missing: reinstall the client",
-    ),
-    Rule(
-        "live",
-        Verdict.IN_PROGRESS,
-        f"{_MODE}: the mode is on while a task sequence runs; it must not be taken out then",
-        lambda case: case.state.needs_more and bool(case.signals),
-        lambda case: (
-            f"in provisioning mode {case.since} and at work: {'; '.join(case.signals)}; leave it alone"
-            if case.state.in_mode
-            else f"{case.excludes} and something is at work: {'; '.join(case.signals)}; leave it alone"
-        ),
     ),
     Rule(
         "live-unread",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ from provmode.wsman.operations import (
     Put,
     Resource,
 )
-from provmode.wsman.values import read_endpoint, read_object, write_object, write_property
+from provmode.wsman.values import checked_name, read_endpoint, read_object, write_object, write_property
 from provmode.wsman.xml import child, escape, local_name
 
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def put(operation: Put) -> Exchange[Instance]:
 
 def invoke(operation: Invoke) -> Exchange[Instance]:
     """Call a method; answers its ``_OUTPUT``. MS-WSMV 3.1.4.1.32, DSP0230 section 10.3."""
-    resource, method = operation.resource, operation.method
+    resource, method = operation.resource, checked_name(operation.method)
     inner = "".join(write_property(name, value) for name, value in operation.parameters)
     body = f'<p:{method}_INPUT xmlns:p="{escape(resource.uri)}">{inner}</p:{method}_INPUT>'
     what = f"Invoke {method} on {_named(resource)}"
@@ -121,7 +122,7 @@ def enumerate_all(operation: Enumerate) -> Exchange[list[Instance]]:
         )
         page = _body((yield Request("Pull", uris.PULL, resource, body, what)), "PullResponse")
         found += _objects(page)
-    yield _release(resource, _text(page, "EnumerationContext"), what)
+    yield from _quietly(_release(resource, _text(page, "EnumerationContext"), what))
     raise UnexpectedAnswer(f"{what}: no end after {len(found):,} objects")
 
 
@@ -227,8 +228,6 @@ def _send(shell: Resource, command_id: str, stdin: bytes) -> Exchange[None]:
 
 def _receive(shell: Resource, command_id: str) -> Exchange[Completed]:
     """Ask for output until the command is done; "nothing yet" is a fault of its own, and asked again."""
-    from provmode.wsman.faults import Fault
-
     body = (
         f'<rsp:Receive><rsp:DesiredStream CommandId="{escape(command_id)}">stdout stderr</rsp:DesiredStream>'
         "</rsp:Receive>"
@@ -269,7 +268,7 @@ def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
 
 def _exit_code(state: Element) -> int:
     text = _text(state, "ExitCode")
-    if not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 11:
+    if not re.fullmatch(r"-?[0-9]{1,10}", text):
         raise UnexpectedAnswer(f"Receive: expected an exit code, got {text[:20]!r}")
     return int(text) & 0xFFFFFFFF
 

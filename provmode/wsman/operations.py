@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Union
 
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi"
-"""Root of the resource URIs of WMI classes. MS-WSMV 2.2.4.27 "ResourceURI"."""
+"""Root of the resource URIs of WMI classes. MS-WSMV 3.1.4.1.1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Instance:
     class_name: str
     """The element's name: the class, ``<Method>_OUTPUT``, or ``XmlFragment`` for a projection."""
     properties: Mapping[str, Value] = field(default_factory=dict)
-    """Properties by name as on the wire. Scalars arrive as text: WS-Man carries no types (MS-WSMV 2.2.4.x)."""
+    """Properties by name as on the wire. Scalars arrive as text: WS-Man carries no types (DSP0230 section 9)."""
     uri: str = ""
     """The namespace of the element: the resource URI of the class; empty for a projection."""
 
@@ -92,7 +92,7 @@ class Enumerate:
 
     resource: Resource
     wql: str | None = None
-    """With a query the resource's class is ``*`` and it has no selectors (MS-WSMV 2.2.4.x, fault 2150859003)."""
+    """With a query the resource's class is ``*`` and it has no selectors (MS-WSMV 3.1.4.1.13, fault 2150859003)."""
 
     @classmethod
     def query(cls, namespace: str, wql: str) -> Enumerate:

@@ -57,7 +57,7 @@ def write_property(name: str, value: Value, prefix: str = "p") -> str:
     Raises:
         ValueError: a text that XML cannot carry, a name that is none.
     """
-    tag = f"{prefix}:{_checked_name(name)}"
+    tag = f"{prefix}:{checked_name(name)}"
     if isinstance(value, tuple):
         if not value:
             return f'<{tag} xsi:nil="true"/>'
@@ -83,7 +83,7 @@ def _content(value: Value) -> str:
 def write_object(instance: Instance, prefix: str = "p") -> str:
     """Return an object as an element in the namespace of its class."""
     inner = "".join(write_property(name, value, prefix) for name, value in instance.properties.items())
-    tag = f"{prefix}:{_checked_name(instance.class_name)}"
+    tag = f"{prefix}:{checked_name(instance.class_name)}"
     return f'<{tag} xmlns:{prefix}="{escape(instance.uri)}">{inner}</{tag}>'
 
 
@@ -107,9 +107,14 @@ def _reference_parameters(resource: Resource) -> str:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Return *name* if it can be part of an element's name.
+
+    Raises:
+        ValueError: it cannot.
+    """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a name of a CIM class, property or parameter")
+        raise ValueError(f"{name!r} is not a name of a CIM class, property, method or parameter")
     return name
 
 
@@ -145,9 +150,9 @@ def _read_value(element: Element) -> Value:
         return read_moment(inner.text or "")
     if name == "CIM_DateTime" and len(inner):
         return _read_value(inner)
-    if name == "Interval":
+    if name == "Interval" and len(element) == 1:
         return read_interval(inner.text or "")
-    if name in ("Address", "ReferenceParameters", "EndpointReference"):
+    if name == "EndpointReference" or child(element, "ReferenceParameters") is not None:
         return Reference(read_endpoint(inner if name == "EndpointReference" else element))
     if element.get(_TYPE) is None and len(element) == 1 and len(inner):
         return read_object(inner)  # the embedded object in an element of its own
@@ -175,7 +180,7 @@ _XS_TIME = re.compile(
 _DMTF_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})([+-]\d{3})")
 _DMTF_INTERVAL = re.compile(r"(\d{8})(\d\d)(\d\d)(\d\d)\.(\d{6}):000")
 _XS_DURATION = re.compile(
-    r"(-)?P(?:(\d{1,7})Y)?(?:(\d{1,7})M)?(?:(\d{1,7})D)?"
+    r"(-)?P(?:(\d{1,7})Y)?(?:(\d{1,7})M)?(?:(\d{1,9})D)?"
     r"(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?",
 )
 

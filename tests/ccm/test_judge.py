@@ -88,6 +88,24 @@ def test_a_client_whose_wmi_faults_is_broken() -> None:
     assert verdict(replace(HEALTHY, client_version=Unknown("unavailable", "away"))) is Verdict.CLIENT_BROKEN
 
 
+def test_a_client_whose_service_is_on_its_way_up_is_not_broken_but_not_healthy_either() -> None:
+    starting = Known(Service("CcmExec", "Start Pending", "Auto"))
+    assessment = judge(
+        replace(HEALTHY, client_version=Unknown("unavailable", "not now"), service=starting), Policy(), NOW
+    )
+
+    assert assessment.verdict is Verdict.UNASSESSED
+    assert "look again in a few minutes" in assessment.reason
+
+
+def test_an_upgrade_that_took_the_client_down_is_left_alone_and_not_called_broken() -> None:
+    state = replace(
+        in_mode(1, processes=Known(("SetupHost.exe",))), client_version=Unknown("unavailable", "x"), service=DISABLED
+    )
+
+    assert judge(state, Policy(), NOW).verdict is Verdict.IN_PROGRESS
+
+
 def test_a_client_without_its_service_is_broken() -> None:
     assert verdict(replace(HEALTHY, service=Absent())) is Verdict.CLIENT_BROKEN
 

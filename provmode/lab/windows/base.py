@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from provmode.lab.windows.services import Service
-from provmode.lab.windows.store import File, RegType, base_keys
+from provmode.lab.windows.store import HIVES, File, RegType, base_keys
 
 _INSTALLED = datetime(2025, 3, 4, 9, 12, 7, tzinfo=timezone.utc)
 
 KEYS = base_keys(
     {
+        **{hive: {} for hive in HIVES.values()},
         "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion": {
             "ProductName": (RegType.SZ, "Windows 10 Enterprise"),
             "SystemRoot": (RegType.SZ, "C:\\Windows"),

@@ -8,6 +8,7 @@ seconds are assumed.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -97,10 +98,10 @@ class Client:
     def tick(self, pc: PC) -> None:
         """Do everything that is due, in order of time."""
         now = pc.now()
-        self._finish_restart(pc, now)
         while True:
             due = min(self._next_check, self._next_evaluation)
             ended = min((item.ends for item in self.task_sequences if item.ends), default=None)
+            self._finish_restart(pc, min(due, now) if ended is None else min(due, ended, now))
             if ended is not None and ended <= min(due, now):
                 self._task_sequence_ends(pc, ended)
             elif due > now:
@@ -163,7 +164,9 @@ class Client:
     def tcf_armed(self, pc: PC) -> bool:
         """Return whether `MobileClient.TCF` carries the entry, whatever its encoding."""
         data = pc.files.read(TCF_PATH) or b""
-        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "latin-1"
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            encoding = "utf-16"
         return any(
             _ARMED.search(line) is not None and not line.lstrip().startswith(";")
             for line in data.decode(encoding, "replace").splitlines()
@@ -226,9 +229,11 @@ class Client:
 
     def _number(self, pc: PC, name: str) -> int | None:
         value = pc.registry.get(HKLM, KEY, name)
-        if value is None or (isinstance(value.data, str) and not value.data.isdigit()):
+        if value is None:
             return None
-        return int(value.data)  # type: ignore[arg-type]
+        if isinstance(value.data, str) and re.fullmatch(r"[0-9]{1,20}", value.data):
+            return int(value.data)
+        return value.data if isinstance(value.data, int) else None
 
     # -- WMI --------------------------------------------------------------------------------------------------
 

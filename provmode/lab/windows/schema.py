@@ -6,6 +6,7 @@ fit is refused as WMI refuses it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +31,8 @@ _INTEGERS = {
     **{"sint8": (-(2**7), 2**7 - 1), "sint16": (-(2**15), 2**15 - 1), "sint32": (-(2**31), 2**31 - 1)},
     "sint64": (-(2**63), 2**63 - 1),
 }
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,40}|[+-]?[0-9]{1,40}")
 
 Properties = dict[str, Any]
 
@@ -101,10 +104,9 @@ def _typed(kind: str, value: Any, method: str) -> Any:
             raise CimError(TYPE_MISMATCH, "ExecMethod", method)
         return text.lower() in ("true", "1")
     low, high = _INTEGERS[kind]
-    try:
-        number = int(text, 16) if text.lower().startswith("0x") else int(text)
-    except ValueError:
-        raise CimError(TYPE_MISMATCH, "ExecMethod", method) from None
+    if not _NUMBER.fullmatch(text):
+        raise CimError(TYPE_MISMATCH, "ExecMethod", method)
+    number = int(text, 16) if text.lower().startswith("0x") else int(text)
     if not low <= number <= high:
         raise CimError(TYPE_MISMATCH, "ExecMethod", method)
     return number

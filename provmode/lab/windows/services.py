@@ -89,10 +89,9 @@ class ServiceControl:
         modes = {"automatic": "Auto", "auto": "Auto", "manual": "Manual", "disabled": "Disabled"}
         if mode.lower() not in modes:
             return INVALID_PARAMETER
-        service = self._existing(name)
-        self._set(
-            replace(service, start_mode=modes[mode.lower()]), f"service {service.name} start mode {modes[mode.lower()]}"
-        )
+        service = replace(self._existing(name), start_mode=modes[mode.lower()])
+        self.put(service)
+        self._record(f"service {service.name} start mode {service.start_mode}")
         return OK
 
     def _existing(self, name: str) -> Service:

@@ -132,8 +132,8 @@ class Registry:
         return True
 
     def delete_key(self, hive: int, path: str) -> bool:
-        """Delete a key that has no subkeys; returns whether it was there and had none."""
-        if self.subkeys(hive, path) != []:
+        """Delete a key that has no subkeys and is no root; returns whether it was there and could be."""
+        if not path.strip("\\") or self.subkeys(hive, path) != []:
             return False
         self._own[_full(hive, path)] = None
         self._record(f"registry key {HIVES[hive]}\\{path} deleted")

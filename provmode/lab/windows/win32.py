@@ -5,6 +5,7 @@ Properties and return codes: Microsoft, the pages of the classes in "Win32 provi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,10 @@ def _create_process(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[st
     line = (arguments["CommandLine"] or "").strip()
     if not line:
         return {"ProcessId": None, "ReturnValue": 21}
-    program = line.strip('"').split('"')[0].split()[0].rpartition("\\")[2]
+    quoted = re.match(r'"([^"]*)"?', line)
+    program = (quoted.group(1) if quoted else line.split()[0]).rpartition("\\")[2].strip()
+    if not program:
+        return {"ProcessId": None, "ReturnValue": 9}  # path not found
     process = pc.processes.start(program, line, pc.now())
     pc.processes.started.append(line)
     pc.record(f"process {program} started")

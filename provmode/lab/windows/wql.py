@@ -1,7 +1,7 @@
 """WQL: ``SELECT ... FROM ... WHERE``, as WMI takes it. Microsoft, "WQL (SQL for WMI)" and its operators.
 
-Comparison of text ignores case; ``LIKE`` knows ``%``, ``_``, ``[a-z]`` and ``[^a-z]``; a comparison with a property
-that is null is false.
+Comparison of text ignores case; ``LIKE`` knows ``%``, ``_``, ``[abc]``, ``[a=f]`` and ``[^a=f]``; a comparison with a
+property that is null is false.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -36,6 +36,7 @@ _TOKEN = re.compile(
     r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign><>|!=|<=|>=|[=<>(),*]))""",
     re.DOTALL,
 )
+_LONGEST_NUMBER = 40
 _WORDS = {"select", "from", "where", "and", "or", "not", "like", "is", "null", "true", "false", "isa"}
 
 
@@ -160,6 +161,8 @@ class _Parser:
         if kind == "text":
             return re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
         if kind == "number":
+            if len(value) > _LONGEST_NUMBER:
+                raise InvalidQuery(value)
             return float(value) if "." in value else int(value)
         if kind == "word" and value.lower() in ("true", "false", "null"):
             return {"true": True, "false": False, "null": None}[value.lower()]
@@ -215,7 +218,7 @@ def _compare(name: str, sign: str, wanted: Any) -> Callable[[Row], bool]:
         if found is None:
             return False
         left, right = _alike(found, wanted)
-        if left is None:
+        if left is None or right is None:
             return False
         outcome: bool = {
             "=": lambda: left == right,
@@ -236,7 +239,7 @@ def _alike(found: Any, wanted: Any) -> tuple[Any, Any]:
     if isinstance(found, bool) or isinstance(wanted, bool):
         return _truth(found), _truth(wanted)
     if isinstance(found, datetime):
-        return (dmtf(found), str(wanted)) if isinstance(wanted, str) else (None, None)
+        return found, _from_dmtf(wanted) if isinstance(wanted, str) else None
     if isinstance(found, int) and isinstance(wanted, str):
         try:
             return found, int(wanted)
@@ -255,33 +258,88 @@ def _truth(value: Any) -> Any:
     return bool(value) if isinstance(value, (bool, int)) else None
 
 
-def dmtf(moment: datetime) -> str:
-    """Return a time as DMTF text in UTC: ``20260820063000.000000+000``."""
-    utc = moment.astimezone(timezone.utc)
-    return utc.strftime("%Y%m%d%H%M%S.%f") + "+000"
+_DMTF = re.compile(r"([0-9]{14}\.[0-9]{6})([+-][0-9]{3})")
+
+
+def _from_dmtf(text: str) -> datetime | None:
+    match = _DMTF.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match.group(1), "%Y%m%d%H%M%S.%f").replace(tzinfo=timezone.utc)
+        return moment - timedelta(minutes=int(match.group(2)))
+    except (ValueError, OverflowError):
+        return None
+
+
+_ANY_RUN = None
+Sign = Callable[[str], bool]
+"""Whether one character fits one place of a pattern."""
 
 
 def _like(name: str, pattern: Any) -> Callable[[Row], bool]:
     if not isinstance(pattern, str):
         raise InvalidQuery("LIKE needs text")
-    translated, position = "", 0
+    places: list[Sign | None] = []
+    position = 0
     while position < len(pattern):
         character = pattern[position]
         closing = pattern.find("]", position + 1)
         if character == "[" and closing > position + 1:
-            inside = pattern[position + 1 : closing].replace("\\", r"\\").replace("[", r"\[")
-            translated += f"[{inside}]"
+            places.append(_one_of(pattern[position + 1 : closing]))
             position = closing
         else:
-            translated += {"%": ".*", "_": "."}.get(character, re.escape(character))
+            places.append(_ANY_RUN if character == "%" else _anything if character == "_" else _exactly(character))
         position += 1
-    try:
-        matcher = re.compile(translated, re.IGNORECASE | re.DOTALL)
-    except re.error:
-        raise InvalidQuery(pattern) from None
 
     def test(row: Row) -> bool:
         found = _of(row, name)
-        return found is not None and matcher.fullmatch(str(found)) is not None
+        return found is not None and _fits(str(found), places)
 
     return test
+
+
+def _anything(sign: str) -> bool:
+    return True
+
+
+def _exactly(character: str) -> Sign:
+    return lambda sign: sign == character or sign.lower() == character.lower()
+
+
+def _one_of(inside: str) -> Sign:
+    """Return the test of ``[...]``: single characters and ranges (``a=f`` as documented, ``a-f`` as often written)."""
+    negated = inside.startswith("^")
+    rest = inside[1:] if negated else inside
+    ranges: list[tuple[str, str]] = []
+    while rest:
+        wide = len(rest) > 2 and rest[1] in "-="
+        ranges.append((rest[0], rest[2] if wide else rest[0]))
+        rest = rest[3 if wide else 1 :]
+    if not ranges or any(low > high for low, high in ranges):
+        raise InvalidQuery(f"[{inside}]")
+
+    def test(sign: str) -> bool:
+        spellings = {sign, sign.lower(), sign.upper()}
+        return any(low <= each <= high for low, high in ranges for each in spellings) is not negated
+
+    return test
+
+
+def _fits(text: str, places: list[Sign | None]) -> bool:
+    """Match greedily; on a mismatch only the last run of any characters grows, so that it always ends soon."""
+    at = place = 0
+    run: tuple[int, int] | None = None
+    while at < len(text):
+        wanted = places[place] if place < len(places) else None
+        if place < len(places) and wanted is _ANY_RUN:
+            run = (at, place)
+            place += 1
+        elif wanted is not None and wanted(text[at]):
+            at, place = at + 1, place + 1
+        elif run is not None:
+            run = (run[0] + 1, run[1])
+            at, place = run[0], run[1] + 1
+        else:
+            return False
+    return all(wanted is _ANY_RUN for wanted in places[place:])

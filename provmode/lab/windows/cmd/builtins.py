@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,7 @@ def _del(session: Session, rest: str) -> int:
 
 def _exit(session: Session, rest: str) -> int:
     session.ended = True
-    numbers = [part for part in arguments(rest) if part.lstrip("-").isdigit()]
+    numbers = [part for part in arguments(rest) if re.fullmatch(r"-?[0-9]{1,20}", part)]
     return int(numbers[0]) if numbers else 0
 
 

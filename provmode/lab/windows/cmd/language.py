@@ -75,6 +75,7 @@ class _Words:
     text: str
     at: int = 0
     depth: int = field(default=0)
+    conditions: int = field(default=0)
 
 
 _OPERATORS = ("&&", "||", "&", "|", ")")
@@ -178,6 +179,9 @@ def _if(words: _Words) -> Node:
             raise SyntaxProblem(words.text[words.at :][:10])
         words.at = match.end()
         equal = (match.group(1), match.group(2))
+    words.conditions += 1
+    if words.conditions > 40:
+        raise SyntaxProblem("if")
     then = _command(words)
     otherwise = _command(words) if _word(words, "else") else None
     return If(negated, exist, equal, then, otherwise)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Union
 from provmode.lab.windows import powershell
 from provmode.lab.windows.cmd.texts import say
 from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
-from provmode.lab.windows.store import HIVES, RegType, RegValue
+from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
 
 if TYPE_CHECKING:
     from provmode.lab.windows.cmd.shell import Session
@@ -101,21 +101,27 @@ def _reg_add(session: Session, place: tuple[int, str], words: list[str]) -> int:
     if kind not in RegType.__members__:
         session.complain(say(session.pc, "reg-syntax"))
         return 1
+    shaped = _shaped(kind, data)
+    if shaped is None:
+        session.complain(say(session.pc, "reg-syntax"))
+        return 1
     session.pc.registry.create_key(hive, path)
     if name is not None:
-        shaped: Any = data
-        if kind in ("DWORD", "QWORD"):
-            if not re.fullmatch(r"0x[0-9a-fA-F]+|\d+", data):
-                session.complain(say(session.pc, "reg-syntax"))
-                return 1
-            shaped = int(data, 0)
-        elif kind == "BINARY":
-            shaped = bytes.fromhex(data)
-        elif kind == "MULTI_SZ":
-            shaped = tuple(data.split("\\0"))
         session.pc.registry.set(hive, path, name, RegType[kind], shaped)
     session.print(say(session.pc, "reg-done"))
     return 0
+
+
+def _shaped(kind: str, data: str) -> Data | None:
+    """Return what ``/d`` means in this type; ``None`` where it means nothing."""
+    if kind in ("DWORD", "QWORD"):
+        if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{0,20}", data):
+            return None
+        number = int(data, 16) if data[:2].lower() == "0x" else int(data or "0")
+        return number if number < 2 ** (32 if kind == "DWORD" else 64) else None
+    if kind == "BINARY":
+        return bytes.fromhex(data) if re.fullmatch(r"(?:[0-9a-fA-F]{2})*", data) else None
+    return tuple(data.split("\\0")) if kind == "MULTI_SZ" else data
 
 
 def _reg_delete(session: Session, place: tuple[int, str], words: list[str]) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from provmode.lab.windows.pc import PC
 
 MAX_LINE = 8191
+MAX_NESTED = 20
 TERMINATED, INTERRUPTED = 1, 0xC000013A
 
 Work = Generator[None, bytes, int]
@@ -50,6 +51,8 @@ class Session:
     """Input from a pipe or a file; ``None``: the command's own."""
     ended: bool = False
     """``exit`` was called."""
+    nested: int = 0
+    """How many shells are inside one another."""
 
     def print(self, text: str) -> None:
         """Write a line's text to standard output, in the console's code page."""
@@ -166,18 +169,39 @@ def _run(session: Session, node: Node) -> Work:
 
 
 def _joined(session: Session, node: Joined) -> Work:
+    """Run commands that are joined; a chain of any length is a loop here, not a recursion."""
     if node.operator == "|":
-        held, session.out = session.out, bytearray()
-        yield from _run(session, node.left)
-        piped, session.out = bytes(session.out), held
-        before, session.stdin = session.stdin, piped
-        code = yield from _run(session, node.right)
-        session.stdin = before
-        return code
-    code = yield from _run(session, node.left)
-    if session.ended or (node.operator == "&&" and code) or (node.operator == "||" and not code):
-        return code
-    return (yield from _run(session, node.right))
+        return (yield from _pipeline(session, node))
+    chain = [node]
+    while isinstance(chain[-1].left, Joined) and chain[-1].left.operator != "|":
+        chain.append(chain[-1].left)
+    code = yield from _run(session, chain[-1].left)
+    for step in reversed(chain):
+        if session.ended:
+            break
+        if (step.operator == "&&" and code) or (step.operator == "||" and not code):
+            continue
+        code = yield from _run(session, step.right)
+    return code
+
+
+def _pipeline(session: Session, node: Node) -> Work:
+    """Run commands one after another, each with the output of the one before as its input."""
+    commands: list[Node] = []
+    while isinstance(node, Joined) and node.operator == "|":
+        commands.insert(0, node.right)
+        node = node.left
+    out, stdin = session.out, session.stdin
+    try:
+        session.out = bytearray()
+        yield from _run(session, node)
+        for command in commands[:-1]:
+            session.stdin, session.out = bytes(session.out), bytearray()
+            yield from _run(session, command)
+        session.stdin, session.out = bytes(session.out), out
+        return (yield from _run(session, commands[-1]))
+    finally:
+        session.out, session.stdin = out, stdin
 
 
 def _holds(session: Session, node: If) -> bool:
@@ -271,10 +295,17 @@ def _nested(session: Session, rest: str) -> Work:
     at = next((lowered.find(flag) for flag in ("/c", "/k") if flag in lowered), -1)
     if at < 0:
         return 0
+    if session.nested >= MAX_NESTED:
+        session.complain(say(session.pc, "no-memory"))
+        return 1
     session.pc.processes.started.append(f"cmd.exe{rest}")
     line = rest[at + 2 :].strip()
     if line.startswith('"') and line.endswith('"') and line.count('"') == 2:
         line = line[1:-1]
+    variables, directory = dict(session.variables), session.directory
+    session.nested += 1
     code = yield from _line(session, line)
+    session.nested -= 1
+    session.variables, session.directory = variables, directory
     session.ended = False
     return code

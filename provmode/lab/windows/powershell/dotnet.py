@@ -104,6 +104,11 @@ class DotNet:
         if any(lowered.startswith(prefix) for prefix in self._pc.protected):
             raise DotNetError("UnauthorizedAccessException", f"Access to the path '{path}' is denied.")
 
+    def _check_folder(self, path: str) -> None:
+        folder = path.rpartition("\\")[0]
+        if not self._pc.files.is_folder(folder) and folder.rstrip("\\").lower() != "c:":
+            raise DotNetError("DirectoryNotFoundException", f"Could not find a part of the path '{path}'.")
+
     def _io_file_exists(self, path: str) -> bool:
         return bool(path) and self._pc.files.get(path) is not None
 
@@ -116,9 +121,7 @@ class DotNet:
 
     def _io_file_writeallbytes(self, path: str, data: bytes) -> None:
         self._check(path)
-        folder = path.rpartition("\\")[0]
-        if not self._pc.files.is_folder(folder) and folder.rstrip("\\").lower() != "c:":
-            raise DotNetError("DirectoryNotFoundException", f"Could not find a part of the path '{path}'.")
+        self._check_folder(path)
         self._pc.files.write(path, data, self._pc.now())
 
     def _io_file_move(self, source: str, target: str) -> None:
@@ -140,7 +143,8 @@ class DotNet:
 
     def _io_file_delete(self, path: str) -> None:
         self._check(path)
-        self._pc.files.delete(path)
+        if not self._pc.files.delete(path):  # a missing file is no error, a missing folder is
+            self._check_folder(path)
 
     # -- values -----------------------------------------------------------------------------------------------
 

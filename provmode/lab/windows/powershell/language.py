@@ -120,7 +120,7 @@ Block = tuple[Node, ...]
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+|`\r?\n|\#[^\n]*)|(?P<line>\r?\n|;)|(?P<text>'(?:[^']|'')*')|(?P<expand>"(?:[^"`]|`.|"")*")"""
-    r"""|(?P<number>0x[0-9a-fA-F]+|\d+)|(?P<variable>\$(?:_|[A-Za-z][\w:]*))|(?P<operator>-(?:c|i)?(?:eq|ne|gt|lt|ge|le|and|or|not|like|match)\b)"""
+    r"""|(?P<number>0x[0-9a-fA-F]+|[0-9]{1,300})|(?P<variable>\$(?:_|[A-Za-z][\w:]*))|(?P<operator>-(?:c|i)?(?:eq|ne|gt|lt|ge|le|and|or|not|like|match)\b)"""
     r"""|(?P<switch>-[A-Za-z]+)|(?P<type>\[[A-Za-z][\w.]*\])|(?P<word>[A-Za-z][\w-]*)|(?P<sign>::|@\{|[(){}.,=+\-!|])""",
     re.IGNORECASE,
 )
@@ -289,7 +289,7 @@ class _Parser:
     def _bare(self) -> Node:
         """Read an unquoted argument: a type's name (``IO.StreamReader``), with its arguments in parentheses."""
         name = self._next()[1]
-        while self._is(".") and self._tokens[self._at + 1][0] == "word":
+        while self._is(".") and self._tokens[self._at + 1 : self._at + 2] and self._tokens[self._at + 1][0] == "word":
             self._at += 1
             name += "." + self._next()[1]
         if self._is("("):
@@ -339,7 +339,7 @@ class _Parser:
         if kind == "expand":
             return _expandable(text[1:-1])
         if kind == "number":
-            return Literal(int(text, 0))
+            return Literal(int(text, 16) if text[:2].lower() == "0x" else int(text))
         if kind == "variable":
             return Variable(text[1:].lower())
         if kind == "type":

@@ -49,6 +49,9 @@ def run(session: Session, words: list[str]) -> Generator[None, bytes, int]:
     except UnknownMember as problem:
         session.complain(f"Method invocation failed: '{problem}' is not available.\r\n")
         return 1
+    except RecursionError:
+        session.complain("The script failed due to call depth overflow.\r\n")
+        return 1
     return 0
 
 
@@ -136,9 +139,16 @@ class _Evaluation:
             raise DotNetError("RuntimeException", text(value) or "ScriptHalted")
         if node.word == "return" and value is not None:
             self._session.print(f"{text(value)}\r\n")
-        raise _Exit(int(value) if node.word == "exit" and value is not None else 0)
+        raise _Exit(value if node.word == "exit" and isinstance(value, int) else 0)
 
     def _value(self, node: Node) -> Any:
+        try:
+            return self._evaluated(node)
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as problem:
+            # an argument of a kind or a number that the member does not take
+            raise DotNetError("MethodException", f"Cannot convert argument: {problem}") from None
+
+    def _evaluated(self, node: Node) -> Any:
         if isinstance(node, language.Literal):
             return node.value
         if isinstance(node, language.Variable):
@@ -171,8 +181,10 @@ class _Evaluation:
         if node.operator == "+":
             return f"{left}{text(right)}" if isinstance(left, str) else (left or 0) + (right or 0)
         if node.operator == "-":
-            return left - right
-        same = left.lower() == text(right).lower() if isinstance(left, str) else left == right
+            return (left or 0) - (right or 0)
+        same = left == right
+        if isinstance(left, str) and right is not None:  # only null equals null
+            same = left.lower() == text(right).lower()
         if node.operator.endswith("eq"):
             return same
         if node.operator.endswith("ne"):

@@ -79,7 +79,7 @@ class WinRMConnector(BaseConnector):
     def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         if not name:
             raise InventoryError("@winrm needs the name of a PC: @winrm/PC-0001")
-        yield f"@winrm/{name}", {"winrm_address": name}, []
+        yield f"@winrm/{name}", {}, []
 
     # -- connection -------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from provmode.errors import AccessDenied, HostError, ProtocolError
-from provmode.scripts import READ_BYTES, SWAP_BYTES
+from provmode.scripts import READ_BYTES, REMOVE_FILE, SWAP_BYTES
 from provmode.wsman.operations import CommandLine, Completed
 
 T = TypeVar("T")
@@ -113,6 +113,20 @@ def swap_file(path: str, data: bytes, *, expected: str | None, backup: str = "pr
     if answer.get("after") != sha256(data):
         raise ProtocolError(f"{path}: what is there now is not what was written", next_step="read it again")
     return Swapped(expected, str(answer["after"]), answer.get("backup"))
+
+
+def remove_file(path: str, *, expected: str, backup: str = "provmode-backup") -> Transfer[str]:
+    """Move the file whose SHA-256 is *expected* to ``path.backup``, and return where that is.
+
+    Raises:
+        StaleFile: something else is there, or nothing; nothing was moved.
+        AccessDenied: the account may not move it.
+        ProtocolError: the script did not answer as it should.
+    """
+    answer = _answer((yield _line(REMOVE_FILE, path=path, expected=expected, backup=backup)), path)
+    if answer.get("result") != "removed":
+        raise StaleFile(f"{path} is not what was expected; nothing was moved", next_step="read it again")
+    return str(answer.get("backup"))
 
 
 def put_file(path: str, data: bytes) -> Transfer[Swapped]:

@@ -39,6 +39,7 @@ from provmode.gate import changes
 from provmode.notation import describe
 from provmode.target import Counters, Credentials, Deadlines, Endpoint, Trust
 from provmode.transport import Connection, ConnectionLost
+from provmode.waiting import Pause
 from provmode.wsman import (
     CommandLine,
     Completed,
@@ -195,11 +196,12 @@ class Session:
         self._command_ends = self._seconds() + timeout if timeout is not None else None
         return self._try(lambda: exchange_for(operation), mutating, describe(operation))
 
-    def converse(self, conversation: Generator[Operation, Any, T]) -> T:
+    def converse(self, conversation: Generator[Operation | Pause, Any, T]) -> T:
         """Drive *conversation*: perform what it yields, give it the answers, return what it returns.
 
         A fault of the PC to one operation is thrown into it (`RemoteFault`, `AccessDenied`): it may take that as an
-        answer. Everything else ends the conversation.
+        answer. So is an answer that was lost (`AnswerLost`): it may read back what happened. Everything else ends the
+        conversation. A `Pause` is waited for.
 
         Raises:
             HostError: as `perform`.
@@ -208,8 +210,8 @@ class Session:
             operation = next(conversation)
             while True:
                 try:
-                    answer = self.perform(operation)
-                except (RemoteFault, AccessDenied) as error:
+                    answer = self._perform_or_rest(operation)
+                except (RemoteFault, AccessDenied, AnswerLost) as error:
                     operation = conversation.throw(error)
                 else:
                     operation = conversation.send(answer)
@@ -217,6 +219,15 @@ class Session:
             return cast(T, stop.value)
         finally:
             conversation.close()
+
+    def _perform_or_rest(self, operation: Operation | Pause) -> Any:
+        """Perform an operation; or wait as a conversation asked to, and let the host's deadline move by as much."""
+        if not isinstance(operation, Pause):
+            return self.perform(operation)
+        if self._ends is not None:
+            self._ends += operation.seconds
+        self._pause(operation.seconds)
+        return None
 
     def _try(self, exchange: Callable[[], Generator[Request, Response, T]], mutating: bool, what: str) -> T:
         """Drive *exchange*, from its start again where the rules in the module's head allow it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> li
     the mix is there at least once where there are hosts enough.
 
     Raises:
-        ValueError: no hosts, an unknown persona, or a share that is not above 0.
+        ValueError: no hosts, an unknown persona, or a share that is not a number above 0.
     """
     if hosts < 1:
         raise ValueError(f"a fleet of {hosts} hosts: give 1 or more")
@@ -46,6 +47,8 @@ def _shares(mix: Mapping[str, float] | None) -> dict[str, float]:
             raise ValueError(f"there is no persona {name!r}: there are {', '.join(BY_NAME)}")
         if not share > 0:
             raise ValueError(f"the share of {name} is {share}: give more than 0")
+        if math.isinf(share):
+            raise ValueError(f"the share of {name} is {share}: give a number")
     if not mix:
         raise ValueError("the mix is empty")
     return dict(mix)

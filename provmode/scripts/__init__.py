@@ -1,4 +1,4 @@
-"""The only PowerShell of the project: two static scripts that read and swap the bytes of a file.
+"""The only PowerShell of the project: three static scripts that read, swap and remove a file.
 
 They carry no parameter: those come as JSON on standard input, so nothing is ever put into script text, and the command
 lines below are the same for every file and every PC. They keep to what Windows PowerShell 3.0 and later know. They
@@ -25,3 +25,5 @@ READ_BYTES = command_line("read_bytes.ps1")
 """Reads part of a file and the hash of the whole."""
 SWAP_BYTES = command_line("swap_bytes.ps1")
 """Puts new bytes in place of expected ones."""
+REMOVE_FILE = command_line("remove_file.ps1")
+"""Moves an expected file to its backup."""

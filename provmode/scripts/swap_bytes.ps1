@@ -27,6 +27,6 @@ try {
     }
 } catch {
     $answer = @{ error = $_.Exception.GetBaseException().GetType().Name }
-    if ($beside) { [IO.File]::Delete($beside) }
+    if ($beside) { try { [IO.File]::Delete($beside) } catch { } }
 }
 [Console]::Out.WriteLine((ConvertTo-Json $answer -Compress))

@@ -1,0 +1,277 @@
+"""What the commands of cmd.exe and the tools beside it show of a modelled PC, and what they change."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provmode.lab.windows import cmd, configmgr
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.pc import PC
+from provmode.lab.windows.store import HKLM, RegType
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
+LAB = "HKLM\\SOFTWARE\\Lab"
+NOT_FOUND = "ERROR: The system was unable to find the specified registry key or value.\n"
+
+
+def a_pc() -> PC:
+    pc = PC("PC-1", Clock(START, lambda: 0.0), os_version="10.0.19045")
+    configmgr.install(pc, "5.00.9128.1007")
+    pc.finished()
+    return pc
+
+
+@pytest.fixture
+def pc() -> PC:
+    return a_pc()
+
+
+def raw(pc: PC, line: str, codepage: int = 437) -> tuple[int | None, bytes, bytes]:
+    running = cmd.start(pc, line, codepage=codepage, user="LAB\\Admin")
+    running.feed(b"", end=True)
+    return (running.exit_code, *running.read())
+
+
+def run(pc: PC, line: str) -> tuple[int | None, str, str]:
+    code, out, err = raw(pc, line)
+    return code, out.decode("cp437").replace("\r\n", "\n"), err.decode("cp437").replace("\r\n", "\n")
+
+
+# -- who and what -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hostname", "PC-1\n"),
+        ("HOSTNAME.EXE", "PC-1\n"),
+        ("C:\\Windows\\system32\\hostname.exe", "PC-1\n"),
+        ("whoami", "lab\\admin\n"),
+        ("ver", "\nMicrosoft Windows [Version 10.0.19045.4317]\n"),
+        ("chcp", "Active code page: 437\n"),
+        ("cd", "C:\\Windows\\system32\n"),
+        ("cd /d C:\\Windows&cd", "C:\\Windows\n"),
+    ],
+)
+def test_the_pc_says_what_it_is(pc: PC, line: str, said: str) -> None:
+    assert run(pc, line) == (0, said, "")
+    assert pc.mutations == []
+
+
+def test_the_running_processes_are_listed(pc: PC) -> None:
+    code, said, _ = run(pc, "tasklist | findstr CcmExec")
+    assert code == 0
+    assert said.startswith("CcmExec.exe")
+    pc.processes.end_all("ccmexec.exe")
+    assert run(pc, "tasklist | findstr CcmExec") == (1, "", "")
+
+
+# -- type -------------------------------------------------------------------------------------------------------
+
+
+def test_type_passes_a_file_byte_for_byte(pc: PC) -> None:
+    data = bytes(range(256))
+    pc.files.write("C:\\Data\\all.bin", data, START)
+    assert raw(pc, "type C:\\Data\\all.bin") == (0, data, b"")
+    assert raw(pc, 'type "c:\\DATA\\..\\data\\ALL.bin"') == (0, data, b"")
+
+
+@pytest.mark.parametrize(
+    ("codepage", "expected"), [(437, b"M\x81ller ?"), (850, b"M\x81ller ?"), (1252, b"M\xfcller \x80"), (65001, None)]
+)
+def test_type_shows_utf_16_in_the_code_page_of_the_console(pc: PC, codepage: int, expected: bytes | None) -> None:
+    pc.files.write("C:\\Data\\u.txt", b"\xff\xfe" + "Müller €".encode("utf-16-le"), START)
+    assert raw(pc, "type C:\\Data\\u.txt", codepage) == (0, expected or "Müller €".encode(), b"")
+
+
+def test_type_passes_utf_16_without_mark_and_big_endian_as_it_is(pc: PC) -> None:
+    for data in ("ab".encode("utf-16-le"), b"\xfe\xff" + "ab".encode("utf-16-be"), b"\xef\xbb\xbfab"):
+        pc.files.write("C:\\Data\\u.txt", data, START)
+        assert raw(pc, "type C:\\Data\\u.txt") == (0, data, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        ("C:\\Windows\\nothing.txt", "The system cannot find the file specified.\n"),
+        ("C:\\Nowhere\\nothing.txt", "The system cannot find the path specified.\n"),
+    ],
+)
+def test_type_complains_of_a_missing_file(pc: PC, path: str, complaint: str) -> None:
+    assert run(pc, f"type {path}") == (1, "", complaint)
+    assert run(pc, f"type {path} 2>nul || echo gone") == (0, "gone\n", "")
+
+
+def test_type_without_a_name_is_wrong_syntax(pc: PC) -> None:
+    assert run(pc, "type") == (1, "", "The syntax of the command is incorrect.\n")
+
+
+def test_type_of_several_files_shows_those_that_are_there(pc: PC) -> None:
+    pc.files.write("C:\\Windows\\a.txt", b"A", START)
+    code, said, complained = run(pc, "type C:\\Windows\\a.txt C:\\Windows\\none.txt")
+    assert (code, said) == (1, "A")
+    assert "a.txt" in complained
+    assert "cannot find the file" in complained
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_utf_16_file_is_shown_whole_in_utf_8(text: str) -> None:
+    pc = a_pc()
+    pc.files.write("C:\\Data\\u.txt", b"\xff\xfe" + text.encode("utf-16-le"), START)
+    assert raw(pc, "type C:\\Data\\u.txt", 65001) == (0, text.encode(), b"")
+
+
+# -- files ------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_listed(pc: PC) -> None:
+    pc.files.write("C:\\Data\\b.txt", b"", START)
+    pc.files.write("C:\\Data\\Sub\\c.txt", b"", START)
+    assert run(pc, "dir /b C:\\Data") == (0, "b.txt\nSub\n", "")
+    assert run(pc, "dir /b C:\\Data\\b.txt") == (0, "b.txt\n", "")
+    assert run(pc, "dir /b C:\\Nowhere") == (1, "", "File Not Found\n")
+
+
+def test_a_file_is_deleted(pc: PC) -> None:
+    assert run(pc, "del /q C:\\Windows\\win.ini") == (0, "", "")
+    assert pc.files.read("C:\\Windows\\win.ini") is None
+    assert run(pc, "del C:\\Windows\\win.ini") == (0, "", "The system cannot find the file specified.\n")
+
+
+# -- reg --------------------------------------------------------------------------------------------------------
+
+
+def test_reg_shows_one_value(pc: PC) -> None:
+    code, said, complained = run(pc, 'reg query "HKLM\\software\\microsoft\\CCM\\CcmExec" /v provisioningmode')
+    assert (code, complained) == (0, "")
+    lines = said.splitlines()
+    assert lines[1].lower() == "hkey_local_machine\\software\\microsoft\\ccm\\ccmexec"
+    assert lines[2] == "    ProvisioningMode    REG_SZ    false"
+
+
+def test_reg_shows_a_key_with_its_values_and_subkeys(pc: PC) -> None:
+    pc.registry.create_key(HKLM, "SOFTWARE\\Lab\\Inner")
+    pc.registry.set(HKLM, "SOFTWARE\\Lab", "d", RegType.DWORD, 2880)
+    pc.registry.set(HKLM, "SOFTWARE\\Lab", "m", RegType.MULTI_SZ, ("a", "b"))
+    pc.registry.set(HKLM, "SOFTWARE\\Lab", "b", RegType.BINARY, b"\x01\xab")
+    pc.registry.set(HKLM, "SOFTWARE\\Lab", "", RegType.SZ, "x")
+    pc.registry.set(HKLM, "SOFTWARE\\Lab\\Inner", "q", RegType.QWORD, 255)
+    code, said, _ = run(pc, f"reg query {LAB}")
+    assert code == 0
+    assert said.splitlines()[1:] == [
+        "HKEY_LOCAL_MACHINE\\SOFTWARE\\Lab",
+        "    d    REG_DWORD    0xb40",
+        "    m    REG_MULTI_SZ    a\\0b",
+        "    b    REG_BINARY    01AB",
+        "    (Default)    REG_SZ    x",
+        "",
+        "HKEY_LOCAL_MACHINE\\SOFTWARE\\Lab\\Inner",
+        "",
+    ]
+    assert "    q    REG_QWORD    0xff" in run(pc, f"reg query {LAB} /s")[1].splitlines()
+
+
+@pytest.mark.parametrize("line", ["reg query HKLM\\None", "reg query HKLM\\SYSTEM\\Setup /v None"])
+def test_reg_complains_of_what_is_missing(pc: PC, line: str) -> None:
+    assert run(pc, line) == (1, "", NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("reg", "reg query", "reg query HKXX\\a", "reg explode HKLM\\a", f"reg add {LAB} /v x /t REG_ODD /d 1"),
+        f"reg add {LAB} /v x /t REG_DWORD /d one",
+        f"reg add {LAB} /v x /t REG_DWORD /d 4294967296",
+        f"reg add {LAB} /v x /t REG_QWORD /d 18446744073709551616",
+        f"reg add {LAB} /v x /t REG_BINARY /d abc",
+        f"reg add {LAB} /v x /t REG_BINARY /d zz",
+    ],
+)
+def test_reg_complains_of_wrong_syntax_and_writes_nothing(pc: PC, line: str) -> None:
+    code, said, complained = run(pc, line)
+    assert (code, said) == (1, "")
+    assert complained.startswith("ERROR: Invalid syntax.")
+    assert pc.mutations == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_data", "data"),
+    [
+        ("REG_SZ", "false", "false"),
+        ("REG_DWORD", "10", 10),
+        ("REG_DWORD", "010", 10),
+        ("REG_DWORD", "0xFF", 255),
+        ("REG_QWORD", "18446744073709551615", 2**64 - 1),
+        ("REG_BINARY", "00ff", b"\x00\xff"),
+        ("REG_MULTI_SZ", "a\\0b", ("a", "b")),
+    ],
+)
+def test_reg_writes_a_value(pc: PC, kind: str, given_data: str, data: object) -> None:
+    done = (0, "The operation completed successfully.\n", "")
+    assert run(pc, f"REG ADD {LAB} /v x /t {kind} /d {given_data} /f") == done
+    value = pc.registry.get(HKLM, "SOFTWARE\\Lab", "x")
+    assert value is not None
+    assert (value.type.name, value.data) == (kind[4:], data)
+    assert run(pc, f"reg delete {LAB} /v x /f") == done
+    assert pc.registry.get(HKLM, "SOFTWARE\\Lab", "x") is None
+    assert run(pc, f"reg delete {LAB} /v x /f") == (1, "", NOT_FOUND)
+
+
+def test_the_registry_edited_by_reg_is_half_an_exit(pc: PC) -> None:
+    pc.invoke("root/ccm", "SMS_Client", {}, "SetClientProvisioningMode", {"bEnable": "true"})
+    run(pc, "reg add HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec /v ProvisioningMode /t REG_SZ /d false /f")
+    assert pc.client is not None
+    assert pc.client.in_mode
+    assert pc.mutations[-1].road == "shell"
+
+
+def test_the_32_bit_view_is_another_one(pc: PC) -> None:
+    key = "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion"
+    assert "C:\\Program Files\n" in run(pc, f"reg query {key} /v ProgramFilesDir")[1]
+    assert "C:\\Program Files (x86)\n" in run(pc, f"reg query {key} /v ProgramFilesDir /reg:32")[1]
+
+
+# -- services ---------------------------------------------------------------------------------------------------
+
+
+def test_sc_shows_the_state_of_a_service(pc: PC) -> None:
+    code, said, _ = run(pc, "sc query ccmexec")
+    assert code == 0
+    assert "SERVICE_NAME: CcmExec" in said
+    assert "STATE              : 4  RUNNING" in said
+    assert "STATE              : 1  STOPPED" in run(pc, "sc query BITS")[1]
+    pc.invoke("root/ccm", "SMS_Client", {}, "SetClientProvisioningMode", {"bEnable": "false"})
+    assert "STATE              : 3  STOP_PENDING" in run(pc, "sc query CcmExec")[1]
+
+
+def test_sc_shows_the_configuration_of_a_service(pc: PC) -> None:
+    assert "START_TYPE         : 2   AUTO_START" in run(pc, "sc qc CcmExec")[1]
+    assert run(pc, "sc config CcmExec start= disabled")[0] == 0
+    assert "START_TYPE         : 4   DISABLED" in run(pc, "sc qc CcmExec")[1]
+    assert run(pc, "sc config CcmExec start=demand")[0] == 0
+    assert "START_TYPE         : 3   DEMAND_START" in run(pc, "sc qc CcmExec")[1]
+
+
+def test_sc_starts_and_stops(pc: PC) -> None:
+    assert run(pc, "sc stop CcmExec")[0] == 0
+    assert run(pc, "sc stop CcmExec")[0] == 1062
+    run(pc, "sc config CcmExec start= disabled")
+    assert run(pc, "sc start CcmExec")[0] == 1058
+    run(pc, "sc config CcmExec start= auto")
+    assert run(pc, "sc start CcmExec")[0] == 0
+    assert run(pc, "sc start CcmExec")[0] == 1056
+
+
+def test_sc_knows_no_such_service(pc: PC) -> None:
+    code, said, _ = run(pc, "sc query Nobody")
+    assert code == 1060
+    assert said.startswith("[SC] EnumQueryServicesStatus:OpenService FAILED 1060:")
+
+
+def test_net_starts_and_stops(pc: PC) -> None:
+    assert [run(pc, f"net {verb} BITS")[0] for verb in ("start", "start", "stop", "stop")] == [0, 2, 0, 2]
+    assert run(pc, "net start Nobody")[0] == 2

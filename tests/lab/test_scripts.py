@@ -1,4 +1,4 @@
-"""The project's two PowerShell scripts: run by the modelled PCs, and by a real PowerShell where there is one.
+"""The project's three PowerShell scripts: run by the modelled PCs, and by a real PowerShell where there is one.
 
 What they are asked travels on standard input; what they answer is one line of JSON.
 """
@@ -27,7 +27,11 @@ from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
-LINES = {"read_bytes.ps1": scripts.READ_BYTES, "swap_bytes.ps1": scripts.SWAP_BYTES}
+LINES = {
+    "read_bytes.ps1": scripts.READ_BYTES,
+    "swap_bytes.ps1": scripts.SWAP_BYTES,
+    "remove_file.ps1": scripts.REMOVE_FILE,
+}
 POWERSHELLS = ["model", *(["pwsh"] if shutil.which("pwsh") else [])]
 
 
@@ -346,3 +350,30 @@ def test_the_scripts_run_under_any_name_of_the_program() -> None:
     line = scripts.READ_BYTES.replace("powershell.exe", "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\PowerShell")
     asked = {"path": place.path("other.txt"), "offset": 0, "count": 9}
     assert run(place, line, asked)["size"] == 5
+
+
+# -- removing -----------------------------------------------------------------------------------------------------
+
+
+def remove(place: Place, path: str, expected: str) -> dict[str, Any]:
+    return run(place, scripts.REMOVE_FILE, {"path": path, "expected": expected, "backup": "before"})
+
+
+def test_an_expected_file_goes_and_its_backup_stays(place: Place) -> None:
+    path = place.put("a.bin", DATA)
+    place.put("a.bin.before", b"an older backup")
+
+    answer = remove(place, path, sha(DATA))
+
+    assert answer == {"result": "removed", "before": sha(DATA), "backup": path + ".before"}
+    assert place.get("a.bin") is None
+    assert place.get("a.bin.before") == DATA
+
+
+def test_another_file_stays_and_the_removal_is_stale(place: Place) -> None:
+    path = place.put("a.bin", DATA)
+
+    assert remove(place, path, sha(b"expected"))["result"] == "stale"
+    assert remove(place, place.path("none.bin"), sha(b""))["result"] == "stale"
+    assert remove(place, place.path("none.bin"), "")["result"] == "stale"
+    assert place.get("a.bin") == DATA

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from provmode import __version__
+from provmode.cli_audit import run_audit_of, show_audit
+from provmode.cli_changes import COMMANDS
+from provmode.cli_running import EXIT_CODES, parallel_option, read_override
 from provmode.errors import ProvmodeError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from provmode.fleet.audit import Audit
-
-EXIT_CODES = """\b
-Exit codes:
-  0  all compliant
-  2  changes pending
-  4  failed on some host
-  6  changes pending and failed
-  8  nothing pending, but some hosts not assessed
-  1  provmode's own error or bad usage
-  130  interrupted"""
+    pass
 
 
 def exit_with(run: Callable[[], Any]) -> NoReturn:
@@ -67,6 +55,9 @@ def cli(debug: bool) -> None:
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
 
+for _command in COMMANDS:
+    cli.add_command(_command)
+
 _format = click.option(
     "--format",
     "output_format",
@@ -74,9 +65,6 @@ _format = click.option(
     default="text",
     show_default=True,
     help="Report as.",
-)
-_parallel = click.option(
-    "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
 )
 
 
@@ -86,7 +74,7 @@ _parallel = click.option(
 @_format
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
-@_parallel
+@parallel_option
 def audit(
     inventory: str,
     limit: tuple[str, ...],
@@ -96,9 +84,9 @@ def audit(
     parallel: int,
 ) -> int:
     """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
-    override = _override(data)
-    found = _audit(inventory, limit=limit, override=override, parallel=parallel)
-    _report(found, output_format, output)
+    override = read_override(data)
+    found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
+    show_audit(found, output_format, output)
     return found.exit_code()
 
 
@@ -107,19 +95,23 @@ def audit(
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fleet.")
 @_format
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write which PC is what.")
-@_parallel
-def demo(hosts: int, seed: int, output_format: str, truth: Path | None, parallel: int) -> int:
+@click.option("--fix", is_flag=True, help="Then plan, apply in two waves, audit again, and apply again.")
+@parallel_option
+def demo(hosts: int, seed: int, output_format: str, truth: Path | None, fix: bool, parallel: int) -> int:
     """Start a lab fleet of simulated PCs, audit it through pyinfra, and stop it again."""
+    from provmode.cli_demo import fix_fleet
     from provmode.lab.process import LabError, LabProcess
 
     with tempfile.TemporaryDirectory(prefix="provmode-demo-") as folder:
         inventory = Path(folder, "lab.py")
         try:
             with LabProcess(hosts, seed, truth=truth, inventory=inventory):
-                found = _audit(str(inventory), parallel=parallel)
+                if fix:
+                    return fix_fleet(str(inventory), Path(folder), output_format, parallel=parallel)
+                found = run_audit_of(str(inventory), parallel=parallel)
         except LabError as error:
             raise UsageError(f"the lab could not be run: {error}") from None
-    _report(found, output_format, None)
+    show_audit(found, output_format)
     return found.exit_code()
 
 
@@ -152,99 +144,3 @@ def lab(
         return asyncio.run(serve(options))
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from None
-
-
-# -- running an audit ---------------------------------------------------------------------------------------------
-
-
-def _audit(
-    inventory: str,
-    *,
-    limit: tuple[str, ...] = (),
-    override: dict[str, Any] | None = None,
-    parallel: int,
-) -> Audit:
-    from provmode.fleet.audit import run_audit
-    from provmode.fleet.inventory import load
-
-    fleet = load(inventory, override=override)
-    names = fleet.select(limit)
-    with _interruptible() as stopped, _progress(len(names)) as tell:
-        return run_audit(fleet, names, progress=tell, stop=stopped, working=parallel)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question: the run ends by itself, with what is known so far."""
-    import gevent
-
-    caught: list[int] = []
-    watchers = [gevent.signal_handler(number, caught.append, number) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Any], None]]:
-    """Show how far the run is, on a terminal's standard error; elsewhere say nothing."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("looking at hosts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("audit", total=total)
-        yield lambda report: bar.advance(task)
-
-
-def _report(found: Audit, output_format: str, output: Path | None) -> None:
-    from provmode.report.document import as_json
-
-    if output is None:
-        if output_format == "json":
-            sys.stdout.write(as_json(found))
-        else:
-            _print(found, None)
-        return
-    try:
-        with output.open("w", encoding="utf-8") as file:
-            if output_format == "json":
-                file.write(as_json(found))
-            else:
-                _print(found, file)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _print(found: Audit, file: Any) -> None:
-    from rich.console import Console
-
-    from provmode.report.terminal import print_audit
-
-    console: Console = Console(file=file, highlight=False, soft_wrap=False)
-    print_audit(found, console)
-
-
-def _override(data: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; numbers, booleans and JSON are taken as such, as pyinfra does.
-
-    Raises:
-        UsageError: a pair without ``=``, or a key that is none of ours.
-    """
-    from provmode.inventory_data import KEYS, OTHER_KEYS, nearest_key
-
-    override: dict[str, Any] = {}
-    for pair in data:
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
-        if key not in KEYS and key not in OTHER_KEYS:
-            raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
-        try:
-            override[key] = json.loads(value)
-        except ValueError:
-            override[key] = value
-    return override

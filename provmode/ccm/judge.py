@@ -225,6 +225,11 @@ def _live(state: ClientState, policy: Policy) -> tuple[tuple[str, ...], Unknown 
     return tuple(signals), unread
 
 
+def live_signals(state: ClientState, policy: Policy | None = None) -> tuple[str, ...]:
+    """Return what legitimately runs on a PC, in words; empty where nothing does."""
+    return _live(state, policy or Policy())[0]
+
+
 # -- the rules --------------------------------------------------------------------------------------------------
 
 

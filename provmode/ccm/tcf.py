@@ -96,6 +96,16 @@ def disarm(data: bytes) -> bytes:
     return bom + edited.encode(codec, errors="surrogatepass") + _odd_byte(data, codec)
 
 
+def text_of(data: bytes) -> str:
+    """Return a file as text to show: never raises; ANSI as Windows-1252, what that lacks replaced."""
+    encoding, text, _, _ = _decode(data)
+    if encoding == "UTF-8":
+        return data[3:].decode("utf-8", "replace")
+    if encoding == "ANSI":
+        return data.decode("cp1252", "replace")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _decode(data: bytes) -> tuple[Encoding, str, str, bytes]:
     """Return encoding, text, codec and byte order mark; the codec writes back the same bytes."""
     for bom, encoding, codec in _BOMS:

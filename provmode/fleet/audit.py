@@ -1,40 +1,23 @@
-"""The audit: every host of a selection looked at once, through pyinfra's own facts.
-
-A sliding window, no barriers: each host is dialled, then worked on, then let go. Dialling costs a socket and waits
-for silent PCs, working costs the controller's CPU, so the two have windows of their own: many silent PCs are waited
-for at once while few are worked on, and hosts that never answer cost the run one connect deadline in all.
-
-One host's failure, of whatever kind, becomes that host's answer.
+"""The audit: every host of a selection looked at once, through pyinfra's own facts. One host's failure, of whatever
+kind, becomes that host's answer.
 """
 
 from __future__ import annotations
 
 import logging
-import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-import gevent
-from gevent.lock import BoundedSemaphore
-from gevent.pool import Pool
-from pyinfra.api import Host
-
 from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome, unassessed
 from provmode.ccm.model import ClientState
-from provmode.ccm.policy import Policy, PolicyError
-from provmode.connector import LAST_ERROR, WinRMConnector
-from provmode.errors import HostError, ProvmodeError, UsageError
+from provmode.ccm.policy import Policy
+from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet
-from provmode.inventory_data import check_files, check_keys
+from provmode.fleet.visit import DIALLING, WORKING, Visit, policies_of, short, visit_all
 
 logger = logging.getLogger(__name__)
-
-WORKING = 64
-"""Hosts worked on at a time: round trips overlap, and one process has one core to give anyway."""
-DIALLING = 1000
-"""Hosts dialled or waiting for their turn at a time; less where the process may open fewer files."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +76,6 @@ class Audit:
         return code or (8 if Outcome.UNASSESSED in outcomes else 0)
 
 
-def short(name: str) -> str:
-    """Return a host's name without ``@winrm/``."""
-    return name.rpartition("/")[2]
-
-
 def run_audit(
     fleet: Fleet,
     names: Sequence[str],
@@ -115,26 +93,20 @@ def run_audit(
     Raises:
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.
     """
-    policies = _policies(fleet, names)
+    policies = policies_of(fleet, names)
     audit = Audit([short(name) for name in names])
-    turns = BoundedSemaphore(working)
-    pool = Pool(min(dialling, _sockets()))
 
-    def look(host: Host) -> None:
-        report = _look(host, policies[host.name], turns)
+    def work(visit: Visit) -> None:
+        # without _ignore_errors pyinfra ends the run when the last host of a shard has failed
+        state = visit.connected(lambda: visit.host.get_fact(ClientStateFact, _ignore_errors=True))
+        report = _report(visit, state, policies[visit.host.name])
         audit.reports.append(report)
         progress(report)
 
-    try:
-        for host in _hosts(fleet, names):
-            if stop():
-                break
-            pool.spawn(look, host)
-        while not stop() and not pool.join(timeout=0.2):
-            pass
-    finally:
-        audit.interrupted = stop()
-        pool.kill()
+    from facts.client import ClientState as ClientStateFact
+
+    visit_all(fleet, names, work, stop=stop, working=working, dialling=dialling)
+    audit.interrupted = stop()
     audit.reports.sort(key=_in_order(audit.selected))
     return audit
 
@@ -144,80 +116,24 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     return lambda report: position[report.host]
 
 
-def _hosts(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
-    for shard in fleet.shards(names):
-        yield from shard
-
-
-def _sockets() -> int:
-    """Return how many connections the process may hold, leaving some files for everything else."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(DIALLING, soft - 64)) if soft != resource.RLIM_INFINITY else DIALLING
-
-
-def _policies(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
-    """Check every host's data and return its policy; hosts with the same data share one."""
-    known: dict[str, Policy] = {}
-    policies = {}
-    checked: set[tuple[str, str]] = set()
-    for name in names:
-        if not issubclass(fleet.connector_of[name], WinRMConnector):
-            raise UsageError(f"{name} is not a @winrm host", next_step=f"write it as @winrm/{short(name)}")
-        data = fleet.data_of(name)
-        check_keys(short(name), data)
-        check_files(short(name), data, checked)
-        policy = data.get("provmode_policy", {})
-        key = repr(policy)
-        if key not in known:
-            try:
-                known[key] = Policy.from_mapping(policy, where=f"data of {short(name)}")
-            except PolicyError as error:
-                raise UsageError(str(error)) from None
-        policies[name] = known[key]
-    return policies
-
-
-def _look(host: Host, policy: Policy, turns: BoundedSemaphore) -> HostReport:
-    """Dial, wait for a turn, read, judge; whatever goes wrong becomes the report."""
-    from facts.client import ClientState as ClientStateFact
-
-    connector = host.connector
-    assert isinstance(connector, WinRMConnector)
-    state: ClientState | None = None
-    connector.dial()
-    with turns:
-        try:
-            host.connect(show_errors=False)
-            if host.connected:
-                # without _ignore_errors pyinfra ends the run when the last host of a shard has failed
-                state = host.get_fact(ClientStateFact, _ignore_errors=True)
-        except gevent.GreenletExit:
-            raise
-        except Exception as error:  # noqa: BLE001 - it concerns this host alone
-            host.connector_data.setdefault(LAST_ERROR, error)
-        finally:
-            connector.disconnect()
-    return _report(host, connector, state, policy)
-
-
-def _report(host: Host, connector: WinRMConnector, state: ClientState | None, policy: Policy) -> HostReport:
-    error = host.connector_data.get(LAST_ERROR)
-    if error is not None or state is None:
-        assessment, state = _unassessed(host.name, error), None
+def _report(visit: Visit, state: ClientState | None, policy: Policy) -> HostReport:
+    if visit.error is not None or state is None:
+        assessment, state = failed_assessment(visit.host.name, visit.error), None
     else:
         assessment = judge(state, policy, datetime.now(timezone.utc))
-    counters = connector.session.counters if connector.session is not None else None
+    counters = visit.counters
     return HostReport(
-        short(host.name),
+        short(visit.host.name),
         assessment,
         state,
-        requests=counters.requests if counters else 0,
-        retries=counters.retries if counters else 0,
-        seconds=counters.seconds if counters else 0.0,
+        requests=counters.requests,
+        retries=counters.retries,
+        seconds=counters.seconds,
     )
 
 
-def _unassessed(name: str, error: Exception | None) -> Assessment:
+def failed_assessment(name: str, error: Exception | None) -> Assessment:
+    """Return the assessment of a host that could not be looked at because of *error*."""
     if isinstance(error, HostError):
         return unassessed(str(error.cause), error.what, error.next_step)
     if isinstance(error, ProvmodeError):

@@ -28,6 +28,8 @@ def parse(data: bytes, charset: str) -> Element:
         text = data.decode({"utf-16": "utf-16", "utf-8": "utf-8-sig"}[charset.lower()])
     except (KeyError, UnicodeDecodeError) as error:
         raise MalformedXml(f"cannot decode the message as {charset}") from error
+    if "\0" in text:  # from such text expat guesses an encoding of its own, past the check below
+        raise MalformedXml("a NUL character")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise MalformedXml("a document type declaration")
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)  # its encoding no longer applies

@@ -1,0 +1,309 @@
+"""``provmode plan``, ``apply``, ``undo`` and ``verify``: the commands that prepare, make and take back changes."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import sys
+import uuid
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provmode.cli_running import EXIT_CODES, console_for, interruptible, parallel_option, progress_bar, read_override
+from provmode.errors import UsageError
+
+if TYPE_CHECKING:
+    from provmode.fleet.apply import Applied
+    from provmode.fleet.plan import Planned
+    from provmode.fleet.plan_file import Plan
+
+REFUSED = 3
+
+_format = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Report as.",
+)
+_key_file = click.option(
+    "--key-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the plan key; else $PROVMODE_PLAN_KEY.",
+)
+_unsigned = click.option("--unsigned", is_flag=True, help="Do without a signature.")
+
+
+def now() -> datetime:
+    """Return the controller's time, UTC."""
+    return datetime.now(timezone.utc)
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("inventory")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan there.")
+@click.option("--limit", multiple=True, metavar="NAME", help="Only this host, group or pattern; may be repeated.")
+@click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
+@click.option("--valid", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True, help="Hours.")
+@_key_file
+@_unsigned
+@_format
+@parallel_option
+def plan(
+    inventory: str,
+    output: Path | None,
+    limit: tuple[str, ...],
+    data: tuple[str, ...],
+    valid: float,
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    parallel: int,
+) -> int:
+    """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
+    from provmode.fleet.plan_file import key_from, sign, write
+
+    key = key_from(key_file)
+    if output is not None and key is None and not unsigned:
+        raise UsageError("there is no key to sign the plan with", next_step="give --key-file, or say --unsigned")
+    planned = make_plan(inventory, limit=limit, override=read_override(data), parallel=parallel)
+    document = sign(
+        planned.document(
+            plan_id=str(uuid.uuid4()),
+            inventory=inventory,
+            limit=limit,
+            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            now=now(),
+            valid=timedelta(hours=valid),
+        ),
+        key,
+    )
+    if output is not None and not planned.audit.interrupted:
+        write(output, document)
+    if output_format == "json":
+        json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
+        print()
+    else:
+        show_plan(planned)
+    return planned.audit.exit_code()
+
+
+def make_plan(
+    inventory: str, *, limit: tuple[str, ...] = (), override: dict[str, Any] | None = None, parallel: int
+) -> Planned:
+    """Look at the hosts and return the plan."""
+    from provmode.fleet.inventory import load
+    from provmode.fleet.plan import run_plan
+
+    fleet = load(inventory, override=override)
+    names = fleet.select(limit)
+    with interruptible() as stopped, progress_bar("planning", len(names)) as tell:
+        return run_plan(fleet, names, now=now, progress=tell, stop=stopped, working=parallel)
+
+
+def show_plan(planned: Planned) -> None:
+    """Print a plan on standard output."""
+    from provmode.report.changes import print_plan
+
+    print_plan(planned, console_for(None))
+
+
+@click.command(epilog=EXIT_CODES + "\n  3  the plan was refused: expired, changed, not signed with this key")
+@click.argument("plan_file", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--inventory", help="Another place of the same inventory.")
+@click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
+@click.option("--wave", default="", metavar="10,100,25%", help="Hosts of each wave; the last takes the rest.")
+@click.option("--soak", type=click.FloatRange(0), default=0.0, show_default=True, help="Seconds between waves.")
+@click.option("--max-failures", metavar="5,2%", help="End the run when more of the reached hosts fail.")
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="The journal; else PLAN.journal.")
+@click.option("--resume", is_flag=True, help="Go on with the journal of a run that did not come to its end.")
+@_key_file
+@_unsigned
+@_format
+@parallel_option
+def apply(
+    plan_file: Path,
+    inventory: str | None,
+    data: tuple[str, ...],
+    wave: str,
+    soak: float,
+    max_failures: str | None,
+    journal: Path | None,
+    resume: bool,
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    parallel: int,
+) -> int:
+    """Make exactly the changes of PLAN. A host that has changed since is refused, alone."""
+    from provmode.fleet.plan_file import PlanRefused, key_from, load
+
+    try:
+        plan = load(plan_file, key_from(key_file), unsigned=unsigned, now=now())
+        applied = apply_plan(
+            plan,
+            inventory or plan.inventory,
+            override=read_override(data),
+            wave=wave,
+            soak=soak,
+            max_failures=max_failures,
+            journal=journal or plan_file.with_name(plan_file.name + ".journal"),
+            resume=resume,
+            parallel=parallel,
+        )
+    except PlanRefused as error:
+        print(f"provmode: {error}", file=sys.stderr)
+        return REFUSED
+    show_applied(applied, output_format)
+    return applied.exit_code()
+
+
+def apply_plan(
+    plan: Plan,
+    inventory: str,
+    *,
+    journal: Path,
+    override: dict[str, Any] | None = None,
+    wave: str = "",
+    soak: float = 0.0,
+    max_failures: str | None = None,
+    resume: bool = False,
+    parallel: int = 64,
+) -> Applied:
+    """Apply a plan that was accepted.
+
+    Raises:
+        PlanRefused: it is for hosts that the inventory does not have.
+        UsageError: the inventory or the journal cannot be used; nothing was changed.
+    """
+    from provmode.fleet.apply import Application
+    from provmode.fleet.inventory import load
+    from provmode.fleet.journal import Journal
+    from provmode.fleet.plan_file import PlanRefused
+    from provmode.fleet.visit import policies_of
+    from provmode.fleet.waves import Budget, wave_sizes
+
+    names = [host.name for host in plan.changing]
+    sizes = wave_sizes(wave, len(names))
+    budget = Budget.parse(max_failures) if max_failures is not None else None
+    fleet = load(inventory, override=override)
+    missing = [name for name in names if name not in set(fleet.names)]
+    if missing:
+        raise PlanRefused(
+            f"the plan is of another fleet: {inventory} has no {missing[0]}", next_step="give the inventory it is of"
+        )
+    policies_of(fleet, names)
+    told = None
+    if resume:
+        book, read = Journal.resume(journal, plan.id, now)
+        told = read.hosts
+    else:
+        book = Journal.create(journal, plan.id, now)
+    with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
+        application = Application(plan, fleet, book, now=now, told=told, working=parallel, stop=stopped, progress=tell)
+        applied = application.run(sizes, soak=soak, budget=budget)
+    if applied.interrupted or application.halted:
+        book.abandon()
+    else:
+        book.close()
+    return applied
+
+
+def show_applied(applied: Applied, output_format: str = "text") -> None:
+    """Print how every host ended on standard output."""
+    from provmode.report.changes import print_applied
+
+    if output_format == "text":
+        print_applied(applied, console_for(None))
+        return
+    json.dump(applied_document(applied), sys.stdout, indent=1, ensure_ascii=False)
+    print()
+
+
+def applied_document(applied: Applied) -> dict[str, Any]:
+    """Return how every host ended, as JSON-able data."""
+    from provmode.fleet.apply import Ended
+
+    summary: dict[str, Any] = {ended.value: applied.count(ended) for ended in Ended}
+    return {
+        "summary": {**summary, "total": len(applied.results)},
+        "interrupted": applied.interrupted,
+        "ended_early": applied.over_budget,
+        "hosts": [result.to_json() for result in applied.results],
+    }
+
+
+@click.command()
+@click.argument("journal", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--inventory", required=True, help="The inventory that the run was over.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
+@click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
+@_format
+@parallel_option
+def undo(
+    journal: Path, inventory: str, hosts: tuple[str, ...], data: tuple[str, ...], output_format: str, parallel: int
+) -> int:
+    """Restore what a JOURNAL tells was there before: files, start modes, registry. A mode that was left stays left."""
+    from provmode.fleet.inventory import load
+    from provmode.fleet.journal import Journal, read
+    from provmode.fleet.undo import run_undo
+    from provmode.fleet.visit import policies_of, short
+    from provmode.report.changes import print_undone
+
+    told = read(journal)
+    wanted = [short(host) for host in hosts] or list(told.hosts)
+    for host in wanted:
+        if host not in told.hosts:
+            raise UsageError(f"the journal {journal} tells nothing about {host}")
+    fleet = load(inventory, override=read_override(data))
+    names = [name for name in fleet.names if short(name) in wanted]
+    for host in wanted:
+        if host not in {short(name) for name in names}:
+            raise UsageError(f"{inventory} has no host {host}", next_step="give the inventory that the run was over")
+    policies_of(fleet, names)
+    book, told = Journal.resume(journal, told.plan_id, now)
+    with interruptible() as stopped, progress_bar("undoing", len(names)) as tell:
+        run = run_undo(fleet, names, told.hosts, book, stop=stopped, working=parallel, progress=tell)
+    if run.interrupted:
+        book.abandon()
+    else:
+        book.close()
+    if output_format == "json":
+        json.dump({"hosts": [result.to_json() for result in run.results]}, sys.stdout, indent=1)
+        print()
+    else:
+        print_undone(run, console_for(None))
+    return run.exit_code()
+
+
+@click.command()
+@click.argument("journal", type=click.Path(dir_okay=False, path_type=Path))
+def verify(journal: Path) -> int:
+    """Check that no line of a JOURNAL was changed, added or taken out, and say what is open."""
+    from provmode.fleet.journal import read
+
+    told = read(journal)
+    open_steps = [
+        f"{name}: {record.step.properties[0]}"
+        for name, host in told.hosts.items()
+        for record in host.steps
+        if record.ending is None and not record.undone
+    ]
+    changed = sum(record.ending == "changed" for host in told.hosts.values() for record in host.steps)
+    print(f"{journal}: {told.lines} lines, each follows the one before it")
+    print(f"plan {told.plan_id}; {len(told.hosts)} hosts, {changed} changes")
+    if told.torn:
+        print("the last line was torn by a crash; what it announced had not begun")
+    if not told.closed:
+        print("the run did not come to its end: go on with --resume")
+    for line in open_steps:
+        print(f"open: {line}: it may have happened")
+    return 0
+
+
+COMMANDS: tuple[click.Command, ...] = (plan, apply, undo, verify)

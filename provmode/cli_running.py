@@ -1,0 +1,87 @@
+"""What the commands of the command line share: options, interruption, progress, consoles, data from ``KEY=VALUE``."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provmode.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_CODES = """\b
+Exit codes:
+  0  all compliant
+  2  changes pending
+  4  failed on some host
+  6  changes pending and failed
+  8  nothing pending, but some hosts not assessed
+  1  provmode's own error or bad usage
+  130  interrupted"""
+
+
+parallel_option = click.option(
+    "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
+)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a question: the run ends by itself, with what is known so far."""
+    import gevent
+
+    caught: list[int] = []
+    watchers = [gevent.signal_handler(number, caught.append, number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+
+
+@contextmanager
+def progress_bar(words: str, total: int) -> Iterator[Callable[[Any], None]]:
+    """Show how far the run is, on a terminal's standard error; elsewhere say nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda done: bar.advance(task)
+
+
+def console_for(file: Any) -> Console:
+    """Return the console for *file*; ``None`` is standard output."""
+    from rich.console import Console
+
+    return Console(file=file, highlight=False, soft_wrap=False)
+
+
+def read_override(data: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` pairs; numbers, booleans and JSON are taken as such, as pyinfra does.
+
+    Raises:
+        UsageError: a pair without ``=``, or a key that is none of ours.
+    """
+    from provmode.inventory_data import KEYS, OTHER_KEYS, nearest_key
+
+    override: dict[str, Any] = {}
+    for pair in data:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
+        if key not in KEYS and key not in OTHER_KEYS:
+            raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
+        try:
+            override[key] = json.loads(value)
+        except ValueError:
+            override[key] = value
+    return override

@@ -1,0 +1,339 @@
+"""Applying a plan: exactly what it says, host by host, in waves, with every change journalled before it is made.
+
+A host ends in one of six ways (`Ended`). Whatever goes wrong on one host concerns that host; what goes wrong too often
+ends the run after the wave it happened in (`Budget`, counted over the hosts that were reached).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Union
+
+import gevent
+
+from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome
+from provmode.ccm.model import ClientState
+from provmode.ccm.policy import Policy
+from provmode.client import client_state
+from provmode.errors import HostError, ProvmodeError
+from provmode.fleet.inventory import Fleet
+from provmode.fleet.journal import HostRecord, Journal
+from provmode.fleet.plan_file import Plan, PlannedHost
+from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
+from provmode.fleet.waves import Budget
+from provmode.remedy.comply import fingerprint, moved
+from provmode.remedy.perform import PAUSES, StaleStep, perform
+from provmode.remedy.steps import Step
+from provmode.session import Session
+from provmode.waiting import Pause
+from provmode.wsman import Operation
+
+
+class Ended(str, Enum):
+    """How a host ended."""
+
+    CHANGED = "changed"
+    """As planned, and read back."""
+    ALREADY = "already"
+    """It was compliant before anything was done; nothing was changed."""
+    STALE = "stale"
+    """It is not what the plan saw; nothing was changed from there on."""
+    FAILED = "failed"
+    """A step failed, or reading back does not show a compliant client."""
+    UNREACHED = "unreached"
+    NOT_STARTED = "not-started"
+
+    def __str__(self) -> str:
+        """Return the word itself."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class HostResult:
+    """How one host ended, and why."""
+
+    host: str
+    ended: Ended
+    detail: str = ""
+    """A sentence; for failures with the step and what can be undone."""
+    cause: str | None = None
+    """For `unreached`: one of the nine causes."""
+    next_step: str = ""
+    steps: tuple[str, ...] = ()
+    """What was changed, in words."""
+    requests: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name; causes only where there is one."""
+        document: dict[str, Any] = {"host": self.host, "ended": self.ended.value, "detail": self.detail}
+        if self.cause is not None:
+            document["cause"] = self.cause
+        if self.next_step:
+            document["next_step"] = self.next_step
+        return {**document, "steps": list(self.steps), "requests": self.requests}
+
+
+@dataclass
+class Applied:
+    """A whole run."""
+
+    results: list[HostResult] = field(default_factory=list)
+    interrupted: bool = False
+    over_budget: str = ""
+    """Why the run ended before its last wave."""
+
+    def count(self, ended: Ended) -> int:
+        """Return how many hosts ended so."""
+        return sum(result.ended is ended for result in self.results)
+
+    def exit_code(self) -> int:
+        """Return the run's exit code (contract): 4 failed, 2 something is pending still, 6 both, 8 only unreached."""
+        if self.interrupted:
+            return 130
+        code = 4 if self.count(Ended.FAILED) else 0
+        code |= 2 if self.count(Ended.STALE) or self.count(Ended.NOT_STARTED) else 0
+        return code or (8 if self.count(Ended.UNREACHED) else 0)
+
+
+Conversing = Generator[Union[Operation, Pause], Any, ClientState]
+
+
+def settled_state(now: Callable[[], datetime], policy: Policy) -> Conversing:
+    """Ask a client's state; while its service is on its way up or down, wait and ask again."""
+    for pause in (*PAUSES, None):
+        state: ClientState = yield from client_state(now)
+        if pause is None or judge(state, policy, now()).rule != "client-starting":
+            break
+        yield Pause(pause)
+    return state
+
+
+class Application:
+    """Applies one plan to a fleet.
+
+    *now* is the controller's clock. *told* is what an earlier run's journal says of each host, when it is resumed.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        fleet: Fleet,
+        journal: Journal,
+        *,
+        now: Callable[[], datetime],
+        told: Mapping[str, HostRecord] | None = None,
+        working: int = WORKING,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[HostResult], None] = lambda result: None,
+        pause: Callable[[float], Any] = gevent.sleep,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fleet, self._journal, self._now = fleet, journal, now
+        self._told = told or {}
+        self._working, self._stop, self._progress = working, stop, progress
+        self._pause, self._seconds = pause, seconds
+        self._planned = {host.name: host for host in plan.changing}
+        self._policies = {
+            host.name: Policy.from_mapping(_policy(host.document), where=f"plan, {host.host}") for host in plan.changing
+        }
+        self.applied = Applied()
+        self.halted = False
+        """Whether the journal could not be written and the run had to end."""
+
+    def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> Applied:
+        """Apply to the plan's hosts, *waves* of so many hosts each, *soak* seconds between them."""
+        names, position = list(self._planned), 0
+        for number, size in enumerate(waves):
+            wave, position = names[position : position + size], position + size
+            if number and not self._soak(soak):
+                break
+            self._wave(wave)
+            spent = budget.spent(self.applied.results) if budget is not None else ""
+            if spent and position < len(names):
+                self.applied.over_budget = spent
+                break
+            if self._stop() or self.halted:
+                break
+        self._not_started(names)
+        self.applied.interrupted = self._stop()
+        order = {short(name): number for number, name in enumerate(names)}
+        self.applied.results.sort(key=lambda result: order[result.host])
+        return self.applied
+
+    def _soak(self, soak: float) -> bool:
+        """Wait between waves; returns whether the run goes on."""
+        until = self._seconds() + soak
+        while (left := until - self._seconds()) > 0 and not self._stop():
+            self._pause(min(left, 0.5))
+        return not self._stop()
+
+    def _wave(self, names: Sequence[str]) -> None:
+        visit_all(self._fleet, names, self._work, stop=self._stop, working=self._working, drop=False)
+
+    def _not_started(self, names: Sequence[str]) -> None:
+        ended = {result.host for result in self.applied.results}
+        for name in names:
+            if short(name) not in ended:
+                why = self.applied.over_budget or "the run was ended before its turn"
+                self.applied.results.append(HostResult(short(name), Ended.NOT_STARTED, why))
+
+    def _work(self, visit: Visit) -> None:
+        name = visit.host.name
+        told = self._told.get(short(name))
+        if told is not None and told.outcome in (Ended.CHANGED.value, Ended.ALREADY.value):
+            self._end(HostResult(short(name), Ended(told.outcome), "done by the run that was resumed"), journal=False)
+            return
+        result = visit.connected(lambda: None if self._stop() or self.halted else self._apply(visit, told))
+        if result is None and visit.error is None:
+            return  # its turn came after the run was ended: not started
+        if result is None:
+            result = _unreached(short(name), visit.error)
+        self._end(result, journal=result.ended is not Ended.UNREACHED)
+
+    def _end(self, result: HostResult, *, journal: bool) -> None:
+        if journal:
+            try:
+                self._journal.write("host-ended", host=result.host, outcome=result.ended.value, detail=result.detail)
+            except OSError:
+                self.halted = True
+        self.applied.results.append(result)
+        self._progress(result)
+
+    # -- one host -------------------------------------------------------------------------------------------------
+
+    def _apply(self, visit: Visit, told: HostRecord | None) -> HostResult:
+        planned, policy = self._planned[visit.host.name], self._policies[visit.host.name]
+        session, host = visit.session, planned.host
+        steps = _Steps(planned, session, self._journal, told)
+        try:
+            refused = self._refuse(planned, policy, session, resumed=told is not None and bool(told.steps))
+            if refused is not None:
+                return refused
+            session.read_only = False
+            steps.perform()
+            session.begin()
+            state = session.converse(settled_state(self._now, policy))
+            result = self._read_back(host, judge(state, policy, self._now()), steps)
+        except StaleStep as error:
+            result = HostResult(host, Ended.STALE, steps.told(error.what), next_step=error.next_step)
+        except _JournalLost as error:
+            self.halted = True
+            result = HostResult(host, Ended.FAILED, str(error), next_step="make room for the journal, then --resume")
+        except ProvmodeError as error:
+            if not steps.sent and isinstance(error, HostError):
+                result = _unreached(host, error)
+            else:
+                result = HostResult(host, Ended.FAILED, steps.told(error.what), next_step=error.next_step)
+        return HostResult(**{**vars(result), "steps": tuple(steps.changed), "requests": visit.counters.requests})
+
+    def _refuse(self, planned: PlannedHost, policy: Policy, session: Session, *, resumed: bool) -> HostResult | None:
+        """Look at the host once more; return how it ends if the plan does not hold for it any more."""
+        state = session.converse(settled_state(self._now, policy))
+        assessment = judge(state, policy, self._now())
+        kind = outcome(assessment.verdict)
+        if resumed and kind in (Outcome.COMPLIANT, Outcome.PENDING):
+            return None
+        if kind is Outcome.COMPLIANT:
+            return HostResult(planned.host, Ended.ALREADY, assessment.reason)
+        if assessment.verdict is Verdict.UNASSESSED:
+            return HostResult(planned.host, Ended.UNREACHED, assessment.reason, assessment.cause, assessment.next_step)
+        if resumed or fingerprint(state) != planned.fingerprint:
+            facts = planned.document.get("facts", {})
+            return HostResult(
+                planned.host, Ended.STALE, moved(facts, state, policy, self._now()), next_step="plan anew"
+            )
+        return None
+
+    def _read_back(self, host: str, assessment: Assessment, steps: _Steps) -> HostResult:
+        if outcome(assessment.verdict) is not Outcome.COMPLIANT:
+            return HostResult(
+                host, Ended.FAILED, steps.told(f"read back: {assessment.verdict.value}: {assessment.reason}")
+            )
+        if not steps.anything_changed:
+            return HostResult(host, Ended.ALREADY, "somebody else did it first")
+        return HostResult(host, Ended.CHANGED, assessment.reason)
+
+
+class _JournalLost(Exception):
+    """The journal could not be written: nothing more may be changed."""
+
+
+class _Steps:
+    """The steps of one host, carried out in order and journalled."""
+
+    def __init__(self, planned: PlannedHost, session: Session, journal: Journal, told: HostRecord | None) -> None:
+        self._host, self._steps = planned.host, planned.steps
+        self._session, self._journal = session, journal
+        self._done = told.done if told is not None else frozenset()
+        self._begun = {record.number for record in told.steps} if told is not None else set()
+        self._before = told is not None and told.changed
+        self.changed: list[str] = []
+        self.sent = False
+        self._now: Step | None = None
+        self._kept: list[Step] = []
+
+    @property
+    def anything_changed(self) -> bool:
+        """Whether a step changed something, in this run or the one that is resumed."""
+        return bool(self.changed) or self._before
+
+    def perform(self) -> None:
+        """Carry out what is not done yet."""
+        for number, step in enumerate(self._steps):
+            if number in self._done:
+                continue
+            self._now = step
+            self._session.begin()
+            ending = self._session.converse(perform(step, record=self._recorder(number, step)))
+            if ending == "changed":
+                self.changed += [str(item) for item in step.properties]
+                self._kept.append(step)
+                self._note("step-ended", number, ending)
+            elif number in self._begun:  # an earlier run began it, and it happened
+                self._note("step-ended", number, ending)
+        self._now = None
+
+    def _recorder(self, number: int, step: Step) -> Callable[[Any], None]:
+        def record(previous: bytes | None) -> None:
+            try:
+                self._journal.step_begun(self._host, number, step, previous)
+            except OSError as error:
+                raise _JournalLost(f"the journal cannot be written: {error.strerror}; nothing was sent") from None
+            self.sent = True
+
+        return record
+
+    def _note(self, event: str, number: int, ending: str) -> None:
+        try:
+            self._journal.write(event, host=self._host, number=number, ending=ending)
+        except OSError as error:
+            raise _JournalLost(f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}") from None
+
+    def told(self, what: str) -> str:
+        """Return what happened with the step it happened in and what was done before."""
+        where = f"{self._now.properties[0].name}: " if self._now is not None else ""
+        return f"{where}{what}{'; ' + step_words(self._kept) if self._kept else ''}"
+
+
+def step_words(kept: Sequence[Step]) -> str:
+    """Return in words what was done before, and what of it can be undone."""
+    if not kept:
+        return "nothing was done before"
+    undoable = [step.properties[0].name for step in kept if step.undo is not None]
+    done = ", ".join(step.properties[0].name for step in kept)
+    return f"done before: {done}" + (f" (undo restores {', '.join(undoable)})" if undoable else " (cannot be undone)")
+
+
+def _policy(document: Mapping[str, Any]) -> dict[str, Any]:
+    policy = document.get("policy", {})
+    return dict(policy) if isinstance(policy, Mapping) else {}
+
+
+def _unreached(host: str, error: Exception | None) -> HostResult:
+    if isinstance(error, ProvmodeError):
+        return HostResult(host, Ended.UNREACHED, error.what, cause_of_failure(error), error.next_step)
+    return HostResult(host, Ended.UNREACHED, f"provmode's own error ({type(error).__name__}: {error})", "protocol")

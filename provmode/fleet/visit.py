@@ -1,0 +1,151 @@
+"""Visiting many hosts: dialled, worked on, let go.
+
+A sliding window, no barriers. Dialling costs a socket and waits for silent PCs, working costs the controller's CPU, so
+the two have windows of their own: many silent PCs are waited for at once while few are worked on, and hosts that never
+answer cost a run one connect deadline in all.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from gevent.pool import Pool
+from pyinfra.api import Host
+
+from provmode.ccm.policy import Policy, PolicyError
+from provmode.connector import LAST_ERROR, WinRMConnector
+from provmode.errors import HostError, UsageError
+from provmode.fleet.inventory import Fleet
+from provmode.inventory_data import check_files, check_keys
+from provmode.session import Session
+from provmode.target import Counters
+
+T = TypeVar("T")
+
+WORKING = 64
+"""Hosts worked on at a time: round trips overlap, and one process has one core to give anyway."""
+DIALLING = 1000
+"""Hosts dialled or waiting for their turn at a time; less where the process may open fewer files."""
+
+
+class Visit:
+    """One host being visited."""
+
+    def __init__(self, host: Host, turns: BoundedSemaphore) -> None:
+        self.host = host
+        self._turns = turns
+        connector = host.connector
+        assert isinstance(connector, WinRMConnector)
+        self._connector = connector
+
+    @property
+    def session(self) -> Session:
+        """The session to the PC, read-only until somebody says otherwise."""
+        return self._connector.open()
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong with this host, if anything."""
+        error: Exception | None = self.host.connector_data.get(LAST_ERROR)
+        return error
+
+    @property
+    def counters(self) -> Counters:
+        """What the host cost."""
+        return self._connector.session.counters if self._connector.session is not None else Counters()
+
+    def connected(self, work: Callable[[], T]) -> T | None:
+        """Dial, wait for a turn, connect, do *work*, disconnect; ``None`` where it failed, and `error` says why."""
+        self._connector.dial()
+        with self._turns:
+            try:
+                self.host.connect(show_errors=False)
+                return work() if self.host.connected else None
+            except gevent.GreenletExit:
+                raise
+            except Exception as error:  # noqa: BLE001 - it concerns this host alone
+                self.host.connector_data.setdefault(LAST_ERROR, error)
+                return None
+            finally:
+                self._connector.disconnect()
+
+
+def visit_all(
+    fleet: Fleet,
+    names: Sequence[str],
+    work: Callable[[Visit], None],
+    *,
+    stop: Callable[[], bool],
+    working: int = WORKING,
+    dialling: int = DIALLING,
+    drop: bool = True,
+) -> None:
+    """Call *work* with a visit of every host of *names*. It has to contain every error of its host.
+
+    When *stop* turns true no further host is begun; those in hand are dropped, or with *drop* false brought to an end.
+
+    Raises:
+        UsageError: a host's data has a value of the wrong type.
+    """
+    turns = BoundedSemaphore(working)
+    pool = Pool(min(dialling, _sockets()))
+    try:
+        for host in _hosts(fleet, names):
+            if stop():
+                break
+            pool.spawn(work, Visit(host, turns))
+        while not (drop and stop()) and not pool.join(timeout=0.2):
+            pass
+    finally:
+        pool.kill()
+
+
+def _hosts(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
+    for shard in fleet.shards(names):
+        yield from shard
+
+
+def _sockets() -> int:
+    """Return how many connections the process may hold, leaving some files for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(DIALLING, soft - 64)) if soft != resource.RLIM_INFINITY else DIALLING
+
+
+def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
+    """Check every host's data and return its policy; hosts with the same data share one.
+
+    Raises:
+        UsageError: another connector, a misspelt key, an unreadable file, an impossible policy; nothing was sent.
+    """
+    known: dict[str, Policy] = {}
+    policies = {}
+    checked: set[tuple[str, str]] = set()
+    for name in names:
+        if not issubclass(fleet.connector_of[name], WinRMConnector):
+            raise UsageError(f"{name} is not a @winrm host", next_step=f"write it as @winrm/{short(name)}")
+        data = fleet.data_of(name)
+        check_keys(short(name), data)
+        check_files(short(name), data, checked)
+        policy = data.get("provmode_policy", {})
+        key = repr(policy)
+        if key not in known:
+            try:
+                known[key] = Policy.from_mapping(policy, where=f"data of {short(name)}")
+            except PolicyError as error:
+                raise UsageError(str(error)) from None
+        policies[name] = known[key]
+    return policies
+
+
+def short(name: str) -> str:
+    """Return a host's name without ``@winrm/``."""
+    return name.rpartition("/")[2]
+
+
+def cause_of_failure(error: Exception | None) -> str:
+    """Return the contract's cause for what went wrong with a host; ``protocol`` for what nobody foresaw."""
+    return str(error.cause) if isinstance(error, HostError) else "protocol"

@@ -1,0 +1,146 @@
+"""Which steps bring a client into compliance, in which order, and which clients are left alone and why. Pure.
+
+The order is fixed: what would bring the mode back first (`MobileClient.TCF`), then what keeps the client from running
+(the start mode of CcmExec, the service), then the exit by the client's own method with the wait for the client, then a
+request for machine policy. Nothing that starts installs (schedules 121 and 108) is ever asked for.
+
+A client that is `in-progress` is never touched. One that is `self-healing` is left alone; a policy that does not wait
+makes it `stuck`, which is not. What could not be assessed is not changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from provmode.ccm import tcf
+from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, live_signals, outcome
+from provmode.ccm.model import ClientState
+from provmode.ccm.policy import Policy
+from provmode.client import client_state
+from provmode.files import read_file, sha256
+from provmode.reading import known, plain
+from provmode.remedy.impact import Impact, impact
+from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetServiceState, SetStartMode, Step
+from provmode.wsman import Operation
+
+LEFT_ALONE: dict[Verdict, str] = {
+    Verdict.HEALTHY: "compliant: nothing to change",
+    Verdict.NO_CLIENT: "compliant: there is no client to change",
+    Verdict.IN_PROGRESS: "at work: never touched",
+    Verdict.SELF_HEALING: "will leave the mode by itself, and the policy says to wait",
+    Verdict.CLIENT_BROKEN: "the client is broken: repair or reinstall it, nothing here mends that",
+    Verdict.UNASSESSED: "could not be assessed: nothing is changed on what is not known",
+}
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is to be done about one client."""
+
+    state: ClientState
+    assessment: Assessment
+    steps: tuple[Step, ...]
+    """In order; empty where it is left alone."""
+    left_alone: str = ""
+    """Why nothing is done."""
+    impact: Impact | None = None
+    """What leaving the mode sets off; ``None`` where it is not left."""
+
+    @property
+    def fingerprint(self) -> str:
+        """See `fingerprint`."""
+        return fingerprint(self.state)
+
+
+def survey_remedy(now: Any, policy: Policy) -> Generator[Operation, Any, Remedy]:
+    """Ask a client what the verdict needs, and where something is to be done what that needs and sets off.
+
+    *now* is the controller's clock, as for `client_state`.
+    """
+    state: ClientState = yield from client_state(now)
+    assessment = judge(state, policy, now())
+    files: dict[str, bytes] = {}
+    if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:
+        for file in state.armed_files:
+            data = yield from read_file(file.path)
+            if data is not None:
+                files[file.path] = data
+    remedy = decide(state, assessment, files)
+    if any(isinstance(step, SetMode) for step in remedy.steps):
+        consequences = yield from impact(known(state.clock, None))
+        remedy = Remedy(state, assessment, remedy.steps, impact=consequences)
+    return remedy
+
+
+def decide(state: ClientState, assessment: Assessment, files: Mapping[str, bytes]) -> Remedy:
+    """Return the remedy for *state* as *assessment* has it; *files* are the bytes of the armed `MobileClient.TCF`."""
+    if outcome(assessment.verdict) is not Outcome.PENDING:
+        return Remedy(state, assessment, (), LEFT_ALONE[assessment.verdict])
+    steps: list[Step] = [disarm(path, data) for path, data in files.items() if tcf.read(data).armed]
+    if assessment.verdict is Verdict.ARMED:
+        return Remedy(state, assessment, tuple(steps), "" if steps else "no armed file was there any more")
+    service = known(state.service, None)
+    if service is not None and service.disabled:
+        steps.append(SetStartMode(service.name, service.start_mode, "Auto"))
+    if service is not None and service.state.lower() == "stopped":
+        steps.append(SetServiceState(service.name, service.state, "Running"))
+    steps.append(SetMode(False, "true" if state.in_mode else "half-exited"))
+    steps.append(RequestPolicy())
+    return Remedy(state, assessment, tuple(steps))
+
+
+def disarm(path: str, data: bytes) -> DisarmTcf:
+    """Return the step that takes the entry out of the file *data* at *path*."""
+    edited = tcf.disarm(data)
+    read = tcf.read(data)
+    return DisarmTcf(path, sha256(data), sha256(edited), read.encoding, text_diff(path, data, edited))
+
+
+def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return a unified diff of two files as text, without line endings; empty where nothing differs in it."""
+    lines = (tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines())
+    return tuple(line.rstrip("\n") for line in difflib.unified_diff(*lines, path, path, lineterm=""))
+
+
+def fingerprint(state: ClientState) -> str:
+    """Return a short hash over what a remedy rests on: what was seen, without what passes by itself (clock, times).
+
+    Two readings of a client on which nothing happened have the same.
+    """
+    agent = known(state.task_sequence_agent, None)
+    seen = {
+        "client_version": plain(state.client_version),
+        "provisioning_mode": plain(state.provisioning_mode),
+        "system_task_excludes": plain(state.system_task_excludes),
+        "service": plain(state.service),
+        "tcf": plain(state.tcf),
+        "enabled_time": plain(state.enabled_time),
+        "max_minutes": plain(state.max_minutes),
+        "setup": plain(state.setup),
+        "agent": agent.state if agent is not None else None,
+        "live": sorted(live_signals(state)),
+    }
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def still_compliant(assessment: Assessment) -> bool:
+    """Whether nothing is left to do."""
+    return outcome(assessment.verdict) is Outcome.COMPLIANT
+
+
+def moved(before: Mapping[str, Any], now: ClientState, policy: Policy, at: datetime) -> str:
+    """Return in words what differs between the facts *before* (JSON of a state) and *now*."""
+    after = now.to_json()
+    names = (
+        *("client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
+        *("max_minutes", "setup", "processes"),
+    )
+    changed = [name.replace("_", " ") for name in names if name != "processes" and before.get(name) != after.get(name)]
+    verdict = judge(now, policy, at).verdict
+    return f"{', '.join(changed) or 'what runs there'} changed since the plan; it is {verdict.value} now"

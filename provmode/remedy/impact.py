@@ -1,0 +1,107 @@
+"""What leaving provisioning mode sets off at once: past-due installs, a pending restart, an open window. Pure.
+
+Source: ConfigMgr's Client SDK classes in ``root\\ccm\\ClientSDK`` (``CCM_Program``, ``CCM_Application``,
+``CCM_SoftwareUpdate``, ``CCM_ServiceWindow``, ``CCM_ClientUtilities``), properties as public scripts read them. One
+in the mode may not answer them in full: what could not be read is said, and counts as not known, never as nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from provmode.ccm.model import Clock
+from provmode.reading import Absent, Known, Reading, Unknown, from_json, plain
+from provmode.windows import asked
+from provmode.wsman import Enumerate, Instance, Invoke, Operation, Resource, moment, text
+
+CLIENT_SDK = "root/ccm/ClientSDK"
+REQUIRED = ("CCM_Program", "CCM_Application", "CCM_SoftwareUpdate")
+"""Classes of what is deployed to the PC; those with a ``Deadline`` are required."""
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What starts when the mode is left."""
+
+    past_due: Reading[tuple[str, ...]]
+    """Names of required deployments whose deadline has passed: they start at once."""
+    reboot_pending: Reading[bool]
+    window_open: Reading[bool]
+    """Whether a maintenance window is open now; absent: the PC has none, so nothing waits for one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the three readings by name."""
+        return {name: plain(getattr(self, name)) for name in ("past_due", "reboot_pending", "window_open")}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Impact:
+        """Read back what ``to_json`` wrote."""
+        return cls(
+            from_json(document["past_due"], tuple),
+            from_json(document["reboot_pending"], bool),
+            from_json(document["window_open"], bool),
+        )
+
+    @property
+    def starts_installs(self) -> bool:
+        """Whether something is known to start at once."""
+        return isinstance(self.past_due, Known) and bool(self.past_due.value)
+
+
+def impact(clock: Clock | None) -> Generator[Operation, Any, Impact]:
+    """Ask what leaving the mode would set off; *clock* is the PC's own, by which deadlines count."""
+    past_due = yield from _past_due(clock)
+    return Impact(past_due, (yield from _reboot_pending()), (yield from _window_open(clock)))
+
+
+def _past_due(clock: Clock | None) -> Generator[Operation, Any, Reading[tuple[str, ...]]]:
+    if clock is None:
+        return Unknown("not-read", "the PC's clock is not known")
+    due: list[str] = []
+    for name in REQUIRED:
+
+        def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
+            return Known(tuple(_name(item) for item in found if _passed(item, clock.now)))
+
+        one: Reading[tuple[str, ...]] = yield from asked(
+            Enumerate(Resource.cim(CLIENT_SDK, name)), read, f"deployments ({name})"
+        )
+        if isinstance(one, Unknown):
+            return one
+        due += one.value if isinstance(one, Known) else ()
+    return Known(tuple(sorted(due)))
+
+
+def _passed(item: Instance, now: datetime) -> bool:
+    deadline = moment(item, "Deadline") if item.properties.get("Deadline") is not None else None
+    return deadline is not None and deadline <= now
+
+
+def _name(item: Instance) -> str:
+    return text(item, "Name") or text(item, "FullName") or text(item, "PackageID") or "a deployment"
+
+
+def _reboot_pending() -> Generator[Operation, Any, Reading[bool]]:
+    def read(answer: Instance) -> Reading[bool]:
+        said = (text(answer, "RebootPending") or "").lower()
+        return Known(said == "true") if said in ("true", "false") else Unknown("malformed", "RebootPending is missing")
+
+    ask = Invoke(Resource.cim(CLIENT_SDK, "CCM_ClientUtilities"), "DetermineIfRebootPending")
+    return (yield from asked(ask, read, "pending restart"))
+
+
+def _window_open(clock: Clock | None) -> Generator[Operation, Any, Reading[bool]]:
+    if clock is None:
+        return Unknown("not-read", "the PC's clock is not known")
+
+    def read(found: list[Instance]) -> Reading[bool]:
+        if not found:
+            return Absent()
+        spans = [(moment(item, "StartTime"), moment(item, "EndTime")) for item in found]
+        utc = timezone.utc
+        return Known(any(a and b and a.astimezone(utc) <= clock.now < b.astimezone(utc) for a, b in spans))
+
+    return (yield from asked(Enumerate(Resource.cim(CLIENT_SDK, "CCM_ServiceWindow")), read, "maintenance windows"))

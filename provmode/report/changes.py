@@ -1,0 +1,192 @@
+"""Plans and their application on a terminal: what would change, folded; what changed; what was left alone and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from provmode.ccm.judge import Verdict
+from provmode.fleet.apply import Applied, Ended, HostResult
+from provmode.fleet.plan import Planned, Proposal
+from provmode.fleet.undo import UndoRun
+from provmode.notation import NotationError, format_operation
+from provmode.reading import Known, Unknown, known
+from provmode.remedy.steps import DisarmTcf, SetFile, Step
+
+T = TypeVar("T")
+
+NAMES_SHOWN = 8
+_STYLES = {
+    Ended.CHANGED: "bold green",
+    Ended.ALREADY: "green",
+    Ended.STALE: "bold yellow",
+    Ended.FAILED: "bold red",
+    Ended.UNREACHED: "bold yellow",
+    Ended.NOT_STARTED: "bold cyan",
+}
+MEANINGS = {
+    Ended.CHANGED: "changed as planned, and read back",
+    Ended.ALREADY: "compliant before anything was done",
+    Ended.STALE: "not what the plan saw: left as it is, plan anew",
+    Ended.FAILED: "a step failed, or reading back does not show a compliant client",
+    Ended.UNREACHED: "could not be reached or assessed",
+    Ended.NOT_STARTED: "the run ended before its turn",
+}
+
+
+def names_of(hosts: Sequence[str]) -> str:
+    """Return host names as a report shows them: the first few, and how many more."""
+    more = f" and {len(hosts) - NAMES_SHOWN} more" if len(hosts) > NAMES_SHOWN else ""
+    return ", ".join(hosts[:NAMES_SHOWN]) + more
+
+
+def _indented(text: str, console: Console, indent: int, style: str = "") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+
+
+def _fold(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+    groups: dict[str, list[T]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return sorted(groups.items(), key=lambda pair: -len(pair[1]))
+
+
+def _count(number: int) -> str:
+    return f"{number:,} host{'s' if number != 1 else ''}"
+
+
+def print_plan(planned: Planned, console: Console) -> None:
+    """Print what would change, identical changes folded; what it sets off; what is left alone and why."""
+    changing, total = planned.changing, len(planned.audit.selected)
+    console.print(Text(f"changes  {len(changing)} of {total}", style="bold"))
+    steps = [(step, item) for item in changing if item.remedy for step in item.remedy.steps]
+    for title, members in _fold(steps, lambda pair: str(pair[0].properties[0])):
+        _indented(f"{_count(len(members))}: {title}", console, 2, "bold")
+        _indented(names_of([item.report.host for _, item in members]), console, 6)
+        _commands(members[0][0], console)
+    _diffs(steps, console)
+    _why(changing, console)
+    _impact(changing, console)
+    console.print()
+    _left_alone(planned, console)
+    console.print(Text(f"{_count(total)}: {len(changing)} to change, {total - len(changing)} left alone", style="bold"))
+
+
+def _commands(step: Step, console: Console) -> None:
+    for operation in step.operations:
+        try:
+            _indented(format_operation(operation), console, 6, "dim")
+        except NotationError:
+            continue  # nothing that could be pasted
+    if isinstance(step, (DisarmTcf, SetFile)):
+        _indented("compare-and-swap by the static script, the old file kept beside it", console, 6, "dim")
+
+
+def _diffs(steps: Sequence[tuple[Step, Proposal]], console: Console) -> None:
+    files = [(step, item) for step, item in steps if isinstance(step, DisarmTcf)]
+    for diff, members in _fold(files, lambda pair: f"({pair[0].encoding})\n" + "\n".join(pair[0].diff)):
+        encoding, *lines = diff.split("\n")
+        _indented(f"{names_of([item.report.host for _, item in members])}: {encoding}", console, 2, "bold")
+        for line in lines:
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+            _indented(line, console, 6, style)
+
+
+def _why(changing: Sequence[Proposal], console: Console) -> None:
+    if changing:
+        console.print(Text("why", style="bold"))
+    for verdict, members in _fold(changing, lambda item: item.report.assessment.verdict.value):
+        _indented(f"{_count(len(members))} {verdict}: {members[0].report.assessment.reason}", console, 2)
+        if len(members) > 1:
+            _indented(f"and so on: {names_of([item.report.host for item in members])}", console, 6)
+
+
+def _impact(changing: Sequence[Proposal], console: Console) -> None:
+    """Print what leaving the mode sets off: the blast radius."""
+    leaving = [(item, item.remedy.impact) for item in changing if item.remedy and item.remedy.impact]
+    if not leaving:
+        return
+    console.print(Text("what that sets off", style="bold"))
+    starting = [item for item, impact in leaving if impact.starts_installs]
+    untold = [item for item, impact in leaving if isinstance(impact.past_due, Unknown)]
+    _indented(
+        f"{_count(len(starting))} would start installing at once"
+        + (f": {names_of([item.report.host for item in starting])}" if starting else ""),
+        console,
+        2,
+        "bold yellow" if starting else "",
+    )
+    for name, members in _fold(
+        ((name, item) for item, impact in leaving for name in known(impact.past_due, ())), lambda pair: pair[0]
+    ):
+        _indented(f"{name} on {_count(len(members))}", console, 6)
+    if untold:
+        _indented(
+            f"{_count(len(untold))} of which it could not be told: {names_of([i.report.host for i in untold])}",
+            console,
+            2,
+        )
+    for words, chosen in (
+        ("a restart is pending", [item for item, impact in leaving if impact.reboot_pending == Known(True)]),
+        ("a maintenance window is open", [item for item, impact in leaving if impact.window_open == Known(True)]),
+    ):
+        if chosen:
+            _indented(f"{_count(len(chosen))}: {words}: {names_of([i.report.host for i in chosen])}", console, 2)
+
+
+def _left_alone(planned: Planned, console: Console) -> None:
+    alone = [item for item in planned.proposals if item.left_alone]
+    quiet = (Verdict.HEALTHY, Verdict.NO_CLIENT)
+    if alone:
+        console.print(Text("left alone", style="bold"))
+    for title, members in _fold(alone, lambda item: f"{item.report.assessment.verdict.value}: {item.left_alone}"):
+        _indented(f"{_count(len(members))} {title}", console, 2)
+        if members[0].report.assessment.verdict not in quiet:
+            _indented(names_of([item.report.host for item in members]), console, 6)
+    console.print()
+
+
+def print_applied(applied: Applied, console: Console) -> None:
+    """Print how every host ended, what went wrong first; identical cases folded."""
+    total = len(applied.results)
+    for ended in (Ended.FAILED, Ended.STALE, Ended.UNREACHED, Ended.NOT_STARTED, Ended.ALREADY, Ended.CHANGED):
+        members = [result for result in applied.results if result.ended is ended]
+        if not members:
+            continue
+        heading = Text(ended.value, style=_STYLES[ended])
+        heading.append(f"  {len(members)} of {total}", style="bold")
+        heading.append(f"  {MEANINGS[ended]}")
+        console.print(heading)
+        for detail, hosts in _fold(members, _detail):
+            _indented(names_of([result.host for result in hosts]), console, 2, "bold")
+            if detail:
+                _indented(detail, console, 6)
+            if hosts[0].next_step:
+                _indented(f"-> {hosts[0].next_step}", console, 6)
+        console.print()
+    if applied.over_budget:
+        console.print(Text(f"ended early: {applied.over_budget}", style="bold red"))
+    counts = ", ".join(f"{applied.count(ended)} {ended.value}" for ended in Ended if applied.count(ended))
+    console.print(Text(f"{_count(total)}: {counts or 'nothing to do'}", style="bold"))
+
+
+def _detail(result: HostResult) -> str:
+    if result.ended is Ended.CHANGED:
+        return "; ".join(result.steps) or result.detail
+    return result.detail.replace(result.host, "it") if result.ended is Ended.UNREACHED else result.detail
+
+
+def print_undone(run: UndoRun, console: Console) -> None:
+    """Print what was restored, and what cannot be taken back."""
+    for ended, members in _fold(run.results, lambda result: result.ended):
+        console.print(Text(f"{ended}  {len(members)} of {len(run.results)}", style="bold"))
+        for said, hosts in _fold(members, lambda result: "\n".join((*result.restored, result.detail, *result.cannot))):
+            _indented(names_of([result.host for result in hosts]), console, 2, "bold")
+            for line in filter(None, said.split("\n")):
+                _indented(line, console, 6)
+    console.print(Text(f"{_count(len(run.results))}", style="bold"))

@@ -1,0 +1,116 @@
+"""`docs/evidence.md` says for every message, fault and class what it rests on, and names only files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from provmode import client, scripts, windows
+from provmode.notation import format_operation
+from provmode.stdregprov import get_value
+from provmode.wsman import FaultKind, Operation
+from provmode.wsman.exchange import SHAPES
+
+ROOT = Path(__file__).parents[2]
+RECORDINGS = ROOT / "tests" / "recordings"
+DOCUMENT = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+LABELS = ("recorded", "specified", "documented", "by analogy", "not read")
+QUESTIONS: tuple[Operation, ...] = (
+    client.SMS_CLIENT,
+    client.TASK_SEQUENCES,
+    client.HEALTH_TASK,
+    windows.service_query("CcmExec"),
+    windows.PROCESSES,
+    windows.CLOCK,
+    get_value(client.CCMEXEC, "ProvisioningMode"),
+    client.CCMEXEC.ask("EnumValues"),
+    windows.SETUP.ask("EnumValues"),
+)
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """Return the rows of the table under *heading*, by the name in their first column."""
+    section = re.split(r"^## ", DOCUMENT, flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(heading + "\n"))
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    cells = [[cell.strip() for cell in line.replace("||", "  ").strip("|").split("|")] for line in lines]
+    return {cell[0].strip("`"): cell[1:] for cell in cells}
+
+
+@pytest.mark.parametrize("heading", ["The header", "The messages", "The values", "The classes", "The faults"])
+def test_every_row_says_what_it_rests_on_and_what_to_try(heading: str) -> None:
+    for name, cells in rows(heading).items():
+        assert any(label in cells[-2].lower() for label in LABELS), name
+        assert re.fullmatch(r"([TF]\d+)(, [TF]\d+)*|none", cells[-1]), name
+
+
+def test_every_shape_has_a_row_for_request_and_answer_and_there_is_no_other() -> None:
+    table = rows("The messages")
+
+    assert tuple(table) == SHAPES
+    for name, (request, answer, _) in table.items():
+        assert any(label in request for label in LABELS), name
+        assert any(label in answer for label in LABELS), name
+
+
+def test_every_kind_of_fault_has_a_row_and_there_is_no_other() -> None:
+    assert tuple(rows("The faults")) == tuple(kind.value for kind in FaultKind)
+
+
+def test_every_class_that_is_named_in_the_code_has_a_row_and_there_is_no_other() -> None:
+    literal = re.compile(r'"((?:CCM|SMS|Win32|MSFT|CIM)_\w+|StdRegProv)"|FROM (\w+)')
+    kept_apart = {"MSFT_WmiError", "CIM_DateTime"}  # a fault and a value
+    named: set[str] = set()
+    for folder in ("provmode", "facts", "operations", "deploys"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "lab" not in path.relative_to(ROOT).parts:
+                named |= {one or other for one, other in literal.findall(path.read_text(encoding="utf-8"))}
+
+    listed = {name for cell in rows("The classes") for name in re.findall(r"\w+", cell)}
+    assert listed == named - kept_apart
+
+
+def test_what_is_run_on_the_pc_has_a_row() -> None:
+    named = " ".join(rows("What is run on the PC"))
+    files = {path.name for path in Path(scripts.__file__).parent.glob("*.ps1")}
+
+    assert "`type` line" in named
+    assert set(re.findall(r"provmode/scripts/(\w+\.ps1)", named)) == files
+
+
+def test_every_recording_it_names_exists_and_every_recording_of_windows_is_named() -> None:
+    named = set(re.findall(r"`((?:[a-z0-9]+-?[a-z0-9]+)/[\w.-]+\.(?:xml|yml|erb))`", DOCUMENT))
+
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (RECORDINGS / name).is_file()] == []
+    for folder in ("pypsrp", "cloudsoft-winrm4j", "ianclegg-winrmlib", "openwsman"):
+        kept = {f"{folder}/{path.name}" for path in (RECORDINGS / folder).glob("*.*ml")}
+        assert kept - named <= {"pypsrp/_template.yml", "ianclegg-winrmlib/empty_response.xml"}
+
+
+def test_every_other_file_it_names_exists() -> None:
+    for name in re.findall(r"`((?:provmode|tests)/[\w./]+)`", DOCUMENT):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_trial_it_points_to_is_described_once() -> None:
+    described = re.findall(r"^\*\*([TF]\d+)\. ", DOCUMENT, flags=re.MULTILINE)
+    tables = "\n".join(line for line in DOCUMENT.splitlines() if line.startswith("|"))
+
+    assert len(described) == len(set(described))
+    assert set(re.findall(r"\b[TF]\d+\b", tables)) == set(described)
+
+
+@pytest.mark.parametrize("operation", QUESTIONS, ids=format_operation)
+def test_what_is_asked_of_a_pc_is_there_to_be_pasted(operation: Operation) -> None:
+    assert format_operation(operation) in DOCUMENT
+
+
+def test_the_line_that_shows_a_file_is_there_as_it_is_sent() -> None:
+    assert client.tcf_command().line.split(" & ")[0] in DOCUMENT
+
+
+def test_it_says_plainly_that_nothing_was_run_against_windows() -> None:
+    assert "Nothing here was run against a real Windows PC." in DOCUMENT

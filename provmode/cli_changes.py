@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-import socket
+import platform
 import sys
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -77,7 +77,7 @@ def plan(
             plan_id=str(uuid.uuid4()),
             inventory=inventory,
             limit=limit,
-            by=f"{getpass.getuser()}@{socket.gethostname()}",
+            by=f"{getpass.getuser()}@{platform.node()}",
             now=now(),
             valid=timedelta(hours=valid),
         ),

@@ -1,5 +1,7 @@
-"""The audit: every host of a selection looked at once, through pyinfra's own facts. One host's failure, of whatever
-kind, becomes that host's answer.
+"""The audit: every host of a selection looked at once, over pyinfra's hosts and their `@winrm` connector.
+
+It holds the same conversation as the fact `ClientState`. One host's failure, of whatever kind, becomes that host's
+answer.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome, unassessed
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
+from provmode.client import client_state
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.visit import DIALLING, WORKING, Visit, policies_of, short, visit_all
@@ -97,13 +100,10 @@ def run_audit(
     audit = Audit([short(name) for name in names])
 
     def work(visit: Visit) -> None:
-        # without _ignore_errors pyinfra ends the run when the last host of a shard has failed
-        state = visit.connected(lambda: visit.host.get_fact(ClientStateFact, _ignore_errors=True))
+        state = visit.connected(lambda: visit.session.converse(client_state(now)))
         report = _report(visit, state, policies[visit.host.name])
         audit.reports.append(report)
         progress(report)
-
-    from facts.client import ClientState as ClientStateFact
 
     visit_all(fleet, names, work, stop=stop, working=working, dialling=dialling)
     audit.interrupted = stop()
@@ -116,11 +116,16 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     return lambda report: position[report.host]
 
 
+def now() -> datetime:
+    """Return the controller's time, UTC."""
+    return datetime.now(timezone.utc)
+
+
 def _report(visit: Visit, state: ClientState | None, policy: Policy) -> HostReport:
     if visit.error is not None or state is None:
         assessment, state = failed_assessment(visit.host.name, visit.error), None
     else:
-        assessment = judge(state, policy, datetime.now(timezone.utc))
+        assessment = judge(state, policy, now())
     counters = visit.counters
     return HostReport(
         short(visit.host.name),

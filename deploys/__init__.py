@@ -1,1 +1,1 @@
-"""Deploys: facts and operations composed. None yet: this release looks and changes nothing."""
+"""Deploys: facts and operations composed. Each file can be given to pyinfra as it is, or imported."""

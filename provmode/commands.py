@@ -7,16 +7,19 @@ can be read by an admin and pasted into a Windows prompt; the connector executes
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Union
 
 from pyinfra.api.command import StringCommand
 
 from provmode.notation import describe, format_operation
+from provmode.remedy.perform import perform
+from provmode.remedy.steps import Step
+from provmode.waiting import Pause
 from provmode.wsman.operations import CommandLine, Operation
 
-Conversation = Generator[Operation, Any, Any]
-"""Yields operations, receives their answers; a fault of the PC is thrown in as `RemoteFault` or `AccessDenied`.
-What it returns is the result. No clock, socket or random in it."""
+Conversation = Generator[Union[Operation, Pause], Any, Any]
+"""Yields operations (and pauses), receives their answers; a fault of the PC is thrown in as `RemoteFault` or
+`AccessDenied`. What it returns is the result. No clock, socket or random in it."""
 
 
 class Ask(StringCommand):
@@ -37,6 +40,19 @@ class Survey(StringCommand):
     def __init__(self, converse: Callable[[], Conversation], begins_with: Sequence[Operation]) -> None:
         self.converse = converse
         super().__init__(*(text(operation) for operation in begins_with), _separator=" ; ")
+
+
+class Perform(Survey):
+    """A step that changes the PC: what is there is checked, changed and read back.
+
+    Its text is the step's operations; where they cannot be written down (bytes for a script) it is the step in words.
+    """
+
+    def __init__(self, step: Step, *, data: bytes | None = None) -> None:
+        self.step = step
+        super().__init__(lambda: perform(step, data=data), step.operations)
+        if not step.operations:
+            self.bits = (f"# {'; '.join(str(item) for item in step.properties)}",)
 
 
 def text(operation: Operation) -> str:

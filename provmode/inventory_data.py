@@ -83,7 +83,7 @@ WINRM_DATA: dict[str, DataMeta] = {
 KEYS = frozenset(WINRM_DATA)
 
 
-OTHER_KEYS = frozenset({"provmode_policy"})
+OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard"})
 """Keys of ours that are no business of the connector's."""
 
 

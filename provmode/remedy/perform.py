@@ -240,13 +240,13 @@ def _file(step: SetFile, record: Record, data: bytes | None) -> Work:
     record(there if isinstance(there, bytes) else None)
     if data is None or step.after is None:
         assert step.before is not None
-        return (yield from _remove(step.path, step.before))
-    return (yield from _swap(step.path, data, step.before, step.after))
+        return (yield from _remove(step.path, step.before, step.backup))
+    return (yield from _swap(step.path, data, step.before, step.after, step.backup))
 
 
-def _swap(path: str, data: bytes, before: str | None, after: str) -> Work:
+def _swap(path: str, data: bytes, before: str | None, after: str, backup: str = "provmode-backup") -> Work:
     try:
-        yield from swap_file(path, data, expected=before)
+        yield from swap_file(path, data, expected=before, backup=backup)
     except AnswerLost:
         there = yield from file_hash(path)
         if there != after:
@@ -254,9 +254,9 @@ def _swap(path: str, data: bytes, before: str | None, after: str) -> Work:
     return CHANGED
 
 
-def _remove(path: str, before: str) -> Work:
+def _remove(path: str, before: str, backup: str) -> Work:
     try:
-        yield from remove_file(path, expected=before)
+        yield from remove_file(path, expected=before, backup=backup)
     except AnswerLost:
         pass  # read back below
     there = yield from file_hash(path)

@@ -172,6 +172,8 @@ class SetFile(_Step):
     after: str | None
     diff: tuple[str, ...] = ()
     """A unified diff, where both are text."""
+    backup: str = "provmode-backup"
+    """What the old file is kept under: ``path.backup``."""
 
     @property
     def properties(self) -> tuple[Property, ...]:

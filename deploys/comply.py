@@ -1,0 +1,53 @@
+"""Bring clients into compliance, each by its verdict: ``pyinfra INVENTORY deploys/comply.py --dry --diff``.
+
+What is `in-progress` is never touched. What is `self-healing` is left alone, unless the policy says not to wait. What
+would bring the mode back is disarmed first; then the service's start mode, the exit by the client's own method, and a
+request for policy. Every host that is left alone says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+from pyinfra import host, state
+from pyinfra.api import deploy
+from pyinfra.context import ctx_state
+
+from facts.client import ClientState
+from operations import client, service
+from provmode.ccm.judge import Outcome, Verdict, judge, outcome
+from provmode.ccm.policy import Policy, PolicyError
+from provmode.reading import known
+from provmode.remedy.comply import LEFT_ALONE
+
+logger = logging.getLogger("pyinfra")
+
+
+@deploy("Leave provisioning mode")
+def comply() -> None:
+    """Bring this host into compliance; see the module. The policy is the inventory's ``provmode_policy``."""
+    seen = host.get_fact(ClientState)
+    try:
+        policy = Policy.from_mapping(host.data.get("provmode_policy", {}), where=f"data of {host.name}")
+    except PolicyError as error:
+        host.log(f"left alone: {error}", logger.error)
+        return
+    assessment = judge(seen, policy, datetime.now(timezone.utc))
+    if outcome(assessment.verdict) is not Outcome.PENDING:
+        host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
+        return
+    host.log(f"{assessment.verdict.value}: {assessment.reason}")
+    if policy.check_tcf:
+        client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
+    if assessment.verdict is Verdict.ARMED:
+        return
+    ccmexec = known(seen.service, None)
+    if ccmexec is not None and not (ccmexec.running and not ccmexec.disabled):
+        service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)
+    client.provisioning_mode(name="Leave provisioning mode by the client's own method", enabled=False)
+    client.policy_requested(name="Ask for machine policy")
+
+
+if ctx_state.isset() and getattr(state, "current_exec_filename", None) == __file__:
+    comply()

@@ -1,0 +1,200 @@
+"""The ConfigMgr client: provisioning mode, what brings it back, what limits it, what it does next."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+from pyinfra import host
+from pyinfra.api import OperationError, operation
+
+from facts.cim import Query
+from facts.client import ClientState, MobileClientTcf, ProvisioningMaxMinutes, SystemTaskExcludes
+from facts.files import Contents
+from facts.registry import Value
+from facts.system import SetupState
+from operations.step import Commands, carry_out, isolated, told
+from provmode.ccm import tcf
+from provmode.ccm.judge import live_signals
+from provmode.ccm.model import ClientState as State
+from provmode.ccm.model import Service
+from provmode.ccm.policy import Policy
+from provmode.client import CCMEXEC
+from provmode.reading import Absent, Known, known
+from provmode.remedy.comply import disarm
+from provmode.remedy.guard import GUARD_KEY, GUARD_VALUE, guard_data
+from provmode.remedy.steps import RequestPolicy, SetMode, SetRegistryValue
+from provmode.stdregprov import RegistryData, ValueType
+
+AGENT = "SELECT Name,State,StartMode FROM Win32_Service WHERE Name='smstsmgr'"
+
+logger = logging.getLogger("pyinfra")
+
+
+@operation()
+@isolated
+def provisioning_mode(enabled: bool = False) -> Commands:
+    """
+    Make the client leave provisioning mode, or enter it, by its own method; then read back.
+
+    + enabled: False leaves the mode; True enters it, for rehearsals
+
+    Changes ``ProvisioningMode`` and ``SystemTaskExcludes`` and restarts CcmExec. Done when both agree, the service
+    runs and the client answers again, within about two minutes. Leaving starts past-due installs at once, and cannot be
+    undone: what the client did since is done.
+
+    A PC on which a task sequence, an upgrade or Windows Setup runs is refused, both ways; so is one of which that could
+    not be told.
+
+    .. code:: python
+
+        client.provisioning_mode(name="Leave provisioning mode", enabled=False)
+    """
+    state = _state()
+    mode, excluded = known(state.provisioning_mode, False), bool(state.excludes)
+    if (mode, excluded) == (enabled, enabled):
+        host.noop(f"provisioning mode is {'on' if enabled else 'off'}")
+        return
+    _refuse_if_at_work()
+    before = "half-exited" if excluded and not mode else str(mode).lower()
+    yield from carry_out(SetMode(enabled, before))
+
+
+@operation()
+@isolated
+def tcf_disarmed() -> Commands:
+    """
+    Take ``SMSPROVISIONINGMODE=1`` out of every `MobileClient.TCF`, and touch no other byte.
+
+    Only the file that was seen is replaced, and the old one stays beside it (``.provmode-backup``): undone by
+    ``files.restored``.
+
+    .. code:: python
+
+        client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
+    """
+    armed = [file for file in known(told(host.get_fact(MobileClientTcf), "MobileClient.TCF"), ()) if file.armed]
+    if not armed:
+        host.noop("no MobileClient.TCF is armed")
+    for file in armed:
+        read = known(told(host.get_fact(Contents, path=file.path), file.path), None)
+        if read is not None and tcf.read(read.data).armed:
+            yield from carry_out(disarm(file.path, read.data))
+
+
+@operation()
+@isolated
+def max_minutes(minutes: int | None = None) -> Commands:
+    """
+    Set after how many minutes the client leaves the mode by itself, or leave that to its default (2880).
+
+    + minutes: 1 to 525600; ``None`` removes the value
+
+    Changes ``ProvisioningMaxMinutes``. The client looks every 60 minutes, so less than 60 cannot be kept exactly;
+    clients before 1902 do not look at all. Undone by setting what was there before.
+    """
+    if minutes is not None and not 0 < minutes <= 525_600:
+        raise ValueError(f"minutes is {minutes}, not between 1 and 525600")
+    if minutes is not None and minutes < 60:
+        host.log(f"ProvisioningMaxMinutes {minutes}: the client checks only every 60 minutes", logger.warning)
+    told(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
+    yield from _value(
+        str(CCMEXEC),
+        "ProvisioningMaxMinutes",
+        None if minutes is None else RegistryData(ValueType.REG_DWORD, minutes),
+    )
+
+
+@operation(is_idempotent=False, idempotent_notice="it asks for policy each time it runs")
+@isolated
+def policy_requested() -> Commands:
+    """
+    Ask the client to fetch machine policy and to evaluate it (schedules 021, then 022).
+
+    Changes nothing by itself; what the policy brings is the site's. A client in provisioning mode is refused: it takes
+    none.
+    """
+    state = _state()
+    if known(state.provisioning_mode, False) and host.state.is_executing:  # a dry run has not left the mode
+        raise OperationError("the client is in provisioning mode and takes no policy: leave the mode first")
+    yield from carry_out(RequestPolicy())
+
+
+@operation()
+@isolated
+def task_excludes_cleared(after_failed_exits: int = 0) -> Commands:
+    """
+    Empty ``SystemTaskExcludes`` by hand: the last resort, after the client's own method has failed twice.
+
+    + after_failed_exits: how often `provisioning_mode` failed on this PC; fewer than 2 is refused
+
+    Microsoft warns against it: the client itself does not know that it left the mode. Changes that one value; undone by
+    setting what was there before.
+    """
+    if after_failed_exits < 2:
+        raise ValueError("task_excludes_cleared is the last resort: use provisioning_mode, twice, before it")
+    _state()
+    _refuse_if_at_work()
+    excludes = known(told(host.get_fact(SystemTaskExcludes), "SystemTaskExcludes"), ())
+    if not excludes:
+        host.noop("no task is excluded")
+        return
+    yield from _value(str(CCMEXEC), "SystemTaskExcludes", RegistryData(ValueType.REG_SZ, ""))
+
+
+@operation()
+@isolated
+def exit_guard(present: bool = True) -> Commands:
+    """
+    Have the PC leave provisioning mode at an administrator's next logon, if an upgrade dies before it does so itself.
+
+    + present: True sets the guard before an upgrade; False takes it away after
+
+    Changes one value under ``RunOnce`` of ``HKLM``; Windows deletes it when it has run. Undone by ``present=False``.
+    """
+    yield from _value(GUARD_KEY, GUARD_VALUE, guard_data() if present else None)
+
+
+def _value(key: str, value: str, wanted: RegistryData | None) -> Commands:
+    there = known(told(host.get_fact(Value, key=key, value=value), f"{key}\\{value}"), None)
+    if there == wanted:
+        host.noop(f"{key}\\{value} is as it should be")
+        return
+    yield from carry_out(SetRegistryValue(key, value, there, wanted))
+
+
+def _state() -> State:
+    """Return the client's state.
+
+    Raises:
+        OperationError: the mode could not be told, or there is no client.
+    """
+    state: State = host.get_fact(ClientState)
+    version, service = told(state.client_version, "the client's version"), told(state.service, "CcmExec")
+    if isinstance(version, Absent) or isinstance(service, Absent):
+        raise OperationError("there is no ConfigMgr client on this PC, or a broken one")
+    told(state.provisioning_mode, "ProvisioningMode")
+    told(state.system_task_excludes, "SystemTaskExcludes")
+    return state
+
+
+def _refuse_if_at_work() -> None:
+    """Refuse a PC on which something runs that may be a task sequence, or of which that could not be told.
+
+    Raises:
+        OperationError: what runs, or why that could not be told.
+    """
+    processes = known(told(host.get_fact(Query, wql="SELECT Name FROM Win32_Process"), "processes"), [])
+    agent = told(host.get_fact(Query, wql=AGENT), "the task sequence agent")
+    services = [Service("smstsmgr", item["State"] or "", item["StartMode"] or "") for item in known(agent, [])]
+    running = live_signals(
+        State(
+            datetime.now(timezone.utc),
+            processes=Known(tuple(item["Name"] or "" for item in processes)),
+            task_sequence_agent=Known(services[0]) if services else Absent(),
+            setup=told(host.get_fact(SetupState), "Windows Setup"),
+        ),
+        Policy.from_mapping(host.data.get("provmode_policy", {}), where="data"),
+    )
+    if running:
+        raise OperationError(f"the PC is at work ({'; '.join(running)}) and is not touched")

@@ -1,0 +1,106 @@
+"""Files, by compare-and-swap: what was seen is what is replaced, and the old file stays beside the new one."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from jinja2 import TemplateError as JinjaError
+from pyinfra import host
+from pyinfra.api import operation
+
+from facts.files import Contents
+from operations.step import Commands, carry_out, isolated, told
+from provmode.files import sha256
+from provmode.reading import known
+from provmode.remedy.comply import text_diff
+from provmode.remedy.steps import SetFile
+
+BACKUP = ".provmode-backup"
+"""What the old file's name ends in."""
+
+
+@operation()
+@isolated
+def contents(path: str, data: bytes | str) -> Commands:
+    """
+    Make a file have these bytes.
+
+    + path: any variable of the PC's environment is expanded
+    + data: the bytes; text is written as UTF-8
+
+    Only what was seen is replaced: a file that changes in between is left as it is, and the operation fails. The old
+    file stays beside it (``.provmode-backup``); `restored` puts it back.
+    """
+    wanted = data.encode() if isinstance(data, str) else data
+    yield from _set(path, wanted)
+
+
+@operation()
+@isolated
+def template(src: str | StringIO, path: str, encoding: str = "utf-8", **data: Any) -> Commands:
+    """
+    Make a file have what a jinja2 template renders to.
+
+    + src: the template's file here, or a ``StringIO`` with its text
+    + path: any variable of the PC's environment is expanded
+    + encoding: how it is written: ``utf-8``, ``utf-16`` (with its mark), ``cp1252``
+    + data: names for the template; ``host`` is there by itself. A name that is missing is an error
+
+    Undone as `contents`.
+    """
+    text = src.getvalue() if isinstance(src, StringIO) else Path(src).read_text("utf-8")
+    try:
+        jinja = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - no HTML
+        rendered = jinja.from_string(text).render(host=host, **data)
+    except JinjaError as error:
+        raise ValueError(f"the template for {path}: {error}") from None
+    mark = b"\xff\xfe" if encoding.lower() in ("utf-16", "utf16") else b""
+    yield from _set(path, mark + rendered.encode("utf-16-le" if mark else encoding))
+
+
+@operation()
+@isolated
+def absent(path: str) -> Commands:
+    """
+    Make a file not be there.
+
+    + path: any variable of the PC's environment is expanded
+
+    It is moved to ``.provmode-backup`` beside it; `restored` puts it back.
+    """
+    yield from _set(path, None)
+
+
+@operation()
+@isolated
+def restored(path: str) -> Commands:
+    """
+    Put the file back that an operation here replaced or moved away.
+
+    + path: the file's own path, not that of its backup
+
+    The backup stays; what is there now is kept beside it as ``.provmode-replaced``. A PC without a backup is an error.
+    """
+    backup = known(told(host.get_fact(Contents, path=path + BACKUP), path + BACKUP), None)
+    if backup is None:
+        raise ValueError(f"there is no backup {path}{BACKUP}")
+    yield from _set(path, backup.data, backup="provmode-replaced")
+
+
+def _set(path: str, wanted: bytes | None, backup: str = BACKUP[1:]) -> Commands:
+    there = known(told(host.get_fact(Contents, path=path), path), None)
+    before = there.data if there is not None else None
+    if before == wanted:
+        host.noop(f"{path} is as it should be")
+        return
+    step = SetFile(
+        path,
+        None if before is None else sha256(before),
+        None if wanted is None else sha256(wanted),
+        text_diff(path, before or b"", wanted or b""),
+        backup,
+    )
+    yield from carry_out(step, data=wanted)

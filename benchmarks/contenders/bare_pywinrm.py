@@ -1,0 +1,87 @@
+"""The least that the same requests can cost with pywinrm: a loop that sends them under gevent and reads nothing.
+
+Same SOAP messages, byte for byte but for the ids that each run makes anew; same authentication and sealing; a pool
+of the same size. No inventory, no operations, no parsing of answers (but for the shell's and the command's id, which
+the next message needs), no deadlines, no verdicts, no report. Whether the answers hold the right values is checked
+after the measurement.
+"""
+
+# ruff: noqa: E402 - sockets are patched before anything imports ssl
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import re
+import sys
+import uuid
+from pathlib import Path
+
+import gevent.util  # noqa: F401 - imported late by gevent itself
+from gevent.pool import Pool
+from winrm.protocol import Protocol
+
+from benchmarks.contenders import messages
+from benchmarks.contenders.meter import Meter
+from benchmarks.job import Host, Job, Read
+
+_VALUE = re.compile(rb"<(?:\w+:)?sValue>([^<]*)<")
+
+
+def main() -> None:
+    """Send every host its messages: the second argument is their file, the third the size of the pool."""
+    job, sent, size = Job.read(Path(sys.argv[1])), messages.read(Path(sys.argv[2])), int(sys.argv[3])
+    user, password = job.user, job.password
+    answers: dict[str, list[bytes]] = {}
+
+    def work(host: Host) -> None:
+        answers[host.name] = _send(host.url, user, password, sent[host.name])
+
+    Protocol(job.hosts[0].url, transport="ntlm", username=user, password=password)  # its late imports
+    meter = Meter("bare pywinrm")
+    pool = Pool(size)
+    for host in job.hosts:
+        pool.spawn(work, host)
+    pool.join()
+    meter.stop()
+    meter.report(job, {name: _read(sent[name], got) for name, got in answers.items()})
+
+
+def _send(url: str, user: str, password: str, sent: list[bytes]) -> list[bytes]:
+    protocol = Protocol(
+        url, transport="ntlm", username=user, password=password, message_encryption="always", proxy=None
+    )
+    answers = []
+    shell = command = b""
+    for message in sent:
+        message = message.replace(messages.MESSAGE, f"uuid:{uuid.uuid4()}".encode())
+        message = message.replace(messages.SHELL, shell).replace(messages.COMMAND, command)
+        answer: bytes = protocol.send_message(message)  # type: ignore[arg-type]  # it takes both, its types say str
+        if not shell and (given := messages.SHELL_ID.search(answer)) is not None:
+            shell = given[1]
+        elif shell and not command and (given := messages.COMMAND_ID.search(answer)) is not None:
+            command = given[1]
+        answers.append(answer)
+    protocol.transport.close_session()
+    return answers
+
+
+def _read(sent: list[bytes], answers: list[bytes]) -> Read:
+    """Find the values in the answers, by what was asked."""
+    mode = excludes = None
+    running = False
+    for message, answer in zip(sent, answers, strict=True):
+        value = _VALUE.search(answer)
+        text = value[1].decode() if value is not None else None
+        if b">ProvisioningMode<" in message:
+            mode = text
+        elif b">SystemTaskExcludes<" in message:
+            excludes = text
+        elif b"Win32_Service" in message:
+            running = b">Running<" in answer
+    return Read(mode, excludes, running)
+
+
+if __name__ == "__main__":
+    main()

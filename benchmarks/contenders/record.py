@@ -1,0 +1,39 @@
+"""No contender: audits the job's hosts once and writes down every message provmode sends, for the bare loop."""
+
+# ruff: noqa: E402 - sockets are patched before anything imports ssl
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks.contenders import messages
+from benchmarks.job import Job
+from provmode.fleet.audit import run_audit
+from provmode.fleet.inventory import load
+from provmode.transport import Connection
+
+
+def main() -> None:
+    """Record into the file named by the second argument."""
+    job = Job.read(Path(sys.argv[1]))
+    heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    send = Connection.exchange
+
+    def exchange(self: Connection, message: bytes) -> tuple[int, bytes]:
+        status, answer = send(self, message)
+        heard[self.endpoint.name.rpartition("/")[2]].append((message, answer))
+        return status, answer
+
+    Connection.exchange = exchange  # type: ignore[method-assign]  # a wiretap, in this process only
+    fleet = load(job.inventory)
+    run_audit(fleet, fleet.names)
+    messages.write(Path(sys.argv[2]), {host: messages.with_places(pairs) for host, pairs in heard.items()})
+
+
+if __name__ == "__main__":
+    main()

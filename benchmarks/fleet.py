@@ -1,0 +1,80 @@
+"""The one lab of a run, and the jobs cut from it: so many healthy PCs, so many that never answer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.job import CCMEXEC, Host, Job
+from provmode.lab.process import LabProcess
+
+SEED = 11
+HEALTHY, SILENT = "healthy", "black-hole"
+
+
+@dataclass
+class Fleet:
+    """A running lab. Jobs take its PCs in the lab's own order, so that the same size is the same PCs."""
+
+    lab: LabProcess
+    folder: Path
+    hosts: Sequence[Host]
+
+    def job(self, healthy: int, silent: int = 0) -> Path:
+        """Return the file of a job with so many PCs of each kind, mixed as the lab mixed them.
+
+        Raises:
+            ValueError: the lab has not as many.
+        """
+        left = {False: healthy, True: silent}
+        chosen = []
+        for host in self.hosts:
+            if left[host.silent] > 0:
+                left[host.silent] -= 1
+                chosen.append(host)
+        if any(left.values()):
+            raise ValueError(f"the lab has too few PCs: {left} are missing")
+        path = self.folder / f"job-{healthy}-{silent}.json"
+        inventory = path.with_name(f"inventory_{healthy}_{silent}.py")
+        inventory.write_text(self._inventory(chosen), encoding="utf-8")
+        Job(tuple(chosen), self.lab.user, str(self.lab.password_file), str(inventory)).write(path)
+        return path
+
+    def _inventory(self, hosts: Sequence[Host]) -> str:
+        """Return a pyinfra inventory with the data that the lab's own inventories carry."""
+        common: dict[str, Any] = {
+            "winrm_scheme": "http",
+            "winrm_transport": "ntlm",
+            "winrm_user": self.lab.user,
+            "winrm_password_file": str(self.lab.password_file),
+            "winrm_ca": str(self.lab.ca_file),
+        }
+        pairs = [
+            (f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port, **common})
+            for host in hosts
+        ]
+        return "\n".join(["lab = [", *(f"    {pair!r}," for pair in pairs), "]", ""])
+
+
+@contextmanager
+def running(healthy: int, silent: int) -> Iterator[Fleet]:
+    """Start a lab with at least so many PCs of each kind, in a process of its own, and stop it at the end."""
+    spare = 8 + healthy // 50 + silent // 5  # the lab draws personas by lot
+    mix = {HEALTHY: healthy + spare, **({SILENT: silent + spare} if silent else {})}
+    with (
+        tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder,
+        LabProcess(sum(mix.values()), SEED, mix=mix) as lab,
+    ):
+        hosts = [_host(lab, each.name, each.address, each.port, each.persona == SILENT) for each in lab.hosts]
+        yield Fleet(lab, Path(folder), hosts)
+
+
+def _host(lab: LabProcess, name: str, address: str, port: int, silent: bool) -> Host:
+    """Look at one PC from inside."""
+    mode = None if silent else lab.registry(name, f"HKLM\\{CCMEXEC}", "ProvisioningMode")
+    excludes = None if silent else lab.registry(name, f"HKLM\\{CCMEXEC}", "SystemTaskExcludes")
+    return Host(name, address, port, mode, excludes, silent)

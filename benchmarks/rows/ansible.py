@@ -1,0 +1,65 @@
+"""Hosts a second against Ansible, in an environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.contest import ROOT, Bench, ContenderFailed, run
+from benchmarks.job import Measured
+from benchmarks.row import Row
+
+FACTOR = 30
+WHAT = "Hosts/s against Ansible (winrm, raw, a task for each of 5 values)"
+TARGET = f"at least {FACTOR} times"
+BEST_CASE = "The same with all values in one hand-joined command line: one task, Ansible at its very best"
+ENVIRONMENT = ROOT / ".bench-venv"
+REQUIREMENTS = ROOT / "benchmarks" / "ansible-requirements.txt"
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Install Ansible where it is missing, try several numbers of forks and compare with the best."""
+    try:
+        bench.say("installing Ansible into .bench-venv, where it is missing")
+        programs = installed()
+    except ContenderFailed as error:
+        return [Row(WHAT, TARGET, f"not measured: {error}", None)]
+    tasks = bench.against(_contender(bench, programs, "tasks", bench.sizes.ansible), bench.sizes.forks)
+    line = bench.against(_contender(bench, programs, "line", bench.sizes.ansible_joined), bench.sizes.forks)
+    return [
+        Row(WHAT, TARGET, tasks.told("forks"), tasks.factor >= FACTOR),
+        Row(BEST_CASE, "-", line.told("forks"), None),
+    ]
+
+
+def _contender(bench: Bench, programs: Path, shape: str, hosts: int) -> Callable[[int], Measured]:
+    job = bench.fleet.job(hosts)
+
+    def ansible(forks: int) -> Measured:
+        bench.say(f"ansible, {forks} forks, {shape}")
+        return run("ansible_raw", job, programs, forks, shape)
+
+    return ansible
+
+
+def installed() -> Path:
+    """Return the programs of Ansible's own environment, made on first use.
+
+    Raises:
+        ContenderFailed: it cannot be installed; the last words of pip.
+    """
+    programs = ENVIRONMENT / "bin"
+    stamp = ENVIRONMENT / ".installed"
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return programs
+    pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for command in ([sys.executable, "-m", "venv", str(ENVIRONMENT)], [*pip, "--requirement", str(REQUIREMENTS)]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = [line for line in (done.stderr or done.stdout).splitlines() if "ERROR" in line]
+            raise ContenderFailed(f"Ansible could not be installed: {said[-1][:200] if said else 'no reason given'}")
+    stamp.write_text(wanted, encoding="utf-8")
+    return programs

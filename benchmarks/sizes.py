@@ -1,0 +1,68 @@
+"""How much is measured: the real sizes, and small ones for developing the benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Hosts and repetitions of every row."""
+
+    repeats: int
+    cost: int
+    """Hosts whose requests are counted."""
+    cpu: int
+    """Hosts that provmode and the bare loop audit wherever two contenders are compared."""
+    ansible: int
+    """Hosts for Ansible with a task for each value."""
+    ansible_joined: int
+    """Hosts for Ansible with all values in one task."""
+    forks: tuple[int, ...]
+    threads_hosts: int
+    threads: tuple[int, ...]
+    scale: tuple[int, ...]
+    scale_repeats: int
+    few: int
+    """Hosts of the run that memory is compared with."""
+    answering: int
+    silent: int
+
+    @property
+    def healthy(self) -> int:
+        """Healthy hosts the lab must have."""
+        return max(
+            self.cost, self.cpu, self.ansible, self.ansible_joined, self.threads_hosts, *self.scale, self.answering
+        )
+
+
+FULL = Sizes(
+    repeats=3,
+    cost=200,
+    cpu=400,
+    ansible=48,
+    ansible_joined=192,
+    forks=(2, 4, 8, 16),
+    threads_hosts=120,
+    threads=(8, 16, 32),
+    scale=(500, 1000, 2000, 5000),
+    scale_repeats=2,
+    few=10,
+    answering=1400,
+    silent=600,
+)
+QUICK = Sizes(
+    repeats=1,
+    cost=20,
+    cpu=60,
+    ansible=8,
+    ansible_joined=16,
+    forks=(2, 8),
+    threads_hosts=16,
+    threads=(8,),
+    scale=(50, 100, 200),
+    scale_repeats=1,
+    few=10,
+    answering=35,
+    silent=15,
+)

@@ -1,9 +1,9 @@
-"""The only file with a socket: one TCP connection to one PC, authenticated once, sealed where that is in force.
+"""One TCP connection to one PC, authenticated once, sealed where that is in force.
 
 Authentication and message encryption are pywinrm's (NTLM, Kerberos, CredSSP, certificate, Basic). What is added
 here is what a fleet needs and pywinrm does not give, each measured on pywinrm 0.5.0:
 
-* a deadline for the connection apart from the one for an answer (pywinrm has one number for both);
+* a deadline for the connection apart from the one for an answer (`provmode.dial`; pywinrm has one number for both);
 * **one object, one TCP connection.** urllib3 would open a second one behind pywinrm's back when the first is
   closed, and pywinrm would seal on it with the keys of the first. Here a second one is refused: a connection
   that broke is thrown away, and the session dials anew;
@@ -37,6 +37,7 @@ from winrm.exceptions import InvalidCredentialsError, WinRMError
 from winrm.transport import Transport as PywinrmTransport
 
 from provmode.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
+from provmode.dial import dial
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
@@ -44,7 +45,6 @@ from provmode.errors import (
     DeadlineExceeded,
     HostError,
     ProtocolError,
-    Unreachable,
     UsageError,
 )
 from provmode.target import Counters, Credentials, Deadlines, Endpoint, Trust
@@ -143,35 +143,8 @@ class Connection:
         """
         if self._socket is not None:
             return
-        started = self._seconds()
         with self._timed():
-            try:
-                with gevent.Timeout(self.deadlines.connect, socket.timeout):
-                    self._socket = socket.create_connection(
-                        (self.endpoint.address, self.endpoint.port), timeout=self.deadlines.connect
-                    )
-            except socket.gaierror as error:
-                raise Unreachable(
-                    f"the name {self.endpoint.address} does not resolve ({error.strerror or error})",
-                    next_step="check the name in the inventory and in DNS",
-                    cause=Cause.NAME_RESOLUTION,
-                ) from None
-            except TimeoutError:
-                raise Unreachable(
-                    f"{self._where} did not answer within {self._seconds() - started:.0f} s (connect deadline)",
-                    next_step="the PC is off, away or behind a firewall; try again when it is on",
-                ) from None
-            except ConnectionRefusedError:
-                raise Unreachable(
-                    f"{self._where} refused the connection",
-                    next_step="run `winrm quickconfig` on the PC, and check the port",
-                    cause=Cause.REFUSED,
-                ) from None
-            except OSError as error:
-                raise Unreachable(
-                    f"{self._where} cannot be reached ({error.strerror or type(error).__name__})",
-                    next_step="check the route to the PC's network",
-                ) from None
+            self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(self.deadlines.read)
         self.counters.connections += 1

@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import fleet
 from benchmarks.contest import Bench, ContenderFailed
 from benchmarks.row import Row, show
-from benchmarks.rows import ansible, cost, cpu, scale, silent, threads
+from benchmarks.rows import ansible, change, cost, cpu, scale, silent, threads
 from benchmarks.sizes import FULL, QUICK
 from provmode.lab.process import LabError
 
@@ -28,6 +28,8 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "threads": threads.measure,
     "scale": scale.measure,
     "silent": silent.measure,
+    "change": change.measure,
+    "operations": change.operations,
 }
 
 

@@ -27,6 +27,10 @@ class Sizes:
     """Hosts of the run that memory is compared with."""
     answering: int
     silent: int
+    change: int
+    """Stuck hosts that are planned and applied, against the bare loop."""
+    change_scale: tuple[int, ...]
+    operations: int
 
     @property
     def healthy(self) -> int:
@@ -50,6 +54,9 @@ FULL = Sizes(
     few=10,
     answering=1400,
     silent=600,
+    change=100,
+    change_scale=(200, 2000),
+    operations=1000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -65,4 +72,7 @@ QUICK = Sizes(
     few=10,
     answering=35,
     silent=15,
+    change=10,
+    change_scale=(20, 100),
+    operations=50,
 )

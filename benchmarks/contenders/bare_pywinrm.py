@@ -53,15 +53,13 @@ def _send(url: str, user: str, password: str, sent: list[bytes]) -> list[bytes]:
         url, transport="ntlm", username=user, password=password, message_encryption="always", proxy=None
     )
     answers = []
-    shell = command = b""
+    known: dict[bytes, bytes] = {}
     for message in sent:
         message = message.replace(messages.MESSAGE, f"uuid:{uuid.uuid4()}".encode())
-        message = message.replace(messages.SHELL, shell).replace(messages.COMMAND, command)
+        for identity, place in known.items():
+            message = message.replace(place, identity)
         answer: bytes = protocol.send_message(message)  # type: ignore[arg-type]  # it takes both, its types say str
-        if not shell and (given := messages.SHELL_ID.search(answer)) is not None:
-            shell = given[1]
-        elif shell and not command and (given := messages.COMMAND_ID.search(answer)) is not None:
-            command = given[1]
+        messages.learn(answer, known)
         answers.append(answer)
     protocol.transport.close_session()
     return answers

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-MESSAGE, SHELL, COMMAND = b"@MESSAGE-ID@", b"@SHELL-ID@", b"@COMMAND-ID@"
-"""Where ids stood that are new in every run: the sender's own, and two that the PC gives."""
+MESSAGE, SHELL, COMMAND = b"@MESSAGE-ID@", b"@SHELL-ID-%d@", b"@COMMAND-ID-%d@"
+"""Where ids stood that are new in every run: the sender's own, and two kinds that the PC gives, counted."""
 
 SHELL_ID = re.compile(rb'Name="ShellId"[^>]*>([^<]+)<')
 COMMAND_ID = re.compile(rb"CommandId>([^<]+)</")
@@ -23,11 +23,16 @@ def with_places(exchanged: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
         for identity, place in known.items():
             message = message.replace(identity, place)
         messages.append(_MESSAGE_ID.sub(rb"\g<1>" + MESSAGE + rb"\g<2>", message))
-        for pattern, place in ((SHELL_ID, SHELL), (COMMAND_ID, COMMAND)):
-            given = pattern.search(answer)
-            if given is not None and given[1] not in known:
-                known[given[1]] = place
+        learn(answer, known)
     return messages
+
+
+def learn(answer: bytes, known: dict[bytes, bytes]) -> None:
+    """Add to *known* (id to place) the ids that *answer* gives for the first time."""
+    for pattern, place in ((SHELL_ID, SHELL), (COMMAND_ID, COMMAND)):
+        given = pattern.search(answer)
+        if given is not None and given[1] not in known:
+            known[given[1]] = place % sum(each.startswith(place[:6]) for each in known.values())
 
 
 def write(path: Path, messages: Mapping[str, Sequence[bytes]]) -> None:

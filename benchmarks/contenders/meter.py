@@ -23,7 +23,7 @@ class Meter:
         self._contender = contender
         self._who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
         self._wall, self._cpu = 0.0, 0.0
-        _import_the_late()
+        import_the_late()
         self._modules = len(sys.modules)
         self._cpu_from, self._wall_from = self._cpu_now(), time.perf_counter()
 
@@ -47,13 +47,13 @@ class Meter:
             right=right,
             cpu=self._cpu,
             wall=self._wall - startup,
-            max_rss=_max_rss(self._who),
+            max_rss=max_rss(self._who),
             note="; ".join(part for part in (note, late) if part),
         )
         print(json.dumps(asdict(line)), flush=True)
 
 
-def _import_the_late() -> None:
+def import_the_late() -> None:
     """Import what the libraries import when they are first used, the same for every contender."""
     for codec in ("utf-16-le", "utf-8-sig", "cp437"):
         codecs.lookup(codec)
@@ -61,7 +61,7 @@ def _import_the_late() -> None:
     socket.getaddrinfo("127.0.0.1", 1)  # gevent's resolver
 
 
-def _max_rss(who: int) -> int:
+def max_rss(who: int) -> int:
     """Return the most bytes that were resident.
 
     ``ru_maxrss`` of a process started by another begins at the other's size (Linux keeps it across ``exec``), so

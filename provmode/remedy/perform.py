@@ -15,7 +15,7 @@ from provmode.ccm.codes import SERVICE_RETURN, name_of
 from provmode.ccm.model import Service
 from provmode.client import client_version, provisioning_mode, system_task_excludes
 from provmode.errors import AnswerLost, HostError, RemoteFault
-from provmode.files import file_hash, read_file, remove_file, sha256, swap_file
+from provmode.files import StaleFile, file_hash, read_file, remove_file, sha256, swap_file
 from provmode.reading import Absent, Known, Reading, Unknown, known
 from provmode.remedy.steps import (
     DisarmTcf,
@@ -46,8 +46,16 @@ PAUSES = (1.0, 1.0, 2.0, 3.0, *(5.0,) * 24)
 """Seconds between looks while a service or the client comes back: about two minutes in all."""
 
 
+ASKED_AGAIN = 4
+"""How often a request whose answer was lost is made, where it does no harm to make it twice."""
+
+
 class StaleStep(HostError):
     """What is there is not what the step expects: somebody changed it since. Nothing was changed."""
+
+
+class OvertakenStep(StaleStep):
+    """What is there came to be as the step wants it after the step was announced, and not by an answer to it."""
 
 
 class NotProved(HostError):
@@ -129,7 +137,7 @@ def _registry_key(step: SetRegistryKey, record: Record) -> Work:
     record(None)
     yield from _send(step.operations, step.key)
     if (yield from look()) != step.present:
-        raise _not_proved(step.key, "present" if step.present else "absent", "not")
+        raise _not_proved(step.key, *(("present", "absent") if step.present else ("absent", "present")))
     return CHANGED
 
 
@@ -247,16 +255,23 @@ def _file(step: SetFile, record: Record, data: bytes | None) -> Work:
 def _swap(path: str, data: bytes, before: str | None, after: str, backup: str = "provmode-backup") -> Work:
     try:
         yield from swap_file(path, data, expected=before, backup=backup)
+    except StaleFile:  # somebody was faster, between our look and our write; or a request of ours arrived twice
+        if (yield from file_hash(path)) == after:
+            raise OvertakenStep(f"{path} came to be as planned in between", next_step="look again") from None
+        raise _stale(path, "what it was a moment ago", "another file") from None
     except AnswerLost:
         there = yield from file_hash(path)
         if there != after:
-            raise _not_proved(path, "what was written", "another file" if there else "absent") from None
+            found = "what it was before" if there == before else "another file" if there else "absent"
+            raise _not_proved(path, "what was written", found) from None
     return CHANGED
 
 
 def _remove(path: str, before: str, backup: str) -> Work:
     try:
         yield from remove_file(path, expected=before, backup=backup)
+    except StaleFile:
+        raise _stale(path, "what it was a moment ago", "another file") from None
     except AnswerLost:
         pass  # read back below
     there = yield from file_hash(path)
@@ -283,20 +298,32 @@ def _mode_there() -> Generator[Operation, Any, tuple[bool, bool]]:
 
 
 def _mode(step: SetMode, record: Record) -> Work:
+    """Set the mode. The client has no compare-and-swap, so the last look comes as late as can be."""
     if (yield from _mode_there()) == (step.enabled, step.enabled):
         return ALREADY
     record(None)
+    if (yield from _mode_there()) == (step.enabled, step.enabled):
+        return ALREADY  # somebody was faster
     yield from _call_client(step.operations[0])
     return (yield from _until_mode(step.enabled))
 
 
-def _call_client(operation: Operation) -> Work:
-    """Call a method of the client; while its service restarts, wait and call again: nothing was done yet."""
+def _call_client(operation: Operation, *, again: bool = False) -> Work:
+    """Call a method of the client; while its service restarts, wait and call again: nothing was done yet.
+
+    With *again* it does no harm to call it twice, and it is called until it answers. Otherwise the caller reads back.
+    """
+    lost = 0
     for pause in (*PAUSES, None):
         try:
             answer: Instance = yield operation
         except AnswerLost:
-            return CHANGED  # the caller reads back
+            lost += 1
+            if not again:
+                return CHANGED
+            if pause is None or lost == ASKED_AGAIN:
+                raise
+            yield Pause(pause)
         except RemoteFault as fault:
             if fault.kind != "unavailable" or pause is None:
                 raise
@@ -315,8 +342,11 @@ def _until_mode(enabled: bool) -> Work:
     answering: Reading[str] = Absent()
     state = ""
     for pause in (*PAUSES, None):
-        mode, excluded = yield from _mode_there()
         state = (yield from _service_there("CcmExec")).state
+        if state != "Running" and pause is not None:
+            yield Pause(pause)  # nothing else is worth a question yet
+            continue
+        mode, excluded = yield from _mode_there()
         answering = yield from client_version()
         if (mode, excluded) == (enabled, enabled) and state == "Running" and isinstance(answering, Known):
             return CHANGED
@@ -331,7 +361,8 @@ def _until_mode(enabled: bool) -> Work:
 
 
 def _policy(step: RequestPolicy, record: Record) -> Work:
+    """Ask for policy. Nothing shows whether it was asked for, so a lost answer is asked for again."""
     record(None)
     for operation in step.operations:
-        yield from _call_client(operation)
+        yield from _call_client(operation, again=True)
     return CHANGED

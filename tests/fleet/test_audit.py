@@ -211,6 +211,22 @@ def test_an_interrupted_audit_says_what_it_knows_and_what_is_missing(
     assert report["summary"]["total"] == 2
 
 
+def test_the_demo_goes_the_whole_way_and_a_second_apply_changes_nothing(provmode: Run) -> None:
+    ran = provmode("demo", "--hosts", "30", "--seed", "11", "--fix", "--format", "json")
+
+    told = json.loads(ran.stdout)
+    pending = ("stuck", "overdue", "half-exited", "armed")
+    count = sum(told["before"]["summary"][verdict] for verdict in pending)
+    assert count > 0
+    assert told["applied"]["summary"]["changed"] == told["applied"]["summary"]["total"] == count
+    assert sum(told["after"]["summary"][verdict] for verdict in pending) == 0
+    assert told["after"]["summary"]["healthy"] == told["before"]["summary"]["healthy"] + count
+    assert told["again"]["summary"]["already"] == count
+    for verdict in ("in-progress", "self-healing", "unassessed", "no-client"):
+        assert told["after"]["summary"][verdict] == told["before"]["summary"][verdict]
+    assert ran.returncode in (0, 4, 8)
+
+
 def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()

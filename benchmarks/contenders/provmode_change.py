@@ -1,0 +1,121 @@
+"""provmode's plan and apply over an inventory whose PCs may be changed: CPU, time, requests, memory of each phase.
+
+Arguments: inventory, folder for the journal, waves, and a file for the messages of the run (``-``: none are kept).
+"""
+
+# ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.entry does it
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json
+import logging
+import resource
+import sys
+import time
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyinfra_cli.inventory  # noqa: F401 - imported before it is measured
+from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
+
+from benchmarks.contenders import messages
+from benchmarks.contenders.meter import import_the_late, max_rss
+from provmode.fleet.apply import Application, HostResult
+from provmode.fleet.inventory import load
+from provmode.fleet.journal import Journal
+from provmode.fleet.plan import run_plan
+from provmode.fleet.plan_file import load as load_plan
+from provmode.fleet.plan_file import sign, write
+from provmode.fleet.waves import wave_sizes
+from provmode.transport import Connection
+
+KEY = b"a key for the benchmark alone"
+
+
+def now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(timezone.utc)
+
+
+class Phase:
+    """CPU and time from its making on."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), _cpu()
+
+    def done(self) -> dict[str, float]:
+        """Return seconds of both."""
+        return {"wall": time.perf_counter() - self._wall, "cpu": _cpu() - self._cpu}
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Plan, apply, and print one line of JSON."""
+    inventory, folder, waves, kept = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
+    heard = _wiretap() if kept != "-" else {}
+    get_all_connectors()
+    get_execution_connectors()
+    import_the_late()
+    phase = Phase()
+    fleet = load(inventory)
+    planned = run_plan(fleet, fleet.names, now=now)
+    document = planned.document(
+        plan_id=str(uuid.uuid4()), inventory=inventory, limit=(), by="bench", now=now(), valid=timedelta(hours=1)
+    )
+    path = folder / "plan.json"
+    write(path, sign(document, KEY))
+    plan = load_plan(path, KEY, unsigned=False, now=now())
+    planning = phase.done()
+    ended: dict[str, float] = {}
+    phase, started = Phase(), time.perf_counter()
+
+    def tell(result: HostResult) -> None:
+        ended[result.host] = time.perf_counter() - started
+
+    journal = Journal.create(folder / "plan.journal", plan.id, now)
+    application = Application(plan, fleet, journal, now=now, progress=tell)
+    applied = application.run(wave_sizes(waves, len(plan.changing)))
+    journal.close()
+    applying = phase.done()
+    if kept != "-":
+        messages.write(Path(kept), {host: messages.with_places(pairs) for host, pairs in heard.items()})
+    line: dict[str, Any] = {
+        "hosts": len(planned.audit.selected),
+        "ended": {result.host: result.ended.value for result in applied.results},
+        "plan": planning,
+        "apply": applying,
+        "requests_plan": {item.report.host: item.report.requests for item in planned.changing},
+        "requests_apply": {result.host: result.requests for result in applied.results},
+        "times": ended,
+        "max_rss": max_rss(resource.RUSAGE_SELF),
+    }
+    print(json.dumps(line), flush=True)
+
+
+def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
+    heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    send = Connection.exchange
+
+    def exchange(self: Connection, message: bytes) -> tuple[int, bytes]:
+        status, answer = send(self, message)
+        heard[self.endpoint.name.rpartition("/")[2]].append((message, answer))
+        return status, answer
+
+    Connection.exchange = exchange  # type: ignore[method-assign]  # in this process only
+    return heard
+
+
+if __name__ == "__main__":
+    main()

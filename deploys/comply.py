@@ -11,17 +11,31 @@ import logging
 from datetime import datetime, timezone
 
 from pyinfra import host, state
-from pyinfra.api import deploy
+from pyinfra.api import deploy, operation
 from pyinfra.context import ctx_state
 
 from facts.client import ClientState
 from operations import client, service
+from operations.step import Commands, isolated
 from provmode.ccm.judge import Outcome, Verdict, judge, outcome
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.reading import known
 from provmode.remedy.comply import LEFT_ALONE
 
 logger = logging.getLogger("pyinfra")
+
+
+@operation()
+@isolated
+def at_rest() -> Commands:
+    """
+    Fail on a PC on which a task sequence, an upgrade or Windows Setup runs, so that nothing after this is done there.
+
+    Changes nothing, so nothing is to be undone. Between pyinfra's prompt and its work, one may have started.
+    """
+    client.refuse_if_at_work()
+    host.noop("nothing runs that must not be disturbed")
+    yield from ()
 
 
 @deploy("Leave provisioning mode")
@@ -38,6 +52,8 @@ def comply() -> None:
         host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
         return
     host.log(f"{assessment.verdict.value}: {assessment.reason}")
+    if assessment.verdict is not Verdict.ARMED:
+        at_rest(name="Look again that nothing runs there")
     if policy.check_tcf:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
     if assessment.verdict is Verdict.ARMED:

@@ -55,7 +55,7 @@ def provisioning_mode(enabled: bool = False) -> Commands:
     if (mode, excluded) == (enabled, enabled):
         host.noop(f"provisioning mode is {'on' if enabled else 'off'}")
         return
-    _refuse_if_at_work()
+    refuse_if_at_work()
     before = "half-exited" if excluded and not mode else str(mode).lower()
     yield from carry_out(SetMode(enabled, before))
 
@@ -66,7 +66,7 @@ def tcf_disarmed() -> Commands:
     """
     Take ``SMSPROVISIONINGMODE=1`` out of every `MobileClient.TCF`, and touch no other byte.
 
-    Only the file that was seen is replaced, and the old one stays beside it (``.provmode-backup``): undone by
+    Changes only a file that is what was seen, and the old one stays beside it (``.provmode-backup``): undone by
     ``files.restored``.
 
     .. code:: python
@@ -74,12 +74,11 @@ def tcf_disarmed() -> Commands:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
     """
     armed = [file for file in known(told(host.get_fact(MobileClientTcf), "MobileClient.TCF"), ()) if file.armed]
-    if not armed:
+    read = {file.path: known(told(host.get_fact(Contents, path=file.path), file.path), None) for file in armed}
+    steps = [disarm(path, file.data) for path, file in read.items() if file is not None and tcf.read(file.data).armed]
+    if not steps:
         host.noop("no MobileClient.TCF is armed")
-    for file in armed:
-        read = known(told(host.get_fact(Contents, path=file.path), file.path), None)
-        if read is not None and tcf.read(read.data).armed:
-            yield from carry_out(disarm(file.path, read.data))
+    yield from carry_out(*steps)
 
 
 @operation()
@@ -93,8 +92,8 @@ def max_minutes(minutes: int | None = None) -> Commands:
     Changes ``ProvisioningMaxMinutes``. The client looks every 60 minutes, so less than 60 cannot be kept exactly;
     clients before 1902 do not look at all. Undone by setting what was there before.
     """
-    if minutes is not None and not 0 < minutes <= 525_600:
-        raise ValueError(f"minutes is {minutes}, not between 1 and 525600")
+    if minutes is not None and (type(minutes) is not int or not 0 < minutes <= 525_600):
+        raise ValueError(f"minutes is {minutes!r}, not a whole number between 1 and 525600")
     if minutes is not None and minutes < 60:
         host.log(f"ProvisioningMaxMinutes {minutes}: the client checks only every 60 minutes", logger.warning)
     told(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
@@ -111,8 +110,8 @@ def policy_requested() -> Commands:
     """
     Ask the client to fetch machine policy and to evaluate it (schedules 021, then 022).
 
-    Changes nothing by itself; what the policy brings is the site's. A client in provisioning mode is refused: it takes
-    none.
+    Changes nothing by itself; what the policy brings is the site's, and cannot be undone from here. A client in
+    provisioning mode is refused: it takes none.
     """
     state = _state()
     if known(state.provisioning_mode, False) and host.state.is_executing:  # a dry run has not left the mode
@@ -134,7 +133,7 @@ def task_excludes_cleared(after_failed_exits: int = 0) -> Commands:
     if after_failed_exits < 2:
         raise ValueError("task_excludes_cleared is the last resort: use provisioning_mode, twice, before it")
     _state()
-    _refuse_if_at_work()
+    refuse_if_at_work()
     excludes = known(told(host.get_fact(SystemTaskExcludes), "SystemTaskExcludes"), ())
     if not excludes:
         host.noop("no task is excluded")
@@ -178,7 +177,7 @@ def _state() -> State:
     return state
 
 
-def _refuse_if_at_work() -> None:
+def refuse_if_at_work() -> None:
     """Refuse a PC on which something runs that may be a task sequence, or of which that could not be told.
 
     Raises:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import Environment, StrictUndefined
 from jinja2 import TemplateError as JinjaError
@@ -20,6 +21,7 @@ from provmode.remedy.steps import SetFile
 
 BACKUP = ".provmode-backup"
 """What the old file's name ends in."""
+_WHOLE = re.compile(r"(?:[A-Za-z]:|%[^%]+%|\\\\[^\\/]+\\[^\\/]+)[\\/]")
 
 
 @operation()
@@ -31,9 +33,12 @@ def contents(path: str, data: bytes | str) -> Commands:
     + path: any variable of the PC's environment is expanded
     + data: the bytes; text is written as UTF-8
 
-    Only what was seen is replaced: a file that changes in between is left as it is, and the operation fails. The old
-    file stays beside it (``.provmode-backup``); `restored` puts it back.
+    Changes this one file, and only if it is what was seen: one that changes in between is left as it is, and the
+    operation fails. The old file stays beside it (``.provmode-backup``). Undone by `restored`; a file that was not
+    there before by `absent`.
     """
+    if not isinstance(data, (bytes, str)):
+        raise ValueError(f"data for {path} is neither bytes nor text: {type(data).__name__}")  # noqa: TRY004
     wanted = data.encode() if isinstance(data, str) else data
     yield from _set(path, wanted)
 
@@ -44,21 +49,28 @@ def template(src: str | StringIO, path: str, encoding: str = "utf-8", **data: An
     """
     Make a file have what a jinja2 template renders to.
 
-    + src: the template's file here, or a ``StringIO`` with its text
+    + src: the template's file here (UTF-8), or a ``StringIO`` with its text; its line endings are kept
     + path: any variable of the PC's environment is expanded
     + encoding: how it is written: ``utf-8``, ``utf-16`` (with its mark), ``cp1252``
     + data: names for the template; ``host`` is there by itself. A name that is missing is an error
 
-    Undone as `contents`.
+    Changes this one file and is undone as `contents`.
     """
-    text = src.getvalue() if isinstance(src, StringIO) else Path(src).read_text("utf-8")
+    text = src.getvalue() if isinstance(src, StringIO) else Path(src).read_bytes().decode("utf-8-sig")
+    ends: Literal["\r\n", "\n"] = "\r\n" if "\r\n" in text else "\n"
     try:
-        jinja = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - no HTML
+        jinja = Environment(  # noqa: S701 - no HTML
+            undefined=StrictUndefined, keep_trailing_newline=True, newline_sequence=ends
+        )
         rendered = jinja.from_string(text).render(host=host, **data)
     except JinjaError as error:
         raise ValueError(f"the template for {path}: {error}") from None
     mark = b"\xff\xfe" if encoding.lower() in ("utf-16", "utf16") else b""
-    yield from _set(path, mark + rendered.encode("utf-16-le" if mark else encoding))
+    try:
+        wanted = mark + rendered.encode("utf-16-le" if mark else encoding)
+    except LookupError:
+        raise ValueError(f"there is no encoding {encoding!r}") from None
+    yield from _set(path, wanted)
 
 
 @operation()
@@ -69,7 +81,7 @@ def absent(path: str) -> Commands:
 
     + path: any variable of the PC's environment is expanded
 
-    It is moved to ``.provmode-backup`` beside it; `restored` puts it back.
+    Changes the file's name: it is moved to ``.provmode-backup`` beside it. Undone by `restored`.
     """
     yield from _set(path, None)
 
@@ -82,7 +94,8 @@ def restored(path: str) -> Commands:
 
     + path: the file's own path, not that of its backup
 
-    The backup stays; what is there now is kept beside it as ``.provmode-replaced``. A PC without a backup is an error.
+    Changes this one file; the backup stays. Undone by hand: what is there now is kept beside it as
+    ``.provmode-replaced``. A PC without a backup is an error.
     """
     backup = known(told(host.get_fact(Contents, path=path + BACKUP), path + BACKUP), None)
     if backup is None:
@@ -91,6 +104,8 @@ def restored(path: str) -> Commands:
 
 
 def _set(path: str, wanted: bytes | None, backup: str = BACKUP[1:]) -> Commands:
+    if not _WHOLE.match(path):
+        raise ValueError(f"path {path!r} is no whole path such as C:\\folder\\file or %windir%\\file")
     there = known(told(host.get_fact(Contents, path=path), path), None)
     before = there.data if there is not None else None
     if before == wanted:

@@ -10,6 +10,7 @@ from operations.step import Commands, carry_out, isolated, told
 from provmode.reading import Absent, known
 from provmode.remedy.steps import SetRegistryKey, SetRegistryValue
 from provmode.stdregprov import Key, RegistryData, ValueType
+from provmode.wsman.xml import escape
 
 Data = str | int | bytes | list[str] | tuple[str, ...]
 
@@ -25,7 +26,8 @@ def value(
     + key: such as ``HKLM\\SOFTWARE\\Example``; created with its parents where it is not there
     + value: the value's name; empty is the key's default value
     + data: text, a number, bytes or a list of texts, as the type needs it
-    + type: ``REG_SZ``, ``REG_EXPAND_SZ``, ``REG_MULTI_SZ``, ``REG_DWORD``, ``REG_QWORD`` or ``REG_BINARY``
+    + type: ``REG_SZ``, ``REG_EXPAND_SZ`` (without variables: WMI reads them expanded only), ``REG_MULTI_SZ``,
+      ``REG_DWORD``, ``REG_QWORD`` or ``REG_BINARY``
     + present: False deletes the value
     + view: 64 or 32 (``Wow6432Node``)
 
@@ -77,7 +79,7 @@ def registry_data(data: object, type: str) -> RegistryData:
     """Return *data* as the registry keeps it.
 
     Raises:
-        ValueError: an unknown type, or data that does not fit it.
+        ValueError: an unknown type, data that does not fit it, or text that XML cannot carry.
     """
     if type not in ValueType.__members__:
         raise ValueError(f"type {type!r} is none of {', '.join(ValueType.__members__)}")
@@ -94,9 +96,13 @@ def registry_data(data: object, type: str) -> RegistryData:
     if value_type is ValueType.REG_MULTI_SZ:
         if not isinstance(data, (list, tuple)) or not all(isinstance(item, str) and item for item in data):
             raise ValueError(f"{type} takes a list of texts that are not empty, not {data!r}")
+        escape("".join(data))  # raises where it could not be sent, before anything is
         return RegistryData(value_type, tuple(data))
     if not isinstance(data, str):
         raise ValueError(  # noqa: TRY004 - one kind of error for bad arguments
             f"{type} takes text, not {data!r}"
         )
+    if value_type is ValueType.REG_EXPAND_SZ and "%" in data:
+        raise ValueError(f"{type} {data!r}: WMI reads variables expanded only, so it could not be proved what is there")
+    escape(data)
     return RegistryData(value_type, data)

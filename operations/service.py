@@ -30,9 +30,9 @@ def service(
     + start_mode: ``Auto``, ``Manual`` or ``Disabled``; ``None`` leaves it as it is
     + restarted: stop and start it, each time this runs
 
-    The start mode is changed first, so that a disabled service can be started. A service that others need which run is
-    not stopped: the PC's answer says so. Waits for the state within about two minutes. A start mode is undone by
-    setting the one before; a state is not.
+    Changes the start mode first, so that a disabled service can be started, then the state, and waits for it within
+    about two minutes. A service that others need which run is not stopped: the PC's answer says so. A start mode is
+    undone by setting the one before, which ``--diff`` shows; what a service did while it ran is not.
 
     .. code:: python
 
@@ -50,8 +50,7 @@ def service(
         steps.append(SetServiceState(there.name, there.state, "Running" if running else "Stopped"))
     if not steps:
         host.noop(f"service {service} is as it should be")
-    for step in steps:
-        yield from carry_out(step)
+    yield from carry_out(*steps)
 
 
 def _there(name: str) -> Service:

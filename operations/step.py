@@ -14,7 +14,7 @@ from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from provmode.commands import Perform
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
-from provmode.remedy.steps import Property, Step
+from provmode.remedy.steps import DisarmTcf, Property, SetFile, Step
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,18 +26,27 @@ logger = logging.getLogger("pyinfra")
 def isolated(body: Callable[P, Commands]) -> Callable[P, Commands]:
     """Keep an operation's errors with their host; pyinfra would end the run for every host.
 
-    A host that has failed already (a fact could not be read) is left out: pyinfra would go on with the fact's default.
+    The operation then fails on this host, in one line; a dry run, which carries nothing out, says the line at once.
     """
 
     @functools.wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> Commands:
         try:
             yield from body(*args, **kwargs)
-        except (OperationError, ProvmodeError, ValueError, OSError) as error:
-            said = " ".join(str(error).split())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this host alone
+            said = _one_line(error)
+            if not state.is_executing:
+                host.log(said, logger.error)
             yield FunctionCommand(_fail, (said,), {})
 
     return run
+
+
+def _one_line(error: Exception) -> str:
+    """Return what *error* says; of one that nobody foresaw also what it is."""
+    said = " ".join(str(error).split())
+    foreseen = isinstance(error, (OperationError, ProvmodeError, ValueError, OSError))
+    return said if foreseen else f"{type(error).__name__}: {said}"
 
 
 def _fail(state: State, host: Host, said: str) -> bool:
@@ -56,10 +65,22 @@ def told(reading: Reading[T], what: str) -> Reading[T]:
     return reading
 
 
-def carry_out(step: Step, *, data: bytes | None = None) -> Commands:
-    """Show the step's diff, then yield the command that carries it out."""
-    show(step.properties, getattr(step, "diff", ()))
-    yield Perform(step, data=data)
+def carry_out(*steps: Step, data: bytes | None = None) -> Commands:
+    """Show what all the steps change, then yield their commands: a dry run goes no further than the first of them.
+
+    *data* are the bytes of a `SetFile`.
+    """
+    for step in steps:
+        show(step.properties, shown_diff(step))
+    for step in steps:
+        yield Perform(step, data=data)
+
+
+def shown_diff(step: Step) -> tuple[str, ...]:
+    """Return the step's unified diff; that of a `MobileClient.TCF` says the encoding, which stays as it is."""
+    if isinstance(step, DisarmTcf):
+        return (f"encoding: {step.encoding}", *step.diff)
+    return step.diff if isinstance(step, SetFile) else ()
 
 
 def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import sys
 import uuid
@@ -18,6 +19,7 @@ from provmode.errors import UsageError
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import Applied
+    from provmode.fleet.journal import Journal
     from provmode.fleet.plan import Planned
     from provmode.fleet.plan_file import Plan
 
@@ -49,7 +51,9 @@ def now() -> datetime:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan there.")
 @click.option("--limit", multiple=True, metavar="NAME", help="Only this host, group or pattern; may be repeated.")
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
-@click.option("--valid", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True, help="Hours.")
+@click.option(
+    "--valid", type=click.FloatRange(0, 8784, min_open=True), default=24.0, show_default=True, help="Hours, to a year."
+)
 @_key_file
 @_unsigned
 @_format
@@ -77,7 +81,7 @@ def plan(
             plan_id=str(uuid.uuid4()),
             inventory=inventory,
             limit=limit,
-            by=f"{getpass.getuser()}@{platform.node()}",
+            by=f"{_user()}@{platform.node()}",
             now=now(),
             valid=timedelta(hours=valid),
         ),
@@ -91,6 +95,14 @@ def plan(
     else:
         show_plan(planned)
     return planned.audit.exit_code()
+
+
+def _user() -> str:
+    """Return who runs this; in a container without a user database the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def make_plan(
@@ -192,7 +204,8 @@ def apply_plan(
     sizes = wave_sizes(wave, len(names))
     budget = Budget.parse(max_failures) if max_failures is not None else None
     fleet = load(inventory, override=override)
-    missing = [name for name in names if name not in set(fleet.names)]
+    known = set(fleet.names)
+    missing = [name for name in names if name not in known]
     if missing:
         raise PlanRefused(
             f"the plan is of another fleet: {inventory} has no {missing[0]}", next_step="give the inventory it is of"
@@ -204,14 +217,28 @@ def apply_plan(
         told = read.hosts
     else:
         book = Journal.create(journal, plan.id, now)
-    with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
-        application = Application(plan, fleet, book, now=now, told=told, working=parallel, stop=stopped, progress=tell)
-        applied = application.run(sizes, soak=soak, budget=budget)
-    if applied.interrupted or application.halted:
+    try:
+        with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
+            application = Application(
+                plan, fleet, book, now=now, told=told, working=parallel, stop=stopped, progress=tell
+            )
+            applied = application.run(sizes, soak=soak, budget=budget)
+    except BaseException:
         book.abandon()
-    else:
-        book.close()
+        raise
+    _finish(book, whole=not (applied.interrupted or application.halted))
     return applied
+
+
+def _finish(book: Journal, event: str = "run-ended", *, whole: bool) -> None:
+    """Close a journal, with a word where the run came to its end; that the word is missing is no failure of the run."""
+    if not whole:
+        book.abandon()
+        return
+    try:
+        book.close(event)
+    except OSError as error:
+        print(f"provmode: the journal's last line could not be written: {error.strerror}", file=sys.stderr)
 
 
 def show_applied(applied: Applied, output_format: str = "text") -> None:
@@ -266,15 +293,17 @@ def undo(
         if host not in {short(name) for name in names}:
             raise UsageError(f"{inventory} has no host {host}", next_step="give the inventory that the run was over")
     policies_of(fleet, names)
-    book, told = Journal.resume(journal, told.plan_id, now)
-    with interruptible() as stopped, progress_bar("undoing", len(names)) as tell:
-        run = run_undo(fleet, names, told.hosts, book, stop=stopped, working=parallel, progress=tell)
-    if run.interrupted:
+    book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun")
+    try:
+        with interruptible() as stopped, progress_bar("undoing", len(names)) as tell:
+            run = run_undo(fleet, names, told.hosts, book, stop=stopped, working=parallel, progress=tell)
+    except BaseException:
         book.abandon()
-    else:
-        book.close()
+        raise
+    _finish(book, "undo-ended", whole=not run.interrupted)
     if output_format == "json":
-        json.dump({"hosts": [result.to_json() for result in run.results]}, sys.stdout, indent=1)
+        document = {"interrupted": run.interrupted, "hosts": [result.to_json() for result in run.results]}
+        json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
         print()
     else:
         print_undone(run, console_for(None))

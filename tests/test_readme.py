@@ -43,7 +43,8 @@ def written(text: str, lab: LabProcess) -> str:
 @pytest.fixture
 def house(tmp_path: Path, lab: LabProcess, healthy: Host) -> Path:
     """A folder with what the README's commands expect around them; its example PCs are one PC of the lab."""
-    shutil.copytree(ROOT / "inventories", tmp_path / "inventories")
+    for folder in ("inventories", "deploys"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "group_data").mkdir()
     (tmp_path / "group_data" / "all.py").write_text(
         f"winrm_address = {healthy.address!r}\nwinrm_port = {healthy.port!r}\n"
@@ -59,7 +60,7 @@ def script(lab: LabProcess) -> Iterator[str]:
     """Yield the lines of a script that runs every command and says how each ended."""
     yield f"make() {{ command make --dry-run -C '{ROOT}' \"$@\" > /dev/null; }}"  # what it runs is run elsewhere
     for number, command in enumerate(COMMANDS):
-        yield written(command, lab)
+        yield f"yes '' | {written(command, lab)}" if " --dry " in command else written(command, lab)
         yield f"echo @ended {number} $?"
         if command.endswith("&"):
             yield "while [ ! -s .lab/fleet.json ]; do kill -0 $! || exit 1; done"
@@ -94,6 +95,7 @@ def test_what_the_demo_is_shown_to_print_is_what_it_prints(provmode: Callable[..
     demo = re.search(r"provmode (demo [^;]*);", (ROOT / "Makefile").read_text("utf-8"))
     assert demo
     shown = next(text for kind, text in BLOCKS if kind == "text" and "overdue" in text)
+    assert "==== apply, in two waves ====" in shown
 
     printed = provmode(*demo.group(1).split(), environment={"COLUMNS": "80"}).stdout
 
@@ -127,6 +129,20 @@ def test_every_fact_is_listed() -> None:
         if inspect.isclass(item) and issubclass(item, SurveyFact) and item.__module__ == f"facts.{module.name}"
         if module.name != "survey"
     }
+
+
+def test_every_operation_is_listed_with_its_arguments() -> None:
+    import operations
+
+    listed = {line.split("|")[1].strip() for line in README.splitlines() if line.startswith("| `operations.")}
+
+    found = set()
+    for module in pkgutil.iter_modules(operations.__path__):
+        for name, item in vars(importlib.import_module(f"operations.{module.name}")).items():
+            if hasattr(item, "_inner") and item.__module__ == f"operations.{module.name}":
+                arguments = ", ".join(inspect.signature(item._inner).parameters)
+                found.add(f"`operations.{module.name}.{name}`" + (f" ({arguments})" if arguments else ""))
+    assert listed == found
 
 
 def test_every_room_of_the_drawing_exists_and_every_module_is_in_it() -> None:

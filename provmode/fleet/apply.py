@@ -19,15 +19,17 @@ from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
 from provmode.client import client_state
-from provmode.errors import HostError, ProvmodeError
+from provmode.errors import Cause, HostError, ProvmodeError, UsageError
+from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlannedHost
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
 from provmode.fleet.waves import Budget
-from provmode.remedy.comply import fingerprint, moved
-from provmode.remedy.perform import PAUSES, StaleStep, perform
-from provmode.remedy.steps import Step
+from provmode.reading import known
+from provmode.remedy.comply import fingerprint, moved, not_read_again
+from provmode.remedy.perform import PAUSES, OvertakenStep, StaleStep, perform
+from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode, Step
 from provmode.session import Session
 from provmode.waiting import Pause
 from provmode.wsman import Operation
@@ -116,6 +118,9 @@ class Application:
     """Applies one plan to a fleet.
 
     *now* is the controller's clock. *told* is what an earlier run's journal says of each host, when it is resumed.
+
+    Raises:
+        UsageError: *told* is of a plan with other steps.
     """
 
     def __init__(
@@ -137,20 +142,26 @@ class Application:
         self._working, self._stop, self._progress = working, stop, progress
         self._pause, self._seconds = pause, seconds
         self._planned = {host.name: host for host in plan.changing}
-        self._policies = {
-            host.name: Policy.from_mapping(_policy(host.document), where=f"plan, {host.host}") for host in plan.changing
-        }
+        self._expires = plan.expires
+        for host in plan.changing:
+            _fits(host, self._told.get(host.host))
         self.applied = Applied()
         self.halted = False
         """Whether the journal could not be written and the run had to end."""
+        self._worked = False
+        """Whether a host of the last wave was worked on: what an earlier run did needs no soak."""
 
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> Applied:
         """Apply to the plan's hosts, *waves* of so many hosts each, *soak* seconds between them."""
         names, position = list(self._planned), 0
         for number, size in enumerate(waves):
             wave, position = names[position : position + size], position + size
-            if number and not self._soak(soak):
+            if number and self._worked and not self._soak(soak):
                 break
+            if self._now() >= self._expires:
+                self.applied.over_budget = "the plan expired while it was applied: plan anew for the rest"
+                break
+            self._worked = False
             self._wave(wave)
             spent = budget.spent(self.applied.results) if budget is not None else ""
             if spent and position < len(names):
@@ -184,12 +195,17 @@ class Application:
     def _work(self, visit: Visit) -> None:
         name = visit.host.name
         told = self._told.get(short(name))
+        if told is not None and told.undone:
+            detail = "its changes were undone since"
+            self._end(HostResult(short(name), Ended.STALE, detail, next_step="plan anew"), journal=False)
+            return
         if told is not None and told.outcome in (Ended.CHANGED.value, Ended.ALREADY.value):
             self._end(HostResult(short(name), Ended(told.outcome), "done by the run that was resumed"), journal=False)
             return
         result = visit.connected(lambda: None if self._stop() or self.halted else self._apply(visit, told))
         if result is None and visit.error is None:
             return  # its turn came after the run was ended: not started
+        self._worked = True
         if result is None:
             result = _unreached(short(name), visit.error)
         self._end(result, journal=result.ended is not Ended.UNREACHED)
@@ -206,20 +222,22 @@ class Application:
     # -- one host -------------------------------------------------------------------------------------------------
 
     def _apply(self, visit: Visit, told: HostRecord | None) -> HostResult:
-        planned, policy = self._planned[visit.host.name], self._policies[visit.host.name]
-        session, host = visit.session, planned.host
+        planned = self._planned[visit.host.name]
+        session, host, policy = visit.session, planned.host, planned.policy
         steps = _Steps(planned, session, self._journal, told)
         try:
-            refused = self._refuse(planned, policy, session, resumed=told is not None and bool(told.steps))
+            refused = self._refuse(planned, session, told)
             if refused is not None:
                 return refused
+            if visit.read_only:
+                return HostResult(host, Ended.FAILED, "the inventory says not to change it (winrm_read_only)")
             session.read_only = False
             steps.perform()
             session.begin()
             state = session.converse(settled_state(self._now, policy))
             result = self._read_back(host, judge(state, policy, self._now()), steps)
-        except StaleStep as error:
-            result = HostResult(host, Ended.STALE, steps.told(error.what), next_step=error.next_step)
+        except (StaleStep, StaleFile) as error:
+            result = HostResult(host, Ended.STALE, steps.stale(error), next_step=error.next_step)
         except _JournalLost as error:
             self.halted = True
             result = HostResult(host, Ended.FAILED, str(error), next_step="make room for the journal, then --resume")
@@ -228,25 +246,37 @@ class Application:
                 result = _unreached(host, error)
             else:
                 result = HostResult(host, Ended.FAILED, steps.told(error.what), next_step=error.next_step)
+        except Exception as error:  # noqa: BLE001 - a defect of ours concerns this host alone, and is never hidden
+            said = f"provmode's own error ({type(error).__name__}: {error})"
+            result = HostResult(host, Ended.FAILED, steps.told(said), next_step="report it")
         return HostResult(**{**vars(result), "steps": tuple(steps.changed), "requests": visit.counters.requests})
 
-    def _refuse(self, planned: PlannedHost, policy: Policy, session: Session, *, resumed: bool) -> HostResult | None:
+    def _refuse(self, planned: PlannedHost, session: Session, told: HostRecord | None) -> HostResult | None:
         """Look at the host once more; return how it ends if the plan does not hold for it any more."""
+        policy, begun = planned.policy, told is not None and bool(told.steps)
         state = session.converse(settled_state(self._now, policy))
         assessment = judge(state, policy, self._now())
         kind = outcome(assessment.verdict)
-        if resumed and kind in (Outcome.COMPLIANT, Outcome.PENDING):
-            return None
-        if kind is Outcome.COMPLIANT:
+        if kind is Outcome.COMPLIANT and not begun:
             return HostResult(planned.host, Ended.ALREADY, assessment.reason)
         if assessment.verdict is Verdict.UNASSESSED:
             return HostResult(planned.host, Ended.UNREACHED, assessment.reason, assessment.cause, assessment.next_step)
-        if resumed or fingerprint(state) != planned.fingerprint:
-            facts = planned.document.get("facts", {})
-            return HostResult(
-                planned.host, Ended.STALE, moved(facts, state, policy, self._now()), next_step="plan anew"
-            )
-        return None
+        if told is not None and begun:
+            # what an earlier run did moved it on: with its service back it may be about to leave by itself
+            as_left = kind in (Outcome.COMPLIANT, Outcome.PENDING) or assessment.verdict is Verdict.SELF_HEALING
+            held = as_left and _holds(planned, told, state)
+        else:
+            held = kind is Outcome.PENDING and fingerprint(state) == planned.fingerprint
+        if held:
+            return None
+        facts = planned.document.get("facts", {})
+        unread = not_read_again(facts, state)
+        if unread is not None:  # not known is not changed
+            cause = unread.cause if unread.cause in {cause.value for cause in Cause} else Cause.PROTOCOL.value
+            detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
+            return HostResult(planned.host, Ended.UNREACHED, detail, cause, "apply the plan again")
+        detail = moved(facts, state, policy, self._now())
+        return HostResult(planned.host, Ended.STALE, detail, next_step="plan anew")
 
     def _read_back(self, host: str, assessment: Assessment, steps: _Steps) -> HostResult:
         if outcome(assessment.verdict) is not Outcome.COMPLIANT:
@@ -274,6 +304,8 @@ class _Steps:
         self.changed: list[str] = []
         self.sent = False
         self._now: Step | None = None
+        self._open: int | None = None
+        """The step that was announced and has not ended."""
         self._kept: list[Step] = []
 
     @property
@@ -284,8 +316,8 @@ class _Steps:
     def perform(self) -> None:
         """Carry out what is not done yet."""
         for number, step in enumerate(self._steps):
-            if number in self._done:
-                continue
+            if number in self._done or (isinstance(step, RequestPolicy) and not self.anything_changed):
+                continue  # who did the rest asks for policy
             self._now = step
             self._session.begin()
             ending = self._session.converse(perform(step, record=self._recorder(number, step)))
@@ -293,7 +325,10 @@ class _Steps:
                 self.changed += [str(item) for item in step.properties]
                 self._kept.append(step)
                 self._note("step-ended", number, ending)
-            elif number in self._begun:  # an earlier run began it, and it happened
+            elif number in self._begun:  # an earlier run began it, and it happened: it was ours
+                self._before = True
+                self._note("step-ended", number, "changed")
+            elif self._open == number:  # somebody else did it after we had announced it
                 self._note("step-ended", number, ending)
         self._now = None
 
@@ -304,14 +339,26 @@ class _Steps:
             except OSError as error:
                 raise _JournalLost(f"the journal cannot be written: {error.strerror}; nothing was sent") from None
             self.sent = True
+            self._open = number
 
         return record
 
     def _note(self, event: str, number: int, ending: str) -> None:
+        self._open = None
         try:
             self._journal.write(event, host=self._host, number=number, ending=ending)
         except OSError as error:
             raise _JournalLost(f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}") from None
+
+    def stale(self, error: HostError) -> str:
+        """Return the same as `told`, and journal that the step that was announced did not happen, where that is so."""
+        known = self._open is not None and self._open not in self._begun and not isinstance(error, OvertakenStep)
+        if known and self._open is not None:
+            try:
+                self._note("step-ended", self._open, "stale")
+            except _JournalLost:
+                pass  # it stays open: what is less is said, never more
+        return self.told(error.what)
 
     def told(self, what: str) -> str:
         """Return what happened with the step it happened in and what was done before."""
@@ -328,9 +375,28 @@ def step_words(kept: Sequence[Step]) -> str:
     return f"done before: {done}" + (f" (undo restores {', '.join(undoable)})" if undoable else " (cannot be undone)")
 
 
-def _policy(document: Mapping[str, Any]) -> dict[str, Any]:
-    policy = document.get("policy", {})
-    return dict(policy) if isinstance(policy, Mapping) else {}
+def _fits(planned: PlannedHost, told: HostRecord | None) -> None:
+    """Raise `UsageError` where a journal tells of other steps than the plan has."""
+    for record in told.steps if told is not None else ():
+        if not 0 <= record.number < len(planned.steps) or planned.steps[record.number] != record.step:
+            raise UsageError(
+                f"the journal tells of another step on {planned.host} than the plan has: the plan was edited since",
+                next_step="give the plan it was written for",
+            )
+
+
+def _holds(planned: PlannedHost, told: HostRecord, state: ClientState) -> bool:
+    """Whether what the journal says was done is so still; what somebody took back since is not done again."""
+    service = known(state.service, None)
+    for number in told.done:
+        step = planned.steps[number]
+        if isinstance(step, SetMode) and state.needs_more:
+            return False
+        if isinstance(step, SetStartMode) and service is not None and service.start_mode != step.after:
+            return False
+        if isinstance(step, DisarmTcf) and step.path in {file.path for file in state.armed_files}:
+            return False
+    return True
 
 
 def _unreached(host: str, error: Exception | None) -> HostResult:

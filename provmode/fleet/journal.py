@@ -1,12 +1,15 @@
 """The journal: every change before it is made, with what was there before, so that a crash loses nothing.
 
-One JSON object a line, appended and forced to disk before the change is sent. Each line carries the SHA-256 of the
-line before it (``prev``), so that a changed or missing line is found. A last line that was torn by a crash is
-tolerated: what it announced had not begun.
+One JSON object a line, appended and forced to disk before the change is sent. Each line carries its own SHA-256
+(``hash``) and that of the line before it (``prev``), so that a changed or missing line is found. A last line that was
+torn by a crash, so one without its line ending, is tolerated: what it announced had not begun. Lines that are missing
+at the very end leave a journal that is whole but not closed, as a crash does.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,14 +17,17 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from provmode.errors import UsageError
 from provmode.remedy.steps import Step, step_from_json
 
 FIRST = "0" * 64
 """``prev`` of the first line."""
+_BEGINNING = b'{"event": "run-begun", "hash": "'
+"""How every journal begins."""
 
 
 class JournalDamaged(UsageError):
@@ -37,7 +43,7 @@ class StepRecord:
     previous: bytes | None
     """Bytes of the file before the change, where it is one."""
     ending: str | None = None
-    """``changed`` or ``already``; ``None``: begun and not known to have ended; ``failed``."""
+    """``changed``, ``already`` or ``stale`` (nothing was changed); ``None``: begun and not known to have ended."""
     undone: bool = False
 
 
@@ -57,7 +63,12 @@ class HostRecord:
     @property
     def changed(self) -> bool:
         """Whether a step changed something, or may have."""
-        return any(record.ending != "already" for record in self.steps)
+        return any(record.ending in ("changed", None) for record in self.steps)
+
+    @property
+    def undone(self) -> bool:
+        """Whether something of it was taken back since."""
+        return any(record.undone for record in self.steps)
 
 
 @dataclass
@@ -78,12 +89,16 @@ class Told:
 
 
 class Journal:
-    """A journal that is being written. Use `create` or `resume`; `close` when the run ends."""
+    """A journal that is being written, by one program at a time. `create` or `resume` it; `close` it when a run ends.
 
-    def __init__(self, file: IO[bytes], last: str, now: Callable[[], datetime]) -> None:
+    A line that could not be written whole is cut off again, and nothing is written after it.
+    """
+
+    def __init__(self, file: FileIO, told: Told, now: Callable[[], datetime]) -> None:
         self._file = file
-        self._last = last
+        self._last, self._size = told.last, told.size
         self._now = now
+        self._broken = False
 
     @classmethod
     def create(cls, path: Path, plan_id: str, now: Callable[[], datetime]) -> Journal:
@@ -93,38 +108,57 @@ class Journal:
             UsageError: there is one already, or it cannot be written.
         """
         try:
-            file = path.open("xb")
+            file = FileIO(path, "xb")
         except FileExistsError:
             raise UsageError(
                 f"there is a journal {path} of an earlier run",
                 next_step="go on with it (--resume), or write another (--journal FILE)",
             ) from None
         except OSError as error:
-            raise UsageError(f"cannot write the journal {path}: {error.strerror}") from None
-        _sync_folder(path)
-        journal = cls(file, FIRST, now)
-        journal.write("run-begun", plan=plan_id)
+            raise _unwritable(path, error) from None
+        try:
+            _lock(file, path)
+            journal = cls(file, _nothing(), now)
+            journal.write("run-begun", plan=plan_id)
+            _sync_folder(path)
+        except OSError as error:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise _unwritable(path, error) from None
         return journal
 
     @classmethod
-    def resume(cls, path: Path, plan_id: str, now: Callable[[], datetime]) -> tuple[Journal, Told]:
-        """Go on with a journal; a torn last line is cut off.
+    def resume(
+        cls, path: Path, plan_id: str, now: Callable[[], datetime], *, event: str = "run-resumed"
+    ) -> tuple[Journal, Told]:
+        """Go on with a journal; a torn last line is cut off. One that was torn in its first line begins anew.
 
         Raises:
             JournalDamaged: it cannot be trusted.
-            UsageError: it is of another plan, or cannot be written.
+            UsageError: it is of another plan, is being written by another run, or cannot be written.
         """
-        told = read(path)
-        if told.plan_id != plan_id:
-            raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
+        if not path.exists():
+            raise UsageError(
+                f"there is no journal {path} to go on with", next_step="leave out --resume, or give --journal FILE"
+            )
         try:
-            file = path.open("r+b")
+            file = FileIO(path, "rb+")
         except OSError as error:
-            raise UsageError(f"cannot write the journal {path}: {error.strerror}") from None
-        file.truncate(told.size)
-        file.seek(told.size)
-        journal = cls(file, told.last, now)
-        journal.write("run-resumed", plan=plan_id)
+            raise _unwritable(path, error) from None
+        try:
+            _lock(file, path)
+            told = _nothing() if _torn_at_once(path) else read(path)
+            if told.lines and told.plan_id != plan_id:
+                raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
+            file.truncate(told.size)
+            journal = cls(file, told, now)
+            journal.write(event if told.lines else "run-begun", plan=plan_id)
+        except UsageError:
+            file.close()
+            raise
+        except OSError as error:
+            file.close()
+            raise _unwritable(path, error) from None
         return journal, told
 
     def write(self, event: str, **fields: Any) -> None:
@@ -133,26 +167,82 @@ class Journal:
         Raises:
             OSError: it could not be written; whatever it announces must not be done.
         """
+        if self._broken:
+            raise OSError(errno.EIO, "an earlier line could not be written")
         line = {"time": self._now().isoformat(), "event": event, **fields, "prev": self._last}
-        data = json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-        self._file.write(data)
-        self._file.flush()
+        digest = _digest(line)
+        data = _encoded({**line, "hash": digest}) + b"\n"
+        try:
+            self._append(data)
+        except OSError:
+            self._broken = True
+            try:
+                self._file.truncate(self._size)
+            except OSError:
+                pass  # the torn line stays, and nothing comes after it
+            raise
+        self._last, self._size = digest, self._size + len(data)
+
+    def _append(self, data: bytes) -> None:
+        self._file.seek(self._size)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) or 0 :]
         os.fsync(self._file.fileno())
-        self._last = hashlib.sha256(data).hexdigest()
 
     def step_begun(self, host: str, number: int, step: Step, previous: bytes | None) -> None:
         """Announce a step with what is there before it."""
         kept = {"previous": b64encode(previous).decode("ascii")} if previous is not None else {}
         self.write("step-begun", host=host, number=number, step=step.to_json(), **kept)
 
-    def close(self) -> None:
-        """Say that the run came to its end, and close the file."""
-        self.write("run-ended")
-        self._file.close()
+    def close(self, event: str = "run-ended") -> None:
+        """Say that the run came to its end, and close the file.
+
+        Raises:
+            OSError: it could not be said; the file is closed.
+        """
+        try:
+            self.write(event)
+        finally:
+            self._file.close()
 
     def abandon(self) -> None:
         """Close the file without a word: the run did not come to its end."""
         self._file.close()
+
+
+def _nothing() -> Told:
+    return Told("", 0, False, False, {}, FIRST, 0)
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write the journal {path}: {error.strerror}")
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    """Keep other runs from writing; the lock ends with the process, however that ends.
+
+    Raises:
+        UsageError: another run has it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"the journal {path} is being written by another run", next_step="wait for its end") from None
+
+
+def _torn_at_once(path: Path) -> bool:
+    """Whether a crash came before the first line was whole: nothing had begun."""
+    data = path.read_bytes()
+    return b"\n" not in data and data[: len(_BEGINNING)] == _BEGINNING[: len(data)]
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")
+
+
+def _digest(line: dict[str, Any]) -> str:
+    return hashlib.sha256(_encoded(line)).hexdigest()
 
 
 def read(path: Path) -> Told:
@@ -178,46 +268,51 @@ def read(path: Path) -> Told:
 
 def _lines(path: Path, whole: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     last = FIRST
-    for number, data in enumerate(whole.splitlines(keepends=True), 1):
+    for number, data in enumerate(whole.split(b"\n")[:-1], 1):
         try:
             line = json.loads(data)
-            prev = line["prev"]
-        except (ValueError, KeyError, TypeError):
+            prev, digest = line["prev"], line.pop("hash")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise JournalDamaged(f"{path}, line {number}: it is none of provmode's") from None
+        if digest != _digest(line) or data != _encoded({**line, "hash": digest}):
+            raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(
                 f"{path}, line {number}: it does not follow the line before it: one was changed, added or taken out"
             )
-        last = hashlib.sha256(data).hexdigest()
-        yield number, {**line, "hash": last}
+        last = digest
+        yield number, {**line, "hash": digest}
 
 
 def _tell(told: Told, line: dict[str, Any], path: Path, number: int) -> None:
     event = line.get("event")
     told.last = line["hash"]
-    told.closed = event == "run-ended"
     try:
         if event in ("run-begun", "run-resumed"):
-            told.plan_id = line["plan"]
-            return
-        if event in ("run-ended", "undo-begun", "undo-ended"):
-            return
-        host = told.hosts.setdefault(line["host"], HostRecord())
-        if event == "step-begun":
-            previous = b64decode(line["previous"]) if "previous" in line else None
-            again = next((record for record in host.steps if record.number == line["number"]), None)
-            if again is None:
-                host.steps.append(StepRecord(line["number"], step_from_json(line["step"]), previous))
-            elif again.ending is None and again.previous is None:
-                again.previous = previous
-        elif event == "step-ended":
-            _step(host, line["number"]).ending = line["ending"]
-        elif event == "step-undone":
-            _step(host, line["number"]).undone = True
-        elif event == "host-ended":
-            host.outcome = line["outcome"]
+            told.plan_id, told.closed = line["plan"], False
+        elif event == "run-ended":
+            told.closed = True
+        elif event not in ("undo-begun", "undo-ended"):
+            _tell_host(told.hosts.setdefault(line["host"], HostRecord()), line)
     except (KeyError, ValueError, TypeError, StopIteration) as error:
         raise JournalDamaged(f"{path}, line {number}: {event} without {error}") from None
+
+
+def _tell_host(host: HostRecord, line: dict[str, Any]) -> None:
+    event = line["event"]
+    if event == "step-begun":
+        previous = b64decode(line["previous"]) if "previous" in line else None
+        again = next((record for record in host.steps if record.number == line["number"]), None)
+        if again is None:
+            host.steps.append(StepRecord(line["number"], step_from_json(line["step"]), previous))
+        else:
+            again.ending, again.previous = None, again.previous if again.previous is not None else previous
+    elif event == "step-ended":
+        _step(host, line["number"]).ending = line["ending"]
+    elif event == "step-undone":
+        _step(host, line["number"]).undone = True
+    elif event == "host-ended":
+        host.outcome = line["outcome"]
 
 
 def _step(host: HostRecord, number: int) -> StepRecord:

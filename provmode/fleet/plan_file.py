@@ -10,14 +10,17 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from provmode.ccm.judge import Verdict
+from provmode.ccm.policy import Policy
 from provmode.errors import ProvmodeError, UsageError
-from provmode.remedy.steps import Step, step_from_json
+from provmode.remedy.steps import START_MODES, Step, step_from_json
 
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
@@ -41,6 +44,8 @@ class PlannedHost:
     """``None`` where it could not be assessed."""
     steps: tuple[Step, ...]
     left_alone: str
+    policy: Policy
+    """As it was used."""
     document: Mapping[str, Any]
     """Everything the plan says about it."""
 
@@ -103,6 +108,16 @@ def _mac(document: Mapping[str, Any], key: bytes) -> str:
     return hmac.new(key, canonical.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
+def as_text(document: Mapping[str, Any]) -> str:
+    """Return a plan as JSON with a line for each host, so that two plans can be compared line by line."""
+    hosts = ",\n".join("  " + json.dumps(host, ensure_ascii=False) for host in document["hosts"])
+    fields = [
+        f" {json.dumps(name)}: " + (f"[\n{hosts}\n ]" if name == "hosts" else json.dumps(value, ensure_ascii=False))
+        for name, value in document.items()
+    ]
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Write a plan, whole or not at all.
 
@@ -111,9 +126,8 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     """
     beside = path.with_name(path.name + ".part")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, ensure_ascii=False)
-            file.write("\n")
+        with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(as_text(document))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -137,15 +151,18 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
         _check_signature(path, document, signature, key)
     try:
         plan = Plan(
-            id=document["id"],
-            inventory=document["inventory"],
-            created=_time(document["created"]),
-            expires=_time(document["expires"]),
-            by=document["by"],
-            hosts=tuple(_host(host) for host in document["hosts"]),
+            id=_text(document, "id"),
+            inventory=_text(document, "inventory"),
+            created=_time(_text(document, "created")),
+            expires=_time(_text(document, "expires")),
+            by=_text(document, "by"),
+            hosts=tuple(_host(host) for host in _list(document, "hosts")),
             signed=signature is not None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _each_once([host.name for host in plan.hosts])
+    except KeyError as error:
+        raise UsageError(f"{path} is no whole plan: {error} is missing") from None
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is no whole plan: {error}") from None
     if now >= plan.expires:
         raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
@@ -154,14 +171,14 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path} is no plan: it is no JSON") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UsageError(f"{path} is no plan of provmode")
-    if document.get("version") != VERSION:
+    if type(document.get("version")) is not int or document["version"] != VERSION:
         raise PlanRefused(f"{path} has plan version {document.get('version')!r}; this provmode applies {VERSION}")
     return document
 
@@ -187,13 +204,83 @@ def _time(text: str) -> datetime:
     return moment.astimezone(timezone.utc)
 
 
-def _host(document: dict[str, Any]) -> PlannedHost:
+def _host(document: Any) -> PlannedHost:
+    if not isinstance(document, dict):
+        raise TypeError(f"a host is {document!r:.40}, not an object")
+    name = _text(document, "name")
+    if not name.rpartition("/")[2]:
+        raise ValueError("a host has no name")
+    Verdict(_text(document, "verdict"))
+    if not isinstance(document.get("facts"), dict):
+        raise TypeError(f"{name}: facts are no object")
+    fingerprint = document["fingerprint"]
+    if fingerprint is not None and not isinstance(fingerprint, str):
+        raise TypeError(f"{name}: fingerprint is {fingerprint!r:.40}, not text")
+    steps = tuple(_step(name, step) for step in _list(document, "steps"))
+    if steps and fingerprint is None:
+        raise ValueError(f"{name} has steps and was not seen")
     return PlannedHost(
-        name=document["name"],
+        name=name,
         verdict=document["verdict"],
-        reason=document["reason"],
-        fingerprint=document["fingerprint"],
-        steps=tuple(step_from_json(step) for step in document["steps"]),
-        left_alone=document["left_alone"],
+        reason=_text(document, "reason"),
+        fingerprint=fingerprint,
+        steps=steps,
+        left_alone=_text(document, "left_alone"),
+        policy=Policy.from_mapping(document["policy"], where=name),
         document=document,
     )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_diff(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+_STEPS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "tcf": {"path": _is_text, "before": _is_digest, "after": _is_digest, "encoding": _is_text, "diff": _is_diff},
+    "start-mode": {"service": _is_text, "before": _is_text, "after": lambda value: value in (*START_MODES,)},
+    "service-state": {"service": _is_text, "before": _is_text, "after": lambda value: value == "Running"},
+    "mode": {"enabled": lambda value: value is False, "before": lambda value: value in ("true", "half-exited")},
+    "policy": {},
+}
+"""The steps a plan may have, and what their fields may be. A plan only ever leads out of the mode."""
+
+
+def _step(host: str, document: Any) -> Step:
+    kind = document.get("kind") if isinstance(document, dict) else None
+    fields = _STEPS.get(kind) if isinstance(kind, str) else None
+    if fields is None or set(document) != {"kind", *fields}:
+        raise ValueError(f"{host}: {document!r:.60} is no step of a plan")
+    for field, fits in fields.items():
+        if not fits(document[field]):
+            raise ValueError(f"{host}: {field} of the step {kind} is {document[field]!r:.60}")
+    return step_from_json(document)
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r:.40}, not text")
+    return value
+
+
+def _list(document: Mapping[str, Any], name: str) -> list[Any]:
+    value = document[name]
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is {value!r:.40}, not a list")
+    return value
+
+
+def _each_once(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"it has {name} twice")
+        seen.add(name)

@@ -1,8 +1,8 @@
 """Undoing what a journal tells: what can be restored is restored and proved, what cannot is said.
 
 Restored are files (by their bytes), start modes, registry values and keys: only where what is there now is what the run
-left, so that nobody's later work is overwritten. A mode that was left, a service that was started and a policy that was
-requested cannot be taken back: what the client did since is done.
+left, so that nobody's later work is overwritten; the rest of the host is restored all the same. A mode that was left, a
+service that was started and a policy that was requested cannot be taken back: what the client did since is done.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from provmode.errors import ProvmodeError
+from provmode.errors import AccessDenied, ProvmodeError, RemoteFault
+from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, StepRecord
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
-from provmode.remedy.perform import StaleStep, perform
+from provmode.remedy.perform import NotProved, StaleStep, perform
 from provmode.remedy.steps import DisarmTcf, SetFile, Step
 from provmode.session import Session
 
@@ -26,7 +27,7 @@ class Undone:
 
     host: str
     ended: str
-    """``restored``, ``nothing`` (nothing that could be), ``stale``, ``failed`` or ``unreached``."""
+    """``restored``, ``nothing`` (nothing that could be), ``stale``, ``failed``, ``unreached`` or ``not-started``."""
     restored: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
     """What cannot be taken back."""
@@ -46,11 +47,11 @@ class UndoRun:
     interrupted: bool = False
 
     def exit_code(self) -> int:
-        """Return 4 where something failed, 2 where something was changed since, 8 where a host was not reached."""
+        """Return 4: failed; 2: somebody changed it since, or it was not begun; 8: some hosts were not reached."""
         if self.interrupted:
             return 130
         ended = {result.ended for result in self.results}
-        code = (4 if "failed" in ended else 0) | (2 if "stale" in ended else 0)
+        code = (4 if "failed" in ended else 0) | (2 if ended & {"stale", "not-started"} else 0)
         return code or (8 if "unreached" in ended else 0)
 
 
@@ -64,13 +65,22 @@ def run_undo(
     working: int = WORKING,
     progress: Callable[[Undone], None] = lambda result: None,
 ) -> UndoRun:
-    """Undo what *told* tells of the hosts *names*, the last step first; journalled as ``step-undone``."""
-    run = UndoRun()
+    """Undo what *told* tells of the hosts *names*, the last step first; journalled as ``step-undone``.
+
+    When *stop* turns true the hosts in hand are brought to an end and no other is begun. So too where the journal can
+    not be written any more.
+    """
+    run, backs = UndoRun(), {short(name): _Back(short(name), told[short(name)], journal) for name in names}
+
+    def ended() -> bool:
+        return stop() or any(back.halted for back in backs.values())
 
     def work(visit: Visit) -> None:
         host = short(visit.host.name)
-        back = _Back(host, told[host], journal)
-        result = visit.connected(lambda: back.perform(visit.session)) if back.steps else back.result("nothing")
+        back = backs[host]
+        result = visit.connected(lambda: back.perform(visit)) if back.steps else back.result("nothing")
+        if result is None and visit.error is None:
+            return  # its turn came after the end of the run
         if result is None:
             error = visit.error
             said = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
@@ -78,12 +88,16 @@ def run_undo(
         run.results.append(result)
         progress(result)
 
-    journal.write("undo-begun")
-    visit_all(fleet, names, work, stop=stop, working=working, drop=False)
+    visit_all(fleet, names, work, stop=ended, working=working, drop=False)
     run.interrupted = stop()
-    journal.write("undo-ended")
+    begun = {result.host for result in run.results}
+    run.results += [back.result("not-started") for host, back in backs.items() if host not in begun]
     run.results.sort(key=lambda result: result.host)
     return run
+
+
+class _JournalLost(Exception):
+    """The journal could not be written: nothing more is taken back."""
 
 
 class _Back:
@@ -91,30 +105,46 @@ class _Back:
 
     def __init__(self, host: str, record: HostRecord, journal: Journal) -> None:
         self._host, self._journal = host, journal
-        changed = [step for step in record.steps if step.ending != "already" and not step.undone]
+        changed = [step for step in record.steps if step.ending in ("changed", None) and not step.undone]
         self.steps = [step for step in reversed(changed) if step.step.undo is not None]
-        self._cannot = tuple(_cannot(step.step) for step in changed if step.step.undo is None)
+        self._cannot = tuple(_cannot(step) for step in changed if step.step.undo is None)
         self._restored: list[str] = []
+        self.halted = False
+        """Whether the journal could not be written."""
 
-    def perform(self, session: Session) -> Undone:
+    def perform(self, visit: Visit) -> Undone:
+        if visit.read_only:
+            return self.result("failed", "the inventory says not to change it (winrm_read_only)")
+        session, stale, failed = visit.session, [], []
         session.read_only = False
         for record in self.steps:
             try:
                 self._one(session, record)
-            except StaleStep as error:
-                return self.result("stale", f"{error.what}; it was left as it is")
+            except (StaleStep, StaleFile) as error:
+                stale.append(f"{error.what}; it was left as it is")
+            except (NotProved, RemoteFault, AccessDenied) as error:
+                failed.append(str(error))
             except ProvmodeError as error:
-                return self.result("failed", str(error))
-        return self.result("restored" if self._restored else "nothing")
+                failed.append(str(error))
+                break
+            except _JournalLost as error:
+                self.halted = True
+                failed.append(str(error))
+                break
+        ended = "failed" if failed else "stale" if stale else "restored" if self._restored else "nothing"
+        return self.result(ended, "; ".join((*failed, *stale)))
 
     def _one(self, session: Session, record: StepRecord) -> None:
         back: Step | None = record.step.undo
         assert back is not None
         session.begin()
         ending = session.converse(perform(back, data=_bytes(record)))
-        self._journal.write("step-undone", host=self._host, number=record.number, ending=ending)
         if ending == "changed":
             self._restored += [str(item) for item in back.properties]
+        try:
+            self._journal.write("step-undone", host=self._host, number=record.number, ending=ending)
+        except OSError as error:
+            raise _JournalLost(f"the journal cannot be written: {error.strerror}") from None
 
     def result(self, ended: str, detail: str = "", cause: str | None = None) -> Undone:
         return Undone(self._host, ended, tuple(self._restored), self._cannot, detail, cause)
@@ -124,5 +154,6 @@ def _bytes(record: StepRecord) -> bytes | None:
     return record.previous if isinstance(record.step, (DisarmTcf, SetFile)) else None
 
 
-def _cannot(step: Step) -> str:
-    return f"{step.properties[0]}: cannot be taken back"
+def _cannot(record: StepRecord) -> str:
+    may = " (it may not have happened)" if record.ending is None else ""
+    return f"{record.step.properties[0]}: cannot be taken back{may}"

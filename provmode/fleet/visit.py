@@ -35,9 +35,10 @@ DIALLING = 1000
 class Visit:
     """One host being visited."""
 
-    def __init__(self, host: Host, turns: BoundedSemaphore) -> None:
+    def __init__(self, host: Host, turns: BoundedSemaphore, stop: Callable[[], bool] = lambda: False) -> None:
         self.host = host
         self._turns = turns
+        self._stop = stop
         connector = host.connector
         assert isinstance(connector, WinRMConnector)
         self._connector = connector
@@ -58,11 +59,24 @@ class Visit:
         """What the host cost."""
         return self._connector.session.counters if self._connector.session is not None else Counters()
 
+    @property
+    def read_only(self) -> bool:
+        """Whether the inventory says that this host is not to be changed (``winrm_read_only``)."""
+        return bool(self._connector.data["winrm_read_only"])
+
     def connected(self, work: Callable[[], T]) -> T | None:
-        """Dial, wait for a turn, connect, do *work*, disconnect; ``None`` where it failed, and `error` says why."""
+        """Dial, wait for a turn, connect, do *work*, disconnect.
+
+        ``None`` where it failed, and `error` says why; without an error the run was stopped before its turn.
+        """
+        if self._stop():
+            return None
         self._connector.dial()
         with self._turns:
             try:
+                if self._stop():
+                    self.host.connector_data.pop(LAST_ERROR, None)
+                    return None
                 self.host.connect(show_errors=False)
                 return work() if self.host.connected else None
             except gevent.GreenletExit:
@@ -97,11 +111,14 @@ def visit_all(
         for host in _hosts(fleet, names):
             if stop():
                 break
-            pool.spawn(work, Visit(host, turns))
+            pool.spawn(work, Visit(host, turns) if drop else Visit(host, turns, stop))
         while not (drop and stop()) and not pool.join(timeout=0.2):
             pass
     finally:
-        pool.kill()
+        if drop:
+            pool.kill()
+        else:
+            pool.join()
 
 
 def _hosts(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:

@@ -24,7 +24,7 @@ from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
 from provmode.client import client_state
 from provmode.files import read_file, sha256
-from provmode.reading import known, plain
+from provmode.reading import Unknown, known, plain
 from provmode.remedy.impact import Impact, impact
 from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetServiceState, SetStartMode, Step
 from provmode.wsman import Operation
@@ -134,13 +134,24 @@ def still_compliant(assessment: Assessment) -> bool:
     return outcome(assessment.verdict) is Outcome.COMPLIANT
 
 
+_SEEN = (
+    *("client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
+    *("max_minutes", "setup"),
+)
+"""What a fingerprint is over, as far as it is one reading each."""
+
+
+def not_read_again(before: Mapping[str, Any], now: ClientState) -> Unknown | None:
+    """Return the first reading of *now* that could not be told, and that *before* (JSON of a state) has otherwise."""
+    readings = ((name, getattr(now, name)) for name in _SEEN)
+    return next(
+        (item for name, item in readings if isinstance(item, Unknown) and before.get(name) != item.to_json()), None
+    )
+
+
 def moved(before: Mapping[str, Any], now: ClientState, policy: Policy, at: datetime) -> str:
     """Return in words what differs between the facts *before* (JSON of a state) and *now*."""
     after = now.to_json()
-    names = (
-        *("client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
-        *("max_minutes", "setup", "processes"),
-    )
-    changed = [name.replace("_", " ") for name in names if name != "processes" and before.get(name) != after.get(name)]
+    changed = [name.replace("_", " ") for name in _SEEN if before.get(name) != after.get(name)]
     verdict = judge(now, policy, at).verdict
     return f"{', '.join(changed) or 'what runs there'} changed since the plan; it is {verdict.value} now"

@@ -42,7 +42,7 @@ Work = Generator[Union[Operation, Pause], Any, Ending]
 Record = Callable[[Any], None]
 """Called with the previous value before a change is sent: bytes of a file, else ``None``. It may raise to stop it."""
 
-PAUSES = (1.0, 1.0, 2.0, 3.0, *(5.0,) * 24)
+PAUSES = (*(1.0,) * 12, *(2.0,) * 4, *(5.0,) * 20)
 """Seconds between looks while a service or the client comes back: about two minutes in all."""
 
 

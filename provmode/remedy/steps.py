@@ -8,6 +8,7 @@ written into a plan, carried out only on what was seen, read back, journalled an
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Union
 
@@ -188,7 +189,7 @@ class SetFile(_Step):
     @property
     def undo(self) -> SetFile | None:
         """The step back; its bytes are the journal's."""
-        return SetFile(self.path, self.after, self.before, tuple(_turned(line) for line in self.diff))
+        return SetFile(self.path, self.after, self.before, _turned(self.diff))
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class DisarmTcf(_Step):
     @property
     def undo(self) -> SetFile | None:
         """The file as it was; its bytes are the journal's."""
-        return SetFile(self.path, self.after, self.before, tuple(_turned(line) for line in self.diff))
+        return SetFile(self.path, self.after, self.before, _turned(self.diff))
 
 
 @dataclass(frozen=True)
@@ -293,14 +294,14 @@ def step_from_json(document: dict[str, Any]) -> Step:
     step = _KINDS.get(str(fields.pop("kind", None)))
     if step is None:
         raise ValueError(f"no kind of step: {document.get('kind')!r}")
-    if step is SetRegistryValue:
-        fields["before"], fields["after"] = (_data_from_json(fields.get(name)) for name in ("before", "after"))
-    if "diff" in fields:
-        fields["diff"] = tuple(fields["diff"])
     try:
+        if step is SetRegistryValue:
+            fields |= {name: _data_from_json(fields[name]) for name in ("before", "after")}
+        if "diff" in fields:
+            fields["diff"] = tuple(fields["diff"])
         made: Step = step(**fields)
-    except TypeError as error:
-        raise ValueError(f"a step of kind {document['kind']!r}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"a step of kind {document['kind']!r}: {type(error).__name__}: {error}") from None
     return made
 
 
@@ -345,8 +346,12 @@ def _hash_text(digest: str | None) -> str:
     return "absent" if digest is None else f"SHA-256 {digest[:12]}"
 
 
-def _turned(line: str) -> str:
-    """Return a line of a unified diff for the way back."""
-    if line.startswith(("---", "+++", "@@")):
-        return line
+def _turned(diff: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a unified diff for the way back; the first two lines are its head."""
+    return (*diff[:2], *(_turned_line(line) for line in diff[2:]))
+
+
+def _turned_line(line: str) -> str:
+    if line.startswith("@@"):
+        return re.sub(r"^@@ -(\S+) \+(\S+) @@", r"@@ -\2 +\1 @@", line)
     return {"+": "-", "-": "+"}.get(line[:1], line[:1]) + line[1:]

@@ -62,7 +62,7 @@ def local(element: Element) -> str:
 
 def escape(text: str) -> str:
     """Return *text* for element content. What XML cannot carry becomes ``?``, as Windows does."""
-    return _escape(_NOT_XML.sub("?", text))
+    return _escape(_NOT_XML.sub("?", text), {"\r": "&#13;"})  # a bare one would come out as a line feed
 
 
 def quote(text: str) -> str:

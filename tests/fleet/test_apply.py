@@ -1,0 +1,279 @@
+"""Apply from the command line: exactly the plan, host by host, and an end for every one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provmode.fleet.journal import read
+from provmode.fleet.plan_file import KEY_ENVIRONMENT, sign
+from provmode.lab.process import Host, LabProcess
+
+CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"
+KEY = "0123456789abcdef0123456789abcdef"
+EXCLUDES = "SchedulerStartup;SchedulerShutdown"
+Ran = subprocess.CompletedProcess[str]
+
+
+class Works:
+    """A lab whose clock runs fast while provmode works on it, and a folder with its inventory."""
+
+    def __init__(self, lab: LabProcess, folder: Path) -> None:
+        self.lab, self.folder = lab, folder
+        (self.one, self.two, self.three) = lab.hosts
+
+    def start(self, *arguments: str, key: str | None = KEY) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "provmode", *arguments],
+            cwd=self.folder,
+            env={**clean, **({KEY_ENVIRONMENT: key} if key else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, running: subprocess.Popen[str]) -> Ran:
+        while True:
+            try:
+                out, err = running.communicate(timeout=0.05)
+            except subprocess.TimeoutExpired:
+                self.lab.advance(2)
+            else:
+                return subprocess.CompletedProcess(running.args, running.returncode, out, err)
+
+    def run(self, *arguments: str, key: str | None = KEY) -> Ran:
+        return self.finish(self.start(*arguments, key=key))
+
+    def apply(self, *arguments: str) -> tuple[Ran, dict[str, Any]]:
+        ran = self.run("apply", "plan.json", "--format", "json", *arguments)
+        assert ran.stdout, ran.stderr
+        report: dict[str, Any] = json.loads(ran.stdout)
+        return ran, report
+
+    def plan(self, *arguments: str) -> dict[str, Any]:
+        ran = self.run("plan", "lab.py", "--output", "plan.json", *arguments)
+        assert ran.returncode == 2, ran.stderr
+        document: dict[str, Any] = json.loads((self.folder / "plan.json").read_text("utf-8"))
+        return document
+
+    def mutations(self) -> dict[str, list[str]]:
+        """Return what was changed on each PC from outside."""
+        return {
+            name: [change["what"] for change in changes if change["road"] in ("cim", "shell")]
+            for name, changes in self.lab.mutations().items()
+        }
+
+    def rearm(self) -> None:
+        """Put every PC back into the mode."""
+        for host in self.lab.hosts:
+            self.lab.heal(host.name)
+            for name, data in (("ProvisioningMode", "true"), ("SystemTaskExcludes", EXCLUDES)):
+                self.lab.set_registry(host.name, CCMEXEC, name, data, "SZ")
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabProcess, Path]]:
+    folder = tmp_path_factory.mktemp("apply")
+    with LabProcess(3, 4, mix={"stuck-old-client": 1}, inventory=folder / "lab.py") as lab:
+        yield lab, folder / "lab.py"
+
+
+@pytest.fixture
+def works(everything: tuple[LabProcess, Path], tmp_path: Path) -> Works:
+    """Three PCs in the mode, and an empty folder with their inventory."""
+    lab, inventory = everything
+    (tmp_path / "lab.py").write_text(inventory.read_text("utf-8"), "utf-8")
+    found = Works(lab, tmp_path)
+    found.rearm()
+    return found
+
+
+def ended(report: dict[str, Any]) -> list[str]:
+    return [host["ended"] for host in report["hosts"]]
+
+
+def exits(changes: dict[str, list[str]], host: Host) -> int:
+    return sum("SetClientProvisioningMode(False)" in change for change in changes[host.name])
+
+
+def test_apply_does_the_plan_once_and_a_second_time_nothing(works: Works) -> None:
+    works.plan()
+    before = works.mutations()
+    first, report = works.apply("--wave", "1,50%")
+    after = works.mutations()
+    taken = works.run("apply", "plan.json")
+    second, again = works.apply("--journal", "second.journal")
+    verified = works.run("verify", "plan.json.journal")
+
+    assert first.returncode == 0, first.stderr
+    assert ended(report) == ["changed"] * 3
+    assert all(exits(after, host) - exits(before, host) == 1 for host in works.lab.hosts)
+    assert taken.returncode == 1
+    assert "--resume" in taken.stderr
+    assert second.returncode == 0
+    assert ended(again) == ["already"] * 3
+    assert works.mutations() == after
+    assert "3 hosts, 6 changes" in verified.stdout
+
+
+def test_a_host_that_moved_since_is_refused_alone(works: Works) -> None:
+    works.plan()
+    works.lab.set_registry(works.two.name, CCMEXEC, "SystemTaskExcludes", "SomethingElse", "SZ")
+    before = works.mutations()
+
+    ran, report = works.apply()
+
+    assert ran.returncode == 2
+    assert ended(report) == ["changed", "stale", "changed"]
+    assert "system task excludes changed since the plan" in report["hosts"][1]["detail"]
+    assert works.mutations()[works.two.name] == before[works.two.name]
+
+
+def test_a_plan_that_is_expired_tampered_unsigned_or_foreign_is_refused_whole(works: Works) -> None:
+    document = works.plan("--limit", works.one.name)
+    path, before = works.folder / "plan.json", works.lab.counters()
+    passed = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
+    (works.folder / "other.py").write_text("pcs = ['@winrm/ELSEWHERE']\n")
+    cases: list[tuple[dict[str, Any], tuple[str, ...], str]] = [
+        (sign({**document, "expires": passed}, KEY.encode()), (), "expired"),
+        ({**document, "expires": "2099-01-01T00:00:00+00:00"}, (), "does not fit"),
+        (sign(document, b"another key of another owner"), (), "does not fit"),
+        (sign(document, None), (), "not signed"),
+        (document, ("--inventory", "other.py"), "another fleet"),
+    ]
+
+    for changed, arguments, said in cases:
+        path.write_text(json.dumps(changed), "utf-8")
+        ran = works.run("apply", "plan.json", *arguments)
+        assert ran.returncode == 3, ran.stderr
+        assert said in ran.stderr
+        assert len(ran.stderr.splitlines()) == 1
+    assert works.lab.counters() == before
+    assert not (works.folder / "plan.json.journal").exists()
+
+
+def test_a_spent_failure_budget_ends_the_run_and_a_resume_goes_on(works: Works) -> None:
+    works.plan()
+    works.lab.inject(works.one.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
+    ran, report = works.apply("--wave", "1", "--max-failures", "0")
+    works.lab.heal(works.one.name)
+    resumed, again = works.apply("--resume")
+
+    assert ran.returncode == 6
+    assert ended(report) == ["failed", "not-started", "not-started"]
+    assert "ProvisioningMode" in report["hosts"][0]["detail"]
+    assert "failure budget" in report["ended_early"]
+    assert resumed.returncode == 0
+    assert ended(again) == ["changed"] * 3
+
+
+def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> None:
+    works.plan()
+    works.lab.inject(works.one.name, kind="access-denied", times=None)
+
+    ran, report = works.apply("--wave", "1,1", "--max-failures", "0,0%")
+
+    assert ran.returncode == 8
+    assert ended(report) == ["unreached", "changed", "changed"]
+
+
+def test_ctrl_c_finishes_the_host_in_hand_and_begins_no_other(works: Works) -> None:
+    works.plan()
+    before = works.mutations()
+    running = works.start("apply", "plan.json", "--format", "json", "--parallel", "1")
+    while works.mutations() == before:
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    ran = works.finish(running)
+    after = works.mutations()
+    resumed, again = works.apply("--resume")
+
+    report = json.loads(ran.stdout)
+    assert ran.returncode == 130
+    assert report["interrupted"] is True
+    assert sorted(ended(report)) == ["changed", "not-started", "not-started"]
+    assert sum(after[host.name] != before[host.name] for host in works.lab.hosts) == 1
+    assert "Traceback" not in ran.stderr
+    assert resumed.returncode == 0
+    assert ended(again) == ["changed"] * 3
+    assert [exits(works.mutations(), host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
+
+
+def test_killed_at_any_moment_again_and_again_a_resume_ends_compliant_and_does_nothing_twice(works: Works) -> None:
+    chance, path = random.Random(3), works.folder / "plan.json.journal"
+    works.plan()
+    before = works.mutations()
+    start = {name: counter["requests"] for name, counter in works.lab.counters().items()}
+    for number in range(4):
+        running = works.start("apply", "plan.json", *(["--resume"] if path.exists() else []))
+        goal = sum(start.values()) + chance.randint(1, 130) + 60 * number
+        while running.poll() is None:
+            works.lab.advance(0.2)
+            if sum(counter["requests"] for counter in works.lab.counters().values()) >= goal:
+                running.kill()
+                break
+        running.communicate()
+
+    ran, report = works.apply(*(["--resume"] if path.exists() else []))
+
+    assert ran.returncode == 0, report
+    assert ended(report) == ["changed"] * 3
+    assert [exits(works.mutations(), host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
+    assert all(step.ending == "changed" for host in read(path).hosts.values() for step in host.steps)
+
+
+def test_two_controllers_at_once_lose_nothing_and_claim_nothing_that_is_not(works: Works) -> None:
+    works.plan("--limit", works.one.name)
+    before = works.mutations()
+    running = [
+        works.start("apply", "plan.json", "--format", "json", "--journal", f"{number}.journal") for number in (1, 2)
+    ]
+    reports = [json.loads(works.finish(each).stdout) for each in running]
+
+    results = [ended(report)[0] for report in reports]
+    changes = exits(works.mutations(), works.one) - exits(before, works.one)
+    assert "changed" in results
+    assert set(results) <= {"changed", "stale", "already"}
+    assert changes == results.count("changed")
+    assert works.lab.registry(works.one.name, CCMEXEC, "ProvisioningMode").lower() == "false"
+
+
+def test_two_runs_never_write_one_journal(works: Works) -> None:
+    works.plan("--limit", works.one.name)
+    running = works.start("apply", "plan.json", "--format", "json")
+    while not (works.folder / "plan.json.journal").exists():
+        assert running.poll() is None
+    other = works.run("apply", "plan.json", "--resume")
+    first = works.finish(running)
+
+    assert (first.returncode, other.returncode) in ((0, 1), (0, 0))
+    assert other.returncode == 0 or "another run" in other.stderr
+    assert read(works.folder / "plan.json.journal").closed
+
+
+def test_undo_names_what_it_cannot_take_back(works: Works) -> None:
+    works.plan("--limit", works.one.name)
+    works.apply()
+    before = works.mutations()
+
+    ran = works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--format", "json")
+    stranger = works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--host", "ELSEWHERE")
+
+    (host,) = json.loads(ran.stdout)["hosts"]
+    assert ran.returncode == 0
+    assert host["ended"] == "nothing"
+    assert [line.split(" ")[0] for line in host["cannot"]] == ["ProvisioningMode", "machine"]
+    assert works.mutations() == before
+    assert stranger.returncode == 1
+    assert "tells nothing about ELSEWHERE" in stranger.stderr

@@ -1,0 +1,721 @@
+"""Apply over a lab in which, at each request in turn, something goes wrong: never a word too much, never one lost."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from pyinfra.api import State
+from pyinfra.context import ctx_state
+
+from provmode.connector import WinRMConnector
+from provmode.errors import UsageError
+from provmode.files import file_hash, read_file, swap_file
+from provmode.fleet.apply import Application, Ended, HostResult
+from provmode.fleet.inventory import Fleet
+from provmode.fleet.journal import HostRecord, Journal, read
+from provmode.fleet.plan import run_plan
+from provmode.fleet.plan_file import Plan, load, sign, write
+from provmode.fleet.undo import Undone, run_undo
+from provmode.inventory_data import target_of
+from provmode.lab.process import Host, LabProcess
+from provmode.remedy.perform import perform
+from provmode.remedy.steps import DisarmTcf, SetMode, SetServiceState, SetStartMode, Step
+from provmode.session import Session
+
+CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"
+KEY = b"a key of the owner of the fleet"
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Bench:
+    """One PC that needs every step there is, a plan for it, and the way back to where it was."""
+
+    def __init__(self, lab: LabProcess, host: Host, folder: Path) -> None:
+        self.lab, self.host, self.folder = lab, host, folder
+        self.fleet = fleet_of(lab, [host])
+        self.plan = self.plan_anew()
+        self.steps = self.plan.changing[0].steps
+        (self.tcf,) = (step for step in self.steps if isinstance(step, DisarmTcf))
+        before = self.session().converse(read_file(self.tcf.path))
+        assert before is not None
+        self.armed = before
+        self.values = {
+            name: lab.registry(host.name, CCMEXEC, name) for name in ("ProvisioningMode", "SystemTaskExcludes")
+        }
+        self._runs = 0
+
+    def session(self) -> Session:
+        host = next(iter(next(self.fleet.shards(self.fleet.names))))
+        assert isinstance(host.connector, WinRMConnector)
+        return host.connector.open()
+
+    def plan_anew(self) -> Plan:
+        planned = run_plan(self.fleet, self.fleet.names, now=now, working=1)
+        document = planned.document(
+            plan_id="a-plan", inventory="lab", limit=(), by="a test", now=now(), valid=timedelta(hours=1)
+        )
+        write(self.folder / "plan.json", sign(document, KEY))
+        return load(self.folder / "plan.json", KEY, unsigned=False, now=now())
+
+    def journal_path(self) -> Path:
+        self._runs += 1
+        return self.folder / f"{self._runs}.journal"
+
+    def apply(self, journal: Path, *, resume: bool = False, plan: Plan | None = None, **options: Any) -> HostResult:
+        plan = plan or self.plan
+        told: dict[str, HostRecord] | None = None
+        if resume:
+            book, whole = Journal.resume(journal, plan.id, now)
+            told = whole.hosts
+        else:
+            book = Journal.create(journal, plan.id, now)
+        application = Application(plan, self.fleet, book, now=now, told=told, working=1, **options)
+        applied = application.run([len(plan.changing)])
+        if application.halted:
+            book.abandon()
+        else:
+            book.close()
+        (result,) = applied.results
+        return result
+
+    def undo(self, journal: Path) -> Undone:
+        book, told = Journal.resume(journal, self.plan.id, now, event="undo-begun")
+        run = run_undo(self.fleet, self.fleet.names, told.hosts, book, working=1)
+        book.close("undo-ended")
+        (result,) = run.results
+        return result
+
+    def do(self, step: Step) -> None:
+        """Change the PC as another program does."""
+        session = self.session()
+        session.read_only = False
+        session.converse(perform(step))
+        session.close()
+
+    def put_tcf(self, data: bytes) -> None:
+        session = self.session()
+        session.read_only = False
+        there = session.converse(file_hash(self.tcf.path))
+        session.converse(swap_file(self.tcf.path, data, expected=there))
+        session.close()
+
+    def read_tcf(self) -> bytes | None:
+        return self.session().converse(read_file(self.tcf.path))
+
+    def back(self) -> None:
+        """Put the PC back into the state that the plan saw."""
+        self.lab.heal(self.host.name)
+        if self.read_tcf() != self.armed:
+            self.put_tcf(self.armed)
+        for name, data in self.values.items():
+            self.lab.set_registry(self.host.name, CCMEXEC, name, data, "SZ")
+        self.do(SetServiceState("CcmExec", "Running", "Stopped"))
+        self.do(SetStartMode("CcmExec", "Auto", "Disabled"))
+
+    def mutations(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.lab.mutations(self.host.name)
+        return found
+
+
+def fleet_of(lab: LabProcess, hosts: list[Host], **data: Any) -> Fleet:
+    """Return a fleet of PCs of a lab."""
+    everybody = {
+        "winrm_user": lab.user,
+        "winrm_password_file": str(lab.password_file),
+        "winrm_read_deadline": 0.5,
+        "winrm_scheme": "http",
+        **data,
+    }
+    names = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port}) for host in hosts]
+    with ctx_state.use(State()):
+        return Fleet((names, everybody))  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
+    """PCs that need every step; pauses move the lab's clock instead of waiting."""
+    with LabProcess(60, 5, mix={"overdue": 1}) as lab, pytest.MonkeyPatch.context() as patch:
+
+        def open_session(self: WinRMConnector) -> Session:
+            name = self.host.name.rpartition("/")[2]
+            if self.session is None:
+                target = target_of(self.host.name, self.data)
+                self.session = Session(target, read_only=True, pause=lambda seconds: lab.advance(seconds, name))
+            return self.session
+
+        patch.setattr(WinRMConnector, "open", open_session)
+        fleet = fleet_of(lab, list(lab.hosts))
+        planned = run_plan(fleet, fleet.names, now=now, working=1)
+        needy = [item.report.host for item in planned.changing if item.remedy and len(item.remedy.steps) == 5]
+        yield [Bench(lab, lab.host(name), tmp_path_factory.mktemp(name)) for name in needy]
+
+
+@pytest.fixture
+def pcs(benches: list[Bench]) -> list[Bench]:
+    """The benches, as their plans saw them."""
+    for bench in benches:
+        bench.back()
+    return benches
+
+
+@pytest.fixture
+def pc(benches: list[Bench]) -> Iterator[Bench]:
+    """One bench, as its plan saw it."""
+    bench = benches[0]
+    bench.back()
+    yield bench
+    bench.lab.heal(bench.host.name)
+
+
+# -- what really happened ---------------------------------------------------------------------------------------------
+
+SIGNS = {
+    "tcf": "MobileClient.TCF written",
+    "start-mode": "start mode Auto",
+    "service-state": "CcmExec started",
+    "mode": "SetClientProvisioningMode(False)",
+    "policy": "TriggerSchedule",
+}
+"""By which words of the lab's own book a step is known to have happened."""
+ONCE = {**dict.fromkeys(SIGNS, 1), "policy": 2}
+"""Policy is requested and evaluated."""
+
+
+def happened(mutations: list[dict[str, str]]) -> dict[str, int]:
+    """Return how often each step happened."""
+    return {
+        kind: sum(sign in mutation["what"] for mutation in mutations)
+        for kind, sign in SIGNS.items()
+        if any(sign in mutation["what"] for mutation in mutations)
+    }
+
+
+def announced(journal: Path, host: str) -> set[str]:
+    record = read(journal).hosts.get(host, HostRecord())
+    return {step.step.kind for step in record.steps}
+
+
+def compliant(pc: Bench) -> bool:
+    mode, excludes = (
+        pc.lab.registry(pc.host.name, CCMEXEC, name) for name in ("ProvisioningMode", "SystemTaskExcludes")
+    )
+    tcf = pc.read_tcf()
+    return mode.lower() == "false" and excludes == "" and tcf != pc.armed
+
+
+def assert_told_as_it_is(pc: Bench, result: HostResult, journal: Path, since: int, where: str) -> None:
+    done = happened(pc.mutations()[since:])
+    record = read(journal).hosts.get(pc.host.name, HostRecord())
+    ended = {step.step.kind for step in record.steps if step.ending == "changed"}
+    assert set(done) <= announced(journal, pc.host.name), where
+    assert ended <= set(done), where
+    assert all(times == 1 for kind, times in done.items() if kind != "policy"), where
+    assert pc.read_tcf() is not None, where
+    if result.ended is Ended.CHANGED:
+        assert set(done) == set(SIGNS), where
+        assert compliant(pc), where
+    else:
+        overtaken = result.ended is Ended.STALE and "as planned in between" in result.detail
+        assert overtaken or result.ended in (Ended.FAILED, Ended.UNREACHED), f"{where}: {result}"
+        assert result.detail, where
+        assert (result.ended is Ended.UNREACHED) <= (not done), where
+
+
+# -- the matrix -------------------------------------------------------------------------------------------------------
+
+SERVICE_UNAVAILABLE, NOBODY_KNOWS = 0x800706BA, 0x80041001
+LOSSES: dict[str, dict[str, Any]] = {
+    "the connection dies before": {"kind": "drop-before"},
+    "the connection dies after": {"kind": "drop-after"},
+}
+REFUSALS: dict[str, dict[str, Any]] = {
+    "nothing is answered": {"kind": "stall"},
+    "the answer is cut": {"kind": "cut-answer"},
+    "a quota is exceeded for a while": {"kind": "quota", "times": 2},
+    "a quota is exceeded": {"kind": "quota", "times": 9},
+    "the service restarts": {"kind": "fault", "code": SERVICE_UNAVAILABLE, "times": 3},
+    "a fault is answered": {"kind": "fault", "code": NOBODY_KNOWS},
+    "access is denied": {"kind": "access-denied"},
+}
+REQUESTS = 88
+"""More than an apply of every step has; that the last position is past its end is a test."""
+
+
+def drive(pcs: list[Bench], fault: dict[str, Any], position: int, words: str) -> None:
+    """Apply with one fault at one request, look what came of it, go on with --resume, and look again."""
+    pc = pcs[position % len(pcs)]  # in turns: what is lost on the way keeps a shell open, and a PC has thirty
+    where, journal, since = f"{words} at request {position}", pc.journal_path(), len(pc.mutations())
+    pc.lab.inject(pc.host.name, skip=position, **fault)
+    result = pc.apply(journal)
+    pc.lab.heal(pc.host.name)
+    assert_told_as_it_is(pc, result, journal, since, where)
+
+    again = pc.apply(journal, resume=True)
+
+    assert again.ended is Ended.CHANGED, f"{where}: {result} then {again}"
+    assert_told_as_it_is(pc, again, journal, since, where)
+    assert [step for step in read(journal).hosts[pc.host.name].steps if step.ending is None] == [], where
+    pc.back()
+
+
+@pytest.mark.parametrize("words", LOSSES)
+def test_wherever_an_answer_is_lost_nothing_is_reported_that_is_not_and_a_resume_ends_compliant(
+    pcs: list[Bench], words: str
+) -> None:
+    for position in range(REQUESTS):
+        drive(pcs, LOSSES[words], position, words)
+
+
+@pytest.mark.parametrize("offset", range(2))
+def test_wherever_a_request_is_refused_nothing_is_reported_that_is_not_and_a_resume_ends_compliant(
+    pcs: list[Bench], offset: int
+) -> None:
+    kinds = list(REFUSALS)
+    for position in range(offset, REQUESTS, 2):
+        words = kinds[(position // 2 + 3 * offset) % len(kinds)]
+        drive(pcs, REFUSALS[words], position, words)
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+@pytest.mark.parametrize("action", ["ChangeStartMode", "StartService", "SetClientProvisioningMode", "TriggerSchedule"])
+def test_each_change_meets_each_refusal(pcs: list[Bench], words: str, action: str) -> None:
+    drive(pcs, {**REFUSALS[words], "action": action}, 0, f"{words} ({action})")
+
+
+def test_the_matrix_reaches_the_last_request(pc: Bench) -> None:
+    before = pc.lab.counters(pc.host.name)["requests"]
+
+    result = pc.apply(pc.journal_path())
+
+    assert result.ended is Ended.CHANGED
+    assert pc.lab.counters(pc.host.name)["requests"] - before < REQUESTS
+
+
+# -- two at once ------------------------------------------------------------------------------------------------------
+
+
+class Interrupting(Journal):
+    """A journal in whose writing something else happens: the moment between a look and the change."""
+
+    at = 0
+    then: Callable[[], Any] = staticmethod(lambda: None)
+
+    def step_begun(self, host: str, number: int, step: Step, previous: bytes | None) -> None:
+        super().step_begun(host, number, step, previous)
+        if number == self.at:
+            self.then()
+
+
+def run_beside(pc: Bench, plan: Plan, at: int, then: Callable[[], Any]) -> tuple[HostResult, Path]:
+    """Apply *plan* while at step *at* somebody else does something, after our look and before our change."""
+    path = pc.journal_path()
+    book = Interrupting.create(path, plan.id, now)
+    assert isinstance(book, Interrupting)
+    book.at, book.then = at, then  # type: ignore[method-assign]
+    application = Application(plan, pc.fleet, book, now=now, working=1)
+    (result,) = application.run([1]).results
+    book.close()
+    return result, path
+
+
+def test_of_two_controllers_at_the_same_step_one_wins_and_the_other_is_stale(pc: Bench) -> None:
+    since, other = len(pc.mutations()), []
+
+    mine, journal = run_beside(pc, pc.plan, 0, lambda: other.append(pc.apply(pc.journal_path())))
+
+    assert [result.ended for result in other] == [Ended.CHANGED]
+    assert mine.ended is Ended.STALE
+    assert mine.steps == ()
+    assert "as planned in between" in mine.detail
+    assert happened(pc.mutations()[since:]) == ONCE
+    assert compliant(pc)
+    assert [step.ending for step in read(journal).hosts[pc.host.name].steps] == [None], "it may have been ours"
+
+
+def test_a_file_that_somebody_else_writes_at_the_same_moment_stays_his(pc: Bench) -> None:
+    mine, journal = run_beside(pc, pc.plan, 0, lambda: pc.put_tcf(b"; his\r\n"))
+
+    assert mine.ended is Ended.STALE
+    assert pc.read_tcf() == b"; his\r\n"
+    assert not read(journal).hosts[pc.host.name].changed
+    assert pc.undo(journal).ended == "nothing"
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_controller_that_comes_later_is_stale_or_has_nothing_to_do(pc: Bench, at: int) -> None:
+    since, other = len(pc.mutations()), []
+
+    mine, _ = run_beside(pc, pc.plan, at, lambda: other.append(pc.apply(pc.journal_path())))
+
+    assert mine.ended is Ended.CHANGED
+    assert [result.ended for result in other] == [Ended.ALREADY if at == 4 else Ended.STALE]
+    assert happened(pc.mutations()[since:]) == ONCE
+    assert compliant(pc)
+
+
+def test_where_only_the_mode_is_to_be_left_the_later_of_two_controllers_reports_already(pc: Bench) -> None:
+    pc.put_tcf(b"; nothing in it\r\n")
+    pc.do(SetStartMode("CcmExec", "Disabled", "Auto"))
+    pc.do(SetServiceState("CcmExec", "Stopped", "Running"))
+    plan, since, other = pc.plan_anew(), len(pc.mutations()), []
+    assert [step.kind for step in plan.changing[0].steps] == ["mode", "policy"]
+
+    mine, journal = run_beside(pc, plan, 0, lambda: other.append(pc.apply(pc.journal_path(), plan=plan)))
+
+    assert [result.ended for result in other] == [Ended.CHANGED]
+    assert mine.ended is Ended.ALREADY
+    assert happened(pc.mutations()[since:]) == {"mode": 1, "policy": 2}
+    assert not read(journal).hosts[pc.host.name].changed
+
+
+def test_a_host_that_starts_to_work_is_never_touched_though_the_plan_says_so(pc: Bench) -> None:
+    since = len(pc.mutations())
+    pc.lab.set_registry(pc.host.name, "HKLM\\SYSTEM\\Setup", "SystemSetupInProgress", 1, "DWORD")
+
+    result = pc.apply(pc.journal_path())
+
+    pc.lab.set_registry(pc.host.name, "HKLM\\SYSTEM\\Setup", "SystemSetupInProgress", 0, "DWORD")
+    assert result.ended is Ended.STALE
+    assert "in-progress" in result.detail
+    assert [change for change in pc.mutations()[since:] if change["road"] != "hand"] == []
+
+
+# -- undo -------------------------------------------------------------------------------------------------------------
+
+
+def test_undo_restores_what_can_be_and_says_what_cannot(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+
+    undone = pc.undo(journal)
+
+    assert undone.ended == "restored"
+    assert pc.read_tcf() == pc.armed
+    assert any("Auto -> Disabled" in line for line in undone.restored)
+    assert [line.split(" ")[0] for line in undone.cannot] == ["CcmExec", "ProvisioningMode", "machine"]
+    assert pc.undo(journal).ended == "nothing", "a second undo does nothing"
+
+
+def test_undo_restores_the_rest_where_somebody_changed_one_thing_since(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    pc.do(SetStartMode("CcmExec", "Auto", "Manual"))
+
+    undone = pc.undo(journal)
+
+    assert undone.ended == "stale"
+    assert "Manual" in undone.detail
+    assert pc.read_tcf() == pc.armed
+    pc.do(SetStartMode("CcmExec", "Manual", "Auto"))
+    assert [line.split(" ")[0] for line in pc.undo(journal).restored] == ["CcmExec"]
+
+
+def test_undo_leaves_a_file_alone_that_somebody_wrote_since(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    pc.put_tcf(b"; the work of somebody else\r\n")
+
+    undone = pc.undo(journal)
+
+    assert undone.ended == "stale"
+    assert pc.read_tcf() == b"; the work of somebody else\r\n"
+    assert any("Auto -> Disabled" in line for line in undone.restored)
+
+
+@pytest.mark.parametrize("action", ["ChangeStartMode", "StartService", "SetClientProvisioningMode", "TriggerSchedule"])
+def test_undo_after_a_run_that_failed_half_way_restores_what_was_done(pc: Bench, action: str) -> None:
+    journal = pc.journal_path()
+    pc.lab.inject(pc.host.name, kind="access-denied", action=action)
+    failed = pc.apply(journal)
+    pc.lab.heal(pc.host.name)
+
+    undone = pc.undo(journal)
+
+    assert failed.ended is Ended.FAILED
+    assert "undo restores" in failed.detail
+    assert undone.ended == "restored"
+    assert pc.read_tcf() == pc.armed
+    assert pc.undo(journal).ended == "nothing"
+
+
+def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    pc.lab.inject(pc.host.name, kind="drop-before", action="Create", times=None)
+
+    first = pc.undo(journal)
+    pc.lab.heal(pc.host.name)
+    second = pc.undo(journal)
+
+    assert first.ended == "failed"
+    assert any("Auto -> Disabled" in line for line in first.restored)
+    assert second.ended == "restored"
+    assert pc.read_tcf() == pc.armed
+
+
+def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_after_a_resume(pc: Bench) -> None:
+    journal = pc.journal_path()
+    book = Journal.create(journal, pc.plan.id, now)
+    book.step_begun(pc.host.name, 0, pc.tcf, pc.armed)
+    book.abandon()
+    pc.do(pc.tcf)  # the crash came right after the change
+
+    resumed = pc.apply(journal, resume=True)
+    undone = pc.undo(journal)
+
+    assert resumed.ended is Ended.CHANGED
+    assert undone.ended == "restored"
+    assert pc.read_tcf() == pc.armed
+
+
+# -- resuming ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    pc.undo(journal)
+    since = len(pc.mutations())
+
+    result = pc.apply(journal, resume=True)
+
+    assert result.ended is Ended.STALE
+    assert pc.mutations()[since:] == []
+
+
+def test_a_host_that_somebody_moved_between_a_run_and_its_resume_is_stale(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.lab.inject(pc.host.name, kind="access-denied", action="StartService")
+    pc.apply(journal)
+    pc.back()
+    since = len(pc.mutations())
+
+    result = pc.apply(journal, resume=True)
+
+    assert result.ended is Ended.STALE
+    assert pc.mutations()[since:] == []
+
+
+def test_a_second_resume_does_nothing(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    since = len(pc.mutations())
+
+    assert pc.apply(journal, resume=True).ended is Ended.CHANGED
+    assert pc.mutations()[since:] == []
+
+
+def test_a_journal_of_a_plan_that_was_edited_since_is_refused(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    told = read(journal)
+    told.hosts[pc.host.name].steps[0].step = SetStartMode("Spooler", "Auto", "Disabled")
+
+    book = Journal.create(pc.journal_path(), "a-plan", now)
+    with pytest.raises(UsageError, match="edited since"):
+        Application(pc.plan, pc.fleet, book, now=now, told=told.hosts, working=1)
+    book.close()
+
+
+# -- the journal's own failures ---------------------------------------------------------------------------------------
+
+
+class Full(Journal):
+    """A journal on a disk that is full after so many lines."""
+
+    lines = 0
+
+    def write(self, event: str, **fields: Any) -> None:
+        if self.lines == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.lines -= 1
+        super().write(event, **fields)
+
+
+@pytest.mark.parametrize("lines", range(11))
+def test_when_the_disk_is_full_nothing_is_changed_that_is_not_in_the_journal(pc: Bench, lines: int) -> None:
+    path, since = pc.journal_path(), len(pc.mutations())
+    Full.lines = 1
+    book = Full.create(path, pc.plan.id, now)
+    assert isinstance(book, Full)
+    book.lines = lines
+    application = Application(pc.plan, pc.fleet, book, now=now, working=1)
+
+    (result,) = application.run([1]).results
+    book.abandon()
+
+    assert application.halted
+    assert result.ended is (Ended.CHANGED if lines == 10 else Ended.FAILED)
+    assert set(happened(pc.mutations()[since:])) <= announced(path, pc.host.name)
+    assert pc.apply(path, resume=True).ended is Ended.CHANGED
+    assert all(times == 1 for kind, times in happened(pc.mutations()[since:]).items() if kind != "policy")
+    assert compliant(pc)
+
+
+def test_a_host_that_the_inventory_calls_read_only_is_neither_changed_nor_undone(pc: Bench) -> None:
+    journal, since, fleet = pc.journal_path(), len(pc.mutations()), pc.fleet
+    pc.fleet = fleet_of(pc.lab, [pc.host], winrm_read_only=True)
+    result = pc.apply(journal)
+    pc.fleet = fleet
+    changes = pc.mutations()[since:]
+    pc.apply(other := pc.journal_path())
+    pc.fleet = fleet_of(pc.lab, [pc.host], winrm_read_only=True)
+    undone = pc.undo(other)
+    pc.fleet = fleet
+
+    assert result.ended is Ended.FAILED
+    assert "winrm_read_only" in result.detail
+    assert changes == []
+    assert undone.ended == "failed"
+    assert pc.read_tcf() != pc.armed
+
+
+def test_a_defect_of_ours_in_the_middle_is_a_failure_of_that_host_and_never_hidden(
+    pc: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, *arguments: Any) -> HostResult:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Application, "_read_back", broken)
+
+    result = pc.apply(pc.journal_path())
+
+    assert result.ended is Ended.FAILED
+    assert "ZeroDivisionError" in result.detail
+    assert len(result.steps) == 5
+
+
+def test_a_client_whose_service_restarts_when_it_is_looked_at_is_waited_for(pc: Bench) -> None:
+    pc.put_tcf(b"; nothing in it\r\n")
+    pc.do(SetStartMode("CcmExec", "Disabled", "Auto"))
+    pc.do(SetServiceState("CcmExec", "Stopped", "Running"))
+    plan, since = pc.plan_anew(), len(pc.mutations())
+    session = pc.session()
+    session.read_only = False
+    session.perform(SetMode(False, "true").operations[0])  # it restarts now
+    session.close()
+    for name, data in pc.values.items():
+        pc.lab.set_registry(pc.host.name, CCMEXEC, name, data, "SZ")
+
+    result = pc.apply(pc.journal_path(), plan=plan)
+
+    assert result.ended is Ended.CHANGED, result
+    assert happened(pc.mutations()[since:]) == {"mode": 2, "policy": 2}
+
+
+# -- killed -----------------------------------------------------------------------------------------------------------
+
+
+def killed(pc: Bench, journal: Path, patch: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """Apply in a process of its own that *patch* has killed at some moment."""
+    child = os.fork()
+    if child == 0:
+        try:
+            gevent.reinit()
+            patch(pytest.MonkeyPatch())
+            pc.apply(journal, resume=journal.exists())
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_request(number: int, *, before: bool) -> Callable[[pytest.MonkeyPatch], None]:
+    """Die when the request of that number is about to be sent, or was answered."""
+    sent = itertools.count()
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        real = Session._send
+
+        def send(self: Session, request: Any) -> Any:
+            mine = next(sent) == number
+            if mine and before:
+                die()
+            answer = real(self, request)
+            if mine:
+                die()
+            return answer
+
+        monkeypatch.setattr(Session, "_send", send)
+
+    return patch
+
+
+def in_line(number: int, share: float) -> Callable[[pytest.MonkeyPatch], None]:
+    """Die when so much of that line of the journal is written."""
+    written = itertools.count()
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        real = Journal._append
+
+        def append(self: Journal, data: bytes) -> None:
+            if next(written) == number:
+                self._file.seek(self._size)
+                self._file.write(data[: int(len(data) * share)])
+                die()
+            real(self, data)
+
+        monkeypatch.setattr(Journal, "_append", append)
+
+    return patch
+
+
+def assert_resumed_as_if_nothing_had_been(pc: Bench, journal: Path, since: int, where: str) -> None:
+    done = happened(pc.mutations()[since:])
+    assert set(done) <= announced(journal, pc.host.name) if done else True, where
+
+    result = pc.apply(journal, resume=True)
+
+    assert result.ended is Ended.CHANGED, f"{where}: {result}"
+    assert all(times == 1 for kind, times in happened(pc.mutations()[since:]).items() if kind != "policy"), where
+    assert set(happened(pc.mutations()[since:])) == set(SIGNS), where
+    assert compliant(pc), where
+    assert read(journal).closed, where
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_killed_at_random_requests_a_resume_loses_nothing_and_does_nothing_twice(
+    pcs: list[Bench], before: bool
+) -> None:
+    for number in random.Random(7 + before).sample(range(50), 12):
+        pc = pcs[number % len(pcs)]
+        journal, since = pc.journal_path(), len(pc.mutations())
+        killed(pc, journal, at_request(number, before=before))
+        assert_resumed_as_if_nothing_had_been(pc, journal, since, f"killed at request {number}")
+        pc.back()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_killed_while_a_line_is_written_a_resume_loses_nothing(pcs: list[Bench], share: float) -> None:
+    for line in range(0, 11, 2) if share == 0.0 else range(11):
+        pc = pcs[line % len(pcs)]
+        journal, since = pc.journal_path(), len(pc.mutations())
+        killed(pc, journal, in_line(line, share))
+        assert_resumed_as_if_nothing_had_been(pc, journal, since, f"killed in line {line}")
+        pc.back()
+
+
+def test_killed_again_and_again_it_ends_compliant(pc: Bench) -> None:
+    chance, journal, since = random.Random(11), pc.journal_path(), len(pc.mutations())
+    for _ in range(12):
+        killed(pc, journal, at_request(chance.randrange(9, 28), before=chance.random() < 0.5))
+
+    assert_resumed_as_if_nothing_had_been(pc, journal, since, "killed twelve times")

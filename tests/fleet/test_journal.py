@@ -1,0 +1,315 @@
+"""The journal: what a crash tears is tolerated, what somebody changed is found, and one run writes at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from provmode.errors import UsageError
+from provmode.fleet.journal import Journal, JournalDamaged, Told, read
+from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode
+
+Run = Callable[..., Any]
+TCF = DisarmTcf("C:\\Wärme\\MobileClient.TCF", "a" * 64, "b" * 64, "ANSI", ("-\r\x85\u2028", "+é"))
+BYTES = bytes(range(256))
+
+
+def now() -> datetime:
+    return datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+def a_run(path: Path) -> bytes:
+    """Write what a run over two hosts writes, and return it."""
+    journal = Journal.create(path, "plan-1", now)
+    journal.step_begun("PC-Ä", 0, TCF, BYTES)
+    journal.write("step-ended", host="PC-Ä", number=0, ending="changed")
+    journal.step_begun("PC-Ä", 1, SetMode(False, "true"), None)
+    journal.step_begun("PC-2", 0, SetStartMode("CcmExec", "Disabled", "Auto"), None)
+    journal.write("step-ended", host="PC-2", number=0, ending="stale")
+    journal.write("host-ended", host="PC-2", outcome="stale", detail="somebody – was\nfaster \ud800")
+    journal.close()
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return a_run(tmp_path_factory.mktemp("journal") / "whole")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("journal") / "journal"
+
+
+def reading(place: Path, data: bytes) -> Told:
+    place.write_bytes(data)
+    return read(place)
+
+
+def test_what_was_written_is_told(place: Path, whole: bytes) -> None:
+    told = reading(place, whole)
+
+    assert (told.plan_id, told.lines, told.torn, told.closed) == ("plan-1", 8, False, True)
+    first, second = told.hosts["PC-Ä"].steps
+    assert (first.step, first.previous, first.ending) == (TCF, BYTES, "changed")
+    assert (second.step, second.previous, second.ending) == (SetMode(False, "true"), None, None)
+    assert told.hosts["PC-Ä"].done == {0}
+    assert told.hosts["PC-Ä"].changed
+    assert told.hosts["PC-2"].outcome == "stale"
+    assert not told.hosts["PC-2"].changed
+    assert not told.hosts["PC-2"].done
+
+
+@given(st.data())
+def test_torn_at_any_byte_it_tells_every_line_before(place: Path, whole: bytes, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(whole.index(b"\n") + 1, len(whole)))
+
+    told = reading(place, whole[:cut])
+
+    assert told.lines == whole[:cut].count(b"\n")
+    assert told.torn is not whole[:cut].endswith(b"\n")
+    assert told.size == whole[:cut].rfind(b"\n") + 1
+    assert told.closed is (cut == len(whole))
+
+
+@given(st.data())
+def test_torn_at_any_byte_it_can_be_gone_on_with(place: Path, whole: bytes, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(whole)))
+    place.write_bytes(whole[:cut])
+    whole_lines = whole[:cut].count(b"\n")
+
+    journal, told = Journal.resume(place, "plan-1", now)
+    journal.write("host-ended", host="PC-9", outcome="changed", detail="")
+    journal.close()
+
+    again = read(place)
+    assert told.lines == whole_lines
+    assert again.lines == whole_lines + 3
+    assert again.plan_id == "plan-1"
+    assert again.closed
+    assert again.hosts["PC-9"].outcome == "changed"
+
+
+@given(st.data())
+def test_changed_at_any_byte_it_is_found_or_counts_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[position]))
+    changed = whole[:position] + bytes([byte]) + whole[position + 1 :]
+
+    if position == len(whole) - 1:  # the last line ending: as a crash leaves it
+        told = reading(place, changed)
+        assert told.torn
+        assert not told.closed
+        return
+    with pytest.raises(JournalDamaged, match=f"line {whole[:position].count(10) + 1}:"):
+        reading(place, changed)
+
+
+@given(st.data())
+def test_bytes_put_in_anywhere_are_found_or_count_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(whole)))
+    extra = data.draw(st.binary(min_size=1, max_size=4))
+
+    try:
+        told = reading(place, whole[:position] + extra + whole[position:])
+    except JournalDamaged:
+        return
+    same = whole[:position] + extra + whole[position:] == whole
+    assert same or (position >= len(whole) - 1 and told.torn)
+
+
+@given(st.data())
+def test_a_line_taken_out_or_moved_is_found(place: Path, whole: bytes, data: st.DataObject) -> None:
+    lines = whole.splitlines(keepends=True)
+    out = data.draw(st.integers(0, len(lines) - 2))
+    into = data.draw(st.integers(0, len(lines) - 1).filter(lambda place: place != out))
+    left = lines[:out] + lines[out + 1 :]
+    moved = [*left[:into], lines[out], *left[into:]]
+
+    for chosen in (left, moved, [*lines[: out + 1], *lines[out:]]):
+        with pytest.raises(JournalDamaged, match="line"):
+            reading(place, b"".join(chosen))
+
+
+def test_missing_last_lines_leave_a_journal_that_is_not_closed(place: Path, whole: bytes) -> None:
+    told = reading(place, b"".join(whole.splitlines(keepends=True)[:-1]))
+
+    assert not told.closed
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'"text"\n', b"[" * 100_000 + b"\n", b"{"]
+)
+def test_what_is_no_journal_is_refused_in_one_line(place: Path, data: bytes) -> None:
+    with pytest.raises(JournalDamaged) as raised:
+        reading(place, data)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_of_something_else_is_never_cut_or_written_by_a_resume(place: Path) -> None:
+    for data in (b"[]", b"{}", b"the accounts of last year", b'{"event": "run-ended"'):
+        place.write_bytes(data)
+        with pytest.raises(JournalDamaged):
+            Journal.resume(place, "plan-1", now)
+        assert place.read_bytes() == data
+
+
+def test_a_run_that_died_before_its_first_line_was_whole_begins_anew(place: Path, whole: bytes) -> None:
+    for cut in (0, 1, 40, whole.index(b"\n")):
+        place.write_bytes(whole[:cut])
+        journal, told = Journal.resume(place, "plan-1", now)
+        journal.close()
+
+        assert told.hosts == {}
+        assert read(place).plan_id == "plan-1"
+
+
+def test_a_journal_of_an_earlier_run_is_never_written_over(tmp_path: Path) -> None:
+    data = a_run(tmp_path / "journal")
+
+    with pytest.raises(UsageError, match="--resume"):
+        Journal.create(tmp_path / "journal", "plan-2", now)
+    with pytest.raises(UsageError, match="another plan"):
+        Journal.resume(tmp_path / "journal", "plan-2", now)
+    assert (tmp_path / "journal").read_bytes() == data
+
+
+def test_one_run_writes_at_a_time(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "journal", "plan-1", now)
+
+    with pytest.raises(UsageError, match="another run"):
+        Journal.resume(tmp_path / "journal", "plan-1", now)
+    journal.abandon()
+
+    second, _ = Journal.resume(tmp_path / "journal", "plan-1", now)
+    second.close()
+
+
+@pytest.mark.parametrize("path", ["missing/journal", "."])
+def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="journal"):
+        Journal.create(tmp_path / path, "plan-1", now)
+    with pytest.raises(UsageError, match="journal"):
+        Journal.resume(tmp_path / path, "plan-1", now)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Let no file grow beyond *size*: what a full disk is to a writer, half a line included."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def lines_until_full(journal: Journal) -> int:
+    """Write until there is no room, and return how many lines there was room for."""
+    number = 0
+    try:
+        while True:
+            journal.step_begun("PC-1", number, RequestPolicy(), None)
+            number += 1
+    except OSError:
+        return number
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(room=st.integers(0, 900))
+@example(room=0)
+def test_where_the_disk_is_full_no_half_line_stays_and_nothing_follows(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "journal"
+    path.unlink(missing_ok=True)
+    journal, written = Journal.create(path, "plan-1", now), 1
+    with room_for(path.stat().st_size + room):
+        written += lines_until_full(journal)
+        assert read(path).lines == written
+    with pytest.raises(OSError, match="earlier line"):
+        journal.write("host-ended", host="PC-1", outcome="changed", detail="")
+    journal.abandon()
+
+    resumed, told = Journal.resume(path, "plan-1", now)
+    resumed.close()
+    assert not told.torn
+    assert len(told.hosts["PC-1"].steps if told.hosts else []) == written - 1
+    assert read(path).closed
+
+
+def test_a_journal_that_finds_no_room_for_its_first_line_leaves_nothing_behind(tmp_path: Path) -> None:
+    with room_for(20), pytest.raises(UsageError, match="cannot write the journal"):
+        Journal.create(tmp_path / "journal", "plan-1", now)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_is_on_disk_before_write_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (forced.append(os.fstat(file).st_size), real(file)))
+    journal = Journal.create(tmp_path / "journal", "plan-1", now)
+    journal.step_begun("PC-1", 0, RequestPolicy(), None)
+    size = (tmp_path / "journal").stat().st_size
+    journal.close()
+
+    assert size in forced
+
+
+def test_a_disk_that_cannot_be_forced_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.create(tmp_path / "journal", "plan-1", now)
+
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        journal.step_begun("PC-1", 0, RequestPolicy(), None)
+    journal.abandon()
+
+    assert read(tmp_path / "journal").hosts == {}
+
+
+def test_a_step_that_is_begun_again_is_open_again_and_keeps_the_first_value(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal.create(path, "plan-1", now)
+    journal.step_begun("PC-1", 0, TCF, b"the first")
+    journal.write("step-ended", host="PC-1", number=0, ending="stale")
+    journal.step_begun("PC-1", 0, TCF, b"the second")
+    journal.abandon()
+
+    (step,) = read(path).hosts["PC-1"].steps
+    assert (step.ending, step.previous) == (None, b"the first")
+
+
+def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_path: Path) -> None:
+    data = a_run(tmp_path / "journal")
+    fine = provmode("verify", "journal")
+    (tmp_path / "torn").write_bytes(data[:-10])
+    torn = provmode("verify", "torn")
+    (tmp_path / "changed").write_bytes(data.replace(b"Disabled", b"Enabled_"))
+    changed = provmode("verify", "changed")
+
+    assert fine.returncode == 0
+    assert "8 lines" in fine.stdout
+    assert "open: PC-Ä: ProvisioningMode true -> false" in fine.stdout
+    assert "PC-2" not in fine.stdout
+    assert torn.returncode == 0
+    assert "torn by a crash" in torn.stdout
+    assert "did not come to its end" in torn.stdout
+    assert changed.returncode == 1
+    assert "line 5: it was changed" in changed.stderr
+    assert len(changed.stderr.splitlines()) == 1

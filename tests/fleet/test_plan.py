@@ -1,0 +1,401 @@
+"""The plan: a file that says what was seen and what would change, whole and signed or not at all."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provmode.errors import UsageError
+from provmode.fleet.plan_file import KEY_ENVIRONMENT, PlanRefused, key_from, load, sign, write
+from provmode.lab.process import LabProcess
+
+Run = Callable[..., Any]
+Document = dict[str, Any]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "plan.schema.json").read_text("utf-8"))
+KEY = b"0123456789abcdef0123456789abcdef"
+MIX = {
+    **dict.fromkeys(("overdue", "half-exited", "armed", "stuck-old-client", "stuck-service-disabled"), 4),
+    **dict.fromkeys(("healthy", "no-client", "osd-running", "self-healing", "client-broken", "refused"), 1),
+}
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
+    return subprocess.run(
+        [sys.executable, "-m", "provmode", *arguments],
+        cwd=folder,
+        env={**clean, KEY_ENVIRONMENT: KEY.decode()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
+    """A real plan of a fleet in which everything occurs, and what it cost the fleet."""
+    folder = tmp_path_factory.mktemp("plan")
+    with LabProcess(40, 2, mix=MIX, inventory=folder / "lab.py") as lab:
+        before = lab.mutations()
+        ran = run(folder, "plan", "lab.py", "--output", "plan.json", "--limit", "PC-*")
+        yield {"ran": ran, "folder": folder, "unchanged": lab.mutations() == before, "lab": lab}
+
+
+@pytest.fixture(scope="module")
+def document(made: Mapping[str, Any]) -> Document:
+    text = (made["folder"] / "plan.json").read_text("utf-8")
+    found: Document = json.loads(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("plan") / "edited.json"
+
+
+# -- the schema -------------------------------------------------------------------------------------------------------
+
+TYPES: dict[str, Callable[[Any], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+}
+SAYING_NOTHING = {"$schema", "$id", "$defs", "title", "description", "format"}
+
+
+def misfits(schema: Any, value: Any, where: str = "plan") -> list[str]:
+    """Return where *value* does not fit *schema*: the part of JSON Schema 2020-12 that ours uses, and no more."""
+    if schema is True:
+        return []
+    if "$ref" in schema:
+        return misfits(SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], value, where)
+    found: list[str] = []
+    for word, said in schema.items():
+        found += [] if word in SAYING_NOTHING else WORDS[word](said, value, where, schema)
+    return found
+
+
+def _one_of(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+    fitting = [part for part in said if not misfits(part, value, where)]
+    return [] if len(fitting) == 1 else [f"{where}: {len(fitting)} of {len(said)} fit {value!r:.200}"]
+
+
+def _properties(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    return [found for name in said if name in value for found in misfits(said[name], value[name], f"{where}.{name}")]
+
+
+def _additional(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return []
+    more = set(value) - set(schema.get("properties", {}))
+    if said is False:
+        return [f"{where}: {name} is too much" for name in more]
+    return [found for name in more for found in misfits(said, value[name], f"{where}.{name}")]
+
+
+def _items(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+    if not isinstance(value, list):
+        return []
+    return [found for number, item in enumerate(value) for found in misfits(said, item, f"{where}[{number}]")]
+
+
+def _when(fits: Callable[[Any, Any], bool]) -> Callable[[Any, Any, str, Any], list[str]]:
+    return lambda said, value, where, schema: [] if fits(said, value) else [f"{where}: {value!r:.60} is not {said!r}"]
+
+
+WORDS: dict[str, Callable[[Any, Any, str, Any], list[str]]] = {
+    "type": _when(lambda said, value: TYPES[said](value)),
+    "const": _when(lambda said, value: type(said) is type(value) and said == value),
+    "enum": _when(lambda said, value: isinstance(value, str) and value in said),
+    "pattern": _when(lambda said, value: not isinstance(value, str) or re.search(said, value) is not None),
+    "minLength": _when(lambda said, value: not isinstance(value, str) or len(value) >= said),
+    "minItems": _when(lambda said, value: not isinstance(value, list) or len(value) >= said),
+    "minimum": _when(lambda said, value: not TYPES["integer"](value) or value >= said),
+    "maximum": _when(lambda said, value: not TYPES["integer"](value) or value <= said),
+    "required": _when(lambda said, value: not isinstance(value, dict) or set(said) <= set(value)),
+    "oneOf": _one_of,
+    "properties": _properties,
+    "additionalProperties": _additional,
+    "items": _items,
+}
+
+
+def test_a_real_plan_is_as_the_schema_says(document: Document) -> None:
+    assert misfits(SCHEMA, document) == []
+    assert {host["verdict"] for host in document["hosts"]} >= {"overdue", "armed", "unassessed", "in-progress"}
+    assert {step["kind"] for host in document["hosts"] for step in host["steps"]} == {
+        *("tcf", "start-mode", "service-state", "mode", "policy")
+    }
+
+
+def test_the_schema_says_what_it_is() -> None:
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["properties"]["version"] == {"const": 1}
+    assert SCHEMA["additionalProperties"] is False
+
+
+# -- planning ---------------------------------------------------------------------------------------------------------
+
+
+def test_planning_changes_nothing(made: Mapping[str, Any]) -> None:
+    assert made["ran"].returncode == 6, made["ran"].stderr
+    assert made["unchanged"] is True
+
+
+def test_every_host_is_in_the_plan_with_steps_or_with_a_reason(document: Document) -> None:
+    assert len(document["hosts"]) == 40
+    for host in document["hosts"]:
+        assert bool(host["steps"]) is not bool(host["left_alone"])
+        assert (host["verdict"] in ("stuck", "overdue", "half-exited", "armed")) is bool(host["steps"])
+        assert (host["impact"] is not None) is any(step["kind"] == "mode" for step in host["steps"])
+
+
+def test_identical_changes_fold_and_the_blast_radius_is_shown(made: Mapping[str, Any], document: Document) -> None:
+    said = " ".join(made["ran"].stdout.split())
+    changing = [host for host in document["hosts"] if host["steps"]]
+    leaving = sum(
+        any(step["kind"] == "mode" and step["before"] == "true" for step in host["steps"]) for host in changing
+    )
+    starting = sum(bool(host["impact"] and host["impact"]["past_due"].get("known")) for host in changing)
+
+    assert f"changes {len(changing)} of 40" in said
+    assert said.count("ProvisioningMode true -> false") == 1
+    assert f"{leaving} hosts: ProvisioningMode true -> false" in said
+    assert f"{starting} hosts would start installing at once" in said
+
+
+def test_a_host_that_an_inventory_has_twice_is_planned_once(made: Mapping[str, Any], tmp_path: Path) -> None:
+    lab = made["lab"]
+    host = next(host for host in lab.hosts if host.persona == "overdue")
+    data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
+    address = {"winrm_address": host.address, "winrm_port": host.port}
+    name = f"@winrm/{host.name}"
+    (tmp_path / "twice.py").write_text(
+        f"pcs = ({[(name, address), (name, address)]!r}, {data!r})\nmore = [({name!r}, {address!r})]\n"
+    )
+
+    ran = run(tmp_path, "plan", "twice.py", "--output", "plan.json")
+
+    assert ran.returncode == 2, ran.stderr
+    assert [item["name"] for item in json.loads((tmp_path / "plan.json").read_text())["hosts"]] == [name]
+
+
+# -- the signature ----------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_plan_is_accepted_with_its_key_alone(made: Mapping[str, Any], document: Document) -> None:
+    path = made["folder"] / "plan.json"
+    plan = load(path, KEY, unsigned=False, now=now())
+
+    assert plan.signed
+    assert [host.name for host in plan.hosts] == [host["name"] for host in document["hosts"]]
+    for key in (KEY[:-1] + b"0", None):
+        with pytest.raises(PlanRefused):
+            load(path, key, unsigned=True, now=now())
+
+
+def test_an_unsigned_plan_is_accepted_only_when_asked_for(place: Path, document: Document) -> None:
+    write(place, sign(document, None))
+
+    with pytest.raises(PlanRefused, match="not signed"):
+        load(place, KEY, unsigned=False, now=now())
+    assert not load(place, KEY, unsigned=True, now=now()).signed
+
+
+def test_a_plan_is_refused_once_it_has_expired(place: Path, document: Document) -> None:
+    write(place, sign(document, KEY))
+    expires = datetime.fromisoformat(document["expires"])
+
+    load(place, KEY, unsigned=False, now=expires - timedelta(seconds=1))
+    with pytest.raises(PlanRefused, match="expired"):
+        load(place, KEY, unsigned=False, now=expires)
+
+
+def test_a_plan_of_another_version_is_refused(place: Path, document: Document) -> None:
+    for version in (2, "1", None, True):
+        write(place, sign({**document, "version": version}, KEY))
+        with pytest.raises(PlanRefused, match="version"):
+            load(place, KEY, unsigned=False, now=now())
+
+
+STRANGE: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 2**70, -0.5, 1e308, "", "x", "ß\ud800", "2026-01-01", "@winrm/"),
+    *([], [[]], [None], {}, {"kind": "mode"}),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to everything in a document."""
+    if path:
+        yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in pairs:
+        yield from places(item, (*path, name))
+
+
+def edited(document: Document) -> Iterator[Document]:
+    """Yield a plan of one host with something strange in each place in turn, and with each thing left out."""
+    changing = next(host for host in document["hosts"] if len(host["steps"]) > 3)
+    small = {**document, "hosts": [{**changing, "facts": {"tcf": changing["facts"]["tcf"]}}]}
+    for number, path in enumerate(places(small)):
+        for value in (..., *(STRANGE[(number + each) % len(STRANGE)] for each in range(0, len(STRANGE), 3))):
+            changed = copy.deepcopy(small)
+            parent = changed
+            for name in path[:-1]:
+                parent = parent[name]
+            if value is ...:
+                del parent[path[-1]]
+            elif json.dumps(value) != json.dumps(parent[path[-1]]):
+                parent[path[-1]] = value
+            else:
+                continue
+            yield changed
+
+
+def test_a_plan_edited_by_hand_is_refused_whatever_was_edited(place: Path, document: Document) -> None:
+    changing = next(host for host in document["hosts"] if len(host["steps"]) > 3)
+    small = {**document, "hosts": [{**changing, "facts": {"tcf": changing["facts"]["tcf"]}}]}
+    signature = sign(small, KEY)["signature"]
+    for changed in edited(document):
+        if sign(changed, KEY)["signature"] == signature:
+            continue  # it was the old signature that was edited
+        place.write_text(json.dumps({**changed, "signature": signature}), "utf-8")
+        with pytest.raises((PlanRefused, UsageError)):
+            load(place, KEY, unsigned=True, now=now())
+
+
+def test_an_unsigned_plan_with_strange_types_is_read_or_refused_in_one_line(place: Path, document: Document) -> None:
+    for changed in edited(document):
+        place.write_text(json.dumps(sign(changed, None)), "utf-8")
+        try:
+            plan = load(place, None, unsigned=True, now=now())
+        except (PlanRefused, UsageError) as error:
+            refused = str(error)
+        else:
+            refused = ""
+            assert all(host.host and host.policy for host in plan.hosts)
+            steps = [step.to_json() for host in plan.hosts for step in host.steps]
+            assert all(not misfits(SCHEMA["$defs"]["step"], step) for step in steps)
+        assert "\n" not in refused
+        assert not refused or "was not seen" in refused or misfits(SCHEMA, sign(changed, None)), refused
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "1", '"text"', "{}", '{"format": "provmode-plan"}', "[" * 100_000, '{"a":' * 50_000],
+)
+def test_what_is_no_plan_is_refused_in_one_line(place: Path, text: str) -> None:
+    place.write_text(text)
+
+    with pytest.raises((UsageError, PlanRefused)) as raised:
+        load(place, KEY, unsigned=True, now=now())
+    assert "\n" not in str(raised.value)
+
+
+def test_bytes_that_are_no_text_are_no_plan(place: Path) -> None:
+    place.write_bytes(b"\xff\xfe\x00\xd8{}")
+
+    with pytest.raises(UsageError, match="no JSON"):
+        load(place, KEY, unsigned=True, now=now())
+
+
+def _with_step(document: Document, **step: Any) -> Document:
+    changing = copy.deepcopy(next(host for host in document["hosts"] if host["steps"]))
+    return sign({**document, "hosts": [{**changing, "steps": [step]}]}, None)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "mode", "enabled": True, "before": "false"},
+        {"kind": "mode", "enabled": "false", "before": "true"},
+        {"kind": "mode", "enabled": 0, "before": "true"},
+        {"kind": "start-mode", "service": "CcmExec", "before": "Auto", "after": "Boot"},
+        {"kind": "service-state", "service": "CcmExec", "before": "Running", "after": "Stopped"},
+        {"kind": "file", "path": "C:\\boot.ini", "before": "a" * 64, "after": None, "diff": [], "backup": "x"},
+        {"kind": "registry-key", "key": "HKLM\\SOFTWARE", "present": False},
+        {"kind": "policy", "and": "more"},
+    ],
+)
+def test_a_plan_only_ever_leads_out_of_the_mode(place: Path, document: Document, step: Document) -> None:
+    write(place, _with_step(document, **step))
+
+    with pytest.raises(UsageError, match="step"):
+        load(place, None, unsigned=True, now=now())
+
+
+def test_a_plan_with_a_host_twice_is_refused(place: Path, document: Document) -> None:
+    write(place, sign({**document, "hosts": [document["hosts"][0]] * 2}, KEY))
+
+    with pytest.raises(UsageError, match="twice"):
+        load(place, KEY, unsigned=False, now=now())
+
+
+# -- keys and files ---------------------------------------------------------------------------------------------------
+
+
+def test_the_key_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(KEY + b"\n")
+    (tmp_path / "short").write_bytes(b"short\n")
+
+    assert key_from(tmp_path / "key", {KEY_ENVIRONMENT: "x" * 40}) == KEY
+    assert key_from(None, {KEY_ENVIRONMENT: KEY.decode()}) == KEY
+    assert key_from(None, {}) is None
+    for file, environment in ((tmp_path / "short", {}), (tmp_path / "no", {}), (None, {KEY_ENVIRONMENT: ""})):
+        with pytest.raises(UsageError):
+            key_from(file, environment)
+
+
+def test_a_plan_is_written_whole_or_not_at_all(tmp_path: Path, document: Document) -> None:
+    with pytest.raises(UsageError, match="cannot write the plan"):
+        write(tmp_path / "missing" / "plan.json", document)
+
+    write(tmp_path / "plan.json", document)
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_a_name_that_is_no_unicode_can_be_planned_over(place: Path, document: Document) -> None:
+    write(place, sign({**document, "inventory": "Flotte-\udce4.py", "by": "Jörg@büro"}, KEY))
+
+    plan = load(place, KEY, unsigned=False, now=now())
+    assert (plan.inventory, plan.by) == ("Flotte-\udce4.py", "Jörg@büro")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--output", "plan.json"), "no key to sign the plan with"),
+        (("--output", "plan.json", "--key-file", "no"), "cannot read the key file"),
+        (("--output", "plan.json", "--unsigned", "--valid", "0"), "--valid"),
+        (("--output", "plan.json", "--unsigned", "--valid", "1e12"), "--valid"),
+    ],
+)
+def test_bad_usage_is_one_line_before_anything_is_looked_at(
+    provmode: Run, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    ran = provmode("plan", "fleet.py", *arguments)
+
+    assert ran.returncode == 1
+    assert said in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

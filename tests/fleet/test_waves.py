@@ -1,0 +1,112 @@
+"""Waves and the failure budget: every host in one wave, and only hosts that were reached count."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provmode.errors import UsageError
+from provmode.fleet.apply import Applied, Ended, HostResult
+from provmode.fleet.waves import Budget, wave_sizes
+
+PARTS = st.lists(
+    st.one_of(st.integers(1, 5000).map(str), st.integers(1, 100).map(lambda percent: f"{percent}%")), max_size=6
+)
+RESULTS = st.lists(st.sampled_from(Ended).map(lambda ended: HostResult("PC-1", ended)), max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts", "sizes"),
+    [
+        ("10,100,25%", 1000, [10, 100, 250, 640]),
+        ("", 7, [7]),
+        ("", 0, []),
+        ("10", 3, [3]),
+        ("1%", 3, [1, 2]),
+        ("100%", 5, [5]),
+        ("50%,50%", 5, [3, 2]),
+        (" 1 , 2 ", 5, [1, 2, 2]),
+        ("5,5", 5, [5]),
+    ],
+)
+def test_waves_are_as_written_and_the_last_takes_the_rest(text: str, hosts: int, sizes: list[int]) -> None:
+    assert wave_sizes(text, hosts) == sizes
+
+
+@given(PARTS, st.integers(0, 10_000))
+def test_every_host_is_in_exactly_one_wave_and_no_wave_is_empty(parts: list[str], hosts: int) -> None:
+    sizes = wave_sizes(",".join(parts), hosts)
+
+    assert sum(sizes) == hosts
+    assert all(size > 0 for size in sizes)
+    assert len(sizes) <= len(parts) + 1
+
+
+@given(PARTS, st.integers(1, 10_000))
+def test_no_wave_but_the_last_is_larger_than_was_said(parts: list[str], hosts: int) -> None:
+    sizes = wave_sizes(",".join(parts), hosts)
+
+    for size, part in zip(sizes, parts, strict=False):
+        said = -(-hosts * int(part[:-1]) // 100) if part.endswith("%") else int(part)
+        assert size <= said
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "101%", "-1", "1.5", "ten", "10;20", "10 20", "٣", "1e3", "99999999", "%"])
+def test_a_wave_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"--wave {text}")):
+        wave_sizes(text, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("5", Budget(5, None)),
+        ("2%", Budget(None, 2.0)),
+        ("5,2%", Budget(5, 2.0)),
+        ("2.5%, 5", Budget(5, 2.5)),
+        ("0", Budget(0, None)),
+        ("0%", Budget(None, 0.0)),
+    ],
+)
+def test_a_budget_is_a_number_a_percentage_or_both(text: str, budget: Budget) -> None:
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", ",", "5,", "5,6", "1%,2%", "101%", "-1", "five", "1.5", "nan%", "1%%"])
+def test_a_budget_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--max-failures"):
+        Budget.parse(text)
+
+
+@given(RESULTS, st.integers(0, 10), st.integers(0, 100))
+def test_only_hosts_that_were_reached_count(results: list[HostResult], number: int, percent: int) -> None:
+    reached = [item for item in results if item.ended not in (Ended.UNREACHED, Ended.NOT_STARTED)]
+    failed = [item for item in reached if item.ended is Ended.FAILED]
+    over = len(failed) > number or (bool(reached) and 100 * len(failed) > percent * len(reached))
+
+    assert bool(Budget(number, percent).spent(results)) is over
+    assert Budget(number, percent).spent(results) == Budget(number, percent).spent(reached)
+
+
+def test_silent_hosts_never_end_a_run() -> None:
+    silent = [HostResult(f"PC-{number}", Ended.UNREACHED) for number in range(500)]
+
+    assert Budget(0, 0.0).spent(silent) == ""
+    assert "1 of 1 reached hosts" in Budget(None, 2.0).spent([*silent, HostResult("PC", Ended.FAILED)])
+
+
+@given(RESULTS, st.booleans())
+def test_the_exit_code_says_the_worst_and_nothing_else(results: list[HostResult], interrupted: bool) -> None:
+    ended = {result.ended for result in results}
+    code = Applied(results, interrupted=interrupted).exit_code()
+
+    if interrupted:
+        assert code == 130
+        return
+    assert bool(code & 4) is (Ended.FAILED in ended)
+    assert bool(code & 2) is bool(ended & {Ended.STALE, Ended.NOT_STARTED})
+    assert (code == 8) is (bool(ended) and Ended.UNREACHED in ended <= {Ended.UNREACHED, Ended.CHANGED, Ended.ALREADY})
+    assert (code == 0) is (ended <= {Ended.CHANGED, Ended.ALREADY})

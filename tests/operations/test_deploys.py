@@ -1,0 +1,257 @@
+"""The deploys as they are given to pyinfra: who is left alone and why, what is done to the others, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.files import BACKUP
+from provmode.ccm.judge import Verdict
+from provmode.client import CCMEXEC
+from provmode.lab.personas import BY_NAME
+from provmode.lab.process import Host, LabProcess
+from provmode.remedy.comply import LEFT_ALONE
+from provmode.remedy.guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
+
+PERSONAS = {
+    "healthy": 4,
+    **dict.fromkeys(("armed", "half-exited", "overdue", "stuck-service-disabled", "stuck-no-enabled-time"), 1),
+    **dict.fromkeys(("stuck-old-client", "self-healing", "wrong-clock", "osd-running", "upgrade-running"), 1),
+    **dict.fromkeys(("no-client", "client-broken"), 1),
+}
+ROOT = Path(__file__).parent.parent.parent
+COMPLY = str(ROOT / "deploys" / "comply.py")
+GUARD = str(ROOT / "deploys" / "guard.py")
+KEY = str(CCMEXEC)
+TCF = "%windir%\\ccmsetup\\MobileClient.TCF"
+LEFT = ("healthy", "self-healing", "osd-running", "upgrade-running", "no-client", "client-broken")
+"""Personas that are not changed."""
+TAKEN_OUT = ("half-exited", "overdue", "stuck-service-disabled", "stuck-no-enabled-time", "wrong-clock")
+"""Personas that leave the mode; the last one is self-healing, and its policy says not to wait."""
+Pcs = Callable[[str], list[Host]]
+
+
+@pytest.fixture(scope="module")
+def loaded(pyinfra: Any, pcs: Pcs) -> Host:
+    """A PC of which everything is wrong: in the mode, its service disabled, and its file armed."""
+    pc = pcs("stuck-service-disabled")[0]
+    data = "[Client Install]\r\nInstall=INSTALL=ALL SMSPROVISIONINGMODE=1\r\n"
+    ran = pyinfra.apply(f"from operations import files\nfiles.contents(name='arm', path={TCF!r}, data={data!r})\n", pc)
+    assert ran.results["arm"].changed == 1, ran.said
+    return pc
+
+
+@pytest.fixture(scope="module")
+def comply(loaded: Host, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> dict[str, tuple[Any, dict[str, list[str]]]]:
+    """Dry, once and again, on a PC of every persona: what was said, and what was changed on each."""
+    hosts = [pcs(name)[0] for name in (*LEFT, *TAKEN_OUT, "armed")]
+    unread, misspelt = pcs("healthy")[1:3]
+    hosts += [unread, misspelt]
+    policies: dict[str, Any] = {pc.name: {} for pc in hosts}
+    policies[pcs("wrong-clock")[0].name] = {"wait_for_self_healing": False}
+    policies[misspelt.name] = {"wait_for_self_heeling": False}
+    told, before = {}, {pc.name: len(pyinfra.mutations(pc)) for pc in hosts}
+    fleet.inject(unread.name, kind="access-denied", action="GetStringValue", times=None)
+    try:
+        for name, run in (("dry", pyinfra.dry), ("first", pyinfra.apply), ("second", pyinfra.apply)):
+            changed: dict[str, list[str]] = {}
+            with pyinfra.hurried():
+                ran = run(COMPLY, *hosts, provmode_policy=policies)
+            for pc in hosts:
+                everything = pyinfra.mutations(pc)
+                changed[pc.name] = everything[before[pc.name] :]
+                before[pc.name] = len(everything)
+            told[name] = (ran, changed)
+    finally:
+        fleet.heal(unread.name)
+    return told
+
+
+def calls(lines: list[str]) -> list[str]:
+    """Return what was changed in a few words, in order; files by their last name, without what is beside them."""
+    short = []
+    for line in lines:
+        if line.startswith("file ") and " written" in line and "provmode-" not in line:
+            short.append(line.partition(" written")[0].rpartition("\\")[2])
+        elif line.startswith("service "):
+            short.append(line)
+        elif line.startswith("SMS_Client."):
+            short.append(line.removeprefix("SMS_Client.").replace("00000000-0000-0000-0000-000000000", ""))
+    return short
+
+
+# -- comply: who is left alone --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", ["dry", "first", "second"])
+@pytest.mark.parametrize("persona", LEFT)
+def test_who_is_left_alone_is_not_touched_and_told_why(comply: Any, pcs: Pcs, persona: str, run: str) -> None:
+    ran, changed = comply[run]
+    pc, verdict = pcs(persona)[0], BY_NAME[persona].verdict
+
+    assert changed[pc.name] == []
+    said = [line for line in ran.lines(pc) if line.startswith(f"left alone: {verdict}: ")]
+    assert len(said) == 1, ran.said
+    assert said[0].endswith(f"({LEFT_ALONE[Verdict(verdict)]})")
+
+
+def test_who_could_not_be_assessed_is_left_alone(comply: Any, pcs: Pcs) -> None:
+    pc = pcs("healthy")[1]
+
+    for run in ("dry", "first"):
+        ran, changed = comply[run]
+        assert any(line.startswith("left alone: unassessed: ") for line in ran.lines(pc)), ran.said
+        assert changed[pc.name] == []
+
+
+def test_a_misspelt_policy_leaves_that_host_alone_and_says_so(comply: Any, pcs: Pcs) -> None:
+    pc = pcs("healthy")[2]
+
+    for run in ("dry", "first"):
+        ran, changed = comply[run]
+        (said,) = [line for line in ran.lines(pc) if line.startswith("left alone: ")]
+        assert "provmode_policy has no key 'wait_for_self_heeling'; did you mean wait_for_self_healing?" in said
+        assert changed[pc.name] == []
+
+
+def test_nobody_is_left_alone_without_a_word(comply: Any, fleet: LabProcess) -> None:
+    ran, changed = comply["first"]
+
+    for name, lines in changed.items():
+        said = [line for line in ran.lines(fleet.host(name)) if line.startswith("left alone: ")]
+        assert bool(said) == (lines == []), name
+
+
+# -- comply: a dry run -----------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_changes_nothing_on_any_pc(comply: Any) -> None:
+    ran, changed = comply["dry"]
+
+    assert ran.code == 0
+    assert [lines for lines in changed.values() if lines] == []
+    assert "Traceback" not in ran.said
+
+
+def test_a_dry_run_shows_everything_that_would_change(comply: Any, loaded: Host) -> None:
+    ran = comply["dry"][0]
+
+    assert ran.block(loaded, f"{TCF} SMSPROVISIONINGMODE") == [
+        *("- 1", "+ absent", "encoding: ANSI", f"--- {TCF}", f"+++ {TCF}", "@@ -1,2 +1,2 @@", " [Client Install]"),
+        *("-Install=INSTALL=ALL SMSPROVISIONINGMODE=1", "+Install=INSTALL=ALL"),
+    ]
+    assert ran.block(loaded, "CcmExec start mode") == ["- Disabled", "+ Auto"]
+    assert ran.block(loaded, "CcmExec state") == ["- Stopped", "+ Running"]
+    assert ran.block(loaded, "ProvisioningMode") == ["- true", "+ false"]
+    assert ran.block(loaded, "machine policy") == ["- as it is", "+ requested and evaluated"]
+
+
+def test_a_dry_run_counts_the_hosts_that_would_change(comply: Any) -> None:
+    pending = {name.rpartition(" | ")[2]: hosts for name, hosts in comply["dry"][0].pending.items()}
+
+    assert pending["Leave provisioning mode by the client's own method"] == len(TAKEN_OUT)
+    assert pending["Ask for machine policy"] == len(TAKEN_OUT)
+    assert pending["Look again that nothing runs there"] == 0
+
+
+# -- comply: for real ------------------------------------------------------------------------------------------------
+
+
+def test_what_would_bring_the_mode_back_goes_first_and_policy_comes_last(comply: Any, loaded: Host) -> None:
+    assert calls(comply["first"][1][loaded.name]) == [
+        "MobileClient.TCF",
+        "service CcmExec start mode Auto",
+        "service CcmExec started",
+        "SetClientProvisioningMode(False)",
+        "TriggerSchedule({021})",
+        "TriggerSchedule({022})",
+    ]
+
+
+@pytest.mark.parametrize("persona", TAKEN_OUT)
+def test_who_is_in_the_mode_leaves_it_by_its_own_method(
+    comply: Any, fleet: LabProcess, pcs: Pcs, persona: str, at: Any
+) -> None:
+    ran, changed = comply["first"]
+    pc = pcs(persona)[0]
+
+    assert calls(changed[pc.name])[-3:] == [
+        "SetClientProvisioningMode(False)",
+        "TriggerSchedule({021})",
+        "TriggerSchedule({022})",
+    ], ran.said
+    assert fleet.registry(pc.name, KEY, "ProvisioningMode") == "false"
+    assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
+    assert "RUNNING" in at(pc, "sc query CcmExec")
+
+
+def test_an_armed_pc_is_disarmed_and_nothing_else(comply: Any, pcs: Pcs, at: Any) -> None:
+    pc = pcs("armed")[0]
+
+    assert calls(comply["first"][1][pc.name]) == ["MobileClient.TCF"]
+    assert "SMSPROVISIONINGMODE=1" in at(pc, f"type {TCF}{BACKUP}").upper().replace('"', "").replace(" ", "")
+
+
+def test_installs_are_never_asked_for(comply: Any) -> None:
+    _, changed = comply["first"]
+
+    triggered = {line for lines in changed.values() for line in calls(lines) if "TriggerSchedule" in line}
+    assert triggered == {"TriggerSchedule({021})", "TriggerSchedule({022})"}
+
+
+def test_the_second_time_everybody_is_left_alone(comply: Any, pcs: Pcs) -> None:
+    ran, changed = comply["second"]
+
+    assert [lines for lines in changed.values() if lines] == []
+    assert ran.results == {}
+    for persona in (*TAKEN_OUT, "armed"):
+        assert any(line.startswith("left alone: healthy: ") for line in ran.lines(pcs(persona)[0])), persona
+
+
+def test_a_pc_that_goes_to_work_after_the_prompt_is_left_alone(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
+    pc = pcs("stuck-old-client")[0]
+    arming = f"from operations import files\nfiles.contents(name='arm', path={TCF!r}, data='SMSPROVISIONINGMODE=1')\n"
+    assert pyinfra.apply(arming, pc).results["arm"].changed == 1
+    before = len(pyinfra.mutations(pc))
+    deploy = (
+        "from pyinfra.operations import server\nfrom deploys.comply import comply\nfrom pyinfra import host\n"
+        "server.shell(name='somebody starts an upgrade', commands=[host.data.line])\ncomply()\n"
+    )
+    line = 'winrm invoke Create wmicimv2/Win32_Process @{CommandLine="C:\\$WINDOWS.~BT\\Sources\\SetupHost.exe"}'
+
+    ran = pyinfra.apply(deploy, pc, line=line)
+
+    assert any(said.startswith("stuck: ") for said in ran.lines(pc)), ran.said
+    assert any(said.startswith("the PC is at work (SetupHost.exe") for said in ran.lines(pc)), ran.said
+    assert pyinfra.mutations(pc)[before:] == ["process SetupHost.exe started"]
+
+
+# -- guard -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_guard_is_set_and_taken_away_and_each_time_only_once(
+    comply: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: Any
+) -> None:
+    pc, bare = pcs("healthy")[3], pcs("no-client")[0]
+    away = ("--data", "provmode_guard=false")
+    head = f"{GUARD_KEY}\\{GUARD_VALUE}"
+    shown = f"REG_SZ {GUARD_COMMAND!r}"
+    seen = []
+
+    for flags, before, after in (((), "absent", shown), (away, shown, "absent")):
+        dry = pyinfra.dry(GUARD, pc, bare, flags=flags)
+        assert dry.block(pc, head) == [f"- {before}", f"+ {after}"]
+        assert dry.block(bare, head) == [f"- {before}", f"+ {after}"]
+        for changed, unchanged in ((2, 0), (0, 2)):
+            (result,) = pyinfra.apply(GUARD, pc, bare, flags=flags).results.values()
+            assert (result.changed, result.failed, result.unchanged) == (changed, 0, unchanged)
+        seen.append(fleet.registry(pc.name, GUARD_KEY, GUARD_VALUE))
+
+    assert seen == [GUARD_COMMAND, None]
+    assert pyinfra.mutations(pc) == [
+        f"registry value {GUARD_KEY} {GUARD_VALUE} = {GUARD_COMMAND!r}",
+        f"registry value {GUARD_KEY} {GUARD_VALUE} deleted",
+    ]

@@ -1,0 +1,213 @@
+"""Services: how they start and whether they run, in a dry run, applied once and applied again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from provmode.lab.process import Host, LabProcess
+
+PERSONAS = {"healthy": 3}
+HEAD = "from pyinfra import host\nfrom operations import service\n"
+Pcs = Callable[[str], list[Host]]
+At = Callable[[Host, str], str]
+
+DEPLOY = (
+    HEAD
+    + """
+service.service(name='manual', service='Dnscache', start_mode='Manual')
+service.service(name='stop', service='W32Time', running=False)
+service.service(name='start', service='wuauserv', running=True)
+service.service(name='off for good', service='spooler', start_mode='Disabled', running=False)
+service.service(name='as it is', service='Dhcp', start_mode='Auto', running=True)
+service.service(name='nothing asked', service='Dhcp')
+"""
+)
+BACK = (
+    HEAD
+    + """
+service.service(name='manual', service='Dnscache', start_mode='Auto')
+service.service(name='stop', service='W32Time', running=True)
+service.service(name='start', service='wuauserv', running=False)
+service.service(name='on again', service='Spooler', start_mode='Auto', running=True)
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def runs(pyinfra: Any, pcs: Pcs) -> dict[str, tuple[Any, list[str]]]:
+    """Dry, once, again, and the way back: what was said, and what was changed."""
+    pc, told, before = pcs("healthy")[0], {}, 0
+    for name, run in (
+        ("dry", pyinfra.dry),
+        ("first", pyinfra.apply_with_diff),
+        ("second", pyinfra.apply),
+        ("dry back", pyinfra.dry),
+    ):
+        ran, changed = run(BACK if name == "dry back" else DEPLOY, pc), pyinfra.mutations(pc)
+        told[name] = (ran, changed[before:])
+        before = len(changed)
+    return told
+
+
+@pytest.mark.parametrize("run", ["dry", "first"])
+def test_state_and_start_mode_are_shown_before_and_after(runs: Any, pcs: Pcs, run: str) -> None:
+    pc, ran = pcs("healthy")[0], runs[run][0]
+
+    assert ran.block(pc, "Dnscache start mode") == ["- Auto", "+ Manual"]
+    assert ran.block(pc, "W32Time state") == ["- Running", "+ Stopped"]
+    assert ran.block(pc, "wuauserv state") == ["- Stopped", "+ Running"]
+
+
+def test_a_dry_run_shows_both_changes_of_one_operation(runs: Any, pcs: Pcs) -> None:
+    pc, ran = pcs("healthy")[0], runs["dry"][0]
+
+    assert ran.block(pc, "Spooler start mode") == ["- Auto", "+ Disabled"]
+    assert ran.block(pc, "Spooler state") == ["- Running", "+ Stopped"]
+    assert ran.pending == {"manual": 1, "stop": 1, "start": 1, "off for good": 1, "as it is": 0, "nothing asked": 0}
+
+
+def test_a_dry_run_changes_nothing(runs: Any) -> None:
+    assert runs["dry"][1] == []
+    assert runs["dry back"][1] == []
+
+
+def test_the_first_run_changes_what_it_says(runs: Any) -> None:
+    ran, changed = runs["first"]
+
+    assert changed == [
+        "service Dnscache start mode Manual",
+        "service W32Time stopped",
+        "service wuauserv started",
+        "service Spooler start mode Disabled",
+        "service Spooler stopped",
+    ]
+    assert [result.changed for result in ran.results.values()] == [1, 1, 1, 1, 0, 0]
+
+
+def test_the_second_run_changes_nothing(runs: Any) -> None:
+    ran, changed = runs["second"]
+
+    assert changed == []
+    assert [result.unchanged for result in ran.results.values()] == [1] * 6
+
+
+def test_the_pc_itself_says_so(runs: Any, pcs: Pcs, at: At) -> None:
+    pc = pcs("healthy")[0]
+
+    assert "DEMAND_START" in at(pc, "sc qc Dnscache")
+    assert "DISABLED" in at(pc, "sc qc Spooler")
+    assert "STOPPED" in at(pc, "sc query Spooler")
+    assert "STOPPED" in at(pc, "sc query W32Time")
+    assert "RUNNING" in at(pc, "sc query wuauserv")
+
+
+def test_the_way_back_is_shown_the_other_way_round(runs: Any, pcs: Pcs) -> None:
+    pc, ran = pcs("healthy")[0], runs["dry back"][0]
+
+    assert ran.block(pc, "Spooler start mode") == ["- Disabled", "+ Auto"]
+    assert ran.block(pc, "Spooler state") == ["- Stopped", "+ Running"]
+    assert ran.block(pc, "wuauserv state") == ["- Running", "+ Stopped"]
+
+
+def test_a_disabled_service_is_enabled_before_it_is_started(runs: Any, pyinfra: Any, pcs: Pcs) -> None:
+    pc = pcs("healthy")[0]
+    before = len(pyinfra.mutations(pc))
+
+    ran = pyinfra.apply(BACK, pc)
+
+    assert [result.changed for result in ran.results.values()] == [1, 1, 1, 1], ran.said
+    assert pyinfra.mutations(pc)[before:][-2:] == ["service Spooler start mode Auto", "service Spooler started"]
+
+
+def test_a_restart_restarts_each_time_and_starts_what_was_stopped(pyinfra: Any, pcs: Pcs) -> None:
+    pc = pcs("healthy")[1]
+    deploy = HEAD + (
+        "service.service(name='running', service='W32Time', restarted=True)\n"
+        "service.service(name='stopped', service='wuauserv', restarted=True)\n"
+    )
+    dry = pyinfra.dry(deploy, pc)
+    assert pyinfra.mutations(pc) == []
+
+    for _ in range(2):
+        ran = pyinfra.apply(deploy, pc)
+        assert [result.changed for result in ran.results.values()] == [1, 1], ran.said
+
+    assert dry.block(pc, "W32Time state") == ["- Running", "+ Restarted"]
+    assert dry.block(pc, "wuauserv state") == ["- Stopped", "+ Restarted"]
+    w32time, wuauserv = ("stopped", "started"), ("stopped", "started")
+    assert pyinfra.mutations(pc) == [
+        *(f"service W32Time {word}" for word in w32time),
+        "service wuauserv started",
+        *(f"service W32Time {word}" for word in w32time),
+        *(f"service wuauserv {word}" for word in wuauserv),
+    ]
+
+
+WRONG = [
+    ("service='Nowhere', running=True", "there is no service Nowhere on this PC"),
+    ("service='Dhcp', start_mode='Boot'", "start_mode 'Boot' is none of Auto, Manual, Disabled"),
+    ("service=\"Dhcp' OR Name LIKE '%\", running=False", "is no name of a service"),
+    ("service='RpcSs', running=False", "stop of RpcSs: the PC answered dependent services running (3)"),
+    ("service='BITS', start_mode='Disabled', running=True", "start of BITS: the PC answered disabled (14)"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
+    """What cannot be done, on a PC that nothing else touches."""
+    pc = pcs("healthy")[2]
+    calls = (
+        f"service.service(_ignore_errors=True, name='wrong {number}', {arguments})\n"
+        for number, (arguments, _) in enumerate(WRONG)
+    )
+    return pyinfra.apply(HEAD + "".join(calls), pc), pyinfra.mutations(pc)
+
+
+@pytest.mark.parametrize(("number", "said"), list(enumerate(said for _, said in WRONG)))
+def test_what_cannot_be_done_is_one_line_in_words(
+    refused: tuple[Any, list[str]], pcs: Pcs, number: int, said: str
+) -> None:
+    ran, _ = refused
+
+    assert len([line for line in ran.lines(pcs("healthy")[2]) if said in line]) == 1, ran.said
+    assert ran.results[f"wrong {number}"].failed == 1
+    assert "Traceback" not in ran.said
+
+
+def test_what_cannot_be_done_changes_no_more_than_it_says(refused: tuple[Any, list[str]]) -> None:
+    assert refused[1] == ["service BITS start mode Disabled"]
+
+
+def test_one_hosts_fault_is_its_own(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
+    denied, failing, right = pcs("healthy")
+    fleet.inject(denied.name, kind="access-denied", action="ChangeStartMode", times=None)
+    fleet.inject(failing.name, kind="fault", action="Enumerate", times=None, code=0x80041001, text="Generic failure")
+    deploy = HEAD + "service.service(name='mode', service='CryptSvc', start_mode='Manual')\n"
+    try:
+        ran = pyinfra.apply(deploy, denied, failing, right)
+    finally:
+        fleet.heal(denied.name)
+        fleet.heal(failing.name)
+
+    assert (ran.results["mode"].changed, ran.results["mode"].failed) == (1, 2), ran.said
+    assert any("could not be read" in line for line in ran.lines(failing))
+    assert pyinfra.mutations(right)[-1] == "service CryptSvc start mode Manual"
+    assert "Traceback" not in ran.said
+
+
+def test_a_lost_answer_is_read_back(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: At) -> None:
+    pc = pcs("healthy")[2]
+    fleet.inject(pc.name, kind="drop-after", action="ChangeStartMode")
+    fleet.inject(pc.name, kind="drop-after", action="StopService")
+    deploy = HEAD + "service.service(name='off', service='EventLog', start_mode='Disabled', running=False)\n"
+    try:
+        ran = pyinfra.apply(deploy, pc)
+    finally:
+        fleet.heal(pc.name)
+
+    assert ran.results["off"].changed == 1, ran.said
+    assert "DISABLED" in at(pc, "sc qc EventLog")
+    assert "STOPPED" in at(pc, "sc query EventLog")

@@ -15,6 +15,7 @@ from provmode.commands import Perform
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
 from provmode.remedy.steps import DisarmTcf, Property, SetFile, Step
+from provmode.shown import visible
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -89,8 +90,8 @@ def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
         return
     for item in properties:
         host.log(f"{item.name}")
-        host.log_styled(f"  - {item.before}", fg="red")
-        host.log_styled(f"  + {item.after}", fg="green")
+        host.log_styled(visible(f"  - {item.before}"), fg="red")
+        host.log_styled(visible(f"  + {item.after}"), fg="green")
     for line in diff:
         colour: dict[str, Any] = {"+": {"fg": "green"}, "-": {"fg": "red"}}.get(line[:1], {})
-        host.log_styled(f"    {line}", **colour)
+        host.log_styled(visible(f"    {line}"), **colour)

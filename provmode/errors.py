@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from provmode.shown import visible
+
 
 class Cause(str, Enum):
     """Why a PC could not be assessed; the words of the JSON report (contract)."""
@@ -45,9 +47,9 @@ class ProvmodeError(Exception):
     """Every error of ours. ``str()`` is one line and holds no secret."""
 
     def __init__(self, what: str, *, next_step: str = "") -> None:
-        self.what = " ".join(what.split())
+        self.what = visible(" ".join(what.split()))
         """What was tried and what came back."""
-        self.next_step = " ".join(next_step.split())
+        self.next_step = visible(" ".join(next_step.split()))
         """What to do about it."""
         super().__init__(self.what)
 

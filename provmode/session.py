@@ -81,6 +81,10 @@ _STALE = frozenset({FaultKind.STALE_CONTEXT})
 """Faults by which a reading is begun anew."""
 
 
+_CARRYING = frozenset({"Invoke", "Put", "Command"})
+"""Messages that carry a change; once one is accepted, what it asked for has begun."""
+
+
 @dataclass(frozen=True)
 class Target:
     """Everything needed to talk to one PC."""
@@ -121,6 +125,7 @@ class Session:
         self._connection: Connection | None = None
         self._ends: float | None = None
         self._command_ends: float | None = None
+        self._carried = self._accepted = False
 
     # -- the connection ---------------------------------------------------------------------------------------
 
@@ -233,15 +238,18 @@ class Session:
         """Drive *exchange*, from its start again where the rules in the module's head allow it."""
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
+            self._carried = self._accepted = False
             try:
                 return self._drive(exchange())
             except Fault as fault:
                 error = self._fault(fault, mutating, what)
+                if mutating and self._accepted:  # a later message failed: what it is about has begun
+                    raise self._lost(what, str(fault)) from None
                 again = fault.kind in _TRANSIENT or (fault.kind in _STALE and not mutating)
                 if last or not again:
                     raise error from None
             except ConnectionLost as lost:
-                if mutating and lost.sent:
+                if mutating and (lost.sent or self._accepted):
                     raise self._lost(what, lost.what) from None
                 if last:
                     raise ProtocolError(
@@ -249,8 +257,12 @@ class Session:
                     ) from None
                 error = lost
             except DeadlineExceeded as slow:
-                if mutating and not isinstance(slow, CommandTimedOut):
+                if mutating and self._carried and not isinstance(slow, CommandTimedOut):
                     raise self._lost(what, slow.what) from None
+                raise
+            except ProtocolError as broken:
+                if mutating and self._carried:
+                    raise self._lost(what, broken.what) from None
                 raise
             self._wait(attempt, error)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -262,6 +274,7 @@ class Session:
             while True:
                 try:
                     response = self._send(request)
+                    self._accepted |= request.shape in _CARRYING
                 except (Fault, DeadlineExceeded) as error:
                     request = exchange.throw(error)
                 else:
@@ -295,6 +308,7 @@ class Session:
             message_id=message_id,
             operation_timeout=self._operation_timeout(),
         )
+        self._carried |= request.shape in _CARRYING
         try:
             _status, answer = connection.exchange(data)
         except HostError:

@@ -17,6 +17,7 @@ from provmode.fleet.undo import UndoRun
 from provmode.notation import NotationError, format_operation
 from provmode.reading import Known, Unknown, known
 from provmode.remedy.steps import DisarmTcf, SetFile, Step
+from provmode.shown import visible
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def names_of(hosts: Sequence[str]) -> str:
 
 
 def _indented(text: str, console: Console, indent: int, style: str = "") -> None:
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+    console.print(Padding(Text(visible(text), style=style), (0, 0, 0, indent)))
 
 
 def _fold(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:

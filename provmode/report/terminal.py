@@ -12,6 +12,7 @@ from rich.text import Text
 
 from provmode.ccm.judge import NEXT_STEP, SEVERITY, Outcome, Verdict, duration, outcome
 from provmode.fleet.audit import Audit, HostReport
+from provmode.shown import visible
 
 _STYLE = {
     Outcome.PENDING: "bold red",
@@ -72,7 +73,9 @@ def _folded(reports: Sequence[HostReport], console: Console) -> None:
     for members in sorted(cases.values(), key=_oldest, reverse=True):
         _names(members, console)
         console.print(
-            Padding(Text(members[0].assessment.reason if len(members) == 1 else _case(members[0])), (0, 0, 0, 6))
+            Padding(
+                Text(visible(members[0].assessment.reason if len(members) == 1 else _case(members[0]))), (0, 0, 0, 6)
+            )
         )
         _findings(members, console)
 
@@ -100,7 +103,7 @@ def _names(members: Sequence[HostReport], console: Console) -> None:
         shown.append(f"{report.host}{aged}")
     more = f" and {len(members) - NAMES_SHOWN} more" if len(members) > NAMES_SHOWN else ""
     count = f"{len(members)} hosts: " if len(members) > 1 else ""
-    console.print(Padding(Text(f"{count}{', '.join(shown)}{more}", style="bold"), (0, 0, 0, 2)))
+    console.print(Padding(Text(visible(f"{count}{', '.join(shown)}{more}"), style="bold"), (0, 0, 0, 2)))
 
 
 def _findings(members: Sequence[HostReport], console: Console) -> None:
@@ -111,7 +114,7 @@ def _findings(members: Sequence[HostReport], console: Console) -> None:
             found[finding.text].append(report.host)
     for text, hosts in found.items():
         whose = "" if len(hosts) == len(members) == 1 else f"{_few(hosts)}: "
-        console.print(Padding(Text(f"! {whose}{text}"), (0, 0, 0, 6)))
+        console.print(Padding(Text(visible(f"! {whose}{text}")), (0, 0, 0, 6)))
 
 
 def _few(hosts: Sequence[str]) -> str:
@@ -131,7 +134,7 @@ def _by_cause(reports: Sequence[HostReport], console: Console) -> None:
         console.print(Text(f"  {cause}  {len(members)}", style="bold"))
         console.print(Padding(names, (0, 0, 0, 6)))
         if len(members) == 1:
-            console.print(Padding(Text(members[0].assessment.reason), (0, 0, 0, 6)))
+            console.print(Padding(Text(visible(members[0].assessment.reason)), (0, 0, 0, 6)))
         console.print(Padding(Text(f"-> {NEXT_STEP[cause]}"), (0, 0, 0, 6)))
 
 

@@ -355,3 +355,28 @@ def test_every_error_is_one_line(lab: LabProcess, connect: Connect) -> None:
                 connect(lab, host, deadlines=Deadlines(connect=0.5, read=5, host=10)).connect()
             assert "\n" not in str(error.value)
             assert lab.password not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after", "quota", "fault", "junk", "plain-text"])
+def test_a_command_that_was_accepted_is_never_run_twice(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    session, line = connect(lab, healthy), "echo once> C:\\Windows\\CCM\\once.txt"
+    before = len([command for command in lab.counters(healthy.name)["commands"] if command == line])
+    lab.inject(healthy.name, kind=kind, action="Receive", code=0x80041014, text="<a/>")
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        session.perform(CommandLine(line))
+
+    ran = [command for command in lab.counters(healthy.name)["commands"] if command == line]
+    assert len(ran) == before + 1
+
+
+@pytest.mark.parametrize("kind", ["junk", "plain-text", "cut-answer"])
+def test_a_change_whose_answer_makes_no_sense_may_have_happened(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    lab.inject(healthy.name, kind=kind, action="CreateKey", text="<a/>")
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        connect(lab, healthy).perform(Key.parse("HKLM\\SOFTWARE\\Test").ask("CreateKey"))

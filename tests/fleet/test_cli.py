@@ -152,3 +152,10 @@ def test_the_version_is_the_packages(provmode: Run) -> None:
     from importlib.metadata import version
 
     assert version("provmode") in provmode("--version").stdout
+
+
+def test_what_a_pc_calls_things_cannot_steer_the_terminal() -> None:
+    from provmode.shown import visible
+
+    assert visible("\x1b[31mred\x07\u202e") == "\ufffd[31mred\ufffd\ufffd"
+    assert visible("Müller\tGröße\nnext") == "Müller\tGröße\nnext"

@@ -14,7 +14,7 @@ from pyinfra import host, state
 from pyinfra.api import deploy, operation
 from pyinfra.context import ctx_state
 
-from facts.client import ClientState
+from facts.client import ClientState, ExitImpact
 from operations import client, service
 from operations.step import Commands, isolated
 from provmode.ccm.judge import Outcome, Verdict, judge, outcome
@@ -58,6 +58,10 @@ def comply() -> None:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
     if assessment.verdict is Verdict.ARMED:
         return
+    impact = known(host.get_fact(ExitImpact), None)
+    words = impact.words if impact is not None else "what leaving the mode sets off could not be told"
+    if words:
+        host.log(f"leaving the mode: {words}", logger.warning)
     ccmexec = known(seen.service, None)
     if ccmexec is not None and not (ccmexec.running and not ccmexec.disabled):
         service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)

@@ -17,6 +17,7 @@ from provmode import client, windows
 from provmode.ccm import model
 from provmode.commands import Survey
 from provmode.reading import from_json
+from provmode.remedy.impact import Impact, exit_impact
 from provmode.stdregprov import get_value
 
 
@@ -221,6 +222,29 @@ class HealthEvaluation(ReadingFact[model.HealthEvaluation]):
             from_json(document["notify_only"], bool),
             from_json(document["last_report"], datetime.fromisoformat),
         )
+
+
+class ExitImpact(ReadingFact[Impact]):
+    """
+    Return what leaving provisioning mode would set off at once.
+
+    .. code:: python
+
+        Known(Impact(past_due=Known(("7-Zip 24.09",)), reboot_pending=Known(False), window_open=Absent()))
+        Absent()                       # never: each of the three says for itself what is not there
+        Unknown("access-denied", "…")  # not even the PC's clock, by which deadlines count
+
+    Required deployments past their deadline start installing. Source: ``root\\ccm\\ClientSDK``, ``CCM_Program``,
+    ``CCM_Application``, ``CCM_SoftwareUpdate``, ``CCM_ServiceWindow``, ``CCM_ClientUtilities``.
+    """
+
+    @override
+    def command(self) -> Survey:
+        return self.survey(exit_impact, windows.CLOCK)
+
+    @override
+    def value(self, document: Any) -> Impact:
+        return Impact.from_json(document)
 
 
 class ClientState(SurveyFact[model.ClientState]):

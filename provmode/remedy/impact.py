@@ -15,6 +15,7 @@ from typing import Any
 from provmode.ccm.model import Clock
 from provmode.reading import Absent, Known, Reading, Unknown, from_json, plain
 from provmode.windows import asked
+from provmode.windows import clock as clock_of
 from provmode.wsman import Enumerate, Instance, Invoke, Operation, Resource, moment, text
 
 CLIENT_SDK = "root/ccm/ClientSDK"
@@ -46,9 +47,31 @@ class Impact:
         )
 
     @property
+    def words(self) -> str:
+        """What is known of it, in words; empty where nothing is set off."""
+        said = []
+        if isinstance(self.past_due, Unknown):
+            said.append(f"what would start could not be told ({self.past_due.cause})")
+        elif isinstance(self.past_due, Known) and self.past_due.value:
+            said.append(f"would start installing at once: {', '.join(self.past_due.value)}")
+        if self.reboot_pending == Known(True):
+            said.append("a restart is pending")
+        if self.window_open == Known(True):
+            said.append("a maintenance window is open")
+        return "; ".join(said)
+
+    @property
     def starts_installs(self) -> bool:
         """Whether something is known to start at once."""
         return isinstance(self.past_due, Known) and bool(self.past_due.value)
+
+
+def exit_impact() -> Generator[Operation, Any, Reading[Impact]]:
+    """Ask the PC's clock, then what leaving the mode would set off."""
+    now = yield from clock_of()
+    if not isinstance(now, Known):
+        return now
+    return Known((yield from impact(now.value)))
 
 
 def impact(clock: Clock | None) -> Generator[Operation, Any, Impact]:

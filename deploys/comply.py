@@ -17,8 +17,9 @@ from pyinfra.context import ctx_state
 from facts.client import ClientState, ExitImpact
 from operations import client, service
 from operations.step import Commands, isolated
-from provmode.ccm.judge import Outcome, Verdict, judge, outcome
+from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy, PolicyError
+from provmode.ccm.verdict import Outcome, Verdict, outcome
 from provmode.reading import known
 from provmode.remedy.comply import LEFT_ALONE
 

@@ -15,10 +15,10 @@ from facts.registry import Value
 from facts.system import SetupState
 from operations.step import Commands, carry_out, isolated, told
 from provmode.ccm import tcf
-from provmode.ccm.judge import live_signals
 from provmode.ccm.model import ClientState as State
 from provmode.ccm.model import Service
 from provmode.ccm.policy import Policy
+from provmode.ccm.rules import live_signals
 from provmode.client import CCMEXEC
 from provmode.reading import Absent, Known, known
 from provmode.remedy.comply import disarm

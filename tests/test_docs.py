@@ -6,8 +6,9 @@ import dataclasses
 import re
 from pathlib import Path
 
-from provmode.ccm.judge import NEXT_STEP, RULES, SEVERITY, outcome
 from provmode.ccm.policy import LEGITIMATE_PROCESSES, Policy
+from provmode.ccm.rules import RULES
+from provmode.ccm.verdict import NEXT_STEP, SEVERITY, outcome
 from provmode.report.terminal import MEANINGS
 
 ROOT = Path(__file__).parent.parent

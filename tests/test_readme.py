@@ -18,7 +18,7 @@ import pytest
 
 import facts
 from facts.survey import SurveyFact
-from provmode.ccm.judge import SEVERITY
+from provmode.ccm.verdict import SEVERITY
 from provmode.inventory_data import WINRM_DATA
 from provmode.lab.process import Host, LabProcess
 from provmode.report.terminal import MEANINGS

@@ -15,9 +15,10 @@ from typing import Any, Union
 
 import gevent
 
-from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome
+from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
 from provmode.client import client_state
 from provmode.errors import Cause, HostError, ProvmodeError, UsageError
 from provmode.files import StaleFile

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, outcome, unassessed
+from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome, unassessed
 from provmode.client import client_state
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet

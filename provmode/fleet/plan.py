@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode import __version__
-from provmode.ccm.judge import Assessment
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Assessment
 from provmode.fleet.audit import Audit, HostReport, failed_assessment
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.plan_file import FORMAT, VERSION

@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from provmode.ccm.judge import Verdict
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Verdict
 from provmode.errors import ProvmodeError, UsageError
 from provmode.remedy.steps import START_MODES, Step, step_from_json
 

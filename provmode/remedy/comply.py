@@ -19,9 +19,11 @@ from datetime import datetime
 from typing import Any
 
 from provmode.ccm import tcf
-from provmode.ccm.judge import Assessment, Outcome, Verdict, judge, live_signals, outcome
+from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
+from provmode.ccm.rules import live_signals
+from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
 from provmode.client import client_state
 from provmode.files import read_file, sha256
 from provmode.reading import Unknown, known, plain

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from provmode.ccm.judge import Verdict
+from provmode.ccm.verdict import Verdict
 from provmode.fleet.apply import Applied, Ended, HostResult
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.undo import UndoRun

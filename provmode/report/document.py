@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from provmode.ccm.judge import Verdict
+from provmode.ccm.verdict import Verdict
 from provmode.fleet.audit import Audit
 
 

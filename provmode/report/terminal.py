@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from provmode.ccm.judge import NEXT_STEP, SEVERITY, Outcome, Verdict, duration, outcome
+from provmode.ccm.rules import duration
+from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, outcome
 from provmode.fleet.audit import Audit, HostReport
 from provmode.shown import visible
 

@@ -10,19 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provmode.ccm.judge import (
-    NEXT_STEP,
-    RULES,
-    SEVERITY,
-    Outcome,
-    Verdict,
-    cause_of,
-    judge,
-    outcome,
-    unassessed,
-)
+from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState, Clock, HealthEvaluation, Service, Setup, TaskSequence, TcfFile
 from provmode.ccm.policy import Policy
+from provmode.ccm.rules import RULES
+from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, cause_of, outcome, unassessed
 from provmode.errors import Cause
 from provmode.reading import NOT_READ, Absent, Known, Unknown
 

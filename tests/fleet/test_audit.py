@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from provmode.ccm.judge import Verdict
+from provmode.ccm.verdict import Verdict
 from provmode.errors import Cause
 from provmode.lab.personas import PERSONAS
 from provmode.lab.process import LabProcess

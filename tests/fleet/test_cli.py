@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provmode.ccm.judge import Verdict
+from provmode.ccm.verdict import Verdict
 
 Run = Callable[..., Any]
 
@@ -122,7 +122,7 @@ def test_verdicts_come_worst_first_with_counts_of_the_whole(screen: str) -> None
 
 
 def _severity() -> tuple[Verdict, ...]:
-    from provmode.ccm.judge import SEVERITY
+    from provmode.ccm.verdict import SEVERITY
 
     return tuple(SEVERITY)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provmode.ccm.judge import Verdict
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Verdict
 from provmode.lab import fleet
 from provmode.lab.personas import BY_NAME, MODERN, OLD, PERSONAS, Persona, make
 from provmode.lab.server.hosting import Network

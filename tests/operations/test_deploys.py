@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from operations.files import BACKUP
-from provmode.ccm.judge import Verdict
+from provmode.ccm.verdict import Verdict
 from provmode.client import CCMEXEC
 from provmode.lab.personas import BY_NAME
 from provmode.lab.process import Host, LabProcess

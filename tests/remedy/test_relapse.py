@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from provmode.ccm.judge import Verdict, judge
+from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Verdict
 from provmode.client import client_state
 from provmode.lab.process import Host, LabProcess
 from provmode.remedy.comply import survey_remedy

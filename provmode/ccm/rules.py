@@ -1,0 +1,356 @@
+"""The table of rules: what was seen and what the policy says on the left, the verdict and its reason on the right.
+
+The first rule that applies decides. Each says where it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from provmode.ccm.model import CHECK_INTERVAL, ClientState, Service
+from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Verdict
+from provmode.ccm.version import leaves_by_itself
+from provmode.reading import Absent, Known, Reading, Unknown, known
+
+# -- what the rules look at -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One client as the rules see it."""
+
+    state: ClientState
+    policy: Policy
+    signals: tuple[str, ...] = field(default=())
+    """What legitimately runs, in words."""
+    unread: Unknown | None = None
+    """Why it could not be told whether something runs."""
+
+    @property
+    def version(self) -> str:
+        """The client's version, or words for not knowing it."""
+        return known(self.state.client_version, "of unknown version")
+
+    @property
+    def excludes(self) -> str:
+        """The excluded tasks in words."""
+        return f"{len(self.state.excludes)} system tasks excluded"
+
+    @property
+    def since(self) -> str:
+        """Since when the client is in the mode, in words."""
+        if not isinstance(self.state.enabled_time, Known):
+            return "since an unknown time"
+        entered = self.state.enabled_time.value.strftime("%Y-%m-%d %H:%M UTC")
+        age = self.state.age
+        return f"since {entered}" + (f" ({duration(age)})" if age is not None and age >= timedelta(0) else "")
+
+    @property
+    def service_disabled(self) -> bool:
+        """Whether CcmExec is known to be disabled."""
+        return isinstance(self.state.service, Known) and self.state.service.value.disabled
+
+    @property
+    def times_out(self) -> bool | None:
+        """Whether this client's version leaves the mode by itself."""
+        version = known(self.state.client_version, None)
+        return leaves_by_itself(version) if version is not None else None
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When the client's time is over and its next check has passed, at the latest."""
+        if isinstance(self.state.enabled_time, Known):
+            return self.state.enabled_time.value + self.state.time_limit + CHECK_INTERVAL
+        return None
+
+    @property
+    def past_time_limit(self) -> bool:
+        """Whether the time limit, the hourly check and the policy's grace have all passed."""
+        clock = known(self.state.clock, None)
+        if self.leaves_at is None or clock is None:
+            return False
+        return clock.now > self.leaves_at + timedelta(minutes=self.policy.grace_minutes)
+
+    @property
+    def in_future(self) -> bool:
+        """Whether the client says it entered the mode at a time that its own clock has not reached."""
+        age = self.state.age
+        return age is not None and age < -timedelta(minutes=self.policy.maximum_skew_minutes)
+
+    @property
+    def young(self) -> bool:
+        """Whether the client has been in the mode for less than the policy's minimum age."""
+        age = self.state.age
+        return age is not None and timedelta(0) <= age < timedelta(minutes=self.policy.minimum_age_minutes)
+
+
+def duration(length: timedelta) -> str:
+    """Return a length of time as people say it: ``3 days 4 h``, ``5 h 12 min``, ``40 min``."""
+    minutes = int(length.total_seconds()) // 60
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} day{'s' if days > 1 else ''} {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def live(state: ClientState, policy: Policy) -> tuple[tuple[str, ...], Unknown | None]:
+    """Return what legitimately runs, and the first reason why that could not be told."""
+    signals = []
+    legitimate = {name.lower() for name in policy.legitimate_processes}
+    running = sorted({name for name in known(state.processes, ()) if name.lower() in legitimate})
+    if running:
+        signals.append(f"{', '.join(running)} running")
+    agent = known(state.task_sequence_agent, None)
+    if agent is not None and agent.state.lower() != "stopped":
+        signals.append(f"the task sequence agent (smstsmgr) is {agent.state.lower()}")
+    setup = known(state.setup, None)
+    if setup is not None and setup.running:
+        signals.append("Windows Setup in progress")
+    readings: tuple[Reading[Any], ...] = (state.processes, state.task_sequence_agent, state.setup)
+    unread = next((reading for reading in readings if isinstance(reading, Unknown)), None)
+    return tuple(signals), unread
+
+
+def live_signals(state: ClientState, policy: Policy | None = None) -> tuple[str, ...]:
+    """Return what legitimately runs on a PC, in words; empty where nothing does."""
+    return live(state, policy or Policy())[0]
+
+
+# -- the rules --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table."""
+
+    name: str
+    verdict: Verdict
+    source: str
+    """Where the rule comes from."""
+    applies: Callable[[Case], bool]
+    reason: Callable[[Case], str]
+
+
+_MODE = 'Microsoft, "Provisioning mode"'
+_OURS = "provmode: what could not be read is never healthy"
+
+
+def _present(reading: Reading[Any]) -> bool:
+    return isinstance(reading, Known)
+
+
+def _faulted(reading: Reading[Any]) -> bool:
+    """Whether the PC itself answered that it cannot: a fault, or a service that is away."""
+    return isinstance(reading, Unknown) and reading.cause in ("unavailable", "fault", "unknown", "not-found", "invalid")
+
+
+def _pending(service: Reading[Service]) -> bool:
+    """Whether the service is on its way up or down (``Start Pending``, ``Stop Pending`` ...)."""
+    return isinstance(service, Known) and service.value.state.lower().endswith("pending")
+
+
+def needed(case: Case) -> Unknown | None:
+    """Return the first reading that this verdict needs and that could not be told."""
+    state = case.state
+    readings: list[Reading[Any]] = [state.client_version, state.service, state.provisioning_mode]
+    readings.append(state.system_task_excludes)
+    if state.in_mode and case.times_out:
+        readings += [state.enabled_time, state.max_minutes, state.clock]
+    elif case.policy.check_tcf and not state.needs_more:
+        readings.append(state.tcf)
+    return next((reading for reading in readings if isinstance(reading, Unknown)), None)
+
+
+def _unread_reason(case: Case) -> str:
+    unread = needed(case)
+    return f"could not tell whether the client is healthy: {unread.detail or unread.cause}" if unread else ""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "no-client",
+        Verdict.NO_CLIENT,
+        "no CcmExec service and no SMS_Client class",
+        lambda case: isinstance(case.state.client_version, Absent) and isinstance(case.state.service, Absent),
+        lambda case: "there is no ConfigMgr client on this PC",
+    ),
+    Rule(
+        "live",
+        Verdict.IN_PROGRESS,
+        f"{_MODE}: the mode is on while a task sequence runs; it must not be taken out then",
+        lambda case: case.state.needs_more and bool(case.signals),
+        lambda case: (
+            f"in provisioning mode {case.since} and at work: {'; '.join(case.signals)}; leave it alone"
+            if case.state.in_mode
+            else f"{case.excludes} and something is at work: {'; '.join(case.signals)}; leave it alone"
+        ),
+    ),
+    Rule(
+        "client-starting",
+        Verdict.UNASSESSED,
+        "provmode: a service on its way up or down is not broken",
+        lambda case: _pending(case.state.service) and isinstance(case.state.client_version, (Unknown, Absent)),
+        lambda case: "CcmExec is starting or stopping and root\\ccm does not answer yet: look again in a few minutes",
+    ),
+    Rule(
+        "client-wmi-broken",
+        Verdict.CLIENT_BROKEN,
+        'Microsoft, "SMS_Client client WMI class": every client has it',
+        lambda case: (
+            _present(case.state.service)
+            and (isinstance(case.state.client_version, Absent) or _faulted(case.state.client_version))
+        ),
+        lambda case: "the CcmExec service is there and root\\ccm does not answer: repair the client (ccmrepair.exe)",
+    ),
+    Rule(
+        "client-service-missing",
+        Verdict.CLIENT_BROKEN,
+        "SMS_Client without its service",
+        lambda case: _present(case.state.client_version) and isinstance(case.state.service, Absent),
+        lambda case: f"client {case.version} is registered and its CcmExec service is missing: reinstall the client",
+    ),
+    Rule(
+        "live-unread",
+        Verdict.UNASSESSED,
+        "provmode: a client that may be in use is never called stuck",
+        lambda case: case.state.needs_more and case.unread is not None,
+        lambda case: (
+            "in provisioning mode, and could not tell whether a task sequence or an upgrade runs: "
+            + ((case.unread.detail or case.unread.cause) if case.unread else "")
+        ),
+    ),
+    Rule(
+        "needed-unread",
+        Verdict.UNASSESSED,
+        _OURS,
+        lambda case: needed(case) is not None,
+        _unread_reason,
+    ),
+    Rule(
+        "version-unread",
+        Verdict.UNASSESSED,
+        _OURS,
+        lambda case: case.state.in_mode and case.times_out is None,
+        lambda case: (
+            f"in provisioning mode, and {case.version!r} is no client version: cannot tell if it leaves by itself"
+        ),
+    ),
+    Rule(
+        "young",
+        Verdict.IN_PROGRESS,
+        "policy minimum_age_minutes: what runs there may not be recognised",
+        lambda case: case.state.in_mode and case.young and (not case.times_out or case.service_disabled),
+        lambda case: (
+            f"in provisioning mode {case.since}, less than {case.policy.minimum_age_minutes} min: "
+            "too early to call it stuck"
+        ),
+    ),
+    Rule(
+        "old-client",
+        Verdict.STUCK,
+        'Microsoft, "What\'s new in version 1902": earlier clients have no time limit',
+        lambda case: case.state.in_mode and case.times_out is False,
+        lambda case: (
+            f"in provisioning mode {case.since}, nothing runs, and client {case.version} (before 1902) never "
+            "leaves by itself: take it out"
+        ),
+    ),
+    Rule(
+        "no-enabled-time",
+        Verdict.STUCK,
+        f"{_MODE}: the time limit counts from ProvisioningEnabledTime",
+        lambda case: case.state.in_mode and isinstance(case.state.enabled_time, Absent),
+        lambda case: (
+            "in provisioning mode without ProvisioningEnabledTime, nothing runs: its time limit has nothing to "
+            "count from: take it out"
+        ),
+    ),
+    Rule(
+        "overdue",
+        Verdict.OVERDUE,
+        f"{_MODE}: ProvisioningMaxMinutes (2880 where absent or 0), checked every 60 minutes",
+        lambda case: case.state.in_mode and case.past_time_limit,
+        lambda case: (
+            f"in provisioning mode {case.since}, nothing runs; it should have left by "
+            f"{case.leaves_at:%Y-%m-%d %H:%M UTC}"
+            + (" but its CcmExec is disabled" if case.service_disabled else "")
+            + ": take it out"
+        ),
+    ),
+    Rule(
+        "entered-in-future",
+        Verdict.STUCK,
+        f"{_MODE}: the time limit counts from ProvisioningEnabledTime",
+        lambda case: case.state.in_mode and case.in_future,
+        lambda case: (
+            "in provisioning mode, nothing runs, and it says it entered at a time its own clock has not "
+            f"reached ({case.since}): its time limit cannot fire: correct the clock and take it out"
+        ),
+    ),
+    Rule(
+        "service-disabled",
+        Verdict.STUCK,
+        'Microsoft, "Troubleshoot provisioning mode" flow charts: the time limit is checked by CcmExec',
+        lambda case: case.state.in_mode and case.service_disabled,
+        lambda case: (
+            f"in provisioning mode {case.since}, nothing runs, and CcmExec is disabled, so that its time limit "
+            "cannot fire: enable the service and take it out"
+        ),
+    ),
+    Rule(
+        "not-waiting",
+        Verdict.STUCK,
+        "policy wait_for_self_healing = False",
+        lambda case: case.state.in_mode and not case.policy.wait_for_self_healing and not case.young,
+        lambda case: f"in provisioning mode {case.since}, nothing runs, and the policy says not to wait: take it out",
+    ),
+    Rule(
+        "self-healing",
+        Verdict.SELF_HEALING,
+        f"{_MODE}: ProvisioningMaxMinutes (2880 where absent or 0), checked every 60 minutes",
+        lambda case: case.state.in_mode,
+        lambda case: (
+            f"in provisioning mode {case.since}, nothing runs; it leaves by itself by "
+            f"{case.leaves_at:%Y-%m-%d %H:%M UTC}"
+        ),
+    ),
+    Rule(
+        "half-exited",
+        Verdict.HALF_EXITED,
+        f"{_MODE}: changing the registry alone does not take the client out",
+        lambda case: case.state.half_out,
+        lambda case: (
+            f"the mode is off in the registry but {case.excludes}: somebody edited the registry; "
+            "leave the mode by its method"
+        ),
+    ),
+    Rule(
+        "service-disabled-outside",
+        Verdict.CLIENT_BROKEN,
+        'Microsoft, "Client health checks": CcmExec starts automatically',
+        lambda case: case.service_disabled,
+        lambda case: "CcmExec is disabled although the client is not in provisioning mode: nothing is managed here",
+    ),
+    Rule(
+        "armed",
+        Verdict.ARMED,
+        "field reports: the Health Evaluation task re-applies MobileClient.TCF",
+        lambda case: case.policy.check_tcf and bool(case.state.armed_files),
+        lambda case: (
+            f"healthy now, but {', '.join(file.path for file in case.state.armed_files)} carries "
+            "SMSPROVISIONINGMODE=1 and can bring the mode back: take the entry out"
+        ),
+    ),
+    Rule(
+        "healthy",
+        Verdict.HEALTHY,
+        f"{_MODE}: off, and no system task excluded",
+        lambda case: True,
+        lambda case: f"client {case.version} is not in provisioning mode",
+    ),
+)
+"""In order; the first that applies decides."""

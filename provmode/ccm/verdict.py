@@ -1,0 +1,142 @@
+"""The ten verdicts, what each means for a run, and the answer about one host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from provmode.reading import plain
+
+
+class Verdict(str, Enum):
+    """One a host."""
+
+    HEALTHY = "healthy"
+    IN_PROGRESS = "in-progress"
+    SELF_HEALING = "self-healing"
+    STUCK = "stuck"
+    OVERDUE = "overdue"
+    HALF_EXITED = "half-exited"
+    ARMED = "armed"
+    CLIENT_BROKEN = "client-broken"
+    NO_CLIENT = "no-client"
+    UNASSESSED = "unassessed"
+
+    def __str__(self) -> str:
+        """Return the word itself."""
+        return self.value
+
+
+class Outcome(str, Enum):
+    """What a verdict means for a run."""
+
+    COMPLIANT = "compliant"
+    """Nothing to do: healthy, or there is no client to be stuck."""
+    LEFT_ALONE = "left-alone"
+    """In the mode, rightly or for now; nothing to do yet."""
+    PENDING = "pending"
+    """A remediation would change it."""
+    FAILED = "failed"
+    """Broken in a way that no remediation here mends."""
+    UNASSESSED = "unassessed"
+
+
+SEVERITY = (
+    *(Verdict.STUCK, Verdict.OVERDUE, Verdict.HALF_EXITED, Verdict.ARMED, Verdict.CLIENT_BROKEN),
+    *(Verdict.UNASSESSED, Verdict.SELF_HEALING, Verdict.IN_PROGRESS, Verdict.NO_CLIENT, Verdict.HEALTHY),
+)
+"""Worst first."""
+
+_OUTCOMES = {
+    **dict.fromkeys((Verdict.HEALTHY, Verdict.NO_CLIENT), Outcome.COMPLIANT),
+    **dict.fromkeys((Verdict.IN_PROGRESS, Verdict.SELF_HEALING), Outcome.LEFT_ALONE),
+    **dict.fromkeys((Verdict.STUCK, Verdict.OVERDUE, Verdict.HALF_EXITED, Verdict.ARMED), Outcome.PENDING),
+    Verdict.CLIENT_BROKEN: Outcome.FAILED,
+    Verdict.UNASSESSED: Outcome.UNASSESSED,
+}
+
+
+def outcome(verdict: Verdict) -> Outcome:
+    """Return what *verdict* means for a run and its exit code."""
+    return _OUTCOMES[verdict]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something an admin should know that does not make the verdict."""
+
+    code: str
+    """One word to filter by."""
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return both by name."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The answer about one host."""
+
+    verdict: Verdict
+    reason: str
+    """A sentence: what was seen, since when, what will happen or what to do."""
+    rule: str
+    """Which rule decided."""
+    findings: tuple[Finding, ...] = ()
+    age: timedelta | None = None
+    """Time in the mode, by the PC's clock."""
+    leaves_at: datetime | None = None
+    """When the client leaves by itself at the latest, UTC by the PC's clock."""
+    cause: str | None = None
+    """For `unassessed`: one of the nine causes."""
+    next_step: str = ""
+    """For `unassessed`: the next thing to do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name; ages in seconds, times ISO 8601."""
+        document: dict[str, Any] = {
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "rule": self.rule,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+        if self.age is not None:
+            document["age_seconds"] = round(self.age.total_seconds())
+        if self.leaves_at is not None:
+            document["leaves_at"] = plain(self.leaves_at)
+        if self.cause is not None:
+            document["cause"] = self.cause
+            document["next_step"] = self.next_step
+        return document
+
+
+# -- hosts that could not be assessed ---------------------------------------------------------------------------
+
+NEXT_STEP: dict[str, str] = {
+    "name-resolution": "check the name in the inventory and in DNS",
+    "connect-timeout": "the PC is off, away or behind a firewall: try again when it is on",
+    "refused": "run `winrm quickconfig` on the PC, and check the port",
+    "tls": "set winrm_ca to the CA that issued the certificate, and use a name it carries",
+    "auth": "check user and password; not tried again, accounts lock",
+    "access-denied": "give the account the rights that the README lists, or use another",
+    "quota": "wait for other sessions to end, or raise WinRM's quotas on the PC",
+    "protocol": "look at the PC's WinRM and WMI event logs, and what answers on that port",
+    "deadline": "the PC is overloaded or asleep: try again later, or raise the deadlines",
+}
+"""The nine causes (contract) and what to do about each."""
+
+_CAUSE_OF = {"access-denied": "access-denied", "quota": "quota", "timed-out": "deadline", "deadline": "deadline"}
+
+
+def cause_of(word: str) -> str:
+    """Return the contract's cause for the cause of an `Unknown`; what is none of the nine is ``protocol``."""
+    return word if word in NEXT_STEP else _CAUSE_OF.get(word, "protocol")
+
+
+def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:
+    """Return the assessment of a host that could not be looked at; *cause* is one of the nine."""
+    cause = cause_of(cause)
+    return Assessment(Verdict.UNASSESSED, detail, "unreached", cause=cause, next_step=next_step or NEXT_STEP[cause])

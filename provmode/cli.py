@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import click
 from provmode import __version__
 from provmode.cli_audit import run_audit_of, show_audit
 from provmode.cli_changes import COMMANDS
-from provmode.cli_running import EXIT_CODES, parallel_option, read_override
+from provmode.cli_running import EXIT_CODES, check_output, parallel_option, read_override
 from provmode.errors import ProvmodeError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +25,13 @@ if TYPE_CHECKING:
 
 def exit_with(run: Callable[[], Any]) -> NoReturn:
     """Run the command line and end the process; errors become one line on standard error and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write ends no run
     try:
         code = run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
@@ -37,7 +44,17 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
         code = 1
     except BrokenPipeError:
         code = 1  # whoever read our output went away
+        _give_up_output()
+    except OSError as error:
+        _complain(f"the output cannot be written: {error.strerror or error}")
+        code = 1
+        _give_up_output()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _give_up_output() -> None:
+    """Keep Python from trying once more, and complaining, at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(message: str) -> None:
@@ -85,6 +102,8 @@ def audit(
 ) -> int:
     """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
     override = read_override(data)
+    if output is not None:
+        check_output(output)
     found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
     show_audit(found, output_format, output)
     return found.exit_code()

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provmode.cli_running import EXIT_CODES, console_for, interruptible, parallel_option, progress_bar, read_override
+from provmode.cli_running import (
+    APPLY_EXIT_CODES,
+    EXIT_CODES,
+    Finite,
+    check_output,
+    console_for,
+    interruptible,
+    parallel_option,
+    progress_bar,
+    read_override,
+)
 from provmode.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +61,7 @@ def now() -> datetime:
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan there.")
 @click.option("--limit", multiple=True, metavar="NAME", help="Only this host, group or pattern; may be repeated.")
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
-@click.option(
-    "--valid", type=click.FloatRange(0, 8784, min_open=True), default=24.0, show_default=True, help="Hours, to a year."
-)
+@click.option("--valid", type=Finite(0, 8784, min_open=True), default=24.0, show_default=True, help="Hours, to a year.")
 @_key_file
 @_unsigned
 @_format
@@ -72,9 +80,11 @@ def plan(
     """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
     from provmode.fleet.plan_file import key_from, sign, write
 
-    key = key_from(key_file)
+    key = None if unsigned else key_from(key_file)
     if output is not None and key is None and not unsigned:
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file, or say --unsigned")
+    if output is not None:
+        check_output(output)
     planned = make_plan(inventory, limit=limit, override=read_override(data), parallel=parallel)
     document = sign(
         planned.document(
@@ -94,6 +104,8 @@ def plan(
         print()
     else:
         show_plan(planned)
+    if output is not None and planned.audit.interrupted:
+        print(f"provmode: interrupted; the plan {output} was not written", file=sys.stderr)
     return planned.audit.exit_code()
 
 
@@ -125,12 +137,12 @@ def show_plan(planned: Planned) -> None:
     print_plan(planned, console_for(None))
 
 
-@click.command(epilog=EXIT_CODES + "\n  3  the plan was refused: expired, changed, not signed with this key")
+@click.command(epilog=APPLY_EXIT_CODES)
 @click.argument("plan_file", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--inventory", help="Another place of the same inventory.")
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
-@click.option("--wave", default="", metavar="10,100,25%", help="Hosts of each wave; the last takes the rest.")
-@click.option("--soak", type=click.FloatRange(0), default=0.0, show_default=True, help="Seconds between waves.")
+@click.option("--wave", metavar="10,100,25%", help="Hosts of each wave; the last takes the rest.")
+@click.option("--soak", type=Finite(0, 604800), default=0.0, show_default=True, help="Seconds between waves.")
 @click.option("--max-failures", metavar="5,2%", help="End the run when more of the reached hosts fail.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="The journal; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Go on with the journal of a run that did not come to its end.")
@@ -142,7 +154,7 @@ def apply(
     plan_file: Path,
     inventory: str | None,
     data: tuple[str, ...],
-    wave: str,
+    wave: str | None,
     soak: float,
     max_failures: str | None,
     journal: Path | None,
@@ -156,7 +168,8 @@ def apply(
     from provmode.fleet.plan_file import PlanRefused, key_from, load
 
     try:
-        plan = load(plan_file, key_from(key_file), unsigned=unsigned, now=now())
+        key = key_from(key_file)
+        plan = load(plan_file, key, unsigned=unsigned, now=now())
         applied = apply_plan(
             plan,
             inventory or plan.inventory,
@@ -167,6 +180,7 @@ def apply(
             journal=journal or plan_file.with_name(plan_file.name + ".journal"),
             resume=resume,
             parallel=parallel,
+            key=key if plan.signed else None,
         )
     except PlanRefused as error:
         print(f"provmode: {error}", file=sys.stderr)
@@ -181,11 +195,12 @@ def apply_plan(
     *,
     journal: Path,
     override: dict[str, Any] | None = None,
-    wave: str = "",
+    wave: str | None = None,
     soak: float = 0.0,
     max_failures: str | None = None,
     resume: bool = False,
     parallel: int = 64,
+    key: bytes | None = None,
 ) -> Applied:
     """Apply a plan that was accepted.
 
@@ -201,7 +216,7 @@ def apply_plan(
     from provmode.fleet.waves import Budget, wave_sizes
 
     names = [host.name for host in plan.changing]
-    sizes = wave_sizes(wave, len(names))
+    sizes = wave_sizes(wave, len(names)) if wave is not None else [len(names)]
     budget = Budget.parse(max_failures) if max_failures is not None else None
     fleet = load(inventory, override=override)
     known = set(fleet.names)
@@ -213,10 +228,10 @@ def apply_plan(
     policies_of(fleet, names)
     told = None
     if resume:
-        book, read = Journal.resume(journal, plan.id, now)
+        book, read = Journal.resume(journal, plan.id, now, key=key)
         told = read.hosts
     else:
-        book = Journal.create(journal, plan.id, now)
+        book = Journal.create(journal, plan.id, now, key)
     try:
         with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
             application = Application(
@@ -270,19 +285,35 @@ def applied_document(applied: Applied) -> dict[str, Any]:
 @click.option("--inventory", required=True, help="The inventory that the run was over.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's.")
+@_key_file
+@_unsigned
 @_format
 @parallel_option
 def undo(
-    journal: Path, inventory: str, hosts: tuple[str, ...], data: tuple[str, ...], output_format: str, parallel: int
+    journal: Path,
+    inventory: str,
+    hosts: tuple[str, ...],
+    data: tuple[str, ...],
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    parallel: int,
 ) -> int:
     """Restore what a JOURNAL tells was there before: files, start modes, registry. A mode that was left stays left."""
     from provmode.fleet.inventory import load
     from provmode.fleet.journal import Journal, read
+    from provmode.fleet.plan_file import key_from
     from provmode.fleet.undo import run_undo
     from provmode.fleet.visit import policies_of, short
     from provmode.report.changes import print_undone
 
-    told = read(journal)
+    key = key_from(key_file)
+    told = read(journal, key)
+    if not told.signed and not unsigned:
+        raise UsageError(
+            f"the journal {journal} is not signed: whoever wrote it decides what is restored",
+            next_step="say --unsigned if you know who wrote it",
+        )
     wanted = [short(host) for host in hosts] or list(told.hosts)
     for host in wanted:
         if host not in told.hosts:
@@ -293,7 +324,7 @@ def undo(
         if host not in {short(name) for name in names}:
             raise UsageError(f"{inventory} has no host {host}", next_step="give the inventory that the run was over")
     policies_of(fleet, names)
-    book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun")
+    book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun", key=key)
     try:
         with interruptible() as stopped, progress_bar("undoing", len(names)) as tell:
             run = run_undo(fleet, names, told.hosts, book, stop=stopped, working=parallel, progress=tell)
@@ -312,11 +343,13 @@ def undo(
 
 @click.command()
 @click.argument("journal", type=click.Path(dir_okay=False, path_type=Path))
-def verify(journal: Path) -> int:
+@_key_file
+def verify(journal: Path, key_file: Path | None) -> int:
     """Check that no line of a JOURNAL was changed, added or taken out, and say what is open."""
     from provmode.fleet.journal import read
+    from provmode.fleet.plan_file import key_from
 
-    told = read(journal)
+    told = read(journal, key_from(key_file))
     open_steps = [
         f"{name}: {record.step.properties[0]}"
         for name, host in told.hosts.items()
@@ -325,7 +358,9 @@ def verify(journal: Path) -> int:
     ]
     changed = sum(record.ending == "changed" for host in told.hosts.values() for record in host.steps)
     print(f"{journal}: {told.lines} lines, each follows the one before it")
-    print(f"plan {told.plan_id}; {len(told.hosts)} hosts, {changed} changes")
+    undone = sum(record.undone for host in told.hosts.values() for record in host.steps)
+    signed = "signed with the plan's key" if told.signed else "not signed"
+    print(f"plan {told.plan_id}; {signed}; hosts: {len(told.hosts)}, changes: {changed}, undone: {undone}")
     if told.torn:
         print("the last line was torn by a crash; what it announced had not begun")
     if not told.closed:

@@ -42,7 +42,9 @@ def fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: int
     write(path, sign(unsigned, key))
     plan = load(path, key, unsigned=False, now=now())
     heading("apply, in two waves")
-    applied = apply_plan(plan, inventory, journal=folder / "first.journal", wave="25%", soak=1.0, parallel=parallel)
+    applied = apply_plan(
+        plan, inventory, journal=folder / "first.journal", wave="25%", soak=1.0, parallel=parallel, key=key
+    )
     if text:
         show_applied(applied)
         print()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +27,41 @@ Exit codes:
   8  nothing pending, but some hosts not assessed
   1  provmode's own error or bad usage
   130  interrupted"""
+
+
+APPLY_EXIT_CODES = """\b
+Exit codes:
+  0  everything planned is done, or was so already
+  2  some hosts were stale, or their turn did not come: plan anew
+  3  the plan was refused whole: expired, changed, or not signed with this key
+  4  a change failed
+  6  both 2 and 4
+  8  nothing failed, but some hosts were not reached
+  1  provmode's own error or bad usage
+  130  interrupted"""
+
+
+class Finite(click.FloatRange):
+    """A number in a range; NaN is in none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Refuse what compares with nothing."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number of this range", param, ctx)
+        return number
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, before a run is made for it.
+
+    Raises:
+        UsageError: its folder is not there, or it may not be written.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: permission denied")
 
 
 parallel_option = click.option(

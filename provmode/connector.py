@@ -26,7 +26,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_a
 from typing_extensions import Unpack, override
 
 from provmode.errors import HostError, ProvmodeError
-from provmode.inventory_data import WINRM_DATA, WinRMData
+from provmode.inventory_data import WINRM_DATA, WinRMData, check_keys
 
 if TYPE_CHECKING:
     from pyinfra.api import Host, State
@@ -111,6 +111,7 @@ class WinRMConnector(BaseConnector):
     def connect(self) -> None:
         failed = self.host.connector_data.pop(LAST_ERROR, None)
         try:
+            check_keys(self.host.name.rpartition("/")[2], self.host.data.dict())
             if failed is not None:
                 raise failed
             self.open().connect()

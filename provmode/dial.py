@@ -37,6 +37,12 @@ def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -
     where = f"{endpoint.name} ({endpoint.address}:{endpoint.port})"
     try:
         return _dial(endpoint, deadline, seconds)
+    except UnicodeError:  # an empty label, or one of over 63 characters
+        raise Unreachable(
+            f"{endpoint.address[:80]} is no host name",
+            next_step="check the name in the inventory",
+            cause=Cause.NAME_RESOLUTION,
+        ) from None
     except socket.gaierror as error:
         raise Unreachable(
             f"the name {endpoint.address} does not resolve ({error.strerror or error})",

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 
 from pyinfra.api.hiddenvalue import HiddenValue
 from pyinfra.connectors.base import DataMeta
@@ -42,7 +42,6 @@ class WinRMData(TypedDict):
     winrm_kerberos_host: str
     winrm_kerberos_delegation: bool
     winrm_basic_over_http: bool
-    winrm_proxy: str
     winrm_connect_deadline: float | int
     winrm_read_deadline: float | int
     winrm_host_deadline: float | int
@@ -71,7 +70,6 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_kerberos_host": DataMeta("Host part of the service principal, where it is not the address", None),
     "winrm_kerberos_delegation": DataMeta("Whether the ticket is delegated to the PC", False),
     "winrm_basic_over_http": DataMeta("Accept that Basic over plain http sends the password readable", False),
-    "winrm_proxy": DataMeta("HTTP proxy to go through; none is taken from the environment", None),
     "winrm_connect_deadline": DataMeta("Seconds for name and TCP connection", 5.0),
     "winrm_read_deadline": DataMeta("Seconds for one answer", 30.0),
     "winrm_host_deadline": DataMeta("Seconds for everything asked of a PC at a time, retries included", 120.0),
@@ -122,6 +120,36 @@ def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]
         checked.add(("winrm_password_file", password_file))
 
 
+def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
+    """Put together the target that the data of *name* adds up to, and throw it away: a mistake ends a run at once.
+
+    The keyring is not asked here; data that many hosts share is looked at once.
+
+    Raises:
+        UsageError: as `target_of`, or a value of the wrong type; nothing was sent to anybody.
+    """
+    from provmode.transport import check_credentials
+
+    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
+    shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
+    if shared in checked:
+        return
+    types = get_type_hints(WinRMData)
+    for key, value in own.items():
+        if value is not None and types[key] is not Any and not _fits(value, types[key]):
+            raise UsageError(f"{name.rpartition('/')[2]}: {key} is {value!r}, of the wrong type")
+    keyring = own.pop("winrm_password_keyring")
+    target = target_of(name, {**own, "winrm_password_keyring": None, **({"winrm_password": "-"} if keyring else {})})
+    check_credentials(target.endpoint, target.credentials)
+    checked.add(shared)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, wanted)
+
+
 def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     """Return the target that a host's data adds up to, its password resolved.
 
@@ -161,7 +189,6 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             read=_seconds(name, data, "winrm_read_deadline"),
             host=_seconds(name, data, "winrm_host_deadline"),
         ),
-        proxy=data["winrm_proxy"],
         reading_lines=READING_LINES,
     )
 

@@ -81,6 +81,8 @@ _STALE = frozenset({FaultKind.STALE_CONTEXT})
 """Faults by which a reading is begun anew."""
 
 
+_TIDYING = frozenset({"ShellDelete", "Signal", "Release"})
+"""Messages that give something back to the PC; it comes back by itself, so their failure is nobody's."""
 _CARRYING = frozenset({"Invoke", "Put", "Command"})
 """Messages that carry a change; once one is accepted, what it asked for has begun."""
 
@@ -93,7 +95,6 @@ class Target:
     credentials: Credentials
     trust: Trust = field(default_factory=Trust)
     deadlines: Deadlines = field(default_factory=Deadlines)
-    proxy: str | None = None
     reading_lines: frozenset[str] = frozenset()
     """Command lines that are known to read only (the engine's static scripts); the write gate lets them through."""
 
@@ -163,7 +164,6 @@ class Session:
                 trust=self.target.trust,
                 deadlines=self.target.deadlines,
                 counters=self.counters,
-                proxy=self.target.proxy,
                 seconds=self._seconds,
             )
         return self._connection
@@ -275,8 +275,20 @@ class Session:
                 try:
                     response = self._send(request)
                     self._accepted |= request.shape in _CARRYING
-                except (Fault, DeadlineExceeded) as error:
-                    request = exchange.throw(error)
+                except Fault as fault:
+                    request = exchange.throw(fault)
+                except (ConnectionLost, ProtocolError, DeadlineExceeded) as error:
+                    if request.shape in _TIDYING:  # what was asked for is in hand
+                        request = exchange.throw(Fault(code=None, reason=error.what))
+                    elif isinstance(error, DeadlineExceeded):
+                        request = exchange.throw(error)
+                    else:
+                        raise
+                except (MalformedAnswer, UnexpectedAnswer) as error:
+                    if request.shape not in _TIDYING:
+                        raise
+                    self.close()
+                    request = exchange.throw(Fault(code=None, reason=str(error)))
                 else:
                     request = exchange.send(response)
         except StopIteration as stop:

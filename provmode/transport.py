@@ -111,7 +111,6 @@ class Connection:
         trust: Trust,
         deadlines: Deadlines,
         counters: Counters | None = None,
-        proxy: str | None = None,
         seconds: Callable[[], float],
     ) -> None:
         self.endpoint = endpoint
@@ -120,7 +119,6 @@ class Connection:
         self.counters = counters if counters is not None else Counters()
         self.context: ssl.SSLContext | None = None
         self._trust = trust
-        self._proxy = proxy
         self._seconds = seconds
         self._socket: socket.socket | None = None
         self._transport: _Sealing | None = None
@@ -128,7 +126,7 @@ class Connection:
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
         self.alive = False
-        _check(endpoint, credentials)
+        check_credentials(endpoint, credentials)
 
     @property
     def sealed(self) -> bool:
@@ -194,7 +192,7 @@ class Connection:
                 auth_method=credentials.authentication,
                 service="HTTP",
                 message_encryption="always" if over_http and credentials.authentication != "basic" else "auto",
-                proxy=self._proxy,
+                proxy=None,
             )
         except WinRMError as error:
             raise UsageError(f"cannot authenticate as told: {error}") from None
@@ -395,6 +393,8 @@ class Connection:
                     next_step="set winrm_ca to the PEM file of the CA that issued it, and use a name it carries",
                 )
         if any(isinstance(link, ssl.SSLError) for link in chain):
+            if self._authenticated:  # the handshake was long over: the connection broke
+                return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
             return CertificateUntrusted(
                 f"TLS with {self._where} failed ({_ssl_reason(chain)})",
                 next_step="check that the port is the HTTPS listener (5986) and what TLS versions it offers",
@@ -440,11 +440,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _ssl_reason(chain: list[BaseException]) -> str:
-    reasons = [link.reason for link in chain if isinstance(link, ssl.SSLError) and link.reason]
+    reasons = [link.reason for link in chain if isinstance(link, ssl.SSLError) and getattr(link, "reason", None)]
     return str(reasons[0]) if reasons else "no reason given"
 
 
-def _check(endpoint: Endpoint, credentials: Credentials) -> None:
+def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
     """Refuse combinations that would give a secret away or cannot work.
 
     Raises:

@@ -86,7 +86,7 @@ def main() -> None:
 
     journal = Journal.create(folder / "plan.journal", plan.id, now)
     application = Application(plan, fleet, journal, now=now, progress=tell)
-    applied = application.run(wave_sizes(waves, len(plan.changing)))
+    applied = application.run(wave_sizes(waves, len(plan.changing)) if waves else [len(plan.changing)])
     journal.close()
     applying = phase.done()
     if kept != "-":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Union
@@ -229,7 +229,7 @@ class Application:
         try:
             refused = self._refuse(planned, session, told)
             if refused is not None:
-                return refused
+                return replace(refused, requests=visit.counters.requests)
             if visit.read_only:
                 return HostResult(host, Ended.FAILED, "the inventory says not to change it (winrm_read_only)")
             session.read_only = False

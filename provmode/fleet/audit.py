@@ -108,6 +108,9 @@ def run_audit(
 
     visit_all(fleet, names, work, stop=stop, working=working, dialling=dialling)
     audit.interrupted = stop()
+    if not audit.interrupted:
+        lost = RuntimeError("it was never looked at")
+        audit.reports += [HostReport(name, failed_assessment(name, lost)) for name in audit.missing]
     audit.reports.sort(key=_in_order(audit.selected))
     return audit
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import hmac
 import json
 import os
 from base64 import b64decode, b64encode
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.errors import UsageError
+from provmode.fleet.plan_file import KEY_ENVIRONMENT
 from provmode.remedy.steps import Step, step_from_json
 
 FIRST = "0" * 64
@@ -86,6 +88,8 @@ class Told:
     """Hash of the last whole line."""
     size: int
     """Bytes of whole lines."""
+    signed: bool = False
+    """Whether its lines are chained with the plan's key: who has not the key cannot have written it."""
 
 
 class Journal:
@@ -94,15 +98,16 @@ class Journal:
     A line that could not be written whole is cut off again, and nothing is written after it.
     """
 
-    def __init__(self, file: FileIO, told: Told, now: Callable[[], datetime]) -> None:
+    def __init__(self, file: FileIO, told: Told, now: Callable[[], datetime], key: bytes | None = None) -> None:
+        self._key = key
         self._file = file
         self._last, self._size = told.last, told.size
         self._now = now
         self._broken = False
 
     @classmethod
-    def create(cls, path: Path, plan_id: str, now: Callable[[], datetime]) -> Journal:
-        """Begin a new journal for the plan *plan_id*.
+    def create(cls, path: Path, plan_id: str, now: Callable[[], datetime], key: bytes | None = None) -> Journal:
+        """Begin a new journal for the plan *plan_id*; with *key* nobody else can write one that is believed.
 
         Raises:
             UsageError: there is one already, or it cannot be written.
@@ -118,8 +123,8 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            journal = cls(file, _nothing(), now)
-            journal.write("run-begun", plan=plan_id)
+            journal = cls(file, _nothing(), now, key)
+            journal.write("run-begun", plan=plan_id, signed=key is not None)
             _sync_folder(path)
         except OSError as error:
             file.close()
@@ -129,7 +134,13 @@ class Journal:
 
     @classmethod
     def resume(
-        cls, path: Path, plan_id: str, now: Callable[[], datetime], *, event: str = "run-resumed"
+        cls,
+        path: Path,
+        plan_id: str,
+        now: Callable[[], datetime],
+        *,
+        event: str = "run-resumed",
+        key: bytes | None = None,
     ) -> tuple[Journal, Told]:
         """Go on with a journal; a torn last line is cut off. One that was torn in its first line begins anew.
 
@@ -147,12 +158,13 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            told = _nothing() if _torn_at_once(path) else read(path)
+            told = _nothing() if _torn_at_once(path) else read(path, key)
+            key = key if told.signed or not told.lines else None
             if told.lines and told.plan_id != plan_id:
                 raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
             file.truncate(told.size)
-            journal = cls(file, told, now)
-            journal.write(event if told.lines else "run-begun", plan=plan_id)
+            journal = cls(file, told, now, key)
+            journal.write(event if told.lines else "run-begun", plan=plan_id, signed=key is not None)
         except UsageError:
             file.close()
             raise
@@ -170,7 +182,7 @@ class Journal:
         if self._broken:
             raise OSError(errno.EIO, "an earlier line could not be written")
         line = {"time": self._now().isoformat(), "event": event, **fields, "prev": self._last}
-        digest = _digest(line)
+        digest = _digest(line, self._key)
         data = _encoded({**line, "hash": digest}) + b"\n"
         try:
             self._append(data)
@@ -241,16 +253,18 @@ def _encoded(line: dict[str, Any]) -> bytes:
     return json.dumps(line, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")
 
 
-def _digest(line: dict[str, Any]) -> str:
-    return hashlib.sha256(_encoded(line)).hexdigest()
+def _digest(line: dict[str, Any], key: bytes | None) -> str:
+    if key is None:
+        return hashlib.sha256(_encoded(line)).hexdigest()
+    return hmac.new(key, _encoded(line), hashlib.sha256).hexdigest()
 
 
-def read(path: Path) -> Told:
-    """Read and verify a journal.
+def read(path: Path, key: bytes | None = None) -> Told:
+    """Read and verify a journal; *key* is the plan's, and not needed for a journal that is not signed.
 
     Raises:
-        JournalDamaged: a line was changed, is missing or is none.
-        UsageError: it cannot be read.
+        JournalDamaged: a line was changed, is missing or is none, or was signed with another key.
+        UsageError: it cannot be read, or is signed and there is no key.
     """
     try:
         data = path.read_bytes()
@@ -258,7 +272,10 @@ def read(path: Path) -> Told:
         raise UsageError(f"cannot read the journal {path}: {error.strerror}") from None
     whole = data[: data.rfind(b"\n") + 1]
     told = Told("", 0, len(whole) != len(data), False, {}, FIRST, len(whole))
-    for number, line in _lines(path, whole):
+    told.signed = _is_signed(whole)
+    if told.signed and key is None:
+        raise UsageError(f"the journal {path} is signed", next_step=f"give --key-file or ${KEY_ENVIRONMENT}")
+    for number, line in _lines(path, whole, key if told.signed else None):
         told.lines = number
         _tell(told, line, path, number)
     if not told.plan_id:
@@ -266,7 +283,16 @@ def read(path: Path) -> Told:
     return told
 
 
-def _lines(path: Path, whole: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _is_signed(whole: bytes) -> bool:
+    """Whether the first line says that the journal is signed; that it says so is proved with the rest."""
+    try:
+        first = json.loads(whole.split(b"\n", 1)[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and first.get("signed") is True
+
+
+def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, dict[str, Any]]]:
     last = FIRST
     for number, data in enumerate(whole.split(b"\n")[:-1], 1):
         try:
@@ -274,7 +300,7 @@ def _lines(path: Path, whole: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
             prev, digest = line["prev"], line.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise JournalDamaged(f"{path}, line {number}: it is none of provmode's") from None
-        if digest != _digest(line) or data != _encoded({**line, "hash": digest}):
+        if not hmac.compare_digest(str(digest), _digest(line, key)) or data != _encoded({**line, "hash": digest}):
             raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(

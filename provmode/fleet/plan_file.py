@@ -124,6 +124,12 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         UsageError: it cannot be written.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+        try:
+            path.write_text(as_text(document), encoding="utf-8", errors="surrogatepass")
+        except OSError as error:
+            raise UsageError(f"cannot write the plan {path}: {error.strerror}") from None
+        return
     beside = path.with_name(path.name + ".part")
     try:
         with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:

@@ -20,7 +20,7 @@ from provmode.ccm.policy import Policy, PolicyError
 from provmode.connector import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, UsageError
 from provmode.fleet.inventory import Fleet
-from provmode.inventory_data import check_files, check_keys
+from provmode.inventory_data import check_files, check_keys, check_target
 from provmode.session import Session
 from provmode.target import Counters
 
@@ -64,6 +64,15 @@ class Visit:
         """Whether the inventory says that this host is not to be changed (``winrm_read_only``)."""
         return bool(self._connector.data["winrm_read_only"])
 
+    def _dial(self) -> None:
+        """Open the connection before it is this host's turn; what goes wrong is kept for then."""
+        try:
+            self._connector.dial()
+        except gevent.GreenletExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - it concerns this host alone
+            self.host.connector_data.setdefault(LAST_ERROR, error)
+
     def connected(self, work: Callable[[], T]) -> T | None:
         """Dial, wait for a turn, connect, do *work*, disconnect.
 
@@ -71,7 +80,7 @@ class Visit:
         """
         if self._stop():
             return None
-        self._connector.dial()
+        self._dial()
         with self._turns:
             try:
                 if self._stop():
@@ -147,6 +156,7 @@ def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
         data = fleet.data_of(name)
         check_keys(short(name), data)
         check_files(short(name), data, checked)
+        check_target(name, data, checked)
         policy = data.get("provmode_policy", {})
         key = repr(policy)
         if key not in known:

@@ -23,7 +23,7 @@ def wave_sizes(text: str, hosts: int) -> list[int]:
     """
     sizes: list[int] = []
     left = hosts
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in (part.strip() for part in text.split(",")):
         found = re.fullmatch(r"([0-9]{1,7})(%?)", part)
         if found is None or int(found.group(1)) == 0 or (found.group(2) and int(found.group(1)) > 100):
             raise UsageError(f"--wave {text}: {part!r} is no number of hosts and no percentage", next_step="10,100,25%")

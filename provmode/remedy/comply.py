@@ -26,7 +26,7 @@ from provmode.ccm.rules import live_signals
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
 from provmode.client import client_state
 from provmode.files import read_file, sha256
-from provmode.reading import Unknown, known, plain
+from provmode.reading import NOT_READ, Unknown, known, plain
 from provmode.remedy.impact import Impact, impact
 from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetServiceState, SetStartMode, Step
 from provmode.wsman import Operation
@@ -147,7 +147,12 @@ def not_read_again(before: Mapping[str, Any], now: ClientState) -> Unknown | Non
     """Return the first reading of *now* that could not be told, and that *before* (JSON of a state) has otherwise."""
     readings = ((name, getattr(now, name)) for name in _SEEN)
     return next(
-        (item for name, item in readings if isinstance(item, Unknown) and before.get(name) != item.to_json()), None
+        (
+            item
+            for name, item in readings
+            if isinstance(item, Unknown) and item != NOT_READ and before.get(name) != item.to_json()
+        ),
+        None,
     )
 
 

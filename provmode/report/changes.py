@@ -17,6 +17,7 @@ from provmode.fleet.undo import UndoRun
 from provmode.notation import NotationError, format_operation
 from provmode.reading import Known, Unknown, known
 from provmode.remedy.steps import DisarmTcf, SetFile, Step
+from provmode.report.terminal import case_of
 from provmode.shown import visible
 
 T = TypeVar("T")
@@ -101,10 +102,12 @@ def _diffs(steps: Sequence[tuple[Step, Proposal]], console: Console) -> None:
 def _why(changing: Sequence[Proposal], console: Console) -> None:
     if changing:
         console.print(Text("why", style="bold"))
-    for verdict, members in _fold(changing, lambda item: item.report.assessment.verdict.value):
-        _indented(f"{_count(len(members))} {verdict}: {members[0].report.assessment.reason}", console, 2)
+    for case, members in _fold(changing, lambda item: case_of(item.report)):
+        reason = members[0].report.assessment.reason if len(members) == 1 else case
+        verdict = members[0].report.assessment.verdict.value
+        _indented(f"{_count(len(members))} {verdict}: {reason}", console, 2)
         if len(members) > 1:
-            _indented(f"and so on: {names_of([item.report.host for item in members])}", console, 6)
+            _indented(names_of([item.report.host for item in members]), console, 6)
 
 
 def _impact(changing: Sequence[Proposal], console: Console) -> None:

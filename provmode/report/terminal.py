@@ -70,12 +70,12 @@ def _folded(reports: Sequence[HostReport], console: Console) -> None:
     """Print each case once, with the hosts it holds for; the oldest first."""
     cases: dict[str, list[HostReport]] = defaultdict(list)
     for report in reports:
-        cases[_case(report)].append(report)
+        cases[case_of(report)].append(report)
     for members in sorted(cases.values(), key=_oldest, reverse=True):
         _names(members, console)
         console.print(
             Padding(
-                Text(visible(members[0].assessment.reason if len(members) == 1 else _case(members[0]))), (0, 0, 0, 6)
+                Text(visible(members[0].assessment.reason if len(members) == 1 else case_of(members[0]))), (0, 0, 0, 6)
             )
         )
         _findings(members, console)
@@ -86,7 +86,7 @@ _BY = re.compile(r" by \d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _CLIENT = re.compile(r"client \d[\d.]* ")
 
 
-def _case(report: HostReport) -> str:
+def case_of(report: HostReport) -> str:
     """Return the reason without what differs from host to host: times and client versions."""
     reason = _SINCE.sub("", report.assessment.reason)
     return _CLIENT.sub("client ", _BY.sub(" in time", reason))

@@ -71,7 +71,15 @@ def test_a_connection_that_does_not_stand_is_a_timeout_and_leaves_no_socket() ->
     assert sock.fileno() == -1
 
 
-@pytest.mark.parametrize(("address", "cause"), [("127.0.0.1", Cause.REFUSED), ("pc.invalid", Cause.NAME_RESOLUTION)])
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("127.0.0.1", Cause.REFUSED),
+        ("pc.invalid", Cause.NAME_RESOLUTION),
+        ("pc-0001..example.com", Cause.NAME_RESOLUTION),
+        ("x" * 64 + ".example.com", Cause.NAME_RESOLUTION),
+    ],
+)
 def test_why_it_failed_is_told_apart(address: str, cause: Cause) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -380,3 +380,15 @@ def test_a_change_whose_answer_makes_no_sense_may_have_happened(
 
     with pytest.raises(AnswerLost, match="may have happened"):
         connect(lab, healthy).perform(Key.parse("HKLM\\SOFTWARE\\Test").ask("CreateKey"))
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after", "fault", "junk"])
+def test_a_finished_command_is_not_lost_when_only_the_clean_up_fails(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    session, line = connect(lab, healthy), "echo done> C:\\Windows\\CCM\\done.txt"
+    lab.inject(healthy.name, kind=kind, action="Delete", code=0x80041014, text="<a/>")
+    before = lab.counters(healthy.name)["commands"].count(line)
+
+    assert session.perform(CommandLine(line)).exit_code == 0
+    assert lab.counters(healthy.name)["commands"].count(line) == before + 1

@@ -124,7 +124,7 @@ def test_apply_does_the_plan_once_and_a_second_time_nothing(works: Works) -> Non
     assert second.returncode == 0
     assert ended(again) == ["already"] * 3
     assert works.mutations() == after
-    assert "3 hosts, 6 changes" in verified.stdout
+    assert "hosts: 3, changes: 6, undone: 0" in verified.stdout
 
 
 def test_a_host_that_moved_since_is_refused_alone(works: Works) -> None:
@@ -230,7 +230,7 @@ def test_killed_at_any_moment_again_and_again_a_resume_ends_compliant_and_does_n
     assert ran.returncode == 0, report
     assert ended(report) == ["changed"] * 3
     assert [exits(works.mutations(), host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
-    assert all(step.ending == "changed" for host in read(path).hosts.values() for step in host.steps)
+    assert all(step.ending == "changed" for host in read(path, KEY.encode()).hosts.values() for step in host.steps)
 
 
 def test_two_controllers_at_once_lose_nothing_and_claim_nothing_that_is_not(works: Works) -> None:
@@ -259,7 +259,7 @@ def test_two_runs_never_write_one_journal(works: Works) -> None:
 
     assert (first.returncode, other.returncode) in ((0, 1), (0, 0))
     assert other.returncode == 0 or "another run" in other.stderr
-    assert read(works.folder / "plan.json.journal").closed
+    assert read(works.folder / "plan.json.journal", KEY.encode()).closed
 
 
 def test_undo_names_what_it_cannot_take_back(works: Works) -> None:

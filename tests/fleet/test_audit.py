@@ -235,3 +235,18 @@ def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
 
     assert os.listdir(folder) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
+
+
+def test_a_name_that_is_none_is_unassessed_and_counted(
+    lab: LabProcess, audit: Callable[..., Any], provmode: Run
+) -> None:
+    ran = provmode(
+        *("audit", "@winrm/pc-0001..example.com", "--format", "json"),
+        *("--data", "winrm_user=u", "--data", "winrm_password=x"),
+    )
+
+    report = json.loads(ran.stdout)
+    assert ran.returncode == 8
+    assert "Traceback" not in ran.stderr
+    assert report["summary"]["unassessed"] == report["summary"]["total"] == 1
+    assert report["hosts"][0]["cause"] == "name-resolution"

@@ -36,6 +36,11 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
         ),
         (ONE, ("--data", "winrm_password_file=missing.txt"), "cannot read winrm_password_file missing.txt"),
         (ONE, ("--data", "winrm_port=many"), "winrm_port"),
+        (ONE, ("--data", "winrm_port=99999"), "winrm_port is 99999"),
+        (ONE, ("--data", "winrm_read_deadline=-1"), "winrm_read_deadline is -1"),
+        (ONE, ("--data", "winrm_transport=basic"), "Basic over plain HTTP would send the password readable"),
+        (ONE.replace("'winrm_password': 'p', ", ""), (), "no password for u"),
+        (ONE, ("--output", "."), "is a directory"),
         (ONE, ("--data", 'provmode_policy={"grace_minuts": 5}'), "did you mean grace_minutes?"),
         (ONE, ("--data", 'provmode_policy={"grace_minutes": -5}'), "grace_minutes is -5"),
         (ONE, ("--data", "provmode_policy=nonsense"), "provmode_policy is str"),
@@ -159,3 +164,23 @@ def test_what_a_pc_calls_things_cannot_steer_the_terminal() -> None:
 
     assert visible("\x1b[31mred\x07\u202e") == "\ufffd[31mred\ufffd\ufffd"
     assert visible("Müller\tGröße\nnext") == "Müller\tGröße\nnext"
+
+
+def test_what_cannot_be_written_is_one_line(provmode: Run, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "fleet.py").write_text(ONE)
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "provmode", "audit", "fleet.py", "--data", "winrm_port=1"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ran.returncode == 1
+    assert "the output cannot be written" in ran.stderr
+    assert "Traceback" not in ran.stderr

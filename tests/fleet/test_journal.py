@@ -313,3 +313,28 @@ def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_
     assert changed.returncode == 1
     assert "line 5: it was changed" in changed.stderr
     assert len(changed.stderr.splitlines()) == 1
+
+
+def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None:
+    path, key = tmp_path / "plan.journal", b"the key of the plan"
+    journal = Journal.create(path, "plan-1", lambda: datetime(2026, 8, 20, tzinfo=timezone.utc), key)
+    journal.write("host-ended", host="PC-1", outcome="changed", detail="")
+    journal.close()
+
+    assert read(path, key).signed
+    with pytest.raises(UsageError, match="is signed"):
+        read(path)
+    with pytest.raises(JournalDamaged):
+        read(path, b"another key of somebody")
+
+
+def test_a_journal_forged_without_the_key_is_not_taken_for_a_signed_one(tmp_path: Path) -> None:
+    path = tmp_path / "forged.journal"
+    journal = Journal.create(path, "plan-1", lambda: datetime(2026, 8, 20, tzinfo=timezone.utc))
+    journal.close()
+    forged = path.read_bytes().replace(b'"signed": false', b'"signed": true')
+    (tmp_path / "turned.journal").write_bytes(forged)
+
+    assert not read(path, b"the key of the plan").signed
+    with pytest.raises(JournalDamaged):
+        read(tmp_path / "turned.journal", b"the key of the plan")

@@ -10,7 +10,7 @@ What is asked of a healthy client, and no more: its version, two registry values
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -268,10 +268,11 @@ FIRST_QUESTIONS: tuple[Operation, ...] = (
 """What is asked of every client."""
 
 
-def client_state(now: Callable[[], datetime]) -> Conversation[ClientState]:
+def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) -> Conversation[ClientState]:
     """Ask what the verdict needs, and no more: the second round only of a client in the mode, or half out of it.
 
-    *now* is the controller's clock, UTC; it is read beside the PC's, so that the two can be compared.
+    *now* is the controller's clock, UTC; it is read beside the PC's, so that the two can be compared. Of a PC's fifty
+    processes a verdict needs those its policy calls *legitimate*; without names all are read.
     """
     state = ClientState(now())
     state = replace(state, client_version=(yield from client_version()))
@@ -286,14 +287,16 @@ def client_state(now: Callable[[], datetime]) -> Conversation[ClientState]:
     )
     if not state.needs_more:
         return state
-    return (yield from _second_round(state, now))
+    return (yield from _second_round(state, now, legitimate))
 
 
-def _second_round(state: ClientState, now: Callable[[], datetime]) -> Conversation[ClientState]:
+def _second_round(
+    state: ClientState, now: Callable[[], datetime], legitimate: Sequence[str]
+) -> Conversation[ClientState]:
     """Ask what runs there (first, and never left out), since when, and what the client would do by itself."""
     state = replace(
         state,
-        processes=(yield from processes()),
+        processes=(yield from processes(legitimate)),
         task_sequence_agent=(yield from service("smstsmgr")),
         setup=(yield from setup_state()),
         task_sequences=(yield from task_sequences()),

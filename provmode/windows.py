@@ -8,7 +8,7 @@ another (`Unknown`, or `Absent` where it says that there is no such thing); what
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta, timezone
 from typing import Any, TypeVar
 
@@ -59,13 +59,21 @@ def service(name: str) -> Conversation[Reading[Service]]:
     return (yield from asked(service_query(name), read, f"service {name}"))
 
 
-def processes() -> Conversation[Reading[tuple[str, ...]]]:
-    """Ask the names of all running processes."""
+def processes(names: Sequence[str] = ()) -> Conversation[Reading[tuple[str, ...]]]:
+    """Ask the names of running processes: of all, or which of *names* run."""
 
     def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
         return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
 
-    return (yield from asked(PROCESSES, read, "processes"))
+    return (yield from asked(processes_query(names), read, "processes"))
+
+
+def processes_query(names: Sequence[str]) -> Enumerate:
+    """Return the query for the processes called *names*; without names for all."""
+    if not names:
+        return PROCESSES
+    wanted = " OR ".join("Name='{}'".format(name.replace("\\", "\\\\").replace("'", "\\'")) for name in names)
+    return Enumerate.query("root/cimv2", f"SELECT Name FROM Win32_Process WHERE {wanted}")
 
 
 def types_of(key: Key) -> Conversation[Reading[dict[str, int]]]:

@@ -49,12 +49,15 @@ def main() -> None:
 
 
 def _send(url: str, user: str, password: str, sent: list[bytes]) -> list[bytes]:
-    protocol = Protocol(
-        url, transport="ntlm", username=user, password=password, message_encryption="always", proxy=None
-    )
+    protocol = _connection(url, user, password)
     answers = []
     known: dict[bytes, bytes] = {}
     for message in sent:
+        if message == messages.CONNECT:
+            protocol.transport.close_session()
+            protocol = _connection(url, user, password)
+            answers.append(b"")
+            continue
         message = message.replace(messages.MESSAGE, f"uuid:{uuid.uuid4()}".encode())
         for identity, place in known.items():
             message = message.replace(place, identity)
@@ -63,6 +66,10 @@ def _send(url: str, user: str, password: str, sent: list[bytes]) -> list[bytes]:
         answers.append(answer)
     protocol.transport.close_session()
     return answers
+
+
+def _connection(url: str, user: str, password: str) -> Protocol:
+    return Protocol(url, transport="ntlm", username=user, password=password, message_encryption="always", proxy=None)
 
 
 def _read(sent: list[bytes], answers: list[bytes]) -> Read:

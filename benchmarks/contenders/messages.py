@@ -9,6 +9,8 @@ from pathlib import Path
 
 MESSAGE, SHELL, COMMAND = b"@MESSAGE-ID@", b"@SHELL-ID-%d@", b"@COMMAND-ID-%d@"
 """Where ids stood that are new in every run: the sender's own, and two kinds that the PC gives, counted."""
+CONNECT = b"@CONNECT@"
+"""No message: from here on another connection was used, with an authentication of its own."""
 
 SHELL_ID = re.compile(rb'Name="ShellId"[^>]*>([^<]+)<')
 COMMAND_ID = re.compile(rb"CommandId>([^<]+)</")

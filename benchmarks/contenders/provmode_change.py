@@ -106,11 +106,15 @@ def main() -> None:
 
 def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
     heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-    send = Connection.exchange
+    send, last = Connection.exchange, dict[str, Connection]()
 
     def exchange(self: Connection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
-        heard[self.endpoint.name.rpartition("/")[2]].append((message, answer))
+        host = self.endpoint.name.rpartition("/")[2]
+        if last.setdefault(host, self) is not self:
+            last[host] = self
+            heard[host].append((messages.CONNECT, b""))
+        heard[host].append((message, answer))
         return status, answer
 
     Connection.exchange = exchange  # type: ignore[method-assign]  # in this process only

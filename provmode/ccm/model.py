@@ -166,7 +166,7 @@ class ClientState(_Json):
     task_sequence_agent: Reading[Service] = NOT_READ
     """smstsmgr."""
     processes: Reading[tuple[str, ...]] = NOT_READ
-    """Names of all running processes."""
+    """Names of running processes: of all, or of those that were asked for."""
     setup: Reading[Setup] = NOT_READ
     clock: Reading[Clock] = NOT_READ
     health_evaluation: Reading[HealthEvaluation] = NOT_READ

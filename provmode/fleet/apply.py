@@ -108,7 +108,7 @@ Conversing = Generator[Union[Operation, Pause], Any, ClientState]
 def settled_state(now: Callable[[], datetime], policy: Policy) -> Conversing:
     """Ask a client's state; while its service is on its way up or down, wait and ask again."""
     for pause in (*PAUSES, None):
-        state: ClientState = yield from client_state(now)
+        state: ClientState = yield from client_state(now, policy.legitimate_processes)
         if pause is None or judge(state, policy, now()).rule != "client-starting":
             break
         yield Pause(pause)

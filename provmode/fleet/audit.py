@@ -101,8 +101,9 @@ def run_audit(
     audit = Audit([short(name) for name in names])
 
     def work(visit: Visit) -> None:
-        state = visit.connected(lambda: visit.session.converse(client_state(now)))
-        report = _report(visit, state, policies[visit.host.name])
+        policy = policies[visit.host.name]
+        state = visit.connected(lambda: visit.session.converse(client_state(now, policy.legitimate_processes)))
+        report = _report(visit, state, policy)
         audit.reports.append(report)
         progress(report)
 

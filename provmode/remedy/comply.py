@@ -65,7 +65,7 @@ def survey_remedy(now: Any, policy: Policy) -> Generator[Operation, Any, Remedy]
 
     *now* is the controller's clock, as for `client_state`.
     """
-    state: ClientState = yield from client_state(now)
+    state: ClientState = yield from client_state(now, policy.legitimate_processes)
     assessment = judge(state, policy, now())
     files: dict[str, bytes] = {}
     if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:

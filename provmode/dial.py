@@ -73,10 +73,11 @@ def _dial(endpoint: Endpoint, deadline: float, seconds: Callable[[], float]) -> 
     if numeric is not None:
         ends, places = seconds() + deadline, [numeric]
     else:
+        name = endpoint.address.encode("idna")  # here, because gevent prints what its resolver's threads raise
         with RESOLVING:
             ends = seconds() + deadline
             with gevent.Timeout(deadline, socket.timeout):
-                places = list(socket.getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM))
+                places = list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
     for family, kind, protocol, _, address in places[:-1]:
         try:
             return _connect(socket.socket(family, kind, protocol), address, _left(ends, seconds) / 2)

@@ -259,6 +259,11 @@ def _digest(line: dict[str, Any], key: bytes | None) -> str:
     return hmac.new(key, _encoded(line), hashlib.sha256).hexdigest()
 
 
+def _is_hash(told: Any, computed: str) -> bool:
+    """Compare in constant time; as bytes, because ``compare_digest`` takes text in ASCII alone."""
+    return isinstance(told, str) and hmac.compare_digest(told.encode("utf-8", "surrogatepass"), computed.encode())
+
+
 def read(path: Path, key: bytes | None = None) -> Told:
     """Read and verify a journal; *key* is the plan's, and not needed for a journal that is not signed.
 
@@ -300,7 +305,7 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
             prev, digest = line["prev"], line.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise JournalDamaged(f"{path}, line {number}: it is none of provmode's") from None
-        if not hmac.compare_digest(str(digest), _digest(line, key)) or data != _encoded({**line, "hash": digest}):
+        if not _is_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
             raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(

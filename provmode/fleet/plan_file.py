@@ -197,7 +197,9 @@ def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: 
         )
     value = signature.get("value") if isinstance(signature, dict) else None
     unsigned = {name: item for name, item in document.items() if name != "signature"}
-    if not isinstance(value, str) or not hmac.compare_digest(_mac(unsigned, key).encode(), value.encode()):
+    if not isinstance(value, str) or not hmac.compare_digest(
+        _mac(unsigned, key).encode(), value.encode("utf-8", "surrogatepass")
+    ):
         raise PlanRefused(
             f"the signature of {path} does not fit: it was changed, or signed with another key", next_step="plan anew"
         )

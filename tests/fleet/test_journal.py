@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -114,6 +115,14 @@ def test_changed_at_any_byte_it_is_found_or_counts_as_torn(place: Path, whole: b
         return
     with pytest.raises(JournalDamaged, match=f"line {whole[:position].count(10) + 1}:"):
         reading(place, changed)
+
+
+@pytest.mark.parametrize("text", ["\u0080", "\\ud800", "9", ""])
+def test_a_hash_that_is_none_is_found(place: Path, whole: bytes, text: str) -> None:
+    digest = json.loads(whole.split(b"\n")[2])["hash"]
+
+    with pytest.raises(JournalDamaged, match="line 3: it was changed"):
+        reading(place, whole.replace(f'"hash": "{digest}"'.encode(), f'"hash": "{text}"'.encode()))
 
 
 @given(st.data())

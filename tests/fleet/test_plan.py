@@ -284,6 +284,15 @@ def test_a_plan_edited_by_hand_is_refused_whatever_was_edited(place: Path, docum
             load(place, KEY, unsigned=True, now=now())
 
 
+@pytest.mark.parametrize("value", ["", "\u20ac", "\ud800", None, 7, []])
+def test_a_signature_that_is_none_is_refused(place: Path, document: Document, value: object) -> None:
+    signed = sign(document, KEY)
+    place.write_text(json.dumps({**signed, "signature": {**signed["signature"], "value": value}}), "utf-8")
+
+    with pytest.raises(PlanRefused):
+        load(place, KEY, unsigned=False, now=now())
+
+
 def test_an_unsigned_plan_with_strange_types_is_read_or_refused_in_one_line(place: Path, document: Document) -> None:
     for changed in edited(document):
         place.write_text(json.dumps(sign(changed, None)), "utf-8")

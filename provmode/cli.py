@@ -9,18 +9,16 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from provmode import __version__
 from provmode.cli_audit import run_audit_of, show_audit
 from provmode.cli_changes import COMMANDS
-from provmode.cli_running import EXIT_CODES, check_output, parallel_option, read_override
+from provmode.cli_running import EXIT_CODES, parallel_option, read_override
 from provmode.errors import ProvmodeError, UsageError
-
-if TYPE_CHECKING:
-    pass
+from provmode.output import check_output
 
 
 def exit_with(run: Callable[[], Any]) -> NoReturn:
@@ -121,6 +119,8 @@ def demo(hosts: int, seed: int, output_format: str, truth: Path | None, fix: boo
     from provmode.cli_demo import fix_fleet
     from provmode.lab.process import LabError, LabProcess
 
+    if truth is not None:
+        check_output(truth)
     with tempfile.TemporaryDirectory(prefix="provmode-demo-") as folder:
         inventory = Path(folder, "lab.py")
         try:
@@ -150,6 +150,8 @@ def lab(
 
     from provmode.lab.server.run import LabOptions, parse_mix, serve
 
+    for path in filter(None, (truth, inventory)):
+        check_output(path)
     try:
         options = LabOptions(
             hosts=hosts,
@@ -161,5 +163,8 @@ def lab(
             inventory=inventory,
         )
         return asyncio.run(serve(options))
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise UsageError(str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise UsageError(f"the lab could not be run: {where}{error.strerror or error}") from None

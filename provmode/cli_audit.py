@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from provmode.cli_running import console_for, interruptible, progress_bar
-from provmode.errors import UsageError
+from provmode.output import write_output
 
 if TYPE_CHECKING:
     from provmode.fleet.audit import Audit
@@ -33,24 +34,20 @@ def run_audit_of(
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:
     """Print an audit on standard output, or write it to a file."""
     from provmode.report.document import as_json
-
-    if output is None:
-        if output_format == "json":
-            sys.stdout.write(as_json(found))
-        else:
-            _print(found, None)
-        return
-    try:
-        with output.open("w", encoding="utf-8") as file:
-            if output_format == "json":
-                file.write(as_json(found))
-            else:
-                _print(found, file)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-
-
-def _print(found: Audit, file: Any) -> None:
     from provmode.report.terminal import print_audit
 
+    text = as_json(found) if output_format == "json" else None
+    if output is not None:
+        write_output(output, text if text is not None else _as_text(found))
+    elif text is not None:
+        sys.stdout.write(text)
+    else:
+        print_audit(found, console_for(None))
+
+
+def _as_text(found: Audit) -> str:
+    from provmode.report.terminal import print_audit
+
+    file = io.StringIO()
     print_audit(found, console_for(file))
+    return file.getvalue()

@@ -17,8 +17,9 @@ import click
 from provmode.cli_running import (
     APPLY_EXIT_CODES,
     EXIT_CODES,
+    UNDO_EXIT_CODES,
+    VERIFY_EXIT_CODES,
     Finite,
-    check_output,
     console_for,
     interruptible,
     parallel_option,
@@ -26,6 +27,7 @@ from provmode.cli_running import (
     read_override,
 )
 from provmode.errors import UsageError
+from provmode.output import check_output
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import Applied
@@ -280,7 +282,7 @@ def applied_document(applied: Applied) -> dict[str, Any]:
     }
 
 
-@click.command()
+@click.command(epilog=UNDO_EXIT_CODES)
 @click.argument("journal", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--inventory", required=True, help="The inventory that the run was over.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
@@ -341,7 +343,7 @@ def undo(
     return run.exit_code()
 
 
-@click.command()
+@click.command(epilog=VERIFY_EXIT_CODES)
 @click.argument("journal", type=click.Path(dir_okay=False, path_type=Path))
 @_key_file
 def verify(journal: Path, key_file: Path | None) -> int:

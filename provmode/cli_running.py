@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,6 +39,22 @@ Exit codes:
   130  interrupted"""
 
 
+UNDO_EXIT_CODES = """\b
+Exit codes:
+  0  everything that can be restored is restored, or was so already
+  2  something was changed since and left as it is, or a host's turn did not come
+  4  restoring failed on some host
+  6  both 2 and 4
+  8  nothing failed, but some hosts were not reached
+  1  provmode's own error or bad usage, a damaged journal
+  130  interrupted"""
+
+VERIFY_EXIT_CODES = """\b
+Exit codes:
+  0  every line is there, as it was written
+  1  a line was changed, added or taken out, or the journal cannot be read"""
+
+
 class Finite(click.FloatRange):
     """A number in a range; NaN is in none."""
 
@@ -50,18 +64,6 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no number of this range", param, ctx)
         return number
-
-
-def check_output(path: Path) -> None:
-    """Refuse a file that cannot be written, before a run is made for it.
-
-    Raises:
-        UsageError: its folder is not there, or it may not be written.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"cannot write {path}: permission denied")
 
 
 parallel_option = click.option(

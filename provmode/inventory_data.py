@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 from pyinfra.api.hiddenvalue import HiddenValue
 from pyinfra.connectors.base import DataMeta
 
+from provmode.codepages import codec_of
 from provmode.errors import UsageError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
 
     name = host_name.rpartition("/")[2]
     scheme = _one_of(name, data, "winrm_scheme", ("http", "https"))
+    _check_codepage(name, data["winrm_codepage"])
     authentication = _one_of(name, data, "winrm_transport", AUTHENTICATIONS)
     user = data["winrm_user"] or os.environ.get(USER_ENVIRONMENT, "")
     needs_password = authentication in ("ntlm", "basic", "credssp")
@@ -304,6 +306,13 @@ def _seconds(name: str, data: Mapping[str, Any], key: str) -> float:
     if isinstance(seconds, bool) or not 0 < seconds <= 86400:
         raise UsageError(f"{name}: {key} is {seconds!r}", next_step="give seconds, more than 0")
     return float(seconds)
+
+
+def _check_codepage(name: str, codepage: int) -> None:
+    try:
+        codec_of(codepage)
+    except ValueError as error:
+        raise UsageError(f"{name}: winrm_codepage: {error}") from None
 
 
 def _path(value: str | None) -> Path | None:

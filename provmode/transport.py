@@ -293,7 +293,7 @@ class Connection:
 
     def _unexpected_status(self, response: requests.Response) -> ProtocolError:
         meaning = {
-            404: "no WinRM listener under /wsman",
+            404: f"no WinRM listener under {self.endpoint.path}",
             413: "the message is larger than the PC's MaxEnvelopeSizekb",
             503: "the WinRM service is not listening",
         }.get(response.status_code, "not an answer of WinRM")

@@ -9,6 +9,7 @@ functions that read inventory and group data files are called, here and nowhere 
 from __future__ import annotations
 
 import fnmatch
+import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ class Fleet(Inventory):
         connectors, executing = get_all_connectors(), get_execution_connectors()
         data: dict[str, dict[str, Any]] = defaultdict(dict)
         self.connector_of, self.groups_of, self.hosts = {}, defaultdict(list), {}
+        self._spelt: dict[str, str] = {}
         member_of: dict[str, list[str]] = defaultdict(list)
         for group, (group_names, group_data) in groups.items():
             self.group_data[group] = group_data
@@ -61,9 +63,19 @@ class Fleet(Inventory):
         else:
             expanded = connectors[kind].make_names_data(argument or None)
         for host_name, connector_data, connector_groups in expanded:
+            self._check_name(host_name)
             self.host_data[host_name] = {**connector_data, **data}
             self.connector_of[host_name] = executing.get(kind, executing["ssh"])
             self.groups_of[host_name] += [*connector_groups, *groups]
+
+    def _check_name(self, name: str) -> None:
+        """Refuse what would be taken for another host: Windows has no case in names, and reports show no connector."""
+        bare = name.removeprefix("@winrm/")
+        if "/" in bare and bare != name:
+            raise UsageError(f"{bare} is no host name", next_step="set winrm_path where you mean the listener's path")
+        other = self._spelt.setdefault(bare.casefold(), name)
+        if other != name:
+            raise UsageError(f"the inventory has one PC as {other} and as {name}", next_step="take one of them out")
 
     @property
     def names(self) -> list[str]:
@@ -161,11 +173,21 @@ def load(inventory: str, *, override: Mapping[str, Any] | None = None) -> Fleet:
     return fleet
 
 
+_TELLING = (OSError, LookupError, NameError, ImportError, AttributeError)
+"""Errors whose text names files and names, as the user wrote them. That of others may hold a value: a password, say."""
+
+
 def _said(error: Exception) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if isinstance(cause, SyntaxError):
         return f"{cause.msg} (line {cause.lineno})"
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+    frames = traceback.extract_tb(cause.__traceback__)
+    callers = [number for number, frame in enumerate(frames) if frame.name == "exec_file"]
+    theirs = frames[callers[-1] + 1 :] if callers else []
+    where = f" ({Path(theirs[0].filename).name}, line {theirs[0].lineno})" if theirs else ""
+    return (
+        f"{type(cause).__name__}: {cause}{where}" if isinstance(cause, _TELLING) else f"{type(cause).__name__}{where}"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.errors import ProvmodeError, UsageError
+from provmode.output import write_output
 from provmode.remedy.steps import START_MODES, Step, step_from_json
 
 FORMAT, VERSION = "provmode-plan", 1
@@ -124,22 +125,7 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
-        try:
-            path.write_text(as_text(document), encoding="utf-8", errors="surrogatepass")
-        except OSError as error:
-            raise UsageError(f"cannot write the plan {path}: {error.strerror}") from None
-        return
-    beside = path.with_name(path.name + ".part")
-    try:
-        with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(as_text(document))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"cannot write the plan {path}: {error.strerror}") from None
+    write_output(path, as_text(document))
 
 
 def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Plan:

@@ -71,14 +71,17 @@ def run_undo(
     not be written any more.
     """
     run, backs = UndoRun(), {short(name): _Back(short(name), told[short(name)], journal) for name in names}
+    halted = False
 
     def ended() -> bool:
-        return stop() or any(back.halted for back in backs.values())
+        return stop() or halted
 
     def work(visit: Visit) -> None:
+        nonlocal halted
         host = short(visit.host.name)
         back = backs[host]
-        result = visit.connected(lambda: back.perform(visit)) if back.steps else back.result("nothing")
+        result = visit.connected(lambda: back.perform(visit)) if back.steps else back.nothing()
+        halted = halted or back.halted
         if result is None and visit.error is None:
             return  # its turn came after the end of the run
         if result is None:
@@ -131,8 +134,15 @@ class _Back:
                 self.halted = True
                 failed.append(str(error))
                 break
-        ended = "failed" if failed else "stale" if stale else "restored" if self._restored else "nothing"
-        return self.result(ended, "; ".join((*failed, *stale)))
+        if not failed and not stale and not self._restored:
+            return self.nothing()
+        return self.result("failed" if failed else "stale" if stale else "restored", "; ".join((*failed, *stale)))
+
+    def nothing(self) -> Undone:
+        """Return the answer for a host on which there is nothing to do."""
+        if not self.steps:
+            return self.result("nothing", "" if self._cannot else "nothing is left to take back")
+        return self.result("nothing", "everything that can be restored is as it was before the run")
 
     def _one(self, session: Session, record: StepRecord) -> None:
         back: Step | None = record.step.undo

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from provmode.ccm.verdict import Verdict
@@ -17,12 +14,9 @@ from provmode.fleet.undo import UndoRun
 from provmode.notation import NotationError, format_operation
 from provmode.reading import Known, Unknown, known
 from provmode.remedy.steps import DisarmTcf, SetFile, Step
+from provmode.report.lines import count_of, fold, line, names_of
 from provmode.report.terminal import case_of
-from provmode.shown import visible
 
-T = TypeVar("T")
-
-NAMES_SHOWN = 8
 _STYLES = {
     Ended.CHANGED: "bold green",
     Ended.ALREADY: "green",
@@ -41,73 +35,52 @@ MEANINGS = {
 }
 
 
-def names_of(hosts: Sequence[str]) -> str:
-    """Return host names as a report shows them: the first few, and how many more."""
-    more = f" and {len(hosts) - NAMES_SHOWN} more" if len(hosts) > NAMES_SHOWN else ""
-    return ", ".join(hosts[:NAMES_SHOWN]) + more
-
-
-def _indented(text: str, console: Console, indent: int, style: str = "") -> None:
-    console.print(Padding(Text(visible(text), style=style), (0, 0, 0, indent)))
-
-
-def _fold(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
-    groups: dict[str, list[T]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return sorted(groups.items(), key=lambda pair: -len(pair[1]))
-
-
-def _count(number: int) -> str:
-    return f"{number:,} host{'s' if number != 1 else ''}"
-
-
 def print_plan(planned: Planned, console: Console) -> None:
     """Print what would change, identical changes folded; what it sets off; what is left alone and why."""
     changing, total = planned.changing, len(planned.audit.selected)
-    console.print(Text(f"changes  {len(changing)} of {total}", style="bold"))
+    line(f"changes  {len(changing)} of {total}", console, 0, "bold")
     steps = [(step, item) for item in changing if item.remedy for step in item.remedy.steps]
-    for title, members in _fold(steps, lambda pair: str(pair[0].properties[0])):
-        _indented(f"{_count(len(members))}: {title}", console, 2, "bold")
-        _indented(names_of([item.report.host for _, item in members]), console, 6)
+    for title, members in fold(steps, lambda pair: str(pair[0].properties[0])):
+        line(f"{count_of(len(members))}: {title}", console, 2, "bold")
+        line(names_of([item.report.host for _, item in members]), console, 6)
         _commands(members[0][0], console)
     _diffs(steps, console)
     _why(changing, console)
     _impact(changing, console)
     console.print()
     _left_alone(planned, console)
-    console.print(Text(f"{_count(total)}: {len(changing)} to change, {total - len(changing)} left alone", style="bold"))
+    line(f"{count_of(total)}: {len(changing)} to change, {total - len(changing)} left alone", console, 0, "bold")
 
 
 def _commands(step: Step, console: Console) -> None:
     for operation in step.operations:
         try:
-            _indented(format_operation(operation), console, 6, "dim")
+            line(format_operation(operation), console, 6, "dim")
         except NotationError:
             continue  # nothing that could be pasted
     if isinstance(step, (DisarmTcf, SetFile)):
-        _indented("compare-and-swap by the static script, the old file kept beside it", console, 6, "dim")
+        line("compare-and-swap by the static script, the old file kept beside it", console, 6, "dim")
 
 
 def _diffs(steps: Sequence[tuple[Step, Proposal]], console: Console) -> None:
     files = [(step, item) for step, item in steps if isinstance(step, DisarmTcf)]
-    for diff, members in _fold(files, lambda pair: f"({pair[0].encoding})\n" + "\n".join(pair[0].diff)):
+    for diff, members in fold(files, lambda pair: f"({pair[0].encoding})\n" + "\n".join(pair[0].diff)):
         encoding, *lines = diff.split("\n")
-        _indented(f"{names_of([item.report.host for _, item in members])}: {encoding}", console, 2, "bold")
-        for line in lines:
-            style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-            _indented(line, console, 6, style)
+        line(f"{names_of([item.report.host for _, item in members])}: {encoding}", console, 2, "bold")
+        for text in lines:
+            style = {"+": "green", "-": "red", "@": "cyan"}.get(text[:1], "")
+            line(text, console, 6, style)
 
 
 def _why(changing: Sequence[Proposal], console: Console) -> None:
     if changing:
-        console.print(Text("why", style="bold"))
-    for case, members in _fold(changing, lambda item: case_of(item.report)):
+        line("why", console, 0, "bold")
+    for case, members in fold(changing, lambda item: case_of(item.report)):
         reason = members[0].report.assessment.reason if len(members) == 1 else case
         verdict = members[0].report.assessment.verdict.value
-        _indented(f"{_count(len(members))} {verdict}: {reason}", console, 2)
+        line(f"{count_of(len(members))} {verdict}: {reason}", console, 2)
         if len(members) > 1:
-            _indented(names_of([item.report.host for item in members]), console, 6)
+            line(names_of([item.report.host for item in members]), console, 6)
 
 
 def _impact(changing: Sequence[Proposal], console: Console) -> None:
@@ -115,23 +88,23 @@ def _impact(changing: Sequence[Proposal], console: Console) -> None:
     leaving = [(item, item.remedy.impact) for item in changing if item.remedy and item.remedy.impact]
     if not leaving:
         return
-    console.print(Text("what that sets off", style="bold"))
+    line("what that sets off", console, 0, "bold")
     starting = [item for item, impact in leaving if impact.starts_installs]
     untold = [item for item, impact in leaving if isinstance(impact.past_due, Unknown)]
-    _indented(
-        f"{_count(len(starting))} would start installing at once"
+    line(
+        f"{count_of(len(starting))} would start installing at once"
         + (f": {names_of([item.report.host for item in starting])}" if starting else ""),
         console,
         2,
         "bold yellow" if starting else "",
     )
-    for name, members in _fold(
+    for name, members in fold(
         ((name, item) for item, impact in leaving for name in known(impact.past_due, ())), lambda pair: pair[0]
     ):
-        _indented(f"{name} on {_count(len(members))}", console, 6)
+        line(f"{name} on {count_of(len(members))}", console, 6)
     if untold:
-        _indented(
-            f"{_count(len(untold))} of which it could not be told: {names_of([i.report.host for i in untold])}",
+        line(
+            f"{count_of(len(untold))} of which it could not be told: {names_of([i.report.host for i in untold])}",
             console,
             2,
         )
@@ -140,18 +113,18 @@ def _impact(changing: Sequence[Proposal], console: Console) -> None:
         ("a maintenance window is open", [item for item, impact in leaving if impact.window_open == Known(True)]),
     ):
         if chosen:
-            _indented(f"{_count(len(chosen))}: {words}: {names_of([i.report.host for i in chosen])}", console, 2)
+            line(f"{count_of(len(chosen))}: {words}: {names_of([i.report.host for i in chosen])}", console, 2)
 
 
 def _left_alone(planned: Planned, console: Console) -> None:
     alone = [item for item in planned.proposals if item.left_alone]
     quiet = (Verdict.HEALTHY, Verdict.NO_CLIENT)
     if alone:
-        console.print(Text("left alone", style="bold"))
-    for title, members in _fold(alone, lambda item: f"{item.report.assessment.verdict.value}: {item.left_alone}"):
-        _indented(f"{_count(len(members))} {title}", console, 2)
+        line("left alone", console, 0, "bold")
+    for title, members in fold(alone, lambda item: f"{item.report.assessment.verdict.value}: {item.left_alone}"):
+        line(f"{count_of(len(members))} {title}", console, 2)
         if members[0].report.assessment.verdict not in quiet:
-            _indented(names_of([item.report.host for item in members]), console, 6)
+            line(names_of([item.report.host for item in members]), console, 6)
     console.print()
 
 
@@ -165,18 +138,18 @@ def print_applied(applied: Applied, console: Console) -> None:
         heading = Text(ended.value, style=_STYLES[ended])
         heading.append(f"  {len(members)} of {total}", style="bold")
         heading.append(f"  {MEANINGS[ended]}")
-        console.print(heading)
-        for detail, hosts in _fold(members, _detail):
-            _indented(names_of([result.host for result in hosts]), console, 2, "bold")
+        line(heading, console)
+        for detail, hosts in fold(members, _detail):
+            line(names_of([result.host for result in hosts]), console, 2, "bold")
             if detail:
-                _indented(detail, console, 6)
+                line(detail, console, 6)
             if hosts[0].next_step:
-                _indented(f"-> {hosts[0].next_step}", console, 6)
+                line(f"-> {hosts[0].next_step}", console, 6)
         console.print()
     if applied.over_budget:
-        console.print(Text(f"ended early: {applied.over_budget}", style="bold red"))
+        line(f"ended early: {applied.over_budget}", console, 0, "bold red")
     counts = ", ".join(f"{applied.count(ended)} {ended.value}" for ended in Ended if applied.count(ended))
-    console.print(Text(f"{_count(total)}: {counts or 'nothing to do'}", style="bold"))
+    line(f"{count_of(total)}: {counts or 'nothing to do'}", console, 0, "bold")
 
 
 def _detail(result: HostResult) -> str:
@@ -187,10 +160,10 @@ def _detail(result: HostResult) -> str:
 
 def print_undone(run: UndoRun, console: Console) -> None:
     """Print what was restored, and what cannot be taken back."""
-    for ended, members in _fold(run.results, lambda result: result.ended):
-        console.print(Text(f"{ended}  {len(members)} of {len(run.results)}", style="bold"))
-        for said, hosts in _fold(members, lambda result: "\n".join((*result.restored, result.detail, *result.cannot))):
-            _indented(names_of([result.host for result in hosts]), console, 2, "bold")
-            for line in filter(None, said.split("\n")):
-                _indented(line, console, 6)
-    console.print(Text(f"{_count(len(run.results))}", style="bold"))
+    for ended, members in fold(run.results, lambda result: result.ended):
+        line(f"{ended}  {len(members)} of {len(run.results)}", console, 0, "bold")
+        for said, hosts in fold(members, lambda result: "\n".join((*result.restored, result.detail, *result.cannot))):
+            line(names_of([result.host for result in hosts]), console, 2, "bold")
+            for text in filter(None, said.split("\n")):
+                line(text, console, 6)
+    line(count_of(len(run.results)), console, 0, "bold")

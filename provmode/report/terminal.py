@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from provmode.ccm.rules import duration
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, outcome
 from provmode.fleet.audit import Audit, HostReport
-from provmode.shown import visible
+from provmode.report.lines import count_of, fold, line, names_of
 
 _STYLE = {
     Outcome.PENDING: "bold red",
@@ -37,9 +35,6 @@ MEANINGS: dict[Verdict, str] = {
 }
 """One line a verdict, for headings and for the README."""
 
-NAMES_SHOWN = 8
-"""Host names shown of a folded case; all of them are in the JSON."""
-
 
 def print_audit(audit: Audit, console: Console) -> None:
     """Print the whole report to *console*."""
@@ -56,7 +51,7 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
     heading.append(f"{verdict.value}", style=_STYLE[outcome(verdict)])
     heading.append(f"  {len(reports)} of {total}", style="bold")
     heading.append(f"  {MEANINGS[verdict]}")
-    console.print(heading)
+    line(heading, console)
     if verdict is Verdict.UNASSESSED:
         _by_cause(reports, console)
     elif verdict is Verdict.HEALTHY:
@@ -68,16 +63,9 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
 
 def _folded(reports: Sequence[HostReport], console: Console) -> None:
     """Print each case once, with the hosts it holds for; the oldest first."""
-    cases: dict[str, list[HostReport]] = defaultdict(list)
-    for report in reports:
-        cases[case_of(report)].append(report)
-    for members in sorted(cases.values(), key=_oldest, reverse=True):
+    for case, members in sorted(fold(reports, case_of), key=lambda pair: _oldest(pair[1]), reverse=True):
         _names(members, console)
-        console.print(
-            Padding(
-                Text(visible(members[0].assessment.reason if len(members) == 1 else case_of(members[0]))), (0, 0, 0, 6)
-            )
-        )
+        line(members[0].assessment.reason if len(members) == 1 else case, console, 6)
         _findings(members, console)
 
 
@@ -98,61 +86,50 @@ def _oldest(members: Sequence[HostReport]) -> float:
 
 def _names(members: Sequence[HostReport], console: Console) -> None:
     shown = []
-    for report in sorted(members, key=lambda item: _oldest([item]), reverse=True)[:NAMES_SHOWN]:
+    for report in sorted(members, key=lambda item: _oldest([item]), reverse=True):
         age = report.assessment.age
         aged = f" ({duration(age)})" if age is not None and age.total_seconds() > 0 else ""
         shown.append(f"{report.host}{aged}")
-    more = f" and {len(members) - NAMES_SHOWN} more" if len(members) > NAMES_SHOWN else ""
-    count = f"{len(members)} hosts: " if len(members) > 1 else ""
-    console.print(Padding(Text(visible(f"{count}{', '.join(shown)}{more}"), style="bold"), (0, 0, 0, 2)))
+    count = f"{count_of(len(members))}: " if len(members) > 1 else ""
+    line(f"{count}{names_of(shown)}", console, 2, "bold")
 
 
 def _findings(members: Sequence[HostReport], console: Console) -> None:
     """Print findings below a case, each with the hosts that have it."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for report in members:
-        for finding in report.assessment.findings:
-            found[finding.text].append(report.host)
-    for text, hosts in found.items():
-        whose = "" if len(hosts) == len(members) == 1 else f"{_few(hosts)}: "
-        console.print(Padding(Text(visible(f"! {whose}{text}")), (0, 0, 0, 6)))
-
-
-def _few(hosts: Sequence[str]) -> str:
-    more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
-    return ", ".join(hosts[:3]) + more
+    found = [(finding.text, report.host) for report in members for finding in report.assessment.findings]
+    for text, pairs in fold(found, lambda pair: pair[0]):
+        whose = "" if len(pairs) == len(members) == 1 else f"{names_of([host for _, host in pairs], 3)}: "
+        line(f"! {whose}{text}", console, 6)
 
 
 def _by_cause(reports: Sequence[HostReport], console: Console) -> None:
     """Print unassessed hosts by cause, with the next thing to do about each."""
-    causes: dict[str, list[HostReport]] = defaultdict(list)
-    for report in reports:
-        causes[report.assessment.cause or "protocol"].append(report)
-    for cause in sorted(causes, key=lambda cause: (-len(causes[cause]), cause)):
-        members = causes[cause]
-        more = f" and {len(members) - NAMES_SHOWN} more" if len(members) > NAMES_SHOWN else ""
-        names = Text(f"{', '.join(report.host for report in members[:NAMES_SHOWN])}{more}")
-        console.print(Text(f"  {cause}  {len(members)}", style="bold"))
-        console.print(Padding(names, (0, 0, 0, 6)))
-        if len(members) == 1:
-            console.print(Padding(Text(visible(members[0].assessment.reason)), (0, 0, 0, 6)))
-        console.print(Padding(Text(f"-> {NEXT_STEP[cause]}"), (0, 0, 0, 6)))
+    for cause, members in fold(sorted(reports, key=_cause), _cause):
+        line(f"{cause}  {len(members)}", console, 2, "bold")
+        for step, hosts in fold(members, lambda report: report.assessment.next_step):
+            line(names_of([report.host for report in hosts]), console, 6)
+            if len(hosts) == 1:
+                line(hosts[0].assessment.reason, console, 6)
+            line(f"-> {step or NEXT_STEP[cause]}", console, 6)
+
+
+def _cause(report: HostReport) -> str:
+    return report.assessment.cause or "protocol"
 
 
 def _missing(audit: Audit, console: Console) -> None:
     if audit.interrupted:
-        missing = audit.missing
-        more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
         heading = Text("interrupted", style="bold red")
-        heading.append(f"  {len(missing)} of {len(audit.selected)} not looked at", style="bold")
-        console.print(heading)
-        console.print(Padding(Text(f"{', '.join(missing[:NAMES_SHOWN])}{more}"), (0, 0, 1, 2)))
+        heading.append(f"  {len(audit.missing)} of {len(audit.selected)} not looked at", style="bold")
+        line(heading, console)
+        line(names_of(audit.missing), console, 2)
+        console.print()
 
 
 def _total(audit: Audit, console: Console) -> None:
-    counts = Text(f"{len(audit.selected)} hosts: ", style="bold")
+    counts = Text(f"{count_of(len(audit.selected))}: ", style="bold")
     parts = [(verdict, audit.count(verdict)) for verdict in SEVERITY if audit.count(verdict)]
     for number, (verdict, count) in enumerate(parts):
         counts.append(", " if number else "")
         counts.append(f"{count} {verdict.value}", style=_STYLE[outcome(verdict)])
-    console.print(counts)
+    line(counts, console)

@@ -23,6 +23,10 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
         ("pcs = [", (), "cannot read the inventory fleet.py"),
         ("pcs = []\n", (), "has no hosts"),
         ("import nosuchmodule\npcs = ['@winrm/PC-1']\n", (), "cannot read the inventory fleet.py"),
+        ("pcs = [int('s3cret')]\n", (), "cannot read the inventory fleet.py: ValueError (fleet.py, line 1)"),
+        ("pcs = ['@winrm/PC-1', '@winrm/pc-1']\n", (), "one PC as @winrm/PC-1 and as @winrm/pc-1"),
+        ("pcs = ['@winrm/PC-1/wsman']\n", (), "PC-1/wsman is no host name"),
+        (ONE, ("--data", "winrm_codepage=-5"), "winrm_codepage: code page -5 is not known here"),
         ("raise SystemExit('no lab is running')\n", (), "no lab is running"),
         ("pcs = ['@nosuch/PC-1']\n", (), "there is no connector @nosuch"),
         ("pcs = ['PC-1']\n", (), "PC-1 is not a @winrm host; write it as @winrm/PC-1"),
@@ -62,6 +66,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
     assert said in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
     assert "Traceback" not in ran.stderr
+    assert "s3cret" not in ran.stderr
     assert ran.stdout == ""
 
 
@@ -71,6 +76,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
         (("demo", "--hosts", "0"), "--hosts"),
         (("lab", "--mix", "nosuch=1"), "nosuch"),
         (("lab", "--mix", "healthy=lots"), "healthy"),
+        (("lab", "--truth", "/nonexistent/truth"), "cannot write /nonexistent/truth: there is no such folder"),
+        (("demo", "--truth", "/nonexistent/truth"), "cannot write /nonexistent/truth: there is no such folder"),
         (("nosuch",), "No such command"),
         (("audit",), "INVENTORY"),
     ],

@@ -376,7 +376,7 @@ def test_the_key_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> No
 
 
 def test_a_plan_is_written_whole_or_not_at_all(tmp_path: Path, document: Document) -> None:
-    with pytest.raises(UsageError, match="cannot write the plan"):
+    with pytest.raises(UsageError, match=r"cannot write .*plan\.json: No such file"):
         write(tmp_path / "missing" / "plan.json", document)
 
     write(tmp_path / "plan.json", document)

@@ -268,6 +268,12 @@ FIRST_QUESTIONS: tuple[Operation, ...] = (
 """What is asked of every client."""
 
 
+def away(state: ClientState) -> bool:
+    """Whether the client did not answer although its service runs, as in the seconds after a start."""
+    version, there = state.client_version, known(state.service, None)
+    return isinstance(version, Unknown) and version.cause == "unavailable" and there is not None and there.running
+
+
 def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) -> Conversation[ClientState]:
     """Ask what the verdict needs, and no more: the second round only of a client in the mode, or half out of it.
 
@@ -277,6 +283,8 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
     state = ClientState(now())
     state = replace(state, client_version=(yield from client_version()))
     state = replace(state, service=(yield from service("CcmExec")))
+    if away(state):  # its service may have come back between the two questions: no client is called broken for that
+        state = replace(state, client_version=(yield from client_version()))
     if isinstance(state.client_version, Absent) and isinstance(state.service, Absent):
         return state
     state = replace(

@@ -19,7 +19,7 @@ from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
-from provmode.client import client_state
+from provmode.client import away, client_state
 from provmode.errors import Cause, HostError, ProvmodeError, UsageError
 from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
@@ -106,10 +106,10 @@ Conversing = Generator[Union[Operation, Pause], Any, ClientState]
 
 
 def settled_state(now: Callable[[], datetime], policy: Policy) -> Conversing:
-    """Ask a client's state; while its service is on its way up or down, wait and ask again."""
+    """Ask a client's state; while its service is on its way up or down, or up a moment ago, wait and ask again."""
     for pause in (*PAUSES, None):
         state: ClientState = yield from client_state(now, policy.legitimate_processes)
-        if pause is None or judge(state, policy, now()).rule != "client-starting":
+        if pause is None or not (away(state) or judge(state, policy, now()).rule == "client-starting"):
             break
         yield Pause(pause)
     return state

@@ -237,6 +237,18 @@ def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
 
 
+@pytest.mark.parametrize(("times", "verdict"), [(1, "healthy"), (None, "client-broken")])
+def test_a_client_that_comes_up_between_two_questions_is_not_broken(
+    lab: LabProcess, audit: Callable[..., Any], times: int | None, verdict: str
+) -> None:
+    pc = next(host for host in lab.hosts if host.persona == "healthy")
+    lab.inject(pc.name, kind="fault", code=0x800706BA, action="Get", times=times)
+
+    _, report = audit(lab, "--limit", pc.name)
+
+    assert [host["verdict"] for host in report["hosts"]] == [verdict]
+
+
 def test_a_name_that_is_none_is_unassessed_and_counted(
     lab: LabProcess, audit: Callable[..., Any], provmode: Run
 ) -> None:

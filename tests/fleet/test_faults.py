@@ -484,6 +484,17 @@ def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_a
 # -- resuming ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_client_that_came_up_a_moment_ago_is_waited_for(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="TriggerSchedule", times=None)
+    first = pc.apply(journal)
+    pc.lab.heal(pc.host.name)
+    pc.lab.inject(pc.host.name, kind="fault", code=SERVICE_UNAVAILABLE, action="Get", times=5)
+
+    assert first.ended is Ended.FAILED
+    assert pc.apply(journal, resume=True).ended is Ended.CHANGED
+
+
 def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)

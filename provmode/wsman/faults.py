@@ -121,6 +121,7 @@ class Fault(Exception):
         code: int | None,
         subcode: str = "",
         reason: str = "",
+        service_text: str = "",
         provider_text: str = "",
         wmi_status: int | None = None,
         cim_status: int | None = None,
@@ -132,7 +133,9 @@ class Fault(Exception):
         self.subcode = subcode
         """Local name of the SOAP subcode, such as ``InvalidSelectors``."""
         self.reason = reason
-        """Localised text for people."""
+        """Localised text for people: what goes wrong in general."""
+        self.service_text = service_text
+        """What the WinRM service said of this request, localised: which header, which shell. Often the reason again."""
         self.provider_text = provider_text
         """What the provider said, localised; empty where no provider was asked."""
         self.wmi_status = wmi_status
@@ -170,7 +173,7 @@ class Fault(Exception):
 
     def __str__(self) -> str:
         """Return name and text on one line."""
-        said = " ".join((self.provider_text or self.reason).split())[:300]
+        said = " ".join((self.provider_text or self.service_text or self.reason).split())[:300]
         return f"{self.name}: {said}" if said else self.name
 
 
@@ -190,12 +193,15 @@ def read_fault(fault: Element) -> Fault:
             cim_status=_number(_text(child(wmi_error, "CIMStatusCode"))),
         )
     inner = wsman[-1] if wsman else None
+    providers = descendants(detail, "ProviderFault") if detail is not None else []
     extended = next(iter(descendants(detail, "__ExtendedStatus")), None) if detail is not None else None
     return Fault(
         code=_first_number(item.get("Code") for item in reversed(wsman)),
         subcode=subcode,
         reason=reason,
-        provider_text=_text(child(inner, "Message")) if inner is not None and len(wsman) > 1 else "",
+        service_text=_text(child(wsman[0], "Message")) if wsman else "",
+        provider_text=(_text(child(wsman[-1], "Message")) if len(wsman) > 1 else "")
+        or (_text(providers[-1]) if providers else ""),
         wmi_status=_number(_text(child(extended, "StatusCode"))) if extended is not None else None,
         machine=inner.get("Machine", "") if inner is not None else "",
         operation=_text(child(extended, "Operation")) if extended is not None else "",

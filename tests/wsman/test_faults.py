@@ -101,8 +101,19 @@ def test_a_provider_that_says_only_text_leaves_the_code_of_the_service() -> None
     inside = '<f:ProviderFault provider="Shell cmd plugin" path="winrscmd.dll">No file. </f:ProviderFault>'
     fault = fault_of(wsman(2147942402, inside), reason="No file. ")
 
-    assert (fault.code, fault.reason) == (0x80070002, "No file.")
+    assert (fault.code, fault.reason, fault.provider_text) == (0x80070002, "No file.", "No file.")
     assert fault.kind is FaultKind.NOT_FOUND
+
+
+def test_what_the_service_or_the_provider_says_of_this_request_is_shown_and_not_the_reason_in_general() -> None:
+    which = fault_of(wsman(2150858767, "The timeout is invalid: PT-1S. "), reason="A header is invalid. ")
+    inside = '<f:ProviderFault provider="microsoft.powershell" path="p.dll">It has no runspace. </f:ProviderFault>'
+    plugin = fault_of(wsman(2152992672, inside), reason="")
+
+    assert (which.service_text, which.provider_text) == ("The timeout is invalid: PT-1S.", "")
+    assert str(which) == "ERROR_WSMAN_INVALID_MESSAGE_INFORMATION_HEADER: The timeout is invalid: PT-1S."
+    assert (plugin.service_text, plugin.provider_text) == ("", "It has no runspace.")
+    assert str(plugin) == "error 2152992672 (0x80540FA0): It has no runspace."
 
 
 def test_the_status_of_wmi_is_kept_with_what_it_was_doing() -> None:

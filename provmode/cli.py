@@ -32,6 +32,9 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
             sys.stdout.flush()
     except click.exceptions.Exit as done:
         code = done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = 1
     except click.ClickException as error:
         _complain(error.format_message())
         code = 1

@@ -227,6 +227,19 @@ def test_the_demo_goes_the_whole_way_and_a_second_apply_changes_nothing(provmode
     assert ran.returncode in (0, 4, 8)
 
 
+def test_ctrl_c_ends_the_demo_in_the_stage_it_is_in(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "provmode", "demo", "--hosts", "100", "--seed", "5", "--fix"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "==== audit ====\n"
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert "==== plan ====" not in out
+
+
 def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()

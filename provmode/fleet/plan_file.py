@@ -132,8 +132,8 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
     """Read a plan and check that it may be applied.
 
     Raises:
-        UsageError: it cannot be read, or is no plan.
-        PlanRefused: expired, tampered with, not signed with *key*, or of another version.
+        UsageError: the file cannot be read.
+        PlanRefused: no plan, expired, tampered with, not signed with *key*, or of another version.
     """
     document = _document(path)
     signature = document.get("signature")
@@ -153,9 +153,9 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
-        raise UsageError(f"{path} is no whole plan: {error} is missing") from None
+        raise PlanRefused(f"{path} is no whole plan: {error} is missing", next_step="plan anew") from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"{path} is no whole plan: {error}") from None
+        raise PlanRefused(f"{path} is no whole plan: {error}", next_step="plan anew") from None
     if now >= plan.expires:
         raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
     return plan
@@ -167,9 +167,9 @@ def _document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{path} is no plan: it is no JSON") from None
+        raise PlanRefused(f"{path} is no plan: it is no JSON, or only a part of it", next_step="plan anew") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UsageError(f"{path} is no plan of provmode")
+        raise PlanRefused(f"{path} is no plan of provmode")
     if type(document.get("version")) is not int or document["version"] != VERSION:
         raise PlanRefused(f"{path} has plan version {document.get('version')!r}; this provmode applies {VERSION}")
     return document
@@ -181,11 +181,13 @@ def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: 
             f"the plan {path} is signed and there is no key to check it with",
             next_step=f"give --key-file or ${KEY_ENVIRONMENT}",
         )
-    value = signature.get("value") if isinstance(signature, dict) else None
     unsigned = {name: item for name, item in document.items() if name != "signature"}
-    if not isinstance(value, str) or not hmac.compare_digest(
-        _mac(unsigned, key).encode(), value.encode("utf-8", "surrogatepass")
-    ):
+    ours = sign(unsigned, key)["signature"]
+    value = signature.pop("value", None) if isinstance(signature, dict) else None
+    fits = isinstance(value, str) and hmac.compare_digest(
+        value.encode("utf-8", "surrogatepass"), ours.pop("value").encode()
+    )
+    if not fits or signature != ours:
         raise PlanRefused(
             f"the signature of {path} does not fit: it was changed, or signed with another key", next_step="plan anew"
         )

@@ -284,6 +284,17 @@ def test_a_plan_edited_by_hand_is_refused_whatever_was_edited(place: Path, docum
             load(place, KEY, unsigned=True, now=now())
 
 
+@pytest.mark.parametrize("more", [{"algorithm": "HMAC-MD5"}, {"algorithm": None}, {"note": "harmless"}])
+def test_a_signature_with_something_else_around_it_is_refused(
+    place: Path, document: Document, more: dict[str, object]
+) -> None:
+    signed = sign(document, KEY)
+    place.write_text(json.dumps({**signed, "signature": {**signed["signature"], **more}}), "utf-8")
+
+    with pytest.raises(PlanRefused):
+        load(place, KEY, unsigned=False, now=now())
+
+
 @pytest.mark.parametrize("value", ["", "\u20ac", "\ud800", None, 7, []])
 def test_a_signature_that_is_none_is_refused(place: Path, document: Document, value: object) -> None:
     signed = sign(document, KEY)
@@ -324,7 +335,7 @@ def test_what_is_no_plan_is_refused_in_one_line(place: Path, text: str) -> None:
 def test_bytes_that_are_no_text_are_no_plan(place: Path) -> None:
     place.write_bytes(b"\xff\xfe\x00\xd8{}")
 
-    with pytest.raises(UsageError, match="no JSON"):
+    with pytest.raises(PlanRefused, match="no JSON"):
         load(place, KEY, unsigned=True, now=now())
 
 
@@ -349,14 +360,14 @@ def _with_step(document: Document, **step: Any) -> Document:
 def test_a_plan_only_ever_leads_out_of_the_mode(place: Path, document: Document, step: Document) -> None:
     write(place, _with_step(document, **step))
 
-    with pytest.raises(UsageError, match="step"):
+    with pytest.raises(PlanRefused, match="step"):
         load(place, None, unsigned=True, now=now())
 
 
 def test_a_plan_with_a_host_twice_is_refused(place: Path, document: Document) -> None:
     write(place, sign({**document, "hosts": [document["hosts"][0]] * 2}, KEY))
 
-    with pytest.raises(UsageError, match="twice"):
+    with pytest.raises(PlanRefused, match="twice"):
         load(place, KEY, unsigned=False, now=now())
 
 

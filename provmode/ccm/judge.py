@@ -55,8 +55,11 @@ def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
     health = known(state.health_evaluation, None)
     if health is not None and health.notify_only == Known(True):
         found.append(Finding("notify-only", "the client's own repair (CcmEval) only notifies: it will not mend this"))
+    service = known(state.service, None)
     if state.needs_more and case.service_disabled:
         found.append(Finding("service-disabled", "CcmExec is disabled"))
+    elif state.in_mode and service is not None and service.state.lower() == "stopped":
+        found.append(Finding("service-stopped", "CcmExec is stopped: no time limit fires before it runs again"))
     if state.needs_more and state.armed_files:
         paths = ", ".join(file.path for file in state.armed_files)
         found.append(Finding("tcf-armed", f"{paths} can bring the mode back: disarm it first"))

@@ -55,6 +55,22 @@ class Case:
         return isinstance(self.state.service, Known) and self.state.service.value.disabled
 
     @property
+    def service_stays_down(self) -> bool:
+        """Whether CcmExec is known not to run, and that nothing starts it: disabled, or stopped and not automatic."""
+        service = known(self.state.service, None)
+        if service is None:
+            return False
+        return service.disabled or (service.state.lower() == "stopped" and service.start_mode.lower() != "auto")
+
+    @property
+    def service_words(self) -> str:
+        """What keeps CcmExec down, in words."""
+        service = known(self.state.service, None)
+        if service is None or service.disabled:
+            return "disabled"
+        return f"stopped and its start mode is {service.start_mode or 'unknown'}"
+
+    @property
     def times_out(self) -> bool | None:
         """Whether this client's version leaves the mode by itself."""
         version = known(self.state.client_version, None)
@@ -243,7 +259,7 @@ RULES: tuple[Rule, ...] = (
         "young",
         Verdict.IN_PROGRESS,
         "policy minimum_age_minutes: what runs there may not be recognised",
-        lambda case: case.state.in_mode and case.young and (not case.times_out or case.service_disabled),
+        lambda case: case.state.in_mode and case.young and (not case.times_out or case.service_stays_down),
         lambda case: (
             f"in provisioning mode {case.since}, less than {case.policy.minimum_age_minutes} min: "
             "too early to call it stuck"
@@ -277,7 +293,7 @@ RULES: tuple[Rule, ...] = (
         lambda case: (
             f"in provisioning mode {case.since}, nothing runs; it should have left by "
             f"{case.leaves_at:%Y-%m-%d %H:%M UTC}"
-            + (" but its CcmExec is disabled" if case.service_disabled else "")
+            + (f" but its CcmExec is {case.service_words}" if case.service_stays_down else "")
             + ": take it out"
         ),
     ),
@@ -295,10 +311,10 @@ RULES: tuple[Rule, ...] = (
         "service-disabled",
         Verdict.STUCK,
         'Microsoft, "Troubleshoot provisioning mode" flow charts: the time limit is checked by CcmExec',
-        lambda case: case.state.in_mode and case.service_disabled,
+        lambda case: case.state.in_mode and case.service_stays_down,
         lambda case: (
-            f"in provisioning mode {case.since}, nothing runs, and CcmExec is disabled, so that its time limit "
-            "cannot fire: enable the service and take it out"
+            f"in provisioning mode {case.since}, nothing runs, and CcmExec is {case.service_words}, so that its time "
+            f"limit cannot fire: {'enable' if case.service_disabled else 'start'} the service and take it out"
         ),
     ),
     Rule(

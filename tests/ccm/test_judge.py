@@ -169,6 +169,19 @@ def test_a_client_that_should_have_left_is_overdue_also_with_its_service_disable
     assert verdict(in_mode(90, service=DISABLED)) is Verdict.OVERDUE
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("Manual", Verdict.STUCK), ("Auto", Verdict.SELF_HEALING), ("Disabled", Verdict.STUCK)]
+)
+def test_a_client_leaves_by_itself_only_where_its_service_comes_back(mode: str, expected: Verdict) -> None:
+    state = in_mode(5, service=Known(Service("CcmExec", "Stopped", mode)))
+    assessment = judge(state, Policy(), NOW)
+
+    assert assessment.verdict is expected
+    codes = {finding.code for finding in assessment.findings}
+    assert codes >= {"service-disabled" if mode == "Disabled" else "service-stopped"}
+    assert expected is Verdict.SELF_HEALING or "cannot fire" in assessment.reason
+
+
 def test_a_disabled_service_before_the_time_limit_is_stuck() -> None:
     assert verdict(in_mode(10, service=DISABLED)) is Verdict.STUCK
 

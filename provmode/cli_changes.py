@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from provmode.fleet.plan_file import Plan
 
 REFUSED = 3
+NOT_ENDED = 2
 
 _format = click.option(
     "--format",
@@ -316,14 +317,15 @@ def undo(
             f"the journal {journal} is not signed: whoever wrote it decides what is restored",
             next_step="say --unsigned if you know who wrote it",
         )
-    wanted = [short(host) for host in hosts] or list(told.hosts)
+    wanted = dict.fromkeys([short(host) for host in hosts] or told.hosts)
     for host in wanted:
         if host not in told.hosts:
             raise UsageError(f"the journal {journal} tells nothing about {host}")
     fleet = load(inventory, override=read_override(data))
     names = [name for name in fleet.names if short(name) in wanted]
+    there = {short(name) for name in names}
     for host in wanted:
-        if host not in {short(name) for name in names}:
+        if host not in there:
             raise UsageError(f"{inventory} has no host {host}", next_step="give the inventory that the run was over")
     policies_of(fleet, names)
     book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun", key=key)
@@ -366,10 +368,11 @@ def verify(journal: Path, key_file: Path | None) -> int:
     if told.torn:
         print("the last line was torn by a crash; what it announced had not begun")
     if not told.closed:
-        print("the run did not come to its end: go on with --resume")
+        what, how = ("undo", "undo again") if told.undoing else ("run", "go on with --resume")
+        print(f"the {what} did not come to its end, or its last lines were cut off: {how}")
     for line in open_steps:
         print(f"open: {line}: it may have happened")
-    return 0
+    return 0 if told.closed else NOT_ENDED
 
 
 COMMANDS: tuple[click.Command, ...] = (plan, apply, undo, verify)

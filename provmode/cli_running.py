@@ -52,6 +52,7 @@ Exit codes:
 VERIFY_EXIT_CODES = """\b
 Exit codes:
   0  every line is there, as it was written
+  2  every line that is there is as it was written, and the last run or undo did not come to its end
   1  a line was changed, added or taken out, or the journal cannot be read"""
 
 

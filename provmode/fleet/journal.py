@@ -82,7 +82,7 @@ class Told:
     torn: bool
     """Whether the last line was torn by a crash."""
     closed: bool
-    """Whether the last run came to its end."""
+    """Whether the last run, or the last undo, came to its end."""
     hosts: dict[str, HostRecord]
     last: str
     """Hash of the last whole line."""
@@ -90,6 +90,8 @@ class Told:
     """Bytes of whole lines."""
     signed: bool = False
     """Whether its lines are chained with the plan's key: who has not the key cannot have written it."""
+    undoing: bool = False
+    """Whether what it tells last is an undo."""
 
 
 class Journal:
@@ -319,11 +321,11 @@ def _tell(told: Told, line: dict[str, Any], path: Path, number: int) -> None:
     event = line.get("event")
     told.last = line["hash"]
     try:
-        if event in ("run-begun", "run-resumed"):
-            told.plan_id, told.closed = line["plan"], False
-        elif event == "run-ended":
+        if event in ("run-begun", "run-resumed", "undo-begun"):
+            told.plan_id, told.closed, told.undoing = line["plan"], False, event == "undo-begun"
+        elif event in ("run-ended", "undo-ended"):
             told.closed = True
-        elif event not in ("undo-begun", "undo-ended"):
+        else:
             _tell_host(told.hosts.setdefault(line["host"], HostRecord()), line)
     except (KeyError, ValueError, TypeError, StopIteration) as error:
         raise JournalDamaged(f"{path}, line {number}: {event} without {error}") from None

@@ -316,12 +316,25 @@ def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_
     assert "8 lines" in fine.stdout
     assert "open: PC-Ä: ProvisioningMode true -> false" in fine.stdout
     assert "PC-2" not in fine.stdout
-    assert torn.returncode == 0
+    assert torn.returncode == 2
     assert "torn by a crash" in torn.stdout
     assert "did not come to its end" in torn.stdout
     assert changed.returncode == 1
     assert "line 5: it was changed" in changed.stderr
     assert len(changed.stderr.splitlines()) == 1
+
+
+def test_verify_sees_an_undo_that_did_not_come_to_its_end(provmode: Run, tmp_path: Path) -> None:
+    a_run(tmp_path / "journal")
+    undoing, _ = Journal.resume(tmp_path / "journal", "plan-1", now, event="undo-begun")
+    undoing.abandon()
+    open_ = provmode("verify", "journal")
+    again, _ = Journal.resume(tmp_path / "journal", "plan-1", now, event="undo-begun")
+    again.close("undo-ended")
+    closed = provmode("verify", "journal")
+
+    assert (open_.returncode, closed.returncode) == (2, 0)
+    assert "the undo did not come to its end" in open_.stdout
 
 
 def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None:

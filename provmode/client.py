@@ -18,6 +18,7 @@ from provmode.ccm import tcf
 from provmode.ccm.codes import TASK_STATE, name_of
 from provmode.ccm.model import (
     ClientState,
+    FileInfo,
     HealthEvaluation,
     TaskSequence,
     TcfFile,
@@ -29,6 +30,7 @@ from provmode.windows import (
     Conversation,
     asked,
     clock,
+    file_info,
     file_query,
     number,
     processes,
@@ -47,7 +49,6 @@ from provmode.wsman import (
     Resource,
     UnexpectedAnswer,
     integer,
-    moment,
     text,
 )
 
@@ -160,7 +161,7 @@ def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
     return (yield from asked(TASK_SEQUENCES, read, "task sequences"))
 
 
-def health_evaluation(windir: str = "C:\\Windows") -> Conversation[Reading[HealthEvaluation]]:
+def health_evaluation() -> Conversation[Reading[HealthEvaluation]]:
     """Ask the client's own repair: the scheduled task, whether it only notifies, when it last reported."""
 
     def read(found: list[Instance]) -> Reading[str]:
@@ -175,13 +176,14 @@ def health_evaluation(windir: str = "C:\\Windows") -> Conversation[Reading[Healt
     )
     only: Reading[bool]
     only = Known(str(notify.value.data).strip().lower() == "true") if isinstance(notify, Known) else notify
-    report = yield from asked(file_query((f"{windir}\\CCM\\CcmEvalReport.xml",)), _modified, "CcmEvalReport.xml")
-    return Known(HealthEvaluation(known(task, "missing"), only, report))
+    report = yield from file_info(r"%windir%\CCM\CcmEvalReport.xml")
+    return Known(HealthEvaluation(known(task, "missing"), only, _modified(report)))
 
 
-def _modified(found: list[Instance]) -> Reading[datetime]:
-    when = moment(found[0], "LastModified") if found else None
-    return Known(when.astimezone(timezone.utc)) if when else Absent()
+def _modified(file: Reading[FileInfo]) -> Reading[datetime]:
+    if not isinstance(file, Known):
+        return file
+    return Known(file.value.modified) if file.value.modified else Unknown("malformed", f"{file.value.path} has no time")
 
 
 # -- MobileClient.TCF -------------------------------------------------------------------------------------------
@@ -298,17 +300,22 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
     return (yield from _second_round(state, now, legitimate))
 
 
-def _second_round(
-    state: ClientState, now: Callable[[], datetime], legitimate: Sequence[str]
-) -> Conversation[ClientState]:
-    """Ask what runs there (first, and never left out), since when, and what the client would do by itself."""
-    state = replace(
+def at_work(state: ClientState, legitimate: Sequence[str]) -> Conversation[ClientState]:
+    """Ask what runs on a PC that may be a reason for the mode, and nothing else; the answers are put into *state*."""
+    return replace(
         state,
         processes=(yield from processes(legitimate)),
         task_sequence_agent=(yield from service("smstsmgr")),
         setup=(yield from setup_state()),
-        task_sequences=(yield from task_sequences()),
     )
+
+
+def _second_round(
+    state: ClientState, now: Callable[[], datetime], legitimate: Sequence[str]
+) -> Conversation[ClientState]:
+    """Ask what runs there (first, and never left out), since when, and what the client would do by itself."""
+    state = yield from at_work(state, legitimate)
+    state = replace(state, task_sequences=(yield from task_sequences()))
     types = yield from types_of(CCMEXEC)
     return replace(
         state,

@@ -20,7 +20,15 @@ from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
 from provmode.client import away, client_state
-from provmode.errors import Cause, HostError, ProvmodeError, UsageError
+from provmode.errors import (
+    AuthenticationFailed,
+    Cause,
+    CertificateUntrusted,
+    HostError,
+    ProvmodeError,
+    Unreachable,
+    UsageError,
+)
 from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal
@@ -28,8 +36,8 @@ from provmode.fleet.plan_file import Plan, PlannedHost
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
 from provmode.fleet.waves import Budget
 from provmode.reading import known
-from provmode.remedy.comply import fingerprint, moved, not_read_again
-from provmode.remedy.perform import PAUSES, OvertakenStep, StaleStep, perform
+from provmode.remedy.comply import fingerprint, moved, not_read_again, still_idle
+from provmode.remedy.perform import PAUSES, Look, OvertakenStep, StaleStep, perform
 from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode, Step
 from provmode.session import Session
 from provmode.waiting import Pause
@@ -53,6 +61,10 @@ class Ended(str, Enum):
     def __str__(self) -> str:
         """Return the word itself."""
         return self.value
+
+
+AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted)
+"""Errors of a PC that was there for the look and is not any more; any other is a step that failed."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +163,18 @@ class Application:
         """Whether the journal could not be written and the run had to end."""
         self._worked = False
         """Whether a host of the last wave was worked on: what an earlier run did needs no soak."""
+        self._budget: Budget | None = None
+        self._failed = self._reached = 0
+        self._to_come, self._later = 0, 0
+        """Hosts of this wave that have not ended, and of those after it."""
 
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> Applied:
-        """Apply to the plan's hosts, *waves* of so many hosts each, *soak* seconds between them."""
+        """Apply to the plan's hosts, *waves* of so many hosts each, *soak* seconds between them.
+
+        No further host is begun once the failure *budget* is spent, whatever the rest of the wave may bring.
+        """
         names, position = list(self._planned), 0
+        self._budget = budget
         for number, size in enumerate(waves):
             wave, position = names[position : position + size], position + size
             if number and self._worked and not self._soak(soak):
@@ -163,12 +183,9 @@ class Application:
                 self.applied.over_budget = "the plan expired while it was applied: plan anew for the rest"
                 break
             self._worked = False
+            self._to_come, self._later = len(wave), len(names) - position
             self._wave(wave)
-            spent = budget.spent(self.applied.results) if budget is not None else ""
-            if spent and position < len(names):
-                self.applied.over_budget = spent
-                break
-            if self._stop() or self.halted:
+            if self._ended_early():
                 break
         self._not_started(names)
         self.applied.interrupted = self._stop()
@@ -184,7 +201,11 @@ class Application:
         return not self._stop()
 
     def _wave(self, names: Sequence[str]) -> None:
-        visit_all(self._fleet, names, self._work, stop=self._stop, working=self._working, drop=False)
+        visit_all(self._fleet, names, self._work, stop=self._ended_early, working=self._working, drop=False)
+
+    def _ended_early(self) -> bool:
+        """Whether no further host is to be begun."""
+        return self._stop() or self.halted or bool(self.applied.over_budget)
 
     def _not_started(self, names: Sequence[str]) -> None:
         ended = {result.host for result in self.applied.results}
@@ -203,7 +224,7 @@ class Application:
         if told is not None and told.outcome in (Ended.CHANGED.value, Ended.ALREADY.value):
             self._end(HostResult(short(name), Ended(told.outcome), "done by the run that was resumed"), journal=False)
             return
-        result = visit.connected(lambda: None if self._stop() or self.halted else self._apply(visit, told))
+        result = visit.connected(lambda: None if self._ended_early() else self._apply(visit, told))
         if result is None and visit.error is None:
             return  # its turn came after the run was ended: not started
         self._worked = True
@@ -219,15 +240,27 @@ class Application:
                 self.halted = True
         self.applied.results.append(result)
         self._progress(result)
+        self._count(result)
+
+    def _count(self, result: HostResult) -> None:
+        """Count a host that has ended, and see what is left of the failure budget."""
+        self._to_come -= 1
+        self._reached += result.ended is not Ended.UNREACHED
+        self._failed += result.ended is Ended.FAILED
+        if self._budget is not None and self._to_come + self._later:
+            spent = self._budget.spent(self._failed, self._reached, to_come=self._to_come)
+            self.applied.over_budget = self.applied.over_budget or spent
 
     # -- one host -------------------------------------------------------------------------------------------------
 
     def _apply(self, visit: Visit, told: HostRecord | None) -> HostResult:
         planned = self._planned[visit.host.name]
         session, host, policy = visit.session, planned.host, planned.policy
-        steps = _Steps(planned, session, self._journal, told)
+        steps = _Steps(planned, session, self._journal, told, lambda: still_idle(self._now, policy))
+        looked = False
         try:
             refused = self._refuse(planned, session, told)
+            looked = True
             if refused is not None:
                 return replace(refused, requests=visit.counters.requests)
             if visit.read_only:
@@ -243,7 +276,7 @@ class Application:
             self.halted = True
             result = HostResult(host, Ended.FAILED, str(error), next_step="make room for the journal, then --resume")
         except ProvmodeError as error:
-            if not steps.sent and isinstance(error, HostError):
+            if not steps.sent and isinstance(error, AWAY if looked else HostError):
                 result = _unreached(host, error)
             else:
                 result = HostResult(host, Ended.FAILED, steps.told(error.what), next_step=error.next_step)
@@ -296,9 +329,11 @@ class _JournalLost(Exception):
 class _Steps:
     """The steps of one host, carried out in order and journalled."""
 
-    def __init__(self, planned: PlannedHost, session: Session, journal: Journal, told: HostRecord | None) -> None:
+    def __init__(
+        self, planned: PlannedHost, session: Session, journal: Journal, told: HostRecord | None, look: Look
+    ) -> None:
         self._host, self._steps = planned.host, planned.steps
-        self._session, self._journal = session, journal
+        self._session, self._journal, self._look = session, journal, look
         self._done = told.done if told is not None else frozenset()
         self._begun = {record.number for record in told.steps} if told is not None else set()
         self._before = told is not None and told.changed
@@ -321,7 +356,7 @@ class _Steps:
                 continue  # who did the rest asks for policy
             self._now = step
             self._session.begin()
-            ending = self._session.converse(perform(step, record=self._recorder(number, step)))
+            ending = self._session.converse(perform(step, record=self._recorder(number, step), look=self._look))
             if ending == "changed":
                 self.changed += [str(item) for item in step.properties]
                 self._kept.append(step)
@@ -364,7 +399,7 @@ class _Steps:
     def told(self, what: str) -> str:
         """Return what happened with the step it happened in and what was done before."""
         where = f"{self._now.properties[0].name}: " if self._now is not None else ""
-        return f"{where}{what}{'; ' + step_words(self._kept) if self._kept else ''}"
+        return f"{where}{what}; {step_words(self._kept)}"
 
 
 def step_words(kept: Sequence[Step]) -> str:

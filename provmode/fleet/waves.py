@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from provmode.errors import UsageError
-
-if TYPE_CHECKING:
-    from provmode.fleet.apply import HostResult
 
 
 def wave_sizes(text: str, hosts: int) -> list[int]:
@@ -60,14 +55,19 @@ class Budget:
                 raise UsageError(f"--max-failures {text}: {part!r} is no number and no percentage", next_step="5,2%")
         return cls(number, percent)
 
-    def spent(self, results: Sequence[HostResult]) -> str:
-        """Return in words why the run has to end; empty where it may go on."""
-        reached = [result for result in results if result.ended.value not in ("unreached", "not-started")]
-        failed = sum(result.ended.value == "failed" for result in reached)
+    def spent(self, failed: int, reached: int, *, to_come: int = 0) -> str:
+        """Return in words why the run has to end; empty where it may go on.
+
+        The share is of the *reached* hosts and those *to_come* in the same wave: it is passed once it would be even if
+        none of those failed.
+        """
         if self.number is not None and failed > self.number:
-            return f"{failed} hosts failed, more than the {self.number} of the failure budget"
-        if self.percent is not None and reached and 100 * failed / len(reached) > self.percent:
-            return (
-                f"{failed} of {len(reached)} reached hosts failed, more than the failure budget of {self.percent:g} %"
-            )
+            return f"{_hosts(failed)} failed, more than the {self.number} of the failure budget"
+        if self.percent is not None and failed and 100 * failed / (reached + to_come) > self.percent:
+            of = f"{failed} of {reached} reached hosts"
+            return f"{of} failed, more than the failure budget of {self.percent:g} %"
         return ""
+
+
+def _hosts(number: int) -> str:
+    return f"{number} host{'s' if number != 1 else ''}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,12 +22,14 @@ from provmode.ccm import tcf
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientState
 from provmode.ccm.policy import Policy
-from provmode.ccm.rules import live_signals
+from provmode.ccm.rules import live, live_signals
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
-from provmode.client import client_state
+from provmode.client import at_work, client_state
+from provmode.errors import HostError
 from provmode.files import read_file, sha256
 from provmode.reading import NOT_READ, Unknown, known, plain
 from provmode.remedy.impact import Impact, impact
+from provmode.remedy.perform import StaleStep
 from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetServiceState, SetStartMode, Step
 from provmode.wsman import Operation
 
@@ -68,16 +70,37 @@ def survey_remedy(now: Any, policy: Policy) -> Generator[Operation, Any, Remedy]
     state: ClientState = yield from client_state(now, policy.legitimate_processes)
     assessment = judge(state, policy, now())
     files: dict[str, bytes] = {}
-    if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:
-        for file in state.armed_files:
-            data = yield from read_file(file.path)
-            if data is not None:
-                files[file.path] = data
-    remedy = decide(state, assessment, files)
-    if any(isinstance(step, SetMode) for step in remedy.steps):
-        consequences = yield from impact(known(state.clock, None))
-        remedy = Remedy(state, assessment, remedy.steps, impact=consequences)
+    try:
+        if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:
+            for file in state.armed_files:
+                data = yield from read_file(file.path)
+                if data is not None:
+                    files[file.path] = data
+        remedy = decide(state, assessment, files)
+        if any(isinstance(step, SetMode) for step in remedy.steps):
+            consequences = yield from impact(known(state.clock, None))
+            remedy = Remedy(state, assessment, remedy.steps, impact=consequences)
+    except HostError as error:  # the verdict stands all the same: the host stays pending
+        return Remedy(state, assessment, (), f"what a change rests on could not be read: {error.what}")
     return remedy
+
+
+def still_idle(now: Callable[[], datetime], policy: Policy) -> Generator[Operation, Any, None]:
+    """Look once more whether something legitimate runs, as the last thing before the mode is left.
+
+    Raises:
+        StaleStep: something does.
+        HostError: that could not be told.
+    """
+    state: ClientState = yield from at_work(ClientState(now()), policy.legitimate_processes)
+    signals, unread = live(state, policy)
+    if signals:
+        raise StaleStep(f"{'; '.join(signals)} since the look before: never touched", next_step="plan anew")
+    if unread is not None:
+        raise HostError(
+            f"could not tell whether a task sequence or an upgrade runs: {unread.detail or unread.cause}",
+            next_step="apply the plan again",
+        )
 
 
 def decide(state: ClientState, assessment: Assessment, files: Mapping[str, bytes]) -> Remedy:

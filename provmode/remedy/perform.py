@@ -41,6 +41,8 @@ ALREADY: Ending = "already"
 Work = Generator[Union[Operation, Pause], Any, Ending]
 Record = Callable[[Any], None]
 """Called with the previous value before a change is sent: bytes of a file, else ``None``. It may raise to stop it."""
+Look = Callable[[], Generator[Operation, Any, None]]
+"""A last look right before the client's method is called, each time it is. It raises to stop it."""
 
 PAUSES = (*(1.0,) * 12, *(2.0,) * 4, *(5.0,) * 20)
 """Seconds between looks while a service or the client comes back: about two minutes in all."""
@@ -62,8 +64,14 @@ class NotProved(HostError):
     """The change was sent, and reading back does not show it."""
 
 
-def perform(step: Step, *, record: Record = lambda previous: None, data: bytes | None = None) -> Work:
-    """Return the conversation that carries out *step*; *data* are the bytes of a `SetFile`.
+def _no_look() -> Generator[Operation, Any, None]:
+    yield from ()
+
+
+def perform(
+    step: Step, *, record: Record = lambda previous: None, data: bytes | None = None, look: Look = _no_look
+) -> Work:
+    """Return the conversation that carries out *step*; *data* are the bytes of a `SetFile`, *look* is for a `SetMode`.
 
     Raises:
         StaleStep: something else is there than the step expects; nothing was changed.
@@ -84,7 +92,7 @@ def perform(step: Step, *, record: Record = lambda previous: None, data: bytes |
     if isinstance(step, SetFile):
         return _file(step, record, data)
     if isinstance(step, SetMode):
-        return _mode(step, record)
+        return _mode(step, record, look)
     return _policy(step, record)
 
 
@@ -297,19 +305,20 @@ def _mode_there() -> Generator[Operation, Any, tuple[bool, bool]]:
     return known(mode, False), bool(known(excludes, ()))
 
 
-def _mode(step: SetMode, record: Record) -> Work:
+def _mode(step: SetMode, record: Record, look: Look) -> Work:
     """Set the mode. The client has no compare-and-swap, so the last look comes as late as can be."""
     if (yield from _mode_there()) == (step.enabled, step.enabled):
         return ALREADY
+    yield from look()
     record(None)
     if (yield from _mode_there()) == (step.enabled, step.enabled):
         return ALREADY  # somebody was faster
-    yield from _call_client(step.operations[0])
+    yield from _call_client(step.operations[0], look=look)
     return (yield from _until_mode(step.enabled))
 
 
-def _call_client(operation: Operation, *, again: bool = False) -> Work:
-    """Call a method of the client; while its service restarts, wait and call again: nothing was done yet.
+def _call_client(operation: Operation, *, again: bool = False, look: Look = _no_look) -> Work:
+    """Call a method of the client; while its service restarts, wait, *look* and call again: nothing was done yet.
 
     With *again* it does no harm to call it twice, and it is called until it answers. Otherwise the caller reads back.
     """
@@ -328,6 +337,7 @@ def _call_client(operation: Operation, *, again: bool = False) -> Work:
             if fault.kind != "unavailable" or pause is None:
                 raise
             yield Pause(pause)
+            yield from look()  # much may have begun in the meantime
         else:
             code = integer(answer, "ReturnValue")
             if code:  # absent counts as success, as published scripts take it: its return type is not documented

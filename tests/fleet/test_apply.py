@@ -178,6 +178,18 @@ def test_a_spent_failure_budget_ends_the_run_and_a_resume_goes_on(works: Works) 
     assert ended(again) == ["changed"] * 3
 
 
+def test_a_spent_failure_budget_ends_a_wave_too(works: Works) -> None:
+    works.plan()
+    for host in works.lab.hosts:
+        works.lab.inject(host.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
+
+    ran, report = works.apply("--max-failures", "0", "--parallel", "1")
+
+    assert ran.returncode == 6
+    assert sorted(ended(report)) == ["failed", "not-started", "not-started"]
+    assert "1 host failed" in report["ended_early"]
+
+
 def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> None:
     works.plan()
     works.lab.inject(works.one.name, kind="access-denied", times=None)

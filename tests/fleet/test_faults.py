@@ -304,6 +304,49 @@ def test_the_matrix_reaches_the_last_request(pc: Bench) -> None:
     assert pc.lab.counters(pc.host.name)["requests"] - before < REQUESTS
 
 
+# -- the look and the change ------------------------------------------------------------------------------------------
+
+
+def test_a_pc_on_which_setup_begins_after_the_look_is_not_taken_out_of_the_mode(pc: Bench) -> None:
+    def setup(flag: int) -> None:
+        pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", flag, "DWORD")
+
+    since = len(pc.mutations())
+    try:
+        result, path = run_beside(pc, pc.plan, 1, lambda: setup(1))
+    finally:
+        setup(0)
+
+    assert result.ended is Ended.STALE
+    assert "Windows Setup in progress" in result.detail
+    assert "done before: MobileClient.TCF" in result.detail or "CcmExec" in result.detail
+    assert "mode" not in happened(pc.mutations()[since:])
+    assert [step for step in read(path).hosts[pc.host.name].steps if step.ending is None] == []
+
+
+def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc: Bench) -> None:
+    since = len(pc.mutations())
+    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1)
+
+    result = pc.apply(pc.journal_path())
+
+    assert result.ended is Ended.FAILED
+    assert "nothing was done before" in result.detail
+    assert pc.mutations()[since:] == []
+
+
+def test_a_host_whose_file_cannot_be_read_stays_pending_in_the_plan(pc: Bench) -> None:
+    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1, times=None)
+
+    planned = run_plan(pc.fleet, pc.fleet.select([pc.host.name]), now=now, working=1)
+
+    (item,) = planned.proposals
+    assert item.report.assessment.verdict.value == "overdue"
+    assert "could not be read" in item.left_alone
+    assert planned.changing == []
+    assert planned.audit.exit_code() == 2
+
+
 # -- two at once ------------------------------------------------------------------------------------------------------
 
 

@@ -84,21 +84,31 @@ def test_a_budget_that_is_none_is_refused(text: str) -> None:
         Budget.parse(text)
 
 
-@given(RESULTS, st.integers(0, 10), st.integers(0, 100))
-def test_only_hosts_that_were_reached_count(results: list[HostResult], number: int, percent: int) -> None:
-    reached = [item for item in results if item.ended not in (Ended.UNREACHED, Ended.NOT_STARTED)]
-    failed = [item for item in reached if item.ended is Ended.FAILED]
-    over = len(failed) > number or (bool(reached) and 100 * len(failed) > percent * len(reached))
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 10), st.integers(0, 100))
+def test_at_the_end_of_a_wave_the_share_is_of_the_hosts_that_were_reached(
+    failed: int, fine: int, number: int, percent: int
+) -> None:
+    over = failed > number or 100 * failed > percent * (failed + fine)
 
-    assert bool(Budget(number, percent).spent(results)) is over
-    assert Budget(number, percent).spent(results) == Budget(number, percent).spent(reached)
+    assert bool(Budget(number, percent).spent(failed, failed + fine)) is over
 
 
-def test_silent_hosts_never_end_a_run() -> None:
-    silent = [HostResult(f"PC-{number}", Ended.UNREACHED) for number in range(500)]
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 100))
+def test_within_a_wave_it_is_spent_only_where_nothing_that_comes_can_mend_that(
+    failed: int, fine: int, to_come: int, percent: int
+) -> None:
+    budget = Budget(None, percent)
 
-    assert Budget(0, 0.0).spent(silent) == ""
-    assert "1 of 1 reached hosts" in Budget(None, 2.0).spent([*silent, HostResult("PC", Ended.FAILED)])
+    if budget.spent(failed, failed + fine, to_come=to_come):
+        assert all(budget.spent(failed, failed + fine + more) for more in range(to_come + 1))
+    else:
+        assert not budget.spent(failed, failed + fine + to_come)
+
+
+def test_without_a_failure_nothing_is_spent() -> None:
+    assert Budget(0, 0.0).spent(0, 0) == ""
+    assert "1 of 1 reached hosts" in Budget(None, 2.0).spent(1, 1)
+    assert Budget(0).spent(1, 9, to_come=500) == "1 host failed, more than the 0 of the failure budget"
 
 
 @given(RESULTS, st.booleans())

@@ -53,8 +53,7 @@ def comply() -> None:
         host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
         return
     host.log(f"{assessment.verdict.value}: {assessment.reason}")
-    if assessment.verdict is not Verdict.ARMED:
-        at_rest(name="Look again that nothing runs there")
+    at_rest(name="Look again that nothing runs there")
     if policy.check_tcf:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
     if assessment.verdict is Verdict.ARMED:

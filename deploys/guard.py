@@ -6,10 +6,21 @@
 from __future__ import annotations
 
 from pyinfra import host, state
-from pyinfra.api import deploy
+from pyinfra.api import DeployError, deploy
 from pyinfra.context import ctx_state
 
 from operations import client
+
+
+def _present(wanted: object) -> bool:
+    """Return what ``provmode_guard`` says.
+
+    Raises:
+        DeployError: it is neither True nor False; a guard is nothing to guess about.
+    """
+    if not isinstance(wanted, bool):
+        raise DeployError(f"provmode_guard is {wanted!r}, neither true nor false")
+    return wanted
 
 
 @deploy("Guard against a dead upgrade")
@@ -19,4 +30,4 @@ def guard(present: bool = True) -> None:
 
 
 if ctx_state.isset() and getattr(state, "current_exec_filename", None) == __file__:
-    guard(present=bool(host.data.get("provmode_guard", True)))
+    guard(present=_present(host.data.get("provmode_guard", True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from datetime import datetime, timezone
 
@@ -21,7 +22,7 @@ from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live_signals
 from provmode.client import CCMEXEC
 from provmode.reading import Absent, Known, known
-from provmode.remedy.comply import disarm
+from provmode.remedy.comply import disarm, still_idle
 from provmode.remedy.guard import GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remedy.steps import RequestPolicy, SetMode, SetRegistryValue
 from provmode.stdregprov import RegistryData, ValueType
@@ -57,7 +58,7 @@ def provisioning_mode(enabled: bool = False) -> Commands:
         return
     refuse_if_at_work()
     before = "half-exited" if excluded and not mode else str(mode).lower()
-    yield from carry_out(SetMode(enabled, before))
+    yield from carry_out(SetMode(enabled, before), look=functools.partial(still_idle, _now, _policy()))
 
 
 @operation()
@@ -94,6 +95,7 @@ def max_minutes(minutes: int | None = None) -> Commands:
     """
     if minutes is not None and (type(minutes) is not int or not 0 < minutes <= 525_600):
         raise ValueError(f"minutes is {minutes!r}, not a whole number between 1 and 525600")
+    _state()  # on a PC without a client there is nothing to limit
     if minutes is not None and minutes < 60:
         host.log(f"ProvisioningMaxMinutes {minutes}: the client checks only every 60 minutes", logger.warning)
     told(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
@@ -162,6 +164,14 @@ def _value(key: str, value: str, wanted: RegistryData | None) -> Commands:
     yield from carry_out(SetRegistryValue(key, value, there, wanted))
 
 
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _policy() -> Policy:
+    return Policy.from_mapping(host.data.get("provmode_policy", {}), where="data")
+
+
 def _state() -> State:
     """Return the client's state.
 
@@ -188,12 +198,12 @@ def refuse_if_at_work() -> None:
     services = [Service("smstsmgr", item["State"] or "", item["StartMode"] or "") for item in known(agent, [])]
     running = live_signals(
         State(
-            datetime.now(timezone.utc),
+            _now(),
             processes=Known(tuple(item["Name"] or "" for item in processes)),
             task_sequence_agent=Known(services[0]) if services else Absent(),
             setup=told(host.get_fact(SetupState), "Windows Setup"),
         ),
-        Policy.from_mapping(host.data.get("provmode_policy", {}), where="data"),
+        _policy(),
     )
     if running:
         raise OperationError(f"the PC is at work ({'; '.join(running)}) and is not touched")

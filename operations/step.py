@@ -14,6 +14,7 @@ from pyinfra.api.command import FunctionCommand, PyinfraCommand
 from provmode.commands import Perform
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
+from provmode.remedy.perform import Look, no_look
 from provmode.remedy.steps import DisarmTcf, Property, SetFile, Step
 from provmode.shown import visible
 
@@ -66,15 +67,15 @@ def told(reading: Reading[T], what: str) -> Reading[T]:
     return reading
 
 
-def carry_out(*steps: Step, data: bytes | None = None) -> Commands:
+def carry_out(*steps: Step, data: bytes | None = None, look: Look = no_look) -> Commands:
     """Show what all the steps change, then yield their commands: a dry run goes no further than the first of them.
 
-    *data* are the bytes of a `SetFile`.
+    *data* are the bytes of a `SetFile`; *look* is the last look before a `SetMode`.
     """
     for step in steps:
         show(step.properties, shown_diff(step))
     for step in steps:
-        yield Perform(step, data=data)
+        yield Perform(step, data=data, look=look)
 
 
 def shown_diff(step: Step) -> tuple[str, ...]:

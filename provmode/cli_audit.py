@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provmode.cli_running import console_for, interruptible, progress_bar
+from provmode.cli_running import console_for, interruptible, print_json, progress_bar
 from provmode.output import write_output
 
 if TYPE_CHECKING:
@@ -33,14 +32,13 @@ def run_audit_of(
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:
     """Print an audit on standard output, or write it to a file."""
-    from provmode.report.document import as_json
+    from provmode.report.document import as_json, document
     from provmode.report.terminal import print_audit
 
-    text = as_json(found) if output_format == "json" else None
     if output is not None:
-        write_output(output, text if text is not None else _as_text(found))
-    elif text is not None:
-        sys.stdout.write(text)
+        write_output(output, as_json(found) if output_format == "json" else _as_text(found))
+    elif output_format == "json":
+        print_json(document(found), 2)
     else:
         print_audit(found, console_for(None))
 

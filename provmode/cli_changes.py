@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import platform
 import sys
@@ -23,6 +22,7 @@ from provmode.cli_running import (
     console_for,
     interruptible,
     parallel_option,
+    print_json,
     progress_bar,
     read_override,
 )
@@ -103,8 +103,7 @@ def plan(
     if output is not None and not planned.audit.interrupted:
         write(output, document)
     if output_format == "json":
-        json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
-        print()
+        print_json(document)
     else:
         show_plan(planned)
     if output is not None and planned.audit.interrupted:
@@ -208,7 +207,7 @@ def apply_plan(
     """Apply a plan that was accepted.
 
     Raises:
-        PlanRefused: it is for hosts that the inventory does not have.
+        PlanRefused: the inventory has none of its hosts; one that has some of them no more leaves those alone.
         UsageError: the inventory or the journal cannot be used; nothing was changed.
     """
     from provmode.fleet.apply import Application
@@ -223,12 +222,12 @@ def apply_plan(
     budget = Budget.parse(max_failures) if max_failures is not None else None
     fleet = load(inventory, override=override)
     known = set(fleet.names)
-    missing = [name for name in names if name not in known]
-    if missing:
+    there = [name for name in names if name in known]
+    if names and not there:
         raise PlanRefused(
-            f"the plan is of another fleet: {inventory} has no {missing[0]}", next_step="give the inventory it is of"
+            f"the plan is of another fleet: {inventory} has no {names[0]}", next_step="give the inventory it is of"
         )
-    policies_of(fleet, names)
+    policies = policies_of(fleet, there)
     told = None
     if resume:
         book, read = Journal.resume(journal, plan.id, now, key=key)
@@ -238,7 +237,15 @@ def apply_plan(
     try:
         with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
             application = Application(
-                plan, fleet, book, now=now, told=told, working=parallel, stop=stopped, progress=tell
+                plan,
+                fleet,
+                book,
+                now=now,
+                told=told,
+                policies=policies,
+                working=parallel,
+                stop=stopped,
+                progress=tell,
             )
             applied = application.run(sizes, soak=soak, budget=budget)
     except BaseException:
@@ -266,8 +273,7 @@ def show_applied(applied: Applied, output_format: str = "text") -> None:
     if output_format == "text":
         print_applied(applied, console_for(None))
         return
-    json.dump(applied_document(applied), sys.stdout, indent=1, ensure_ascii=False)
-    print()
+    print_json(applied_document(applied))
 
 
 def applied_document(applied: Applied) -> dict[str, Any]:
@@ -327,19 +333,28 @@ def undo(
     for host in wanted:
         if host not in there:
             raise UsageError(f"{inventory} has no host {host}", next_step="give the inventory that the run was over")
-    policies_of(fleet, names)
-    book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun", key=key)
+    policies = policies_of(fleet, names)
+    book, told = Journal.resume(journal, told.plan_id, now, event="undo-begun", key=key, unsigned=unsigned)
     try:
         with interruptible() as stopped, progress_bar("undoing", len(names)) as tell:
-            run = run_undo(fleet, names, told.hosts, book, stop=stopped, working=parallel, progress=tell)
+            run = run_undo(
+                fleet,
+                names,
+                told.hosts,
+                book,
+                now=now,
+                policies=policies,
+                stop=stopped,
+                working=parallel,
+                progress=tell,
+            )
     except BaseException:
         book.abandon()
         raise
     _finish(book, "undo-ended", whole=not run.interrupted)
     if output_format == "json":
         document = {"interrupted": run.interrupted, "hosts": [result.to_json() for result in run.results]}
-        json.dump(document, sys.stdout, indent=1, ensure_ascii=False)
-        print()
+        print_json(document)
     else:
         print_undone(run, console_for(None))
     return run.exit_code()

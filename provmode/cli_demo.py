@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import uuid
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 from provmode.cli_audit import run_audit_of, show_audit
 from provmode.cli_changes import applied_document, apply_plan, make_plan, now, show_applied, show_plan
+from provmode.cli_running import print_json
 
 INTERRUPTED = 130
 
@@ -40,7 +40,7 @@ def fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: int
         else:
             reports[name] = report()
             if interrupted or name == "again":
-                print(json.dumps(reports, indent=2, ensure_ascii=False))
+                print_json(reports, 2)
         return not interrupted
 
     heading("audit")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -104,6 +106,16 @@ def console_for(file: Any) -> Console:
     from rich.console import Console
 
     return Console(file=file, highlight=False, soft_wrap=False)
+
+
+def print_json(document: Any, indent: int = 1) -> None:
+    """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, section 8.1).
+
+    A lone surrogate, from a name that is no Unicode, is written as the escape that JSON has for it.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    print(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
 def read_override(data: tuple[str, ...]) -> dict[str, Any]:

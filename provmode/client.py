@@ -29,7 +29,7 @@ from provmode.stdregprov import Key, ValueType, could_not_tell, data_of, get_val
 from provmode.windows import (
     Conversation,
     asked,
-    clock,
+    clock_and_name,
     file_info,
     file_query,
     number,
@@ -277,7 +277,10 @@ def away(state: ClientState) -> bool:
 
 
 def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) -> Conversation[ClientState]:
-    """Ask what the verdict needs, and no more: the second round only of a client in the mode, or half out of it.
+    """Ask what the verdict needs, and no more.
+
+    What runs there is asked only of a client on which something may have to be done (first, and never left out), and
+    more only of one that is in the mode, or half out of it.
 
     *now* is the controller's clock, UTC; it is read beside the PC's, so that the two can be compared. Of a PC's fifty
     processes a verdict needs those its policy calls *legitimate*; without names all are read.
@@ -295,9 +298,13 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
         system_task_excludes=(yield from system_task_excludes()),
         tcf=(yield from mobile_client_tcf()),
     )
-    if not state.needs_more:
-        return state
-    return (yield from _second_round(state, now, legitimate))
+    if state.in_question:
+        state = yield from at_work(state, legitimate)
+        if state.needs_more:
+            state = yield from _second_round(state)
+        clock, computer = yield from clock_and_name()
+        state = replace(state, clock=clock, computer=computer, observed_at=now())
+    return state
 
 
 def at_work(state: ClientState, legitimate: Sequence[str]) -> Conversation[ClientState]:
@@ -310,11 +317,8 @@ def at_work(state: ClientState, legitimate: Sequence[str]) -> Conversation[Clien
     )
 
 
-def _second_round(
-    state: ClientState, now: Callable[[], datetime], legitimate: Sequence[str]
-) -> Conversation[ClientState]:
-    """Ask what runs there (first, and never left out), since when, and what the client would do by itself."""
-    state = yield from at_work(state, legitimate)
+def _second_round(state: ClientState) -> Conversation[ClientState]:
+    """Ask since when the client is in the mode, and what it would do by itself."""
     state = replace(state, task_sequences=(yield from task_sequences()))
     types = yield from types_of(CCMEXEC)
     return replace(
@@ -322,6 +326,4 @@ def _second_round(
         enabled_time=_moment_of((yield from number(CCMEXEC, "ProvisioningEnabledTime", types))),
         max_minutes=(yield from number(CCMEXEC, "ProvisioningMaxMinutes", types)),
         health_evaluation=(yield from health_evaluation()),
-        clock=(yield from clock()),
-        observed_at=now(),
     )

@@ -12,7 +12,7 @@ from typing import Any, Union
 from pyinfra.api.command import StringCommand
 
 from provmode.notation import describe, format_operation
-from provmode.remedy.perform import perform
+from provmode.remedy.perform import Look, no_look, perform
 from provmode.remedy.steps import Step
 from provmode.waiting import Pause
 from provmode.wsman.operations import CommandLine, Operation
@@ -48,9 +48,9 @@ class Perform(Survey):
     Its text is the step's operations; where they cannot be written down (bytes for a script) it is the step in words.
     """
 
-    def __init__(self, step: Step, *, data: bytes | None = None) -> None:
+    def __init__(self, step: Step, *, data: bytes | None = None, look: Look = no_look) -> None:
         self.step = step
-        super().__init__(lambda: perform(step, data=data), step.operations)
+        super().__init__(lambda: perform(step, data=data, look=look), step.operations)
         if not step.operations:
             self.bits = (f"# {'; '.join(str(item) for item in step.properties)}",)
 

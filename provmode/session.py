@@ -199,14 +199,15 @@ class Session:
             self.begin()
         timeout = operation.timeout if isinstance(operation, CommandLine) else None
         self._command_ends = self._seconds() + timeout if timeout is not None else None
-        return self._try(lambda: exchange_for(operation), mutating, describe(operation))
+        at_once = isinstance(operation, Invoke) and operation.at_once
+        return self._try(lambda: exchange_for(operation), mutating, describe(operation), at_once=at_once)
 
     def converse(self, conversation: Generator[Operation | Pause, Any, T]) -> T:
         """Drive *conversation*: perform what it yields, give it the answers, return what it returns.
 
-        A fault of the PC to one operation is thrown into it (`RemoteFault`, `AccessDenied`): it may take that as an
-        answer. So is an answer that was lost (`AnswerLost`): it may read back what happened. Everything else ends the
-        conversation. A `Pause` is waited for.
+        A fault of the PC to one operation is thrown into it (`RemoteFault`, `AccessDenied`, `QuotaExceeded`): it may
+        take that as an answer. So is an answer that was lost (`AnswerLost`): it may read back what happened. Everything
+        else ends the conversation. A `Pause` is waited for.
 
         Raises:
             HostError: as `perform`.
@@ -216,7 +217,7 @@ class Session:
             while True:
                 try:
                     answer = self._perform_or_rest(operation)
-                except (RemoteFault, AccessDenied, AnswerLost) as error:
+                except (RemoteFault, AccessDenied, QuotaExceeded, AnswerLost) as error:
                     operation = conversation.throw(error)
                 else:
                     operation = conversation.send(answer)
@@ -234,8 +235,13 @@ class Session:
         self._pause(operation.seconds)
         return None
 
-    def _try(self, exchange: Callable[[], Generator[Request, Response, T]], mutating: bool, what: str) -> T:
-        """Drive *exchange*, from its start again where the rules in the module's head allow it."""
+    def _try(
+        self, exchange: Callable[[], Generator[Request, Response, T]], mutating: bool, what: str, *, at_once: bool
+    ) -> T:
+        """Drive *exchange*, from its start again where the rules in the module's head allow it.
+
+        What is to be done *at once* is not done later where the PC refuses it for now: the caller looks again first.
+        """
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             self._carried = self._accepted = False
@@ -246,7 +252,7 @@ class Session:
                 if mutating and self._accepted:  # a later message failed: what it is about has begun
                     raise self._lost(what, str(fault)) from None
                 again = fault.kind in _TRANSIENT or (fault.kind in _STALE and not mutating)
-                if last or not again:
+                if last or at_once or not again:
                     raise error from None
             except ConnectionLost as lost:
                 if mutating and (lost.sent or self._accepted):

@@ -26,7 +26,9 @@ PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
 OPERATING_SYSTEM = Enumerate.query(
     "root/cimv2", "SELECT Caption,Version,BuildNumber,OSArchitecture,WindowsDirectory FROM Win32_OperatingSystem"
 )
-CLOCK = Enumerate.query("root/cimv2", "SELECT LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem")
+CLOCK = Enumerate.query(
+    "root/cimv2", "SELECT CSName,LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem"
+)
 
 
 def asked(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
@@ -138,8 +140,14 @@ def setup_state() -> Conversation[Reading[Setup]]:
 
 def clock() -> Conversation[Reading[Clock]]:
     """Ask the PC's own time, its offset from UTC, and when it started."""
+    told, _ = yield from clock_and_name()
+    return told
 
-    def read(found: list[Instance]) -> Reading[Clock]:
+
+def clock_and_name() -> Conversation[tuple[Reading[Clock], Reading[str]]]:
+    """Ask the PC's clock (see `clock`), and in the same question what the PC calls itself."""
+
+    def read(found: list[Instance]) -> Reading[tuple[Clock, str]]:
         now = moment(found[0], "LocalDateTime") if found else None
         if now is None:
             return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
@@ -148,9 +156,14 @@ def clock() -> Conversation[Reading[Clock]]:
             offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
         boot = moment(found[0], "LastBootUpTime")
         utc = timezone.utc
-        return Known(Clock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None))
+        times = Clock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None)
+        return Known((times, text(found[0], "CSName") or ""))
 
-    return (yield from asked(CLOCK, read, "clock"))
+    told = yield from asked(CLOCK, read, "clock")
+    if not isinstance(told, Known):
+        return told, told
+    times, name = told.value
+    return Known(times), Known(name) if name else Unknown("malformed", "Win32_OperatingSystem has no CSName")
 
 
 def operating_system() -> Conversation[Reading[OperatingSystem]]:

@@ -151,6 +151,8 @@ class ClientState(_Json):
     """The controller's time when it was read, UTC."""
     client_version: Reading[str] = NOT_READ
     """Absent: ``root\\ccm`` or ``SMS_Client`` is not there."""
+    computer: Reading[str] = NOT_READ
+    """What the PC calls itself: a name or address may lead to another one tomorrow."""
     provisioning_mode: Reading[bool] = NOT_READ
     """Absent: no such value, which is the same as off."""
     system_task_excludes: Reading[tuple[str, ...]] = NOT_READ
@@ -191,6 +193,11 @@ class ClientState(_Json):
     def needs_more(self) -> bool:
         """Whether the second round of questions is called for: in the mode, or half out of it."""
         return self.in_mode or self.half_out
+
+    @property
+    def in_question(self) -> bool:
+        """Whether it matters what runs there: something may have to be done."""
+        return self.needs_more or bool(self.armed_files)
 
     @property
     def armed_files(self) -> tuple[TcfFile, ...]:
@@ -246,6 +253,7 @@ def _each(read: Any) -> Any:
 _service = _record(Service)
 _VALUES: dict[str, Any] = {
     "client_version": str,
+    "computer": str,
     "provisioning_mode": bool,
     "system_task_excludes": tuple,
     "service": _service,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,7 @@ def _names(key: str, value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
         raise PolicyError(f"{where}: {key} is {value!r}, not a list of process names")
     for name in value:
-        if not isinstance(name, str) or not name.strip() or "\\" in name:
+        if not isinstance(name, str) or re.fullmatch(r"[^\s\\/.][^\\/\x00-\x1f]*\.[^\s\\/.]+", name) is None:
             raise PolicyError(f"{where}: {key} holds {name!r}, not a process name such as SetupHost.exe")
     if not value:
         raise PolicyError(f"{where}: {key} is empty, so a running upgrade would count as stuck")

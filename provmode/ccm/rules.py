@@ -50,6 +50,16 @@ class Case:
         return f"since {entered}" + (f" ({duration(age)})" if age is not None and age >= timedelta(0) else "")
 
     @property
+    def in_question(self) -> bool:
+        """Whether something may have to be done there, so that it matters what runs."""
+        return self.state.needs_more or (self.policy.check_tcf and bool(self.state.armed_files))
+
+    @property
+    def armed_paths(self) -> str:
+        """Where the TCF files are that would bring the mode back."""
+        return ", ".join(file.path for file in self.state.armed_files)
+
+    @property
     def service_disabled(self) -> bool:
         """Whether CcmExec is known to be disabled."""
         return isinstance(self.state.service, Known) and self.state.service.value.disabled
@@ -198,11 +208,14 @@ RULES: tuple[Rule, ...] = (
         "live",
         Verdict.IN_PROGRESS,
         f"{_MODE}: the mode is on while a task sequence runs; it must not be taken out then",
-        lambda case: case.state.needs_more and bool(case.signals),
+        lambda case: case.in_question and bool(case.signals),
         lambda case: (
             f"in provisioning mode {case.since} and at work: {'; '.join(case.signals)}; leave it alone"
             if case.state.in_mode
             else f"{case.excludes} and something is at work: {'; '.join(case.signals)}; leave it alone"
+            if case.state.half_out
+            else f"{case.armed_paths} carries SMSPROVISIONINGMODE=1 and something is at work that may need it: "
+            f"{'; '.join(case.signals)}; leave it alone"
         ),
     ),
     Rule(
@@ -233,9 +246,10 @@ RULES: tuple[Rule, ...] = (
         "live-unread",
         Verdict.UNASSESSED,
         "provmode: a client that may be in use is never called stuck",
-        lambda case: case.state.needs_more and case.unread is not None,
+        lambda case: case.in_question and case.unread is not None,
         lambda case: (
-            "in provisioning mode, and could not tell whether a task sequence or an upgrade runs: "
+            ("in provisioning mode" if case.state.needs_more else f"{case.armed_paths} carries SMSPROVISIONINGMODE=1")
+            + ", and could not tell whether a task sequence or an upgrade runs: "
             + ((case.unread.detail or case.unread.cause) if case.unread else "")
         ),
     ),
@@ -357,7 +371,7 @@ RULES: tuple[Rule, ...] = (
         "field reports: the Health Evaluation task re-applies MobileClient.TCF",
         lambda case: case.policy.check_tcf and bool(case.state.armed_files),
         lambda case: (
-            f"healthy now, but {', '.join(file.path for file in case.state.armed_files)} carries "
+            f"healthy now, but {case.armed_paths} carries "
             "SMSPROVISIONINGMODE=1 and can bring the mode back: take the entry out"
         ),
     ),

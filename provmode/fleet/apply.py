@@ -130,7 +130,9 @@ def settled_state(now: Callable[[], datetime], policy: Policy) -> Conversing:
 class Application:
     """Applies one plan to a fleet.
 
-    *now* is the controller's clock. *told* is what an earlier run's journal says of each host, when it is resumed.
+    *now* is the controller's clock. *policies* are the inventory's as they are now, by host: a host that one of them
+    would leave alone is left alone, whatever the plan's own says. *told* is what an earlier run's journal says of each
+    host, when it is resumed.
 
     Raises:
         UsageError: *told* is of a plan with other steps.
@@ -144,6 +146,7 @@ class Application:
         *,
         now: Callable[[], datetime],
         told: Mapping[str, HostRecord] | None = None,
+        policies: Mapping[str, Policy] | None = None,
         working: int = WORKING,
         stop: Callable[[], bool] = lambda: False,
         progress: Callable[[HostResult], None] = lambda result: None,
@@ -151,7 +154,7 @@ class Application:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fleet, self._journal, self._now = fleet, journal, now
-        self._told = told or {}
+        self._told, self._policies = told or {}, policies or {}
         self._working, self._stop, self._progress = working, stop, progress
         self._pause, self._seconds = pause, seconds
         self._planned = {host.name: host for host in plan.changing}
@@ -179,8 +182,7 @@ class Application:
             wave, position = names[position : position + size], position + size
             if number and self._worked and not self._soak(soak):
                 break
-            if self._now() >= self._expires:
-                self.applied.over_budget = "the plan expired while it was applied: plan anew for the rest"
+            if self._ended_early():
                 break
             self._worked = False
             self._to_come, self._later = len(wave), len(names) - position
@@ -201,10 +203,16 @@ class Application:
         return not self._stop()
 
     def _wave(self, names: Sequence[str]) -> None:
-        visit_all(self._fleet, names, self._work, stop=self._ended_early, working=self._working, drop=False)
+        there = [name for name in names if name in self._fleet.connector_of]
+        for name in set(names).difference(there):
+            gone = HostResult(short(name), Ended.STALE, "the inventory has it no more", next_step="plan anew")
+            self._end(gone, journal=True)
+        visit_all(self._fleet, there, self._work, stop=self._ended_early, working=self._working, drop=False)
 
     def _ended_early(self) -> bool:
         """Whether no further host is to be begun."""
+        if self._now() >= self._expires and not self.applied.over_budget:
+            self.applied.over_budget = "the plan expired while it was applied: plan anew for the rest"
         return self._stop() or self.halted or bool(self.applied.over_budget)
 
     def _not_started(self, names: Sequence[str]) -> None:
@@ -255,7 +263,7 @@ class Application:
 
     def _apply(self, visit: Visit, told: HostRecord | None) -> HostResult:
         planned = self._planned[visit.host.name]
-        session, host, policy = visit.session, planned.host, planned.policy
+        session, host, policy = visit.session, planned.host, self._policy(planned)
         steps = _Steps(planned, session, self._journal, told, lambda: still_idle(self._now, policy))
         looked = False
         try:
@@ -287,7 +295,7 @@ class Application:
 
     def _refuse(self, planned: PlannedHost, session: Session, told: HostRecord | None) -> HostResult | None:
         """Look at the host once more; return how it ends if the plan does not hold for it any more."""
-        policy, begun = planned.policy, told is not None and bool(told.steps)
+        policy, begun = self._policy(planned), told is not None and bool(told.steps)
         state = session.converse(settled_state(self._now, policy))
         assessment = judge(state, policy, self._now())
         kind = outcome(assessment.verdict)
@@ -302,7 +310,7 @@ class Application:
         else:
             held = kind is Outcome.PENDING and fingerprint(state) == planned.fingerprint
         if held:
-            return None
+            return self._left_alone_now(planned, state)
         facts = planned.document.get("facts", {})
         unread = not_read_again(facts, state)
         if unread is not None:  # not known is not changed
@@ -310,6 +318,20 @@ class Application:
             detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
             return HostResult(planned.host, Ended.UNREACHED, detail, cause, "apply the plan again")
         detail = moved(facts, state, policy, self._now())
+        return HostResult(planned.host, Ended.STALE, detail, next_step="plan anew")
+
+    def _policy(self, planned: PlannedHost) -> Policy:
+        """Return the plan's policy, with what the inventory's of today calls legitimate as well."""
+        today = self._policies.get(planned.name, planned.policy)
+        names = dict.fromkeys((*planned.policy.legitimate_processes, *today.legitimate_processes))
+        return replace(planned.policy, legitimate_processes=tuple(names))
+
+    def _left_alone_now(self, planned: PlannedHost, state: ClientState) -> HostResult | None:
+        """Return how a host ends that the inventory's policy of today would not touch."""
+        today = judge(state, self._policies.get(planned.name, planned.policy), self._now())
+        if outcome(today.verdict) in (Outcome.PENDING, Outcome.COMPLIANT):
+            return None
+        detail = f"the inventory's policy has changed since the plan: it is {today.verdict.value} now: {today.reason}"
         return HostResult(planned.host, Ended.STALE, detail, next_step="plan anew")
 
     def _read_back(self, host: str, assessment: Assessment, steps: _Steps) -> HostResult:
@@ -373,7 +395,9 @@ class _Steps:
             try:
                 self._journal.step_begun(self._host, number, step, previous)
             except OSError as error:
-                raise _JournalLost(f"the journal cannot be written: {error.strerror}; nothing was sent") from None
+                raise _JournalLost(
+                    f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}"
+                ) from None
             self.sent = True
             self._open = number
 
@@ -384,7 +408,10 @@ class _Steps:
         try:
             self._journal.write(event, host=self._host, number=number, ending=ending)
         except OSError as error:
-            raise _JournalLost(f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}") from None
+            raise self._journal_lost(error) from None
+
+    def _journal_lost(self, error: OSError) -> _JournalLost:
+        return _JournalLost(f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}")
 
     def stale(self, error: HostError) -> str:
         """Return the same as `told`, and journal that the step that was announced did not happen, where that is so."""

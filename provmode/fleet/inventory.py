@@ -203,8 +203,10 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
     pairs = {name: group if isinstance(group, tuple) else (group, {}) for name, group in groups.items()}
     everybody = pairs.pop("all", None) or ([host for hosts, _ in pairs.values() for host in hosts], {})
     names = list(dict.fromkeys(host if isinstance(host, str) else host[0] for host in everybody[0]))
-    by_name = {host[0]: host for host in everybody[0] if not isinstance(host, str)}
-    hosts = [by_name.get(name, name) for name in names]
+    own: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, data in (host for host in everybody[0] if not isinstance(host, str)):
+        own[name].update(data)
+    hosts = [(name, own[name]) if name in own else name for name in names]
     if path is not None:
         pairs.setdefault(path.name.rsplit(".", 1)[0], (hosts, {}))
     pairs["all"] = (hosts, everybody[1])

@@ -47,6 +47,8 @@ class StepRecord:
     ending: str | None = None
     """``changed``, ``already`` or ``stale`` (nothing was changed); ``None``: begun and not known to have ended."""
     undone: bool = False
+    undoing: bool = False
+    """Whether taking it back was begun: it may have been taken back."""
 
 
 @dataclass
@@ -69,8 +71,8 @@ class HostRecord:
 
     @property
     def undone(self) -> bool:
-        """Whether something of it was taken back since."""
-        return any(record.undone for record in self.steps)
+        """Whether something of it was taken back since, or may have been."""
+        return any(record.undone or record.undoing for record in self.steps)
 
 
 @dataclass
@@ -143,8 +145,11 @@ class Journal:
         *,
         event: str = "run-resumed",
         key: bytes | None = None,
+        unsigned: bool = False,
     ) -> tuple[Journal, Told]:
         """Go on with a journal; a torn last line is cut off. One that was torn in its first line begins anew.
+
+        With a *key* the journal has to be signed with it, unless *unsigned* ones are taken as well.
 
         Raises:
             JournalDamaged: it cannot be trusted.
@@ -161,6 +166,8 @@ class Journal:
         try:
             _lock(file, path)
             told = _nothing() if _torn_at_once(path) else read(path, key)
+            if key is not None and told.lines and not told.signed and not unsigned:
+                raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
             key = key if told.signed or not told.lines else None
             if told.lines and told.plan_id != plan_id:
                 raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
@@ -336,12 +343,16 @@ def _tell_host(host: HostRecord, line: dict[str, Any]) -> None:
     if event == "step-begun":
         previous = b64decode(line["previous"]) if "previous" in line else None
         again = next((record for record in host.steps if record.number == line["number"]), None)
+        if type(line["number"]) is not int:
+            raise ValueError(f"a number: {line['number']!r}")
         if again is None:
             host.steps.append(StepRecord(line["number"], step_from_json(line["step"]), previous))
         else:
             again.ending, again.previous = None, again.previous if again.previous is not None else previous
     elif event == "step-ended":
         _step(host, line["number"]).ending = line["ending"]
+    elif event == "step-undo-begun":
+        _step(host, line["number"]).undoing = True
     elif event == "step-undone":
         _step(host, line["number"]).undone = True
     elif event == "host-ended":

@@ -7,15 +7,18 @@ service that was started and a policy that was requested cannot be taken back: w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from provmode.ccm.policy import Policy
 from provmode.errors import AccessDenied, ProvmodeError, RemoteFault
 from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, StepRecord
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
+from provmode.remedy.comply import still_idle
 from provmode.remedy.perform import NotProved, StaleStep, perform
 from provmode.remedy.steps import DisarmTcf, SetFile, Step
 from provmode.session import Session
@@ -61,16 +64,25 @@ def run_undo(
     told: dict[str, HostRecord],
     journal: Journal,
     *,
+    now: Callable[[], datetime],
+    policies: Mapping[str, Policy] | None = None,
     stop: Callable[[], bool] = lambda: False,
     working: int = WORKING,
     progress: Callable[[Undone], None] = lambda result: None,
 ) -> UndoRun:
-    """Undo what *told* tells of the hosts *names*, the last step first; journalled as ``step-undone``.
+    """Undo what *told* tells of the hosts *names*, the last step first.
+
+    Journalled before as ``step-undo-begun`` and after as ``step-undone``. A PC on which something runs that the host's
+    policy calls legitimate is not touched.
 
     When *stop* turns true the hosts in hand are brought to an end and no other is begun. So too where the journal can
     not be written any more.
     """
-    run, backs = UndoRun(), {short(name): _Back(short(name), told[short(name)], journal) for name in names}
+    policies = policies or {}
+    run, backs = UndoRun(), {}
+    for name in names:
+        back = _Back(short(name), told[short(name)], journal, now, policies.get(name, Policy()))
+        backs[short(name)] = back
     halted = False
 
     def ended() -> bool:
@@ -106,8 +118,10 @@ class _JournalLost(Exception):
 class _Back:
     """The way back on one host."""
 
-    def __init__(self, host: str, record: HostRecord, journal: Journal) -> None:
-        self._host, self._journal = host, journal
+    def __init__(
+        self, host: str, record: HostRecord, journal: Journal, now: Callable[[], datetime], policy: Policy
+    ) -> None:
+        self._host, self._journal, self._now, self._policy = host, journal, now, policy
         changed = [step for step in record.steps if step.ending in ("changed", None) and not step.undone]
         self.steps = [step for step in reversed(changed) if step.step.undo is not None]
         self._cannot = tuple(_cannot(step) for step in changed if step.step.undo is None)
@@ -119,6 +133,10 @@ class _Back:
         if visit.read_only:
             return self.result("failed", "the inventory says not to change it (winrm_read_only)")
         session, stale, failed = visit.session, [], []
+        try:
+            session.converse(still_idle(self._now, self._policy))
+        except StaleStep as error:
+            return self.result("stale", error.what)
         session.read_only = False
         for record in self.steps:
             try:
@@ -148,11 +166,16 @@ class _Back:
         back: Step | None = record.step.undo
         assert back is not None
         session.begin()
-        ending = session.converse(perform(back, data=_bytes(record)))
+        ending = session.converse(
+            perform(back, data=_bytes(record), record=lambda previous: self._note("step-undo-begun", record))
+        )
         if ending == "changed":
             self._restored += [str(item) for item in back.properties]
+        self._note("step-undone", record, ending=ending)
+
+    def _note(self, event: str, record: StepRecord, **fields: Any) -> None:
         try:
-            self._journal.write("step-undone", host=self._host, number=record.number, ending=ending)
+            self._journal.write(event, host=self._host, number=record.number, **fields)
         except OSError as error:
             raise _JournalLost(f"the journal cannot be written: {error.strerror}") from None
 

@@ -127,9 +127,19 @@ def disarm(path: str, data: bytes) -> DisarmTcf:
     return DisarmTcf(path, sha256(data), sha256(edited), read.encoding, text_diff(path, data, edited))
 
 
+LONGEST_DIFF = 2000
+"""Lines of two files together that are compared line by line: beyond, one PC's file would hold up all the others."""
+
+
 def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return a unified diff of two files as text, without line endings; empty where nothing differs in it."""
+    """Return a unified diff of two files as text, without line endings; empty where nothing differs in it.
+
+    Files of more than `LONGEST_DIFF` lines are told apart by their hashes alone.
+    """
     lines = (tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines())
+    if sum(map(len, lines)) > LONGEST_DIFF and before != after:
+        told = [f"{len(each)} lines, SHA-256 {sha256(data)}" for each, data in zip(lines, (before, after), strict=True)]
+        return (f"--- {path}", f"+++ {path}", f"-({told[0]})", f"+({told[1]})")
     return tuple(line.rstrip("\n") for line in difflib.unified_diff(*lines, path, path, lineterm=""))
 
 
@@ -140,6 +150,7 @@ def fingerprint(state: ClientState) -> str:
     """
     agent = known(state.task_sequence_agent, None)
     seen = {
+        "computer": plain(state.computer),
         "client_version": plain(state.client_version),
         "provisioning_mode": plain(state.provisioning_mode),
         "system_task_excludes": plain(state.system_task_excludes),
@@ -160,7 +171,7 @@ def still_compliant(assessment: Assessment) -> bool:
 
 
 _SEEN = (
-    *("client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
+    *("computer", "client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
     *("max_minutes", "setup"),
 )
 """What a fingerprint is over, as far as it is one reading each."""

@@ -14,7 +14,7 @@ from provmode.ccm import tcf
 from provmode.ccm.codes import SERVICE_RETURN, name_of
 from provmode.ccm.model import Service
 from provmode.client import client_version, provisioning_mode, system_task_excludes
-from provmode.errors import AnswerLost, HostError, RemoteFault
+from provmode.errors import AnswerLost, HostError, QuotaExceeded, RemoteFault
 from provmode.files import StaleFile, file_hash, read_file, remove_file, sha256, swap_file
 from provmode.reading import Absent, Known, Reading, Unknown, known
 from provmode.remedy.steps import (
@@ -64,12 +64,13 @@ class NotProved(HostError):
     """The change was sent, and reading back does not show it."""
 
 
-def _no_look() -> Generator[Operation, Any, None]:
+def no_look() -> Generator[Operation, Any, None]:
+    """Look at nothing: what was seen before counts."""
     yield from ()
 
 
 def perform(
-    step: Step, *, record: Record = lambda previous: None, data: bytes | None = None, look: Look = _no_look
+    step: Step, *, record: Record = lambda previous: None, data: bytes | None = None, look: Look = no_look
 ) -> Work:
     """Return the conversation that carries out *step*; *data* are the bytes of a `SetFile`, *look* is for a `SetMode`.
 
@@ -317,7 +318,7 @@ def _mode(step: SetMode, record: Record, look: Look) -> Work:
     return (yield from _until_mode(step.enabled))
 
 
-def _call_client(operation: Operation, *, again: bool = False, look: Look = _no_look) -> Work:
+def _call_client(operation: Operation, *, again: bool = False, look: Look = no_look) -> Work:
     """Call a method of the client; while its service restarts, wait, *look* and call again: nothing was done yet.
 
     With *again* it does no harm to call it twice, and it is called until it answers. Otherwise the caller reads back.
@@ -333,8 +334,8 @@ def _call_client(operation: Operation, *, again: bool = False, look: Look = _no_
             if pause is None or lost == ASKED_AGAIN:
                 raise
             yield Pause(pause)
-        except RemoteFault as fault:
-            if fault.kind != "unavailable" or pause is None:
+        except (RemoteFault, QuotaExceeded) as refused:
+            if not (isinstance(refused, QuotaExceeded) or refused.kind == "unavailable") or pause is None:
                 raise
             yield Pause(pause)
             yield from look()  # much may have begun in the meantime

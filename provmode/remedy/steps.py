@@ -239,7 +239,7 @@ class SetMode(_Step):
     def operations(self) -> tuple[Operation, ...]:
         """The client's own method."""
         flag = "true" if self.enabled else "false"
-        return (Invoke(SMS_CLIENT.resource, "SetClientProvisioningMode", (("bEnable", flag),)),)
+        return (Invoke(SMS_CLIENT.resource, "SetClientProvisioningMode", (("bEnable", flag),), at_once=True),)
 
     @property
     def undo(self) -> SetMode | None:

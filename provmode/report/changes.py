@@ -155,7 +155,9 @@ def print_applied(applied: Applied, console: Console) -> None:
 def _detail(result: HostResult) -> str:
     if result.ended is Ended.CHANGED:
         return "; ".join(result.steps) or result.detail
-    return result.detail.replace(result.host, "it") if result.ended is Ended.UNREACHED else result.detail
+    if result.ended is Ended.UNREACHED and result.detail.startswith(f"{result.host} "):
+        return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds
+    return result.detail
 
 
 def print_undone(run: UndoRun, console: Console) -> None:

@@ -108,6 +108,8 @@ class Invoke:
     method: str
     parameters: tuple[tuple[str, Value], ...] = ()
     """``(name, value)`` in order; names are case-sensitive. A tuple value is an array: one element each."""
+    at_once: bool = field(default=False, compare=False)
+    """Whether a PC that refuses it for now is to be looked at before it is called again: the session does not."""
 
 
 @dataclass(frozen=True)

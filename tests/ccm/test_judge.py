@@ -32,6 +32,9 @@ HEALTHY = ClientState(
     system_task_excludes=Known(()),
     service=RUNNING,
     tcf=Absent(),
+    task_sequence_agent=IDLE_AGENT,
+    processes=Known(("svchost.exe",)),
+    setup=NO_SETUP,
 )
 
 
@@ -210,6 +213,18 @@ def test_ages_are_counted_by_the_pcs_own_clock() -> None:
 def test_excludes_without_the_mode_are_half_exited() -> None:
     assert verdict(in_mode(900, provisioning_mode=Known(False))) is Verdict.HALF_EXITED
     assert verdict(in_mode(900, provisioning_mode=Absent())) is Verdict.HALF_EXITED
+
+
+def test_an_armed_client_on_which_something_runs_is_left_alone() -> None:
+    armed = replace(HEALTHY, tcf=ARMED)
+    at_work = judge(replace(armed, processes=Known(("SetupHost.exe",))), Policy(), NOW)
+    unread = judge(replace(armed, setup=Unknown("access-denied", "no")), Policy(), NOW)
+
+    assert at_work.verdict is Verdict.IN_PROGRESS
+    assert "MobileClient.TCF carries SMSPROVISIONINGMODE=1 and something is at work" in at_work.reason
+    assert unread.verdict is Verdict.UNASSESSED
+    assert "could not tell whether a task sequence" in unread.reason
+    assert verdict(replace(armed, processes=Known(("SetupHost.exe",))), check_tcf=False) is Verdict.HEALTHY
 
 
 def test_a_tcf_that_would_bring_the_mode_back_arms_a_healthy_client() -> None:

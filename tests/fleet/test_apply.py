@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from provmode.fleet.journal import read
+from provmode.fleet.journal import Journal, read
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, sign
 from provmode.lab.process import Host, LabProcess
 
@@ -176,6 +176,34 @@ def test_a_spent_failure_budget_ends_the_run_and_a_resume_goes_on(works: Works) 
     assert "failure budget" in report["ended_early"]
     assert resumed.returncode == 0
     assert ended(again) == ["changed"] * 3
+
+
+def test_a_journal_that_is_not_signed_is_no_journal_of_a_signed_plan(works: Works) -> None:
+    works.plan()
+    plan_id = json.loads((works.folder / "plan.json").read_text())["id"]
+    forged = Journal.create(works.folder / "plan.json.journal", plan_id, lambda: datetime.now(timezone.utc))
+    for host in works.lab.hosts:
+        forged.write("host-ended", host=host.name, outcome="changed", detail="")
+    forged.abandon()
+    before = works.mutations()
+
+    ran = works.run("apply", "plan.json", "--resume")
+
+    assert ran.returncode == 1
+    assert "is not signed, and the plan is" in ran.stderr
+    assert works.mutations() == before
+
+
+def test_a_host_that_the_inventory_has_no_more_is_stale_alone(works: Works) -> None:
+    works.plan()
+    text = (works.folder / "lab.py").read_text()
+    (works.folder / "lab.py").write_text(text.replace(works.one.name, "PC-RENAMED"))
+
+    ran, report = works.apply()
+
+    assert ran.returncode == 2
+    assert ended(report) == ["stale", "changed", "changed"]
+    assert "the inventory has it no more" in report["hosts"][0]["detail"]
 
 
 def test_a_spent_failure_budget_ends_a_wave_too(works: Works) -> None:

@@ -250,6 +250,17 @@ def test_the_demo_leaves_nothing_behind(provmode: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
 
 
+def test_an_armed_pc_on_which_setup_runs_is_in_progress(lab: LabProcess, audit: Callable[..., Any]) -> None:
+    pc = next(host for host in lab.hosts if host.persona == "armed")
+    lab.set_registry(pc.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 1, "DWORD")
+    _, report = audit(lab, "--limit", pc.name)
+    lab.set_registry(pc.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 0, "DWORD")
+    _, after = audit(lab, "--limit", pc.name)
+
+    assert [host["verdict"] for host in report["hosts"]] == ["in-progress"]
+    assert [host["verdict"] for host in after["hosts"]] == ["armed"]
+
+
 @pytest.mark.parametrize(("times", "verdict"), [(1, "healthy"), (None, "client-broken")])
 def test_a_client_that_comes_up_between_two_questions_is_not_broken(
     lab: LabProcess, audit: Callable[..., Any], times: int | None, verdict: str

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from pyinfra.api import State
 from pyinfra.context import ctx_state
 
+from provmode.ccm.policy import Policy
 from provmode.connector import WinRMConnector
 from provmode.errors import UsageError
 from provmode.files import file_hash, read_file, swap_file
@@ -93,7 +95,7 @@ class Bench:
 
     def undo(self, journal: Path) -> Undone:
         book, told = Journal.resume(journal, self.plan.id, now, event="undo-begun")
-        run = run_undo(self.fleet, self.fleet.names, told.hosts, book, working=1)
+        run = run_undo(self.fleet, self.fleet.names, told.hosts, book, now=now, working=1)
         book.close("undo-ended")
         (result,) = run.results
         return result
@@ -324,6 +326,74 @@ def test_a_pc_on_which_setup_begins_after_the_look_is_not_taken_out_of_the_mode(
     assert [step for step in read(path).hosts[pc.host.name].steps if step.ending is None] == []
 
 
+def test_a_pc_that_refuses_the_exit_for_now_is_looked_at_before_it_is_asked_again(pc: Bench) -> None:
+    def busy() -> None:
+        pc.lab.inject(pc.host.name, kind="quota", action="SetClientProvisioningMode", times=3)
+        pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 1, "DWORD")
+
+    since = len(pc.mutations())
+    try:
+        result, _ = run_beside(pc, pc.plan, 3, busy)
+    finally:
+        pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 0, "DWORD")
+
+    assert result.ended is Ended.STALE
+    assert "Windows Setup in progress" in result.detail
+    assert "mode" not in happened(pc.mutations()[since:])
+
+
+def test_a_name_that_leads_to_another_pc_since_the_plan_is_stale(pcs: list[Bench]) -> None:
+    pc, other = pcs[:2]
+    since = len(other.mutations())
+    led = fleet_of(pc.lab, [replace(other.host, name=pc.host.name)])
+    book = Journal.create(pc.journal_path(), pc.plan.id, now)
+
+    (result,) = Application(pc.plan, led, book, now=now, working=1).run([1]).results
+    book.close()
+
+    assert result.ended is Ended.STALE
+    assert "computer" in result.detail
+    assert other.mutations()[since:] == []
+
+
+def test_a_host_that_the_inventory_of_today_would_leave_alone_is_left_alone(pc: Bench) -> None:
+    since = len(pc.mutations())
+    today = Policy.from_mapping({"legitimate_processes": ["lsass.exe"]}, where="today")
+
+    result = pc.apply(pc.journal_path(), policies={pc.plan.hosts[0].name: today})
+
+    assert result.ended is Ended.STALE
+    assert "lsass.exe running" in result.detail or "in-progress" in result.detail
+    assert pc.mutations()[since:] == []
+
+
+def test_no_host_is_begun_once_the_plan_has_expired(pcs: list[Bench]) -> None:
+    names = [pc.host.name for pc in pcs[:2]]
+    fleet = fleet_of(pcs[0].lab, [pc.host for pc in pcs[:2]])
+    planned = run_plan(fleet, fleet.names, now=now, working=1)
+    document = planned.document(
+        plan_id="two", inventory="lab", limit=(), by="a test", now=now(), valid=timedelta(hours=1)
+    )
+    path = pcs[0].folder / "two.json"
+    write(path, sign(document, KEY))
+    late: list[HostResult] = []
+    book = Journal.create(pcs[0].journal_path(), "two", now)
+    application = Application(
+        load(path, KEY, unsigned=False, now=now()),
+        fleet,
+        book,
+        now=lambda: now() + timedelta(hours=2 * len(late)),
+        working=1,
+        progress=late.append,
+    )
+    applied = application.run([2])
+    book.close()
+
+    assert sorted(result.ended.value for result in applied.results) == ["changed", "not-started"]
+    assert "expired" in applied.over_budget
+    assert {result.host for result in applied.results} == set(names)
+
+
 def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc: Bench) -> None:
     since = len(pc.mutations())
     pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1)
@@ -522,6 +592,39 @@ def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_a
     assert resumed.ended is Ended.CHANGED
     assert undone.ended == "restored"
     assert pc.read_tcf() == pc.armed
+
+
+def test_an_undo_is_in_the_journal_before_it_is_done(pc: Bench) -> None:
+    for lines, restored in ((0, False), (1, True)):
+        path = pc.journal_path()
+        pc.apply(path)
+        since = len(pc.mutations())
+        Full.lines = 1
+        book, told = Full.resume(path, pc.plan.id, now, event="undo-begun")
+        assert isinstance(book, Full)
+        book.lines = lines
+        run = run_undo(pc.fleet, pc.fleet.names, told.hosts, book, now=now, working=1)
+        book.abandon()
+
+        assert [result.ended for result in run.results] == ["failed"]
+        assert bool(pc.mutations()[since:]) is restored
+        assert read(path).hosts[pc.host.name].undone is restored
+        assert (pc.apply(path, resume=True).ended is Ended.STALE) is restored
+        pc.undo(path)
+        pc.back()
+
+
+def test_an_undo_touches_no_pc_on_which_something_runs(pc: Bench) -> None:
+    path = pc.journal_path()
+    pc.apply(path)
+    since = len(pc.mutations())
+    pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 1, "DWORD")
+    undone = pc.undo(path)
+    pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 0, "DWORD")
+
+    assert undone.ended == "stale"
+    assert "Windows Setup in progress" in undone.detail
+    assert all("SystemSetupInProgress" in mutation["what"] for mutation in pc.mutations()[since:])
 
 
 # -- resuming ---------------------------------------------------------------------------------------------------------

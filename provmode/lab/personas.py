@@ -1,7 +1,8 @@
 """The cases an audit meets, as ways to build a PC: what each is, and what verdict it deserves and why.
 
 Every persona keeps well away from the edges of the default policy (minimum age 4 h, one hour of grace, 5 minutes of
-clock skew), so that a seed never decides a verdict.
+clock skew), so that a seed never decides a verdict. The clock that counts is the PC's: by the controller's,
+``wrong-clock`` is over its limit.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from provmode.lab.windows.clientsdk import Deployment, Kind, PendingRestart, ServiceWindow, WindowType
 from provmode.lab.windows.clock import Clock
-from provmode.lab.windows.configmgr import EXCLUDES, KEY, TCF_PATH, Client, Deployment, TaskSequence, install
+from provmode.lab.windows.configmgr import DEFAULT_MINUTES, EXCLUDES, KEY, TCF_PATH, Client, TaskSequence, install
 from provmode.lab.windows.pc import PC
 from provmode.lab.windows.schema import unix
 from provmode.lab.windows.store import HKLM, RegType
@@ -71,10 +74,51 @@ def _in_mode(pc: PC, rng: random.Random, version: str, age: timedelta | None) ->
     return client
 
 
+_REQUIRED = {
+    "7-Zip 24.09": Kind.APPLICATION,
+    "Contoso VPN 5.2": Kind.PROGRAM,
+    "Office Update": Kind.SOFTWARE_UPDATE,
+    "Defender Platform": Kind.SOFTWARE_UPDATE,
+    "Feature Update 24H2": Kind.SOFTWARE_UPDATE,
+}
+
+
 def _deployments(pc: PC, rng: random.Random) -> list[Deployment]:
-    names = ("7-Zip 24.09", "Contoso VPN 5.2", "Office Update", "Defender Platform", "Feature Update 24H2")
-    chosen = rng.sample(names, rng.randint(0, 3))
-    return [Deployment(name, pc.now() + timedelta(hours=rng.choice((-200, -30, -5, 48)))) for name in chosen]
+    chosen = rng.sample(tuple(_REQUIRED), rng.randint(0, 3))
+    return [
+        Deployment(name, pc.now() + timedelta(hours=rng.choice((-200, -30, -5, 48))), _REQUIRED[name])
+        for name in chosen
+    ]
+
+
+def _tell_user(pc: PC, client: Client, rng: random.Random) -> None:
+    """Give a client what its user is told beside: what leaving the mode sets off, or does not.
+
+    *rng* is a stream of its own: what a persona draws must not move with this.
+    """
+    now = pc.now().replace(second=0, microsecond=0)
+    client.deployments += [
+        item
+        for item in (
+            Deployment("Company Portal 11.2", now - timedelta(days=60), Kind.APPLICATION, installed=True),
+            Deployment("Notepad++ 8.7", None, Kind.APPLICATION),
+        )
+        if rng.random() < 0.7
+    ]
+
+    def window(kind: WindowType, begins: timedelta, hours: int, every: int) -> ServiceWindow:
+        identifier = f"{{{str(UUID(int=rng.getrandbits(128), version=4)).upper()}}}"
+        return ServiceWindow(identifier, kind, now + begins, timedelta(hours=hours), timedelta(days=every))
+
+    hours = timedelta(hours=rng.choice((-5, -2, 4, 9)))
+    client.service_windows = [window(WindowType.NON_WORKING_HOURS, hours, 9, 1)]
+    kind = rng.choice((WindowType.ALL_PROGRAMS, WindowType.SOFTWARE_UPDATES))
+    begins = rng.choice((None, None, timedelta(hours=-1), timedelta(hours=30)))
+    if begins is not None:  # open now, or for later
+        client.service_windows.append(window(kind, begins, 6, 7))
+    if rng.random() < 0.2:
+        deadline = rng.choice((None, now + timedelta(hours=rng.randint(2, 40))))
+        client.pending_restart = PendingRestart(deadline, hard=rng.random() < 0.3)
 
 
 def _run(pc: PC, *names: str) -> None:
@@ -159,6 +203,16 @@ def _self_healing(pc: PC, rng: random.Random) -> None:
     _some_tcf(pc, rng)
 
 
+def _wrong_clock(pc: PC, rng: random.Random) -> None:
+    """Put a client into the mode so long ago that its limit has passed by every clock but its own."""
+    limit = rng.choice((None, None, 0, 2880, 4320))
+    age = timedelta(minutes=(limit or DEFAULT_MINUTES) - rng.randint(2 * 60, 4 * 60))
+    _in_mode(pc, rng, rng.choice(MODERN), age)
+    if limit is not None:
+        pc.registry.set(HKLM, KEY, "ProvisioningMaxMinutes", RegType.DWORD, limit)
+    _some_tcf(pc, rng)
+
+
 def _stuck_old_client(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(OLD), None)
     if rng.random() < 0.4:  # the task sequence died and its request stayed
@@ -224,7 +278,7 @@ PERSONAS: tuple[Persona, ...] = (
     Persona("armed", "armed", _armed, 3),
     Persona("client-broken", "client-broken", _client_broken, 1.5),
     Persona("no-client", "no-client", _no_client, 2),
-    Persona("wrong-clock", "self-healing", _self_healing, 1, skew=timedelta(hours=-7)),
+    Persona("wrong-clock", "self-healing", _wrong_clock, 1, skew=timedelta(hours=-7)),
     Persona("slow", "healthy", _healthy, 1, latency=0.15),
     Persona("refused", "unassessed", _healthy, 3, network="refused", cause="refused"),
     Persona("black-hole", "unassessed", _healthy, 8, network="black-hole", cause="connect-timeout"),
@@ -236,6 +290,31 @@ PERSONAS: tuple[Persona, ...] = (
     Persona("dies-in-mid-answer", "unassessed", _healthy, 1, network="dies", cause="protocol"),
 )
 BY_NAME = {persona.name: persona for persona in PERSONAS}
+WORDS = {
+    "healthy": "never in the mode, or long out of it",
+    "osd-running": "in the mode while a bare-metal task sequence runs; it ends well within 90 minutes",
+    "upgrade-running": "in the mode while an in-place upgrade runs, often with CcmExec stopped and disabled",
+    "self-healing": "in the mode for 5 to 30 hours, its time limit still ahead",
+    "stuck-old-client": "in the mode, and older than 5.00.8790: there is no time limit",
+    "stuck-no-enabled-time": "in the mode without `ProvisioningEnabledTime`, from which the limit counts",
+    "stuck-service-disabled": "in the mode, CcmExec disabled, and the client's own repair only notifies",
+    "overdue": "in the mode long after its limit; half of them with CcmExec disabled",
+    "half-exited": "`ProvisioningMode` edited to `false` by hand, the system tasks still excluded",
+    "armed": "healthy, but `MobileClient.TCF` carries `SMSPROVISIONINGMODE=1`",
+    "client-broken": "CcmExec runs, and there is no `root\\ccm`",
+    "no-client": "Windows as it came",
+    "wrong-clock": "in the mode, 2 to 4 hours before its limit by its own clock, which is 7 hours behind",
+    "slow": "healthy, and takes 150 ms for every answer",
+    "refused": "nothing listens on its port",
+    "black-hole": "attempts to connect are swallowed, as by a firewall or a PC that is off",
+    "unresolvable-name": "its name is in no DNS",
+    "bad-certificate": "listens on HTTPS, with a self-signed certificate for another name",
+    "wrong-password": "the account has another password here",
+    "access-denied": "the account may log on, and may do nothing",
+    "quota-exceeded": "the account's operations are used up, for ever",
+    "dies-in-mid-answer": "the connection breaks inside every answer",
+}
+"""What each persona is, in one line."""
 
 _SYSTEMS = (
     ("10.0.26100", "Microsoft Windows 11 Enterprise"),
@@ -260,5 +339,7 @@ def make(persona: Persona, name: str, seed: int, start: datetime, seconds: Calla
         up=timedelta(minutes=rng.randint(200, 20_000)),
     )
     persona.build(pc, rng)
+    if pc.client is not None:
+        _tell_user(pc, pc.client, random.Random(f"{seed} ClientSDK"))  # noqa: S311
     pc.finished()
     return pc

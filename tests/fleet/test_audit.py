@@ -8,18 +8,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provmode.ccm.judge import judge
+from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
+from provmode.client import client_state
 from provmode.errors import Cause
 from provmode.lab.personas import PERSONAS
 from provmode.lab.process import LabProcess
+from provmode.reading import Known
+from provmode.session import Session
 
 Run = Callable[..., Any]
 PERSONA = {persona.name: persona for persona in PERSONAS}
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 @pytest.fixture(scope="module")
@@ -286,3 +297,16 @@ def test_a_name_that_is_none_is_unassessed_and_counted(
     assert "Traceback" not in ran.stderr
     assert report["summary"]["unassessed"] == report["summary"]["total"] == 1
     assert report["hosts"][0]["cause"] == "name-resolution"
+
+
+def test_the_controllers_clock_would_have_called_a_pc_overdue_whose_own_clock_is_behind(
+    connect: Callable[..., Session],
+) -> None:
+    with LabProcess(6, 4, mix={"wrong-clock": 1}) as lab:
+        for host in lab.hosts:
+            state = connect(lab, host, read_only=True).converse(client_state(now))
+            assert isinstance(state.clock, Known)
+            elsewhere = replace(state, clock=Known(replace(state.clock.value, now=state.observed_at)))
+
+            assert judge(state, Policy(), now()).verdict is Verdict.SELF_HEALING
+            assert judge(elsewhere, Policy(), now()).verdict is Verdict.OVERDUE

@@ -88,7 +88,12 @@ def state(pc: PC) -> dict[str, Any]:
         "files": sorted((file.path, file.data, file.modified) for file in pc.files.all()),
         "services": list(pc.services),
         "processes": list(pc.processes),
-        "client": None if pc.client is None else (pc.client.version, pc.client.deployments, pc.client.task_sequences),
+        "client": None
+        if pc.client is None
+        else (
+            *(pc.client.version, pc.client.deployments, pc.client.task_sequences),
+            *(pc.client.service_windows, pc.client.pending_restart),
+        ),
     }
 
 
@@ -147,6 +152,31 @@ def test_ages_keep_away_from_the_edges_of_the_default_policy() -> None:
             assert time > timedelta(minutes=policy.minimum_age_minutes + 30)
             edge = limit(pc) + timedelta(minutes=60 + policy.grace_minutes / 2)
             assert abs(time - edge) > timedelta(hours=2), (name, seed)
+
+
+def test_a_wrong_clock_is_over_its_limit_by_every_clock_but_its_own() -> None:
+    policy = Policy()
+    for seed in range(200):
+        pc = build("wrong-clock", seed)
+        time = age(pc)
+        assert time is not None
+        edge = limit(pc) + timedelta(minutes=60 + policy.grace_minutes)
+        assert time < limit(pc) - timedelta(hours=1)
+        assert time + (START - pc.now()) > edge + timedelta(minutes=30)
+
+
+def test_every_client_has_hours_that_are_no_maintenance_window_and_some_have_one_open() -> None:
+    met = set()
+    for seed in range(100):
+        pc = build("healthy", seed)
+        shown = pc.enumerate("root/ccm/ClientSDK", "CCM_ServiceWindow")
+        spans = [(each.properties["StartTime"], each.properties["EndTime"]) for each in shown]
+        types = [each.properties["Type"] for each in shown]
+        assert types.count(6) == 1
+        assert set(types) <= {1, 4, 6}
+        assert all(begin < end and end > pc.now() for begin, end in spans)
+        met |= {(kind, begin <= pc.now()) for kind, (begin, _) in zip(types, spans, strict=True)}
+    assert met == {(kind, is_open) for kind in (1, 4, 6) for is_open in (True, False)}
 
 
 def test_what_runs_is_younger_than_it_could_be_or_seen_as_running() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from provmode.lab.server.machine import CimError
+from provmode.lab.windows.clientsdk import Deployment
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.configmgr import (
     EXCLUDES,
     KEY,
     TCF_PATH,
     Client,
-    Deployment,
     install,
 )
 from provmode.lab.windows.pc import PC

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from provmode.lab.server.machine import CimError
+from provmode.lab.windows.clientsdk import Deployment, PendingRestart, ServiceWindow
 from provmode.lab.windows.schema import (
     FAILED,
     SERVER_UNAVAILABLE,
@@ -57,15 +58,6 @@ class TaskSequence:
     """When it ends well by itself, taking the client out of the mode; ``None``: never."""
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """A required deployment."""
-
-    name: str
-    deadline: datetime
-    evaluation_state: int = 1
-
-
 class Client:
     """The client's own state, beyond what the registry shows."""
 
@@ -80,6 +72,8 @@ class Client:
         self.site_code = "PS1"
         self.task_sequences: list[TaskSequence] = []
         self.deployments: list[Deployment] = []
+        self.service_windows: list[ServiceWindow] = []
+        self.pending_restart: PendingRestart | None = None
         self.installs: list[str] = []
         """Names of deployments that started when the mode was left."""
         self.schedules: list[str] = []
@@ -188,7 +182,7 @@ class Client:
 
     def _start_overdue_installs(self, pc: PC, when: datetime) -> None:
         for deployment in self.deployments:
-            if deployment.deadline <= when and deployment.name not in self.installs:
+            if deployment.due(when) and deployment.name not in self.installs:
                 self.installs.append(deployment.name)
                 pc.record(f"install of {deployment.name} started")
 
@@ -312,28 +306,6 @@ def _requests(pc: PC) -> Iterable[Properties]:
         }
 
 
-def _programs(pc: PC) -> Iterable[Properties]:
-    for number, item in enumerate(_client(pc).deployments):
-        yield {
-            "Deadline": item.deadline,
-            "EvaluationState": item.evaluation_state,
-            "Name": item.name,
-            "PackageID": f"PS1{number:05X}",
-            "ProgramID": item.name,
-        }
-
-
-def _reboot_pending(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "DisableHideTime": None,
-        "InGracePeriod": False,
-        "IsHardRebootPending": False,
-        "RebootDeadline": None,
-        "RebootPending": False,
-        "ReturnValue": 0,
-    }
-
-
 def _inventory(pc: PC) -> Iterable[Properties]:
     installed = pc.booted - timedelta(days=1)
     for action in ("{00000000-0000-0000-0000-000000000001}", "{00000000-0000-0000-0000-000000000003}"):
@@ -381,26 +353,6 @@ CLASSES = (
         ),
         _requests,
         keys=("RequestID",),
-    ),
-    CimClass(
-        "root/ccm/clientsdk",
-        "CCM_Program",
-        {
-            **{"Deadline": "datetime", "EvaluationState": "uint32"},
-            **dict.fromkeys(("Name", "PackageID", "ProgramID"), _STRING),
-        },
-        _programs,
-        keys=("PackageID", "ProgramID"),
-    ),
-    CimClass("root/ccm/clientsdk", "CCM_Application", {"Name": _STRING, "EvaluationState": "uint32"}, lambda pc: ()),
-    CimClass("root/ccm/clientsdk", "CCM_SoftwareUpdate", {"Name": _STRING, "EvaluationState": "uint32"}, lambda pc: ()),
-    CimClass("root/ccm/clientsdk", "CCM_ServiceWindow", {"ID": _STRING, "Type": "uint32"}, lambda pc: ()),
-    CimClass(
-        "root/ccm/clientsdk",
-        "CCM_ClientUtilities",
-        {},
-        lambda pc: (),
-        methods={"DetermineIfRebootPending": Method({}, _reboot_pending, static=True)},
     ),
     CimClass(
         "root/ccm/invagt",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode.lab.server.machine import CimError, Instance
-from provmode.lab.windows import configmgr, stdregprov, win32, wql
+from provmode.lab.windows import clientsdk, configmgr, stdregprov, win32, wql
 from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.schema import (
@@ -221,7 +221,7 @@ def _instance(cim: CimClass, properties: Properties) -> Instance:
 
 
 def _all() -> Iterable[CimClass]:
-    return (*stdregprov.CLASSES, *win32.CLASSES, *configmgr.CLASSES)
+    return (*stdregprov.CLASSES, *win32.CLASSES, *configmgr.CLASSES, *clientsdk.CLASSES)
 
 
 _CLASSES = {(cim.namespace, cim.name.lower()): cim for cim in _all()}

@@ -1,0 +1,208 @@
+"""What the modelled client tells its user in ``root\\ccm\\ClientSDK``: deployments, service windows, a restart.
+
+Classes, properties and types are those of Microsoft's reference of the Client SDK: ``CCM_Program``,
+``CCM_Application``, ``CCM_SoftwareUpdate`` (all three derived from ``CCM_SoftwareBase``), ``CCM_ServiceWindow`` and
+``CCM_ClientUtilities.DetermineIfRebootPending``; the properties that nobody asks for are left out. That a client
+always has a service window of type 6 is an observation from the field (a policy of source ``LOCAL``,
+github.com/rzander/sccmclictr issue 71). How the outputs of a pending restart go together is assumed: Microsoft names
+them and says no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from provmode.lab.windows.schema import CimClass, Method, Properties
+
+if TYPE_CHECKING:
+    from provmode.lab.windows.configmgr import Client
+    from provmode.lab.windows.pc import PC
+
+NAMESPACE = "root/ccm/clientsdk"
+HIDEABLE_UNTIL = timedelta(minutes=15)
+"""How long before a restart its notice can no longer be hidden (the default of the client setting)."""
+
+
+class Kind(str, Enum):
+    """What is deployed, by the class that shows it."""
+
+    PROGRAM = "CCM_Program"
+    APPLICATION = "CCM_Application"
+    SOFTWARE_UPDATE = "CCM_SoftwareUpdate"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Something deployed to the PC; required where it has a deadline."""
+
+    name: str
+    deadline: datetime | None
+    kind: Kind = Kind.PROGRAM
+    installed: bool = False
+    """Already there: only an application is still listed then."""
+
+    def due(self, now: datetime) -> bool:
+        """Return whether it has to start by itself."""
+        return not self.installed and self.deadline is not None and self.deadline <= now
+
+
+class WindowType(IntEnum):
+    """``CCM_ServiceWindow.Type``."""
+
+    ALL_PROGRAMS = 1
+    PROGRAMS = 2
+    REBOOT_REQUIRED = 3
+    SOFTWARE_UPDATES = 4
+    TASK_SEQUENCES = 5
+    NON_WORKING_HOURS = 6
+    """The hours outside the user's business hours: no maintenance window."""
+
+
+@dataclass(frozen=True)
+class ServiceWindow:
+    """A window that comes again and again; a client shows the time that is now, or else the next."""
+
+    identifier: str
+    type: WindowType
+    first: datetime
+    lasts: timedelta
+    every: timedelta
+
+    def shown(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return begin and end as they are told at *now*."""
+        over = now - self.first - self.lasts
+        begin = self.first if over < timedelta(0) else self.first + (over // self.every + 1) * self.every
+        return begin, begin + self.lasts
+
+
+@dataclass(frozen=True)
+class PendingRestart:
+    """A restart that waits."""
+
+    deadline: datetime | None
+    """When it is made; ``None``: nobody is forced."""
+    hard: bool = False
+
+
+def _client(pc: PC) -> Client:
+    assert pc.client is not None
+    return pc.client
+
+
+def _shown(kind: Kind, more: Callable[[Deployment, int, bool], Properties]) -> Callable[[PC], Iterable[Properties]]:
+    """Return the instances of a class; *more* tells what the class has beside the base's properties."""
+
+    def instances(pc: PC) -> Iterable[Properties]:
+        client = _client(pc)
+        for number, item in enumerate(client.deployments):
+            if item.kind is kind:
+                base = {"Deadline": item.deadline, "ErrorCode": 0, "FullName": item.name, "Name": item.name}
+                yield {**base, "PercentComplete": 0, **more(item, number, item.name in client.installs)}
+
+    return instances
+
+
+def _program(item: Deployment, number: int, installing: bool) -> Properties:
+    return {"EvaluationState": 14 if installing else 1, "PackageID": f"PS1{number:05X}", "ProgramID": item.name}
+
+
+def _application(item: Deployment, number: int, installing: bool) -> Properties:
+    return {
+        "ApplicabilityState": "Applicable",
+        "EvaluationState": 1 if item.installed else 12 if installing else 3,
+        "FullName": None,
+        "Id": f"ScopeId_{uuid5(NAMESPACE_URL, 'PS1')}/Application_{uuid5(NAMESPACE_URL, item.name)}",
+        "InstallState": "Installed" if item.installed else "NotInstalled",
+        "IsMachineTarget": True,
+        "ResolvedState": "Installed" if item.deadline is not None else "Any",
+        "Revision": "1",
+    }
+
+
+def _software_update(item: Deployment, number: int, installing: bool) -> Properties:
+    update = f"Site_{uuid5(NAMESPACE_URL, 'PS1')}/SUM_{uuid5(NAMESPACE_URL, item.name)}"
+    return {
+        **{"ArticleID": f"50{number:05}", "ComplianceState": 0, "EvaluationState": 7 if installing else 1},
+        **{"FullName": None, "UpdateID": update},  # FullName: "not used"
+    }
+
+
+def _service_windows(pc: PC) -> Iterable[Properties]:
+    now = pc.now()
+    for window in _client(pc).service_windows:
+        begin, end = window.shown(now)
+        yield {
+            "Duration": int(window.lasts.total_seconds()),
+            "EndTime": end,
+            "ID": window.identifier,
+            "StartTime": begin,
+            "Type": int(window.type),
+        }
+
+
+def _determine_if_reboot_pending(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    restart = _client(pc).pending_restart
+    deadline = restart.deadline if restart is not None else None
+    return {
+        "DisableHideTime": deadline - HIDEABLE_UNTIL if deadline is not None else None,
+        "InGracePeriod": deadline is not None and pc.now() < deadline,
+        "IsHardRebootPending": restart is not None and restart.hard,
+        "RebootDeadline": deadline,
+        "RebootPending": restart is not None,
+        "ReturnValue": 0,
+    }
+
+
+_BASE = {
+    **dict.fromkeys(("FullName", "Name"), "string"),
+    **dict.fromkeys(("ErrorCode", "EvaluationState", "PercentComplete"), "uint32"),
+    "Deadline": "datetime",
+}
+"""The properties of ``CCM_SoftwareBase``."""
+
+CLASSES = (
+    CimClass(
+        NAMESPACE,
+        Kind.PROGRAM.value,
+        {**_BASE, "PackageID": "string", "ProgramID": "string"},
+        _shown(Kind.PROGRAM, _program),
+        keys=("PackageID", "ProgramID"),
+    ),
+    CimClass(
+        NAMESPACE,
+        Kind.APPLICATION.value,
+        {
+            **_BASE,
+            **dict.fromkeys(("ApplicabilityState", "Id", "InstallState", "ResolvedState", "Revision"), "string"),
+            "IsMachineTarget": "boolean",
+        },
+        _shown(Kind.APPLICATION, _application),
+        keys=("Id", "IsMachineTarget", "Revision"),
+    ),
+    CimClass(
+        NAMESPACE,
+        Kind.SOFTWARE_UPDATE.value,
+        {**_BASE, "ArticleID": "string", "ComplianceState": "uint32", "UpdateID": "string"},
+        _shown(Kind.SOFTWARE_UPDATE, _software_update),
+        keys=("UpdateID",),
+    ),
+    CimClass(
+        NAMESPACE,
+        "CCM_ServiceWindow",
+        {"Duration": "uint32", "EndTime": "datetime", "ID": "string", "StartTime": "datetime", "Type": "uint32"},
+        _service_windows,
+        keys=("ID",),
+    ),
+    CimClass(
+        NAMESPACE,
+        "CCM_ClientUtilities",
+        {},
+        lambda pc: (),
+        methods={"DetermineIfRebootPending": Method({}, _determine_if_reboot_pending, static=True)},
+    ),
+)

@@ -1,26 +1,31 @@
 """What leaving provisioning mode sets off at once: past-due installs, a pending restart, an open window. Pure.
 
-Source: ConfigMgr's Client SDK classes in ``root\\ccm\\ClientSDK`` (``CCM_Program``, ``CCM_Application``,
-``CCM_SoftwareUpdate``, ``CCM_ServiceWindow``, ``CCM_ClientUtilities``), properties as public scripts read them. One
-in the mode may not answer them in full: what could not be read is said, and counts as not known, never as nothing.
+Source: Microsoft's reference of the Client SDK classes in ``root\\ccm\\ClientSDK``: "CCM_Program", "CCM_Application",
+"CCM_SoftwareUpdate" and their base "CCM_SoftwareBase", "CCM_ServiceWindow", "DetermineIfRebootPending Method in Class
+CCM_ClientUtilities". A client in the mode may not answer them in full: what could not be read is said, and counts as
+not known, never as nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from provmode.ccm.model import Clock
 from provmode.reading import Absent, Known, Reading, Unknown, from_json, plain
 from provmode.windows import asked
 from provmode.windows import clock as clock_of
-from provmode.wsman import Enumerate, Instance, Invoke, Operation, Resource, moment, text
+from provmode.wsman import Enumerate, Instance, Invoke, Operation, Resource, UnexpectedAnswer, integer, moment, text
 
 CLIENT_SDK = "root/ccm/ClientSDK"
 REQUIRED = ("CCM_Program", "CCM_Application", "CCM_SoftwareUpdate")
 """Classes of what is deployed to the PC; those with a ``Deadline`` are required."""
+MAINTENANCE_WINDOWS = range(1, 6)
+"""The types of service window that are maintenance windows: all programs, programs, reboot required, software updates,
+task sequences. Type 6, "corresponds to non-working hours", is none: it is what the user's business hours leave of the
+day, and every client has one (seen in the field: a local policy, github.com/rzander/sccmclictr issue 71)."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,14 @@ def _past_due(clock: Clock | None) -> Generator[Operation, Any, Reading[tuple[st
 
 
 def _passed(item: Instance, now: datetime) -> bool:
-    deadline = moment(item, "Deadline") if item.properties.get("Deadline") is not None else None
-    return deadline is not None and deadline <= now
+    deadline = moment(item, "Deadline")
+    return deadline is not None and deadline <= now and not _in_force(item)
+
+
+def _in_force(item: Instance) -> bool:
+    """Whether an application is already as it was deployed: the class lists those too, the other two do not tell."""
+    wanted = "NotInstalled" if text(item, "ResolvedState") == "NotInstalled" else "Installed"
+    return text(item, "InstallState") == wanted
 
 
 def _name(item: Instance) -> str:
@@ -117,14 +128,36 @@ def _reboot_pending() -> Generator[Operation, Any, Reading[bool]]:
 
 
 def _window_open(clock: Clock | None) -> Generator[Operation, Any, Reading[bool]]:
+    """Ask whether a maintenance window is open by the PC's clock.
+
+    Types, ``StartTime`` and ``EndTime``: Microsoft, "CCM_ServiceWindow Client WMI Class". That page does not say in
+    which zone the times are. They are taken by the offset they come with, as every time of CIM; public scripts rather
+    read their digits as local time, which only a real client can settle (docs/evidence.md, T17).
+    """
     if clock is None:
         return Unknown("not-read", "the PC's clock is not known")
 
     def read(found: list[Instance]) -> Reading[bool]:
-        if not found:
-            return Absent()
-        spans = [(moment(item, "StartTime"), moment(item, "EndTime")) for item in found]
-        utc = timezone.utc
-        return Known(any(a and b and a.astimezone(utc) <= clock.now < b.astimezone(utc) for a, b in spans))
+        windows = [_open(item, clock.now) for item in found]
+        if Known(True) in windows:
+            return Known(True)
+        untold = next((window for window in windows if isinstance(window, Unknown)), None)
+        if untold is not None:
+            return untold
+        return Known(False) if Known(False) in windows else Absent()
 
     return (yield from asked(Enumerate(Resource.cim(CLIENT_SDK, "CCM_ServiceWindow")), read, "maintenance windows"))
+
+
+def _open(item: Instance, now: datetime) -> Reading[bool]:
+    """Whether a service window is open *now*; absent where it is no maintenance window."""
+    try:
+        kind = integer(item, "Type")
+        if kind is not None and kind not in MAINTENANCE_WINDOWS:
+            return Absent()
+        begin, end = moment(item, "StartTime"), moment(item, "EndTime")
+    except UnexpectedAnswer as error:
+        return Unknown("malformed", f"a service window: {error}")
+    if kind is None or begin is None or end is None:
+        return Unknown("malformed", "a service window without Type, StartTime or EndTime")
+    return Known(begin <= now < end)

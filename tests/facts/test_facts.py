@@ -88,7 +88,7 @@ KNOWN: list[tuple[type[SurveyFact[Any]], dict[str, Any], Callable[[Any], bool]]]
     (SystemTaskExcludes, {}, lambda value: "SchedulerStartup" in value),
     (TaskSequences, {}, lambda value: value == ()),
     (HealthEvaluation, {}, lambda value: value.task in ("Ready", "Disabled")),
-    (ExitImpact, {}, lambda value: isinstance(value.past_due, Known) and value.reboot_pending == Known(False)),
+    (ExitImpact, {}, lambda value: isinstance(value.past_due, Known) and isinstance(value.reboot_pending, Known)),
     (OperatingSystem, {}, lambda value: value.version.startswith("10.0.") and value.version.endswith(str(value.build))),
     (Clock, {}, lambda value: value.now.tzinfo is not None and value.last_boot < value.now),
     (BootTime, {}, lambda value: value < datetime.now(timezone.utc)),

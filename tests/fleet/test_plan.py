@@ -17,7 +17,11 @@ import pytest
 
 from provmode.errors import UsageError
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, PlanRefused, key_from, load, sign, write
+from provmode.lab.fleet import compose
+from provmode.lab.personas import make
 from provmode.lab.process import LabProcess
+from provmode.lab.windows.clientsdk import WindowType
+from provmode.report.lines import names_of
 
 Run = Callable[..., Any]
 Document = dict[str, Any]
@@ -182,6 +186,32 @@ def test_identical_changes_fold_and_the_blast_radius_is_shown(made: Mapping[str,
     assert said.count("ProvisioningMode true -> false") == 1
     assert f"{leaving} hosts: ProvisioningMode true -> false" in said
     assert f"{starting} hosts would start installing at once" in said
+
+
+def told_to_its_user(name: str) -> tuple[bool, bool, bool]:
+    """Return whether a PC of the fleet has a restart pending, a maintenance window open, other hours open."""
+    item = next(item for item in compose(40, 2, MIX) if item.name == name)
+    pc = make(item.persona, item.name, item.seed, now(), lambda: 0.0)
+    assert pc.client is not None
+    spans = [(each.type, *each.shown(pc.now())) for each in pc.client.service_windows]
+    open_now = {kind for kind, begin, end in spans if begin <= pc.now() < end}
+    free_time = WindowType.NON_WORKING_HOURS in open_now
+    return pc.client.pending_restart is not None, bool(open_now - {WindowType.NON_WORKING_HOURS}), free_time
+
+
+def test_the_plan_names_who_would_restart_and_whose_window_is_open(made: Mapping[str, Any], document: Document) -> None:
+    leaving = {host["name"].removeprefix("@winrm/"): host["impact"] for host in document["hosts"] if host["impact"]}
+    known = {name: told_to_its_user(name) for name in leaving}
+    restarting = sorted(name for name, (restart, _, _) in known.items() if restart)
+    in_window = sorted(name for name, (_, window, _) in known.items() if window)
+
+    assert [name for name in sorted(leaving) if leaving[name]["reboot_pending"] == {"known": True}] == restarting
+    assert [name for name in sorted(leaving) if leaving[name]["window_open"] == {"known": True}] == in_window
+    assert any(free_time and not window for _, window, free_time in known.values()), "or nobody was to be left out"
+    said = " ".join(made["ran"].stdout.split())
+    for words, names in (("a restart is pending", restarting), ("a maintenance window is open", in_window)):
+        assert 1 < len(names) < len(leaving)
+        assert f"{len(names)} hosts: {words}: {names_of(names)}" in said
 
 
 def test_a_host_that_an_inventory_has_twice_is_planned_once(made: Mapping[str, Any], tmp_path: Path) -> None:

@@ -145,10 +145,21 @@ def demo(hosts: int, seed: int, output_format: str, truth: Path | None, fix: boo
 @click.option("--basic", is_flag=True, help="Offer Basic authentication as well.")
 @click.option("--truth", type=click.Path(dir_okay=False, path_type=Path), help="Write which PC is what.")
 @click.option("--inventory", type=click.Path(dir_okay=False, path_type=Path), help="Write a pyinfra inventory.")
+@click.option("--control", is_flag=True, help="Take requests on standard input, a line of JSON each: docs/lab.md.")
 def lab(
-    hosts: int, seed: int, mix: str | None, https: float, basic: bool, truth: Path | None, inventory: Path | None
+    hosts: int,
+    seed: int,
+    mix: str | None,
+    https: float,
+    basic: bool,
+    truth: Path | None,
+    inventory: Path | None,
+    control: bool,
 ) -> int:
-    """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it."""
+    """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it.
+
+    With --control it also moves their clocks, lets things go wrong and tells what was done to them.
+    """
     import asyncio
 
     from provmode.lab.server.run import LabOptions, parse_mix, serve
@@ -165,7 +176,7 @@ def lab(
             truth=truth,
             inventory=inventory,
         )
-        return asyncio.run(serve(options))
+        return asyncio.run(serve(options, control=control))
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:

@@ -2,13 +2,15 @@
 
 First comes ``{"op": "ready", ...}`` with what a client needs (`provmode.lab.server.state.describe`); then every
 request ``{"op": ..., ...}`` is answered with ``{"result": ...}`` or ``{"error": "..."}``. ``stop`` and the end of
-the input end the lab.
+the input end the lab. A line that is no request is answered too: a slip of somebody who types ends no lab.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +21,8 @@ from .hosting import HostSpec, Lab
 from .injection import Injection
 from .service import WinRMService
 from .state import describe
+
+STOP = "stop"
 
 
 class Control:
@@ -38,15 +42,29 @@ class Control:
         }
 
     def answer(self, line: str) -> dict[str, Any]:
-        """Carry out one request and return its answer; what is wrong with it is said in ``error``."""
+        """Carry out one request and return its answer; what is wrong with it is said in ``error``.
+
+        The answer to ``stop`` is empty: there is none.
+        """
         try:
             request = json.loads(line)
-            operation = self._operations.get(request.get("op"))
+            if not isinstance(request, dict):
+                return {"error": 'a request is an object: {"op": ...}'}
+            if request.get("op") == STOP:
+                return {}
+            operation = self._operations.get(str(request.get("op")))
             if operation is None:
-                return {"error": f"no such operation: {request.get('op')!r}"}
+                return {"error": f"no such operation: {request.get('op')!r}; there are {', '.join(self.operations)}"}
             return {"result": operation(request)}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except KeyError as error:
+            return {"error": f"{error} is missing"}
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Return what can be asked."""
+        return (*self._operations, STOP)
 
     def _spec(self, request: Mapping[str, Any]) -> HostSpec:
         """Return the PC a request names."""
@@ -112,17 +130,30 @@ async def attend(lab: Lab) -> None:
     """Serve the control channel on standard input and output until it ends."""
     control = Control(lab)
     reader = asyncio.StreamReader(limit=2**24)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
+    transport = await _connect(reader)
     _say({"op": "ready", **describe(lab)})
     try:
         while line := await reader.readline():
-            if json.loads(line).get("op") == "stop":
+            answer = control.answer(line.decode("utf-8", "replace"))
+            if not answer:
                 return
-            _say(control.answer(line.decode("utf-8")))
+            _say(answer)
     finally:
-        transport.close()
+        if transport is not None:
+            transport.close()
+
+
+async def _connect(reader: asyncio.StreamReader) -> asyncio.BaseTransport | None:
+    """Let *reader* have standard input; a file or a device other than a terminal cannot be waited for: no transport."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
+        reader.feed_data(sys.stdin.buffer.read())
+        reader.feed_eof()
+        return None
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return transport
 
 
 def _say(document: Mapping[str, Any]) -> None:

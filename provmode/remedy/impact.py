@@ -1,9 +1,9 @@
 """What leaving provisioning mode sets off at once: past-due installs, a pending restart, an open window. Pure.
 
-Source: Microsoft's reference of the Client SDK classes in ``root\\ccm\\ClientSDK``: "CCM_Program", "CCM_Application",
-"CCM_SoftwareUpdate" and their base "CCM_SoftwareBase", "CCM_ServiceWindow", "DetermineIfRebootPending Method in Class
-CCM_ClientUtilities". A client in the mode may not answer them in full: what could not be read is said, and counts as
-not known, never as nothing.
+Source: Microsoft's reference of the Client SDK classes in ``root\\ccm\\ClientSDK``: ``CCM_Program``,
+``CCM_Application`` and ``CCM_SoftwareUpdate`` with their base ``CCM_SoftwareBase``, ``CCM_ServiceWindow``, and
+``DetermineIfRebootPending`` of ``CCM_ClientUtilities``. A client in the mode may not answer them in full: what could
+not be read is said, and counts as not known, never as nothing.
 """
 
 from __future__ import annotations

@@ -157,6 +157,8 @@ def _answer(completed: Completed, path: str) -> dict[str, Any]:
     error = answer.get("error")
     if error == "UnauthorizedAccessException":
         raise AccessDenied(f"{path}: access denied", next_step="use an account that may read and write it")
+    if error == "DirectoryNotFoundException":
+        raise HostError(f"{path}: there is no such folder on the PC", next_step="check the path")
     if error is not None:
         raise HostError(f"{path}: {error} on the PC", next_step="look whether a program holds the file open")
     return answer

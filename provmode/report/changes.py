@@ -108,12 +108,16 @@ def _impact(changing: Sequence[Proposal], console: Console) -> None:
             console,
             2,
         )
-    for words, chosen in (
-        ("a restart is pending", [item for item, impact in leaving if impact.reboot_pending == Known(True)]),
-        ("a maintenance window is open", [item for item, impact in leaving if impact.window_open == Known(True)]),
+    for words, readings in (
+        ("a restart is pending", [(item, impact.reboot_pending) for item, impact in leaving]),
+        ("a maintenance window is open", [(item, impact.window_open) for item, impact in leaving]),
     ):
-        if chosen:
-            line(f"{count_of(len(chosen))}: {words}: {names_of([i.report.host for i in chosen])}", console, 2)
+        for said, chosen in (
+            (words, [item for item, reading in readings if reading == Known(True)]),
+            (f"could not tell whether {words}", [item for item, reading in readings if isinstance(reading, Unknown)]),
+        ):
+            if chosen:
+                line(f"{count_of(len(chosen))}: {said}: {names_of([i.report.host for i in chosen])}", console, 2)
 
 
 def _left_alone(planned: Planned, console: Console) -> None:

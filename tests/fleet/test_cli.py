@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,18 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
     assert "Traceback" not in ran.stderr
     assert "s3cret" not in ran.stderr
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_ends_no_run(tmp_path: Path, closed: str) -> None:
+    command = f"{sys.executable} -m provmode audit @winrm/pc-1 --data winrm_address=127.0.0.1 --data winrm_port=1"
+    account = {"PROVMODE_USER": "u", "PROVMODE_PASSWORD": "p"}
+    ran = subprocess.run(
+        f"{command} {closed}", shell=True, cwd=tmp_path, env={**os.environ, **account}, capture_output=True, text=True
+    )
+
+    assert ran.returncode == 8, ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(

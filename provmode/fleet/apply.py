@@ -177,7 +177,7 @@ class Application:
         No further host is begun once the failure *budget* is spent, whatever the rest of the wave may bring.
         """
         names, position = list(self._planned), 0
-        self._budget = budget
+        self._budget, self._later = budget, len(names)
         for number, size in enumerate(waves):
             wave, position = names[position : position + size], position + size
             if number and self._worked and not self._soak(soak):
@@ -211,7 +211,8 @@ class Application:
 
     def _ended_early(self) -> bool:
         """Whether no further host is to be begun."""
-        if self._now() >= self._expires and not self.applied.over_budget:
+        left = self._to_come + self._later
+        if left and self._now() >= self._expires and not self.applied.over_budget:
             self.applied.over_budget = "the plan expired while it was applied: plan anew for the rest"
         return self._stop() or self.halted or bool(self.applied.over_budget)
 
@@ -310,7 +311,7 @@ class Application:
         else:
             held = kind is Outcome.PENDING and fingerprint(state) == planned.fingerprint
         if held:
-            return self._left_alone_now(planned, state)
+            return self._left_alone_now(planned, state, begun=begun)
         facts = planned.document.get("facts", {})
         unread = not_read_again(facts, state)
         if unread is not None:  # not known is not changed
@@ -326,11 +327,13 @@ class Application:
         names = dict.fromkeys((*planned.policy.legitimate_processes, *today.legitimate_processes))
         return replace(planned.policy, legitimate_processes=tuple(names))
 
-    def _left_alone_now(self, planned: PlannedHost, state: ClientState) -> HostResult | None:
+    def _left_alone_now(self, planned: PlannedHost, state: ClientState, *, begun: bool) -> HostResult | None:
         """Return how a host ends that the inventory's policy of today would not touch."""
         today = judge(state, self._policies.get(planned.name, planned.policy), self._now())
         if outcome(today.verdict) in (Outcome.PENDING, Outcome.COMPLIANT):
             return None
+        if begun and today.verdict is Verdict.SELF_HEALING:
+            return None  # what was begun is brought to its end
         detail = f"the inventory's policy has changed since the plan: it is {today.verdict.value} now: {today.reason}"
         return HostResult(planned.host, Ended.STALE, detail, next_step="plan anew")
 
@@ -395,9 +398,7 @@ class _Steps:
             try:
                 self._journal.step_begun(self._host, number, step, previous)
             except OSError as error:
-                raise _JournalLost(
-                    f"the journal cannot be written: {error.strerror}; {step_words(self._kept)}"
-                ) from None
+                raise self._journal_lost(error) from None
             self.sent = True
             self._open = number
 

@@ -142,6 +142,67 @@ def test_a_file_is_deleted(pc: PC) -> None:
     assert run(pc, "del C:\\Windows\\win.ini") == (0, "", "The system cannot find the file specified.\n")
 
 
+def test_a_folder_is_made_and_removed_and_each_is_recorded(pc: PC) -> None:
+    assert run(pc, "mkdir C:\\Data\\Deep & md C:\\Data\\Flat") == (0, "", "")
+    assert run(pc, "dir /b C:\\Data") == (0, "Deep\nFlat\n", "")
+    assert run(pc, "rmdir C:\\Data\\Deep && rd C:\\Data\\flat && RD C:\\Data") == (0, "", "")
+    assert [change.what for change in pc.mutations] == [
+        *("folder C:\\Data made", "folder C:\\Data\\Deep made", "folder C:\\Data\\Flat made"),
+        *("folder C:\\Data\\Deep removed", "folder C:\\Data\\Flat removed", "folder C:\\Data removed"),
+    ]
+    assert {change.road for change in pc.mutations} == {"shell"}
+
+
+def test_an_empty_folder_is_there_and_lists_as_one_that_is_not(pc: PC) -> None:
+    run(pc, "mkdir C:\\Empty")
+    assert run(pc, "if exist C:\\Empty echo there") == (0, "there\n", "")
+    assert run(pc, "dir /b C:\\Empty") == run(pc, "dir /b C:\\Nowhere") == (1, "", "File Not Found\n")
+    assert run(pc, "dir /a C:\\Empty") == (0, ".\n..\n", "")
+    assert run(pc, "dir /b C:\\Emp*") == run(pc, "dir /b C:\\?mpty") == (0, "Empty\n", "")
+    assert run(pc, "dir /b C:\\Nope*") == (1, "", "File Not Found\n")
+
+
+def test_a_folder_that_is_there_cannot_be_made_and_what_follows_is_not_done(pc: PC) -> None:
+    pc.files.write("C:\\Data\\a.txt", b"", START)
+    for name in ("C:\\Windows", '"C:\\Data\\a.txt"'):
+        bare = name.strip('"')
+        said = (1, "", f"A subdirectory or file {bare} already exists.\n")
+        assert run(pc, f"mkdir {name}") == run(pc, f"mkdir {name} && echo done") == said
+    assert run(pc, "mkdir") == run(pc, "rmdir") == (1, "", "The syntax of the command is incorrect.\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        ("C:\\Windows\\nothing", 2, "The system cannot find the file specified.\n"),
+        ("C:\\Nowhere\\nothing", 3, "The system cannot find the path specified.\n"),
+        ("C:\\Windows", 145, "The directory is not empty.\n"),
+        ("C:\\Windows\\win.ini", 267, "The directory name is invalid.\n"),
+    ],
+)
+def test_a_folder_that_cannot_be_removed_stays_and_what_follows_is_not_done(
+    pc: PC, path: str, code: int, said: str
+) -> None:
+    assert run(pc, f"rmdir {path}") == run(pc, f"rmdir {path} && echo done") == (code, "", said)
+    assert pc.mutations == []
+
+
+def test_a_folder_is_removed_with_what_is_in_it_only_when_told_to(pc: PC) -> None:
+    pc.files.write("C:\\Data\\Deep\\a.txt", b"", START)
+    run(pc, "mkdir C:\\Data\\Empty\\More")
+    assert run(pc, "rmdir C:\\Data")[0] == 145
+    assert run(pc, "rmdir /s /q C:\\Data") == (0, "", "")
+    assert not pc.files.exists("C:\\Data")
+
+
+def test_where_the_account_may_not_write_no_folder_is_made_or_removed(pc: PC) -> None:
+    run(pc, "mkdir C:\\Data\\Kept")
+    pc.protected, before = ("c:\\data",), list(pc.mutations)
+    assert run(pc, "mkdir C:\\Data\\New") == (1, "", "Access is denied.\n")
+    assert run(pc, "rmdir C:\\Data\\Kept") == run(pc, "rd /s C:\\Data") == (5, "", "Access is denied.\n")
+    assert pc.mutations == before
+
+
 # -- reg --------------------------------------------------------------------------------------------------------
 
 

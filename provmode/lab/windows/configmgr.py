@@ -381,6 +381,7 @@ def install(pc: PC, version: str, *, values: Mapping[str, tuple[RegType, Any]] |
         pc.registry.set(HKLM, KEY, name, kind, data)
     pc.registry.set(HKLM, "SOFTWARE\\Microsoft\\SMS\\Mobile Client", "AssignedSiteCode", RegType.SZ, "PS1")
     pc.registry.create_key(HKLM, "SOFTWARE\\Microsoft\\CCM\\CcmEval")
+    pc.files.make_folder("C:\\Windows\\ccmsetup")
     pc.files.write("C:\\Windows\\CCM\\CcmExec.exe", b"MZ\x90\x00", pc.booted)
     pc.files.write("C:\\Windows\\CCM\\CcmEvalReport.xml", b"<ClientHealthReport/>", pc.now() - timedelta(hours=9))
     pc.processes.start("CcmExec.exe", "C:\\Windows\\CCM\\CcmExec.exe", pc.booted)

@@ -169,14 +169,15 @@ class File:
 
 
 class FileSystem:
-    """One PC's files, by full path; folders are whatever has a file in it, or was made."""
+    """One PC's files, by full path; folders are whatever has a file or folder in it, or was made."""
 
     __slots__ = ("_base", "_folders", "_own", "_record")
 
     def __init__(self, base: Mapping[str, File], record: Record) -> None:
         self._base = base
         self._own: dict[str, File | None] = {}
-        self._folders: set[str] = set()
+        self._folders: dict[str, str] = {}
+        """Folders that were made, as written, by their lower-case path."""
         self._record = record
 
     def get(self, path: str) -> File | None:
@@ -216,14 +217,32 @@ class FileSystem:
         self._record(f"file {old.path} renamed to {spelled}")
         return True
 
-    def make_folder(self, path: str) -> None:
-        """Make a folder."""
-        self._folders.add(normal(path).lower())
+    def make_folder(self, path: str) -> bool:
+        """Make a folder, and those on the way to it; returns whether there was nothing of that name."""
+        if self.exists(path):
+            return False
+        parts = normal(path).split("\\")
+        for depth in range(2, len(parts) + 1):
+            full = "\\".join(parts[:depth])
+            if self.get(full) is not None:
+                return False
+            if not self.is_folder(full):
+                self._folders[full.lower()] = full
+                self._record(f"folder {full} made")
+        return True
+
+    def remove_folder(self, path: str) -> bool:
+        """Remove a folder that was made; returns whether there was one and nothing was in it."""
+        full = normal(path).lower()
+        if full not in self._folders or self.listdir(full):
+            return False
+        self._record(f"folder {self._folders.pop(full)} removed")
+        return True
 
     def is_folder(self, path: str) -> bool:
         """Return whether there is such a folder."""
-        prefix = normal(path).lower().rstrip("\\")
-        return prefix in self._folders or any(file.path.lower().startswith(prefix + "\\") for file in self.all())
+        full = normal(path).lower().rstrip("\\")
+        return full in self._folders or any(found.lower().startswith(full + "\\") for found in self._paths())
 
     def exists(self, path: str) -> bool:
         """Return whether there is such a file or folder."""
@@ -234,10 +253,12 @@ class FileSystem:
         if not self.is_folder(path):
             return None
         prefix = normal(path).lower().rstrip("\\") + "\\"
-        names = {
-            file.path[len(prefix) :].partition("\\")[0] for file in self.all() if file.path.lower().startswith(prefix)
-        }
+        names = {found[len(prefix) :].partition("\\")[0] for found in self._paths() if found.lower().startswith(prefix)}
         return sorted(names, key=str.lower)
+
+    def _paths(self) -> Iterator[str]:
+        yield from self._folders.values()
+        yield from (file.path for file in self.all())
 
     def all(self) -> Iterator[File]:
         """Yield every file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from provmode.lab.windows.cmd.language import arguments
@@ -83,19 +84,104 @@ def _cd(session: Session, rest: str) -> int:
 
 
 def _dir(session: Session, rest: str) -> int:
-    """List names (``/b``); the long form is not modelled beyond names."""
-    names = [part for part in arguments(rest) if not part.startswith("/")]
+    """List names (``/b``), also by wildcards in the last part; the long form is not modelled beyond names.
+
+    Of an empty folder it says with ``/b`` the same as of one that is not there; without, it lists the folder itself.
+    """
+    words = arguments(rest)
+    names = [word for word in words if not word.startswith("/")]
+    flags = {word.lower() for word in words if word.startswith("/")}
     path = session.path(names[0]) if names else session.directory
     if session.pc.files.get(path) is not None:
         session.print(f"{path.rpartition(chr(92))[2]}\r\n")
         return 0
-    listed = session.pc.files.listdir(path)
+    folder, _, last = path.rpartition("\\")
+    if "*" in last or "?" in last:
+        listed = session.pc.files.listdir(folder) or []
+        listed = [name for name in listed if fnmatchcase(name.lower(), last.lower().replace("[", "[[]"))]
+    else:
+        found = session.pc.files.listdir(path)
+        itself = [".", ".."] if found is not None and not flags & {"/b", "/a-d"} else []
+        listed = [*itself, *(found or [])]
     if not listed:
         session.complain(say(session.pc, "dir-not-found"))
         return 1
     for name in listed:
         session.print(f"{name}\r\n")
     return 0
+
+
+ACCESS_DENIED, NOT_FOUND, PATH_NOT_FOUND, NOT_EMPTY, NO_FOLDER = 5, 2, 3, 145, 267
+"""What ``rmdir`` leaves as its exit code: the number of the system error. That ``mkdir`` always leaves 1, and that
+``rmdir`` leaves the number, is known of cmd.exe from tests that others published, not from its documentation."""
+
+
+def _denied(session: Session, path: str) -> bool:
+    """Whether the account may not write there; if so it was said."""
+    if not path.lower().startswith(session.pc.protected):
+        return False
+    session.complain(say(session.pc, "access-denied"))
+    return True
+
+
+def _mkdir(session: Session, rest: str) -> int:
+    """Make folders, with those on the way to them."""
+    names, code = arguments(rest), 0
+    if not names:
+        session.complain(say(session.pc, "syntax"))
+        return 1
+    for name in names:
+        path = session.path(name)
+        if _denied(session, path):
+            code = 1
+        elif not session.pc.files.make_folder(path):
+            session.complain(say(session.pc, "exists", name))
+            code = 1
+    return code
+
+
+def _rmdir(session: Session, rest: str) -> int:
+    """Remove folders; with ``/s`` also what is in them."""
+    words = arguments(rest)
+    names, code = [word for word in words if not word.startswith("/")], 0
+    if not names:
+        session.complain(say(session.pc, "syntax"))
+        return 1
+    for name in names:
+        path = session.path(name)
+        if any(word.lower() == "/s" for word in words) and not path.lower().startswith(session.pc.protected):
+            _empty(session, path)
+            if not session.pc.files.exists(path):
+                continue
+        code = _remove(session, path) or code
+    return code
+
+
+def _empty(session: Session, path: str) -> None:
+    files = session.pc.files
+    for name in files.listdir(path) or []:
+        inside = f"{path}\\{name}"
+        if not files.delete(inside):
+            _empty(session, inside)
+    files.remove_folder(path)
+
+
+def _remove(session: Session, path: str) -> int:
+    files = session.pc.files
+    if _denied(session, path):
+        return ACCESS_DENIED
+    if files.remove_folder(path):
+        return 0
+    if files.is_folder(path):
+        key, code = "not-empty", NOT_EMPTY
+    elif files.exists(path):
+        key, code = "no-folder", NO_FOLDER
+    elif files.is_folder(path.rpartition("\\")[0]):
+        key, code = "file-not-found", NOT_FOUND
+    else:
+        key, code = "path-not-found", PATH_NOT_FOUND
+    session.complain(say(session.pc, key))
+    return code
 
 
 def _del(session: Session, rest: str) -> int:
@@ -117,6 +203,7 @@ def _nothing(session: Session, rest: str) -> int:
 
 COMMANDS: dict[str, Callable[[Session, str], int]] = {
     **{"echo": _echo, "type": _type, "ver": _ver, "set": _set, "cd": _cd, "chdir": _cd, "dir": _dir},
+    **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _rmdir, "rd": _rmdir},
     **{"del": _del, "erase": _del, "exit": _exit, "rem": _nothing, "cls": _nothing, "title": _nothing},
 }
 """By name."""

@@ -228,12 +228,12 @@ def apply_plan(
             f"the plan is of another fleet: {inventory} has no {names[0]}", next_step="give the inventory it is of"
         )
     policies = policies_of(fleet, there)
-    told = None
+    told, nonce = None, uuid.uuid4().hex
     if resume:
-        book, read = Journal.resume(journal, plan.id, now, key=key)
+        book, read = Journal.resume(journal, plan.id, now, key=key, nonce=nonce)
         told = read.hosts
     else:
-        book = Journal.create(journal, plan.id, now, key)
+        book = Journal.create(journal, plan.id, now, key, nonce=nonce)
     try:
         with interruptible() as stopped, progress_bar("applying", len(names)) as tell:
             application = Application(
@@ -375,6 +375,7 @@ def verify(journal: Path, key_file: Path | None) -> int:
         for record in host.steps
         if record.ending is None and not record.undone
     ]
+    claims = [f"{name}: claim {host.claim}" for name, host in told.hosts.items() if host.claim is not None]
     changed = sum(record.ending == "changed" for host in told.hosts.values() for record in host.steps)
     print(f"{journal}: {told.lines} lines, each follows the one before it")
     undone = sum(record.undone for host in told.hosts.values() for record in host.steps)
@@ -387,6 +388,8 @@ def verify(journal: Path, key_file: Path | None) -> int:
         print(f"the {what} did not come to its end, or its last lines were cut off: {how}")
     for line in open_steps:
         print(f"open: {line}: it may have happened")
+    for line in claims:
+        print(f"open: {line}: it may still be on the PC")
     return 0 if told.closed else NOT_ENDED
 
 

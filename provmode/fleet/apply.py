@@ -30,6 +30,7 @@ from provmode.errors import (
     UsageError,
 )
 from provmode.files import StaleFile
+from provmode.fleet.claimed import Claim
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlannedHost
@@ -52,7 +53,7 @@ class Ended(str, Enum):
     ALREADY = "already"
     """It was compliant before anything was done; nothing was changed."""
     STALE = "stale"
-    """It is not what the plan saw; nothing was changed from there on."""
+    """It is not what the plan saw, or another controller is at work on it; nothing was changed from there on."""
     FAILED = "failed"
     """A step failed, or reading back does not show a compliant client."""
     UNREACHED = "unreached"
@@ -263,6 +264,23 @@ class Application:
     # -- one host -------------------------------------------------------------------------------------------------
 
     def _apply(self, visit: Visit, told: HostRecord | None) -> HostResult:
+        """Work on one host; its claim is given back however that ends."""
+        left = told is not None and told.claim is not None and not visit.read_only
+        claim = Claim(short(visit.host.name), visit.session, self._write, self._journal.run, left=left)
+        result = self._apply_claimed(visit, told, claim)
+        try:
+            claim.release()
+        except _JournalLost:
+            self.halted = True
+        return replace(result, requests=visit.counters.requests)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        try:
+            self._journal.write(event, **fields)
+        except OSError as error:
+            raise _JournalLost(f"the journal cannot be written: {error.strerror}; nothing was sent") from None
+
+    def _apply_claimed(self, visit: Visit, told: HostRecord | None, claim: Claim) -> HostResult:
         planned = self._planned[visit.host.name]
         session, host, policy = visit.session, planned.host, self._policy(planned)
         steps = _Steps(planned, session, self._journal, told, lambda: still_idle(self._now, policy))
@@ -275,6 +293,7 @@ class Application:
             if visit.read_only:
                 return HostResult(host, Ended.FAILED, "the inventory says not to change it (winrm_read_only)")
             session.read_only = False
+            claim.take()
             steps.perform()
             session.begin()
             state = session.converse(settled_state(self._now, policy))

@@ -58,6 +58,8 @@ class HostRecord:
     steps: list[StepRecord] = field(default_factory=list)
     outcome: str | None = None
     """How the host ended; ``None``: it is open."""
+    claim: str | None = None
+    """Token of the claim that was announced and is not known to have been released."""
 
     @property
     def done(self) -> frozenset[int]:
@@ -90,6 +92,8 @@ class Told:
     """Hash of the last whole line."""
     size: int
     """Bytes of whole lines."""
+    first: str = ""
+    """Hash of the first line."""
     signed: bool = False
     """Whether its lines are chained with the plan's key: who has not the key cannot have written it."""
     undoing: bool = False
@@ -105,13 +109,22 @@ class Journal:
     def __init__(self, file: FileIO, told: Told, now: Callable[[], datetime], key: bytes | None = None) -> None:
         self._key = key
         self._file = file
-        self._last, self._size = told.last, told.size
+        self._first, self._last, self._size = told.first, told.last, told.size
         self._now = now
         self._broken = False
 
+    @property
+    def run(self) -> str:
+        """16 hexadecimal digits by which the PCs know this run; when it is gone on with they are the same."""
+        return self._first[:16]
+
     @classmethod
-    def create(cls, path: Path, plan_id: str, now: Callable[[], datetime], key: bytes | None = None) -> Journal:
+    def create(
+        cls, path: Path, plan_id: str, now: Callable[[], datetime], key: bytes | None = None, *, nonce: str = ""
+    ) -> Journal:
         """Begin a new journal for the plan *plan_id*; with *key* nobody else can write one that is believed.
+
+        *nonce* is in no other journal: two controllers that begin at the same moment are two runs.
 
         Raises:
             UsageError: there is one already, or it cannot be written.
@@ -128,7 +141,7 @@ class Journal:
         try:
             _lock(file, path)
             journal = cls(file, _nothing(), now, key)
-            journal.write("run-begun", plan=plan_id, signed=key is not None)
+            journal._begin(plan_id, nonce)
             _sync_folder(path)
         except OSError as error:
             file.close()
@@ -146,6 +159,7 @@ class Journal:
         event: str = "run-resumed",
         key: bytes | None = None,
         unsigned: bool = False,
+        nonce: str = "",
     ) -> tuple[Journal, Told]:
         """Go on with a journal; a torn last line is cut off. One that was torn in its first line begins anew.
 
@@ -173,7 +187,10 @@ class Journal:
                 raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
             file.truncate(told.size)
             journal = cls(file, told, now, key)
-            journal.write(event if told.lines else "run-begun", plan=plan_id, signed=key is not None)
+            if told.lines:
+                journal.write(event, plan=plan_id, signed=key is not None)
+            else:
+                journal._begin(plan_id, nonce)
         except UsageError:
             file.close()
             raise
@@ -181,6 +198,10 @@ class Journal:
             file.close()
             raise _unwritable(path, error) from None
         return journal, told
+
+    def _begin(self, plan_id: str, nonce: str) -> None:
+        self.write("run-begun", plan=plan_id, signed=self._key is not None, **({"nonce": nonce} if nonce else {}))
+        self._first = self._last
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line and force it to disk.
@@ -291,6 +312,7 @@ def read(path: Path, key: bytes | None = None) -> Told:
         raise UsageError(f"the journal {path} is signed", next_step=f"give --key-file or ${KEY_ENVIRONMENT}")
     for number, line in _lines(path, whole, key if told.signed else None):
         told.lines = number
+        told.first = told.first or line["hash"]
         _tell(told, line, path, number)
     if not told.plan_id:
         raise JournalDamaged(f"{path} is no journal of provmode, or its first line is missing")
@@ -357,6 +379,10 @@ def _tell_host(host: HostRecord, line: dict[str, Any]) -> None:
         _step(host, line["number"]).undone = True
     elif event == "host-ended":
         host.outcome = line["outcome"]
+    elif event == "claim-begun":
+        host.claim = line["token"]
+    elif event == "claim-released":
+        host.claim = None
 
 
 def _step(host: HostRecord, number: int) -> StepRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -28,7 +29,7 @@ _STYLES = {
 MEANINGS = {
     Ended.CHANGED: "changed as planned, and read back",
     Ended.ALREADY: "compliant before anything was done",
-    Ended.STALE: "not what the plan saw: left as it is, plan anew",
+    Ended.STALE: "not what the plan saw, or in other hands: left as it is",
     Ended.FAILED: "a step failed, or reading back does not show a compliant client",
     Ended.UNREACHED: "could not be reached or assessed",
     Ended.NOT_STARTED: "the run ended before its turn",
@@ -159,6 +160,8 @@ def print_applied(applied: Applied, console: Console) -> None:
 def _detail(result: HostResult) -> str:
     if result.ended is Ended.CHANGED:
         return "; ".join(result.steps) or result.detail
+    if result.ended is Ended.STALE:  # one line for all hosts that one other controller is at work on
+        return re.sub(r" since [^(]*\(claim \S+-(\w+)\)", r" (run \1)", result.detail)
     if result.ended is Ended.UNREACHED and result.detail.startswith(f"{result.host} "):
         return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds
     return result.detail

@@ -60,6 +60,7 @@ def test_every_other_operation_is_a_change(operation: object) -> None:
         "whoami /groups",
         "echo hello & hostname && ver || echo no",
         "dir C:\\ 2>nul",
+        'dir /b "%windir%\\ccmsetup\\x*" & dir /b "%windir%\\ccmsetup\\x"',
         'type "a & del b"',
         "type x 2>&1",
     ],
@@ -72,6 +73,10 @@ def test_commands_that_only_look_pass(line: str) -> None:
     "line",
     [
         "del C:\\x",
+        'mkdir "%windir%\\ccmsetup\\x" && dir /b "%windir%\\ccmsetup\\x"',
+        'rmdir "%windir%\\ccmsetup\\x" && echo gone',
+        "dir C:\\ && md C:\\x",
+        "rd C:\\x",
         "reg add HKLM\\SOFTWARE\\X",
         "reg delete HKLM\\SOFTWARE\\X /f",
         "sc config CcmExec start= auto",

@@ -161,6 +161,21 @@ def test_a_change_whose_answer_was_lost_is_not_repeated(lab: LabProcess, healthy
     assert len(lab.mutations(healthy.name)) == before + 1
 
 
+@pytest.mark.parametrize("action", ["Command", "Receive"])
+def test_a_command_that_makes_a_folder_and_whose_answer_was_lost_is_not_repeated(
+    lab: LabProcess, healthy: Host, connect: Connect, action: str
+) -> None:
+    session = connect(lab, healthy)
+    before = len(lab.mutations(healthy.name))
+    lab.inject(healthy.name, kind="drop-after", action=action)
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        session.perform(CommandLine(f'mkdir "C:\\{action}"'))
+
+    changes = [change["what"] for change in lab.mutations(healthy.name)[before:]]
+    assert changes == [f"folder C:\\{action} made"]
+
+
 def test_a_change_refused_by_quota_is_asked_again(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     session = connect(lab, healthy)
     before = len(lab.mutations(healthy.name))

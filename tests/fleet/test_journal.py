@@ -32,12 +32,15 @@ def now() -> datetime:
 
 def a_run(path: Path) -> bytes:
     """Write what a run over two hosts writes, and return it."""
-    journal = Journal.create(path, "plan-1", now)
+    journal = Journal.create(path, "plan-1", now, nonce="0f")
+    journal.write("claim-begun", host="PC-Ä", token="20260102T030405Z-0123456789abcdef")
     journal.step_begun("PC-Ä", 0, TCF, BYTES)
     journal.write("step-ended", host="PC-Ä", number=0, ending="changed")
     journal.step_begun("PC-Ä", 1, SetMode(False, "true"), None)
+    journal.write("claim-begun", host="PC-2", token="20260102T030406Z-0123456789abcdef")
     journal.step_begun("PC-2", 0, SetStartMode("CcmExec", "Disabled", "Auto"), None)
     journal.write("step-ended", host="PC-2", number=0, ending="stale")
+    journal.write("claim-released", host="PC-2")
     journal.write("host-ended", host="PC-2", outcome="stale", detail="somebody – was\nfaster \ud800")
     journal.close()
     return path.read_bytes()
@@ -61,12 +64,14 @@ def reading(place: Path, data: bytes) -> Told:
 def test_what_was_written_is_told(place: Path, whole: bytes) -> None:
     told = reading(place, whole)
 
-    assert (told.plan_id, told.lines, told.torn, told.closed) == ("plan-1", 8, False, True)
+    assert (told.plan_id, told.lines, told.torn, told.closed) == ("plan-1", 11, False, True)
     first, second = told.hosts["PC-Ä"].steps
     assert (first.step, first.previous, first.ending) == (TCF, BYTES, "changed")
     assert (second.step, second.previous, second.ending) == (SetMode(False, "true"), None, None)
     assert told.hosts["PC-Ä"].done == {0}
     assert told.hosts["PC-Ä"].changed
+    assert told.hosts["PC-Ä"].claim == "20260102T030405Z-0123456789abcdef"
+    assert told.hosts["PC-2"].claim is None
     assert told.hosts["PC-2"].outcome == "stale"
     assert not told.hosts["PC-2"].changed
     assert not told.hosts["PC-2"].done
@@ -313,14 +318,15 @@ def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_
     changed = provmode("verify", "changed")
 
     assert fine.returncode == 0
-    assert "8 lines" in fine.stdout
+    assert "11 lines" in fine.stdout
+    assert "open: PC-Ä: claim 20260102T030405Z-0123456789abcdef: it may still be on the PC" in fine.stdout
     assert "open: PC-Ä: ProvisioningMode true -> false" in fine.stdout
     assert "PC-2" not in fine.stdout
     assert torn.returncode == 2
     assert "torn by a crash" in torn.stdout
     assert "did not come to its end" in torn.stdout
     assert changed.returncode == 1
-    assert "line 5: it was changed" in changed.stderr
+    assert "line 7: it was changed" in changed.stderr
     assert len(changed.stderr.splitlines()) == 1
 
 
@@ -335,6 +341,22 @@ def test_verify_sees_an_undo_that_did_not_come_to_its_end(provmode: Run, tmp_pat
 
     assert (open_.returncode, closed.returncode) == (2, 0)
     assert "the undo did not come to its end" in open_.stdout
+
+
+def test_a_run_is_the_same_run_when_it_is_gone_on_with_and_another_in_another_journal(tmp_path: Path) -> None:
+    one, two, plain = (
+        Journal.create(tmp_path / name, "plan-1", now, nonce=nonce)
+        for name, nonce in (("one", "1"), ("two", "2"), ("plain", ""))
+    )
+    for journal in (one, two, plain):
+        journal.write("host-ended", host="PC-1", outcome="changed", detail="")
+        journal.abandon()
+    again, _ = Journal.resume(tmp_path / "one", "plan-1", now, nonce="3")
+    again.close()
+
+    assert again.run == one.run
+    assert len({one.run, two.run, plain.run}) == 3
+    assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in (one.run, two.run, plain.run))
 
 
 def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from provmode import client, scripts, windows
 from provmode.notation import format_operation
+from provmode.remedy import claim
 from provmode.stdregprov import get_value
-from provmode.wsman import FaultKind, Operation
+from provmode.wsman import CommandLine, FaultKind, Instance, Operation
 from provmode.wsman.exchange import SHAPES
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +112,21 @@ def test_what_is_asked_of_a_pc_is_there_to_be_pasted(operation: Operation) -> No
 
 def test_the_line_that_shows_a_file_is_there_as_it_is_sent() -> None:
     assert client.tcf_command().line.split(" & ")[0] in DOCUMENT
+
+
+def test_the_lines_of_the_claim_are_there_as_they_are_sent() -> None:
+    token = claim.Token(datetime(2026, 3, 2, 8, tzinfo=timezone.utc), "0123456789abcdef")
+    sent: list[CommandLine] = []
+    for conversation in (claim.take(token.run), claim.release(token.run, token)):
+        asked = next(conversation)
+        if not isinstance(asked, CommandLine):
+            now = Instance("XmlFragment", {"LocalDateTime": token.since.isoformat(), "CurrentTimeZone": "0"})
+            asked = conversation.send([now])
+        assert isinstance(asked, CommandLine)
+        sent.append(asked)
+
+    for line in (*sent, claim.LOOK):
+        assert line.line in DOCUMENT.splitlines()
 
 
 def test_it_says_plainly_that_nothing_was_run_against_windows() -> None:

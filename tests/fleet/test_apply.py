@@ -217,6 +217,21 @@ def test_a_host_that_the_inventory_has_no_more_is_stale_alone(works: Works) -> N
     assert "the inventory has it no more" in report["hosts"][0]["detail"]
 
 
+def test_what_was_begun_is_ended_though_the_client_would_now_leave_by_itself(tmp_path: Path) -> None:
+    with LabProcess(3, 8, mix={"stuck-service-disabled": 1}, inventory=tmp_path / "lab.py") as lab:
+        works = Works(lab, tmp_path)
+        works.plan()
+        for host in lab.hosts:
+            lab.inject(host.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
+        _, first = works.apply()
+        for host in lab.hosts:
+            lab.heal(host.name)
+        _, resumed = works.apply("--resume")
+
+    assert ended(first) == ["failed"] * 3
+    assert ended(resumed) == ["changed"] * 3
+
+
 def test_a_spent_failure_budget_ends_a_wave_too(works: Works) -> None:
     works.plan()
     for host in works.lab.hosts:

@@ -280,6 +280,7 @@ def test_a_client_that_comes_up_between_two_questions_is_not_broken(
     lab.inject(pc.name, kind="fault", code=0x800706BA, action="Get", times=times)
 
     _, report = audit(lab, "--limit", pc.name)
+    lab.heal(pc.name)
 
     assert [host["verdict"] for host in report["hosts"]] == [verdict]
 

@@ -400,29 +400,6 @@ def test_a_host_that_the_inventory_of_today_would_leave_alone_is_left_alone(pc: 
     assert pc.mutations()[since:] == []
 
 
-def test_what_was_begun_is_ended_though_the_client_would_now_leave_by_itself(tmp_path: Path) -> None:
-    with LabProcess(1, 8, mix={"stuck-service-disabled": 1}) as lab:
-        (host,) = lab.hosts
-        fleet = fleet_of(lab, [host])
-        document = run_plan(fleet, fleet.names, now=now, working=1).document(
-            plan_id="one", inventory="lab", limit=(), by="a test", now=now(), valid=timedelta(hours=1)
-        )
-        write(tmp_path / "plan.json", sign(document, KEY))
-        plan = load(tmp_path / "plan.json", KEY, unsigned=False, now=now())
-        policies = {name: Policy() for name in fleet.names}
-        lab.inject(host.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
-        book = Journal.create(tmp_path / "journal", plan.id, now)
-        (first,) = Application(plan, fleet, book, now=now, policies=policies, working=1).run([1]).results
-        book.abandon()
-        lab.heal(host.name)
-        again, told = Journal.resume(tmp_path / "journal", plan.id, now)
-        resumed = Application(plan, fleet, again, now=now, told=told.hosts, policies=policies, working=1).run([1])
-        again.close()
-
-    assert first.ended is Ended.FAILED
-    assert [result.ended for result in resumed.results] == [Ended.CHANGED]
-
-
 def test_no_host_is_begun_once_the_plan_has_expired(pcs: list[Bench]) -> None:
     names = [pc.host.name for pc in pcs[:2]]
     fleet = fleet_of(pcs[0].lab, [pc.host for pc in pcs[:2]])

@@ -177,7 +177,7 @@ WRONG = [
     ("contents", "path='x.txt', data='x'", "path 'x.txt' is no whole path such as C:\\folder\\file"),
     ("contents", "path='C:x.txt', data='x'", "is no whole path"),
     ("absent", "path='\\\\Windows\\\\win.ini'", "is no whole path"),
-    ("contents", "path='C:\\\\no\\\\folder.txt', data='x'", "DirectoryNotFoundException on the PC"),
+    ("contents", "path='C:\\\\no\\\\folder.txt', data='x'", "there is no such folder on the PC"),
     (
         "template",
         "path='C:\\\\x.txt', src=StringIO('{{ nobody }}')",

@@ -285,7 +285,7 @@ REFUSALS: dict[str, dict[str, Any]] = {
     "a fault is answered": {"kind": "fault", "code": NOBODY_KNOWS},
     "access is denied": {"kind": "access-denied"},
 }
-REQUESTS = 88
+REQUESTS = 90
 """More than an apply of every step has; that the last position is past its end is a test."""
 
 

@@ -25,6 +25,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import gevent
 import requests
@@ -65,6 +66,28 @@ class ConnectionLost(HostError):
         self.sent = sent
 
 
+class _Template:
+    """A session as far as pywinrm's sealing needs one: it prepares requests.
+
+    The messages on one connection differ in their body alone, so that the first is prepared by the session and the
+    others are copies of it. A session that was given cookies prepares each.
+    """
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = session
+        self._first: requests.PreparedRequest | None = None
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return *request* as the session would prepare it."""
+        if self._session.cookies:
+            return self._session.prepare_request(request)
+        if self._first is None:
+            self._first = self._session.prepare_request(request)
+        prepared = self._first.copy()
+        prepared.prepare_body(request.data, None)
+        return prepared
+
+
 class _Sealing(PywinrmTransport):
     """pywinrm's transport, told to authenticate with an empty message through our adapter.
 
@@ -72,12 +95,15 @@ class _Sealing(PywinrmTransport):
     """
 
     owner: Connection
+    template: _Template
+    """Of the messages that are sealed."""
 
     def setup_encryption(self, session: requests.Session) -> None:
         """Prepare *session* before pywinrm's handshake goes through it, then take the keys."""
         self.prepare(session)
         self.handshake(session)
         self.encryption = Encryption(session, self.auth_method)
+        self.template = _Template(session)
 
     def prepare(self, session: requests.Session) -> None:
         self.session = session  # known before the handshake, so that a failure in it closes the connection too
@@ -214,7 +240,8 @@ class Connection:
         session = transport.session
         with self._timed(), self._border("a message"):
             if transport.encryption is not None:
-                request = transport.encryption.prepare_encrypted_request(session, self.endpoint.url, message)
+                template = cast("requests.Session", transport.template)
+                request = transport.encryption.prepare_encrypted_request(template, self.endpoint.url, message)
             else:
                 request = session.prepare_request(
                     requests.Request("POST", self.endpoint.url, data=message, headers={"Content-Type": CONTENT_TYPE})

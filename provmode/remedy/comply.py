@@ -95,7 +95,7 @@ def still_idle(now: Callable[[], datetime], policy: Policy) -> Generator[Operati
     state: ClientState = yield from at_work(ClientState(now()), policy.legitimate_processes)
     signals, unread = live(state, policy)
     if signals:
-        raise StaleStep(f"{'; '.join(signals)} since the look before: never touched", next_step="plan anew")
+        raise StaleStep(f"{'; '.join(signals)}: at work now, and not touched", next_step="plan anew")
     if unread is not None:
         raise HostError(
             f"could not tell whether a task sequence or an upgrade runs: {unread.detail or unread.cause}",

@@ -21,7 +21,7 @@ from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.ccm.verdict import Outcome, Verdict, outcome
 from provmode.reading import known
-from provmode.remedy.comply import LEFT_ALONE
+from provmode.remediation.decide import LEFT_ALONE
 
 logger = logging.getLogger("pyinfra")
 

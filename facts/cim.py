@@ -7,10 +7,10 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact
-from provmode.commands import Conversation, Survey
+from provmode.connector.commands import Survey
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, plain
-from provmode.stdregprov import could_not_tell
+from provmode.windows.conversation import Conversation, could_not_tell
 from provmode.wsman import Enumerate
 
 
@@ -36,7 +36,7 @@ class Query(ReadingFact[list[dict[str, Any]]]):
         return self.survey(lambda: _objects(query), query)
 
 
-def _objects(query: Enumerate) -> Conversation:
+def _objects(query: Enumerate) -> Conversation[Any]:
     try:
         found = yield query
     except RemoteFault as fault:

@@ -13,12 +13,14 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact, SurveyFact
-from provmode import client, windows
-from provmode.ccm import model
-from provmode.commands import Survey
+from provmode.ccm import client
+from provmode.ccm.impact import Impact, exit_impact
+from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
+from provmode.connector.commands import Survey
 from provmode.reading import from_json
-from provmode.remedy.impact import Impact, exit_impact
-from provmode.stdregprov import get_value
+from provmode.windows import system
+from provmode.windows.model import Service
+from provmode.windows.registry import get_value
 
 
 def _now() -> datetime:
@@ -43,7 +45,7 @@ class ClientVersion(ReadingFact[str]):
         return self.survey(client.client_version, client.SMS_CLIENT)
 
 
-class ClientService(ReadingFact[model.Service]):
+class ClientService(ReadingFact[Service]):
     """
     Return state and start mode of the client's service, CcmExec.
 
@@ -58,11 +60,11 @@ class ClientService(ReadingFact[model.Service]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(lambda: windows.service("CcmExec"), windows.service_query("CcmExec"))
+        return self.survey(lambda: system.service("CcmExec"), system.service_query("CcmExec"))
 
     @override
-    def value(self, document: Any) -> model.Service:
-        return model.Service(**document)
+    def value(self, document: Any) -> Service:
+        return Service(**document)
 
 
 class ProvisioningMode(ReadingFact[bool]):
@@ -99,7 +101,7 @@ class ProvisioningEnabledTime(ReadingFact[datetime]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(client.enabled_time, client.CCMEXEC.ask("EnumValues"))
+        return self.survey(client.enabled_time, client.CCMEXEC.invoke("EnumValues"))
 
     @override
     def value(self, document: Any) -> datetime:
@@ -121,7 +123,7 @@ class ProvisioningMaxMinutes(ReadingFact[int]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(client.max_minutes, client.CCMEXEC.ask("EnumValues"))
+        return self.survey(client.max_minutes, client.CCMEXEC.invoke("EnumValues"))
 
 
 class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
@@ -147,7 +149,7 @@ class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
         return tuple(document)
 
 
-class MobileClientTcf(ReadingFact[tuple[model.TcfFile, ...]]):
+class MobileClientTcf(ReadingFact[tuple[TcfFile, ...]]):
     """
     Return every `MobileClient.TCF` there is, and whether it would bring the mode back.
 
@@ -167,11 +169,11 @@ class MobileClientTcf(ReadingFact[tuple[model.TcfFile, ...]]):
         return self.survey(client.mobile_client_tcf, client.tcf_command())
 
     @override
-    def value(self, document: Any) -> tuple[model.TcfFile, ...]:
-        return tuple(model.TcfFile(**{**item, "entries": tuple(item["entries"])}) for item in document)
+    def value(self, document: Any) -> tuple[TcfFile, ...]:
+        return tuple(TcfFile(**{**item, "entries": tuple(item["entries"])}) for item in document)
 
 
-class TaskSequences(ReadingFact[tuple[model.TaskSequence, ...]]):
+class TaskSequences(ReadingFact[tuple[TaskSequence, ...]]):
     """
     Return the task sequences that run, wait, or were left behind.
 
@@ -192,17 +194,17 @@ class TaskSequences(ReadingFact[tuple[model.TaskSequence, ...]]):
         return self.survey(client.task_sequences, client.TASK_SEQUENCES)
 
     @override
-    def value(self, document: Any) -> tuple[model.TaskSequence, ...]:
-        return tuple(model.TaskSequence(**item) for item in document)
+    def value(self, document: Any) -> tuple[TaskSequence, ...]:
+        return tuple(TaskSequence(**item) for item in document)
 
 
-class HealthEvaluation(ReadingFact[model.HealthEvaluation]):
+class HealthEvaluation(ReadingFact[CcmEvalStatus]):
     """
     Return the client's own repair: the CcmEval scheduled task.
 
     .. code:: python
 
-        Known(HealthEvaluation(task="Ready", notify_only=Known(False),
+        Known(CcmEvalStatus(task="Ready", notify_only=Known(False),
                                last_report=Known(datetime(2026, 8, 20, 0, 12, tzinfo=timezone.utc))))
         Absent()                       # never: a task that is not there is part of the answer
         Unknown("access-denied", "…")
@@ -216,8 +218,8 @@ class HealthEvaluation(ReadingFact[model.HealthEvaluation]):
         return self.survey(client.health_evaluation, client.HEALTH_TASK)
 
     @override
-    def value(self, document: Any) -> model.HealthEvaluation:
-        return model.HealthEvaluation(
+    def value(self, document: Any) -> CcmEvalStatus:
+        return CcmEvalStatus(
             document["task"],
             from_json(document["notify_only"], bool),
             from_json(document["last_report"], datetime.fromisoformat),
@@ -240,37 +242,37 @@ class ExitImpact(ReadingFact[Impact]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(exit_impact, windows.CLOCK)
+        return self.survey(exit_impact, system.CLOCK)
 
     @override
     def value(self, document: Any) -> Impact:
         return Impact.from_json(document)
 
 
-class ClientState(SurveyFact[model.ClientState]):
+class ClientState(SurveyFact[ClientReadings]):
     """
     Return everything the verdict needs: five questions to a healthy client, more only where those leave it open.
 
     .. code:: python
 
-        ClientState(observed_at=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc),
-                    client_version=Known("5.00.9128.1007"), provisioning_mode=Known(False),
-                    system_task_excludes=Known(()), service=Known(Service("CcmExec", "Running", "Auto")),
-                    tcf=Absent(), enabled_time=Unknown("not-read", "…"), …)
+        ClientReadings(observed_at=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc),
+                       client_version=Known("5.00.9128.1007"), provisioning_mode=Known(False),
+                       system_task_excludes=Known(()), service=Known(Service("CcmExec", "Running", "Auto")),
+                       tcf=Absent(), enabled_time=Unknown("not-read", "…"), …)
 
     Each field is a `Reading`: ``Known``, ``Absent`` or ``Unknown``; what was not needed is ``Unknown("not-read")``.
     """
 
     @override
     @staticmethod
-    def default() -> model.ClientState:
+    def default() -> ClientReadings:
         """Return a state in which nothing could be told."""
-        return model.ClientState(_now())
+        return ClientReadings(_now())
 
     @override
     def command(self) -> Survey:
         return self.survey(lambda: client.client_state(_now), *client.FIRST_QUESTIONS)
 
     @override
-    def read(self, document: Any) -> model.ClientState:
-        return model.ClientState.from_json(document)
+    def read(self, document: Any) -> ClientReadings:
+        return ClientReadings.from_json(document)

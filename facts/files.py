@@ -16,13 +16,13 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact
-from provmode import windows
-from provmode.ccm.model import FileInfo
-from provmode.commands import Conversation, Survey
+from provmode.connector.commands import Survey
 from provmode.errors import AccessDenied, HostError, RemoteFault
-from provmode.files import READING, file_hash, read_file, sha256
 from provmode.reading import Absent, Known, Unknown
-from provmode.stdregprov import could_not_tell
+from provmode.windows import files
+from provmode.windows.conversation import Conversation, could_not_tell
+from provmode.windows.files import READ_COMMAND, file_hash, read_file, sha256
+from provmode.windows.model import FileInfo
 
 
 class File(ReadingFact[FileInfo]):
@@ -45,10 +45,10 @@ class File(ReadingFact[FileInfo]):
     @override
     def command(self, path: str) -> Survey:
         try:
-            asked = windows.full_path(path)
+            whole = files.full_path(path)
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: windows.file_info(asked), windows.file_query((asked,)))
+        return self.survey(lambda: files.file_info(whole), files.file_query((whole,)))
 
     @override
     def value(self, document: Any) -> FileInfo:
@@ -73,7 +73,7 @@ class Sha256(ReadingFact[str]):
 
     @override
     def command(self, path: str) -> Survey:
-        return self.survey(lambda: _hash(path), READING)
+        return self.survey(lambda: _hash(path), READ_COMMAND)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Contents(ReadingFact[FileContents]):
 
     @override
     def command(self, path: str) -> Survey:
-        return self.survey(lambda: _contents(path), READING)
+        return self.survey(lambda: _contents(path), READ_COMMAND)
 
     @override
     def value(self, document: Any) -> FileContents:
@@ -134,19 +134,19 @@ def _decoded(data: bytes, encoding: str) -> str | None:
     return None if "\0" in text else text
 
 
-def _hash(path: str) -> Conversation:
+def _hash(path: str) -> Conversation[Any]:
     return (yield from _told(file_hash(path)))
 
 
-def _contents(path: str) -> Conversation:
-    def transfer() -> Conversation:
+def _contents(path: str) -> Conversation[Any]:
+    def transfer() -> Conversation[Any]:
         data = yield from read_file(path)
         return None if data is None else FileContents(data)
 
     return (yield from _told(transfer()))
 
 
-def _told(transfer: Generator[Any, Any, Any]) -> Conversation:
+def _told(transfer: Generator[Any, Any, Any]) -> Conversation[Any]:
     """Turn what a transfer returns or raises about this file into a reading."""
     try:
         found = yield from transfer

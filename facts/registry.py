@@ -7,9 +7,10 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact
-from provmode.commands import Conversation, Survey
+from provmode.connector.commands import Survey
 from provmode.reading import Known, Reading
-from provmode.stdregprov import (
+from provmode.windows.conversation import Conversation, ask
+from provmode.windows.registry import (
     Key,
     RegistryData,
     ValueType,
@@ -18,7 +19,6 @@ from provmode.stdregprov import (
     read_value,
     values_of,
 )
-from provmode.windows import asked
 from provmode.wsman import Instance, strings
 
 
@@ -75,7 +75,7 @@ class Values(ReadingFact[dict[str, str]]):
             parsed = Key.parse(key, _view(view))
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: _values(parsed), parsed.ask("EnumValues"))
+        return self.survey(lambda: _values(parsed), parsed.invoke("EnumValues"))
 
 
 class Keys(ReadingFact[tuple[str, ...]]):
@@ -98,7 +98,7 @@ class Keys(ReadingFact[tuple[str, ...]]):
             parsed = Key.parse(key, _view(view))
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: _keys(parsed), parsed.ask("EnumKey"))
+        return self.survey(lambda: _keys(parsed), parsed.invoke("EnumKey"))
 
     @override
     def value(self, document: Any) -> tuple[str, ...]:
@@ -109,8 +109,8 @@ def _view(view: int) -> Any:
     return view  # Key.parse refuses everything but 64 and 32, by name
 
 
-def _values(key: Key) -> Conversation:
-    types = yield from asked(key.ask("EnumValues"), lambda answer: values_of(answer, str(key)), str(key))
+def _values(key: Key) -> Conversation[Any]:
+    types = yield from ask(key.invoke("EnumValues"), lambda answer: values_of(answer, str(key)), str(key))
     if not isinstance(types, Known):
         return types
     return Known({name: _type_name(number) for name, number in types.value.items()})
@@ -120,9 +120,9 @@ def _type_name(number: int) -> str:
     return ValueType(number).name if number in ValueType._value2member_map_ else f"type {number}"
 
 
-def _keys(key: Key) -> Conversation:
+def _keys(key: Key) -> Conversation[Any]:
     def read(answer: Instance) -> Reading[tuple[str, ...]]:
         reading: Reading[tuple[str, ...]] | None = failure(answer, str(key))
         return Known(strings(answer, "sNames")) if reading is None else reading
 
-    return (yield from asked(key.ask("EnumKey"), read, str(key)))
+    return (yield from ask(key.invoke("EnumKey"), read, str(key)))

@@ -14,9 +14,10 @@ from pyinfra.api import FactBase
 from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
-from provmode.commands import Conversation, Survey
+from provmode.connector.commands import Survey
 from provmode.errors import UsageError
 from provmode.reading import Reading, Unknown, from_json
+from provmode.windows.conversation import Conversation
 from provmode.wsman.operations import Operation
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class SurveyFact(FactBase[T]):
         """Return the answer of a host that could not be asked: could not tell."""
         return Unknown("not-asked", "the PC was not reached or the command failed; its error is above")
 
-    def survey(self, converse: Callable[[], Conversation], *begins_with: Operation) -> Survey:
+    def survey(self, converse: Callable[[], Conversation[Any]], *begins_with: Operation) -> Survey:
         """Return the command for a conversation; *begins_with* is what its printed text shows."""
         return Survey(converse, begins_with)
 
@@ -41,7 +42,7 @@ class SurveyFact(FactBase[T]):
         Raised from ``command`` itself it would end pyinfra's run for every host, with a traceback.
         """
 
-        def refuse() -> Conversation:
+        def refuse() -> Conversation[Any]:
             raise UsageError(str(error))
             yield  # a conversation that never asks
 

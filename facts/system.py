@@ -11,19 +11,20 @@ from typing import Any
 from typing_extensions import override
 
 from facts.survey import ReadingFact
-from provmode import windows
-from provmode.ccm import model
-from provmode.commands import Conversation, Survey
+from provmode.connector.commands import Survey
 from provmode.reading import Absent, Known
+from provmode.windows import system
+from provmode.windows.conversation import Conversation
+from provmode.windows.model import PcClock, Setup, WindowsVersion
 
 
-class OperatingSystem(ReadingFact[model.OperatingSystem]):
+class OperatingSystem(ReadingFact[WindowsVersion]):
     """
     Return which Windows it is.
 
     .. code:: python
 
-        Known(OperatingSystem(caption="Microsoft Windows 11 Enterprise", version="10.0.26100", build=26100,
+        Known(WindowsVersion(caption="Microsoft Windows 11 Enterprise", version="10.0.26100", build=26100,
                               architecture="64-bit", windows_directory="C:\\\\Windows"))
         Absent()                       # never: every Windows has one
         Unknown("access-denied", "…")
@@ -33,20 +34,20 @@ class OperatingSystem(ReadingFact[model.OperatingSystem]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(windows.operating_system, windows.OPERATING_SYSTEM)
+        return self.survey(system.operating_system, system.OPERATING_SYSTEM)
 
     @override
-    def value(self, document: Any) -> model.OperatingSystem:
-        return model.OperatingSystem(**document)
+    def value(self, document: Any) -> WindowsVersion:
+        return WindowsVersion(**document)
 
 
-class Clock(ReadingFact[model.Clock]):
+class Clock(ReadingFact[PcClock]):
     """
     Return the PC's own clock: time in UTC, offset from UTC in minutes, and when it started.
 
     .. code:: python
 
-        Known(Clock(now=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc), utc_offset_minutes=120,
+        Known(PcClock(now=datetime(2026, 8, 20, 6, 30, tzinfo=timezone.utc), utc_offset_minutes=120,
                     last_boot=datetime(2026, 8, 19, 5, 2, tzinfo=timezone.utc)))
         Absent()                       # never
         Unknown("malformed", "…")
@@ -56,12 +57,12 @@ class Clock(ReadingFact[model.Clock]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(windows.clock, windows.CLOCK)
+        return self.survey(system.clock, system.CLOCK)
 
     @override
-    def value(self, document: Any) -> model.Clock:
+    def value(self, document: Any) -> PcClock:
         boot = document["last_boot"]
-        return model.Clock(
+        return PcClock(
             datetime.fromisoformat(document["now"]),
             document["utc_offset_minutes"],
             datetime.fromisoformat(boot) if boot else None,
@@ -83,14 +84,14 @@ class BootTime(ReadingFact[datetime]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(_boot_time, windows.CLOCK)
+        return self.survey(_boot_time, system.CLOCK)
 
     @override
     def value(self, document: Any) -> datetime:
         return datetime.fromisoformat(document)
 
 
-class SetupState(ReadingFact[model.Setup]):
+class SetupState(ReadingFact[Setup]):
     """
     Return Windows Setup's own flags, ``HKLM\\SYSTEM\\Setup``.
 
@@ -106,15 +107,15 @@ class SetupState(ReadingFact[model.Setup]):
 
     @override
     def command(self) -> Survey:
-        return self.survey(windows.setup_state, windows.SETUP.ask("EnumValues"))
+        return self.survey(system.setup_state, system.SETUP.invoke("EnumValues"))
 
     @override
-    def value(self, document: Any) -> model.Setup:
-        return model.Setup(**document)
+    def value(self, document: Any) -> Setup:
+        return Setup(**document)
 
 
-def _boot_time() -> Conversation:
-    clock = yield from windows.clock()
+def _boot_time() -> Conversation[Any]:
+    clock = yield from system.clock()
     if not isinstance(clock, Known):
         return clock
     return Known(clock.value.last_boot) if clock.value.last_boot is not None else Absent()

@@ -16,16 +16,16 @@ from facts.registry import Value
 from facts.system import SetupState
 from operations.step import Commands, carry_out, isolated, told
 from provmode.ccm import tcf
-from provmode.ccm.model import ClientState as State
-from provmode.ccm.model import Service
+from provmode.ccm.client import CCMEXEC
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live_signals
-from provmode.client import CCMEXEC
 from provmode.reading import Absent, Known, known
-from provmode.remedy.comply import disarm, still_idle
-from provmode.remedy.guard import GUARD_KEY, GUARD_VALUE, guard_data
-from provmode.remedy.steps import RequestPolicy, SetMode, SetRegistryValue
-from provmode.stdregprov import RegistryData, ValueType
+from provmode.remediation.decide import disarm, still_idle
+from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
+from provmode.remediation.steps import RequestPolicy, SetMode, SetRegistryValue
+from provmode.windows.model import Service
+from provmode.windows.registry import RegistryData, ValueType
 
 AGENT = "SELECT Name,State,StartMode FROM Win32_Service WHERE Name='smstsmgr'"
 
@@ -172,13 +172,13 @@ def _policy() -> Policy:
     return Policy.from_mapping(host.data.get("provmode_policy", {}), where="data")
 
 
-def _state() -> State:
+def _state() -> ClientReadings:
     """Return the client's state.
 
     Raises:
         OperationError: the mode could not be told, or there is no client.
     """
-    state: State = host.get_fact(ClientState)
+    state: ClientReadings = host.get_fact(ClientState)
     version, service = told(state.client_version, "the client's version"), told(state.service, "CcmExec")
     if isinstance(version, Absent) or isinstance(service, Absent):
         raise OperationError("there is no ConfigMgr client on this PC, or a broken one")
@@ -197,7 +197,7 @@ def refuse_if_at_work() -> None:
     agent = told(host.get_fact(Query, wql=AGENT), "the task sequence agent")
     services = [Service("smstsmgr", item["State"] or "", item["StartMode"] or "") for item in known(agent, [])]
     running = live_signals(
-        State(
+        ClientReadings(
             _now(),
             processes=Known(tuple(item["Name"] or "" for item in processes)),
             task_sequence_agent=Known(services[0]) if services else Absent(),

@@ -14,10 +14,10 @@ from pyinfra.api import operation
 
 from facts.files import Contents
 from operations.step import Commands, carry_out, isolated, told
-from provmode.files import sha256
 from provmode.reading import known
-from provmode.remedy.comply import text_diff
-from provmode.remedy.steps import SetFile
+from provmode.remediation.decide import text_diff
+from provmode.remediation.steps import SetFile
+from provmode.windows.files import sha256
 
 BACKUP = ".provmode-backup"
 """What the old file's name ends in."""

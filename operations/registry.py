@@ -8,8 +8,8 @@ from pyinfra.api import operation
 from facts.registry import Keys, Value
 from operations.step import Commands, carry_out, isolated, told
 from provmode.reading import Absent, known
-from provmode.remedy.steps import SetRegistryKey, SetRegistryValue
-from provmode.stdregprov import Key, RegistryData, ValueType
+from provmode.remediation.steps import SetRegistryKey, SetRegistryValue
+from provmode.windows.registry import Key, RegistryData, ValueType
 from provmode.wsman.xml import escape
 
 Data = str | int | bytes | list[str] | tuple[str, ...]

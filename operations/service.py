@@ -9,9 +9,9 @@ from pyinfra.api import operation
 
 from facts.cim import Query
 from operations.step import Commands, carry_out, isolated, told
-from provmode.ccm.model import Service
 from provmode.reading import known
-from provmode.remedy.steps import START_MODES, SetServiceState, SetStartMode
+from provmode.remediation.steps import START_MODES, SetServiceState, SetStartMode
+from provmode.windows.model import Service
 
 
 @operation()

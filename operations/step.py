@@ -11,12 +11,12 @@ from pyinfra import host, state
 from pyinfra.api import Host, OperationError, State
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 
-from provmode.commands import Perform
+from provmode.connector.commands import Survey
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
-from provmode.remedy.perform import Look, no_look
-from provmode.remedy.steps import DisarmTcf, Property, SetFile, Step
-from provmode.shown import visible
+from provmode.remediation.execute import Look, no_look, perform
+from provmode.remediation.steps import DisarmTcf, Property, SetFile, Step
+from provmode.text import visible
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,3 +96,16 @@ def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
     for line in diff:
         colour: dict[str, Any] = {"+": {"fg": "green"}, "-": {"fg": "red"}}.get(line[:1], {})
         host.log_styled(visible(f"    {line}"), **colour)
+
+
+class Perform(Survey):
+    """A step that changes the PC: what is there is checked, changed and read back.
+
+    Its text is the step's operations; where they cannot be written down (bytes for a script) it is the step in words.
+    """
+
+    def __init__(self, step: Step, *, data: bytes | None = None, look: Look = no_look) -> None:
+        self.step = step
+        super().__init__(lambda: perform(step, data=data, look=look), step.operations)
+        if not step.operations:
+            self.bits = (f"# {'; '.join(str(item) for item in step.properties)}",)

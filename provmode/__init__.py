@@ -1,21 +1,30 @@
-"""provmode: finds ConfigMgr clients stuck in provisioning mode, over WinRM, with pyinfra.
+"""provmode finds ConfigMgr clients that are stuck in provisioning mode, over WinRM, with pyinfra.
 
-What each room knows, and what it may not know:
+The rooms, from the top down. Each imports only itself and those below it (`tests/test_house.py` holds it to that):
 
-* ``reading``    the three answers a question can have: known, known absent, could not tell. Pure.
-* ``errors``     everything that can go wrong, and whose fault it is. Pure.
-* ``wsman/``     bytes <-> messages. No socket, clock or random number; knows nothing of pyinfra or ConfigMgr.
-* ``ccm/``       ConfigMgr: the state of a client, `MobileClient.TCF`, the verdict. No input or output at all.
-* ``notation``   the grammar of Windows' ``winrm`` command line <-> typed operations. Pure.
-* ``gate``       which operations change a PC. The one place that decides. Pure.
-* ``transport``  the only file with a socket: authentication and sealing (pywinrm), deadlines.
-* ``session``    one conversation with one PC: retries, counters, the write gate.
-* ``commands``   typed pyinfra commands: what facts and operations hand to the connector.
-* ``connector``  ``@winrm`` for pyinfra; the only file that knows pyinfra's connector API.
-* ``fleet/``     runs over many hosts.
-* ``report/``    terminal and JSON.
-* ``lab/``       a simulated fleet: a real WinRM server in front of modelled PCs. Imports nothing of the above.
-* ``cli``        ``provmode ...``.
+* ``cli/``          the command `provmode`: one file a command. It parses arguments and prints, and owns nothing else.
+* ``report/``       what people and programs read of a run: text for a terminal, JSON.
+* ``fleet/``        runs over many hosts: inventories, audit, plan, apply, undo, the journal.
+* ``connector/``    what pyinfra sees: the connector ``@winrm``, its commands, the data of a host.
+* ``remediation/``  what changes a PC: the steps, who may work on it, the order in which a client is mended. Pure.
+* ``transport/``    one PC: the connection, its authentication, the session over it, the write gate.
+* ``ccm/``          ConfigMgr: what is read from a client, `MobileClient.TCF`, the policy, the verdict. Pure.
+* ``windows/``      any Windows PC: registry, services, Setup, files. Pure.
+* ``wsman/``        WS-Management: operations to bytes, bytes to answers, and the notation of the ``winrm`` tool. Pure.
+
+The ground, which everything may import and which imports nothing of the house but itself:
+
+* ``errors``        everything that can go wrong, and whose fault it is.
+* ``reading``       the three answers a question can have: known, known absent, could not tell.
+* ``text``          text from a PC, made safe to show.
+* ``clock``         the controller's clock, for the programs that hand it to pure logic.
+* ``atomic_file``   files that are written whole or not at all.
+
+And one house apart, which shares no code with the rest:
+
+* ``lab/``          a simulated fleet: a real WinRM server in front of modelled PCs.
+
+Pure means: no socket, no clock, no random number. They are passed in.
 """
 
 __version__ = "0.1.0"

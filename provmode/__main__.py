@@ -1,5 +1,5 @@
 """``python -m provmode``."""
 
-from provmode.entry import main
+from provmode.cli.entry import main
 
 main()

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from provmode.shown import visible
+from provmode.text import visible
 
 
 class Cause(str, Enum):

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from provmode.files import READING_LINES
 from provmode.lab.process import Host, LabProcess
-from provmode.session import Session, Target
-from provmode.target import Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.session import Session, Target
+from provmode.transport.target import Credentials, Deadlines, Endpoint, Trust
+from provmode.windows.files import READ_ONLY_LINES
 
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a busy machine is no failure
 settings.register_profile("same", derandomize=True, **BUSY)  # two runs of one commit say the same
@@ -96,7 +96,7 @@ def target(
         Credentials(authentication, lab.user, lab.password if password is None else password, **credentials),
         trust=trust or Trust(ca=lab.ca_file),
         deadlines=deadlines or Deadlines(connect=5, read=20, host=60),
-        reading_lines=READING_LINES,
+        read_only_lines=READ_ONLY_LINES,
     )
 
 

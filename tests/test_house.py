@@ -13,89 +13,249 @@ from pathlib import Path
 
 import pytest
 
+import provmode
+
 ROOT = Path(__file__).parent.parent
 SURFACES = ("facts", "operations", "deploys")
-ALLOWED = {
-    "provmode": {"provmode"},
-    "facts": {"provmode", "facts"},
-    "operations": {"provmode", "facts", "operations"},
-    "deploys": {"provmode", "facts", "operations", "deploys"},
+LAYERS = (
+    *("deploys", "operations", "facts"),
+    *("cli", "report", "fleet", "connector", "remediation", "transport", "ccm", "windows", "wsman"),
+    "ground",
+)
+"""From the top down. Each imports itself and those below it, never one above it.
+
+The first three are the top-level folders. ``ground`` is the files that stand in `provmode` itself.
+"""
+KEPT_FROM = {
+    "deploys": {"cli", "report", "fleet"},
+    "operations": {"cli", "report", "fleet"},
+    "facts": {"cli", "report", "fleet", "remediation", "transport"},
 }
-HOUSE = set(ALLOWED)
+"""What a folder must not import although it is below: facts reach nothing that can change a PC."""
+CHANGES_A_PC = ("provmode.remediation", "provmode.windows.file_changes", "operations")
+INTO_THE_LAB = {"cli/main.py"}
+"""The file outside the lab that imports it. The lab itself imports nothing of the rest."""
 
 
-def modules(folder: str) -> Iterator[Path]:
+def modules(folder: str, root: Path = ROOT) -> Iterator[Path]:
     """Yield the Python files of a folder."""
-    yield from sorted((ROOT / folder).rglob("*.py"))
+    yield from sorted((root / folder).rglob("*.py"))
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the names a file imports, absolute, wherever in it."""
+def name_of(path: Path, root: Path = ROOT) -> str:
+    """Return the dotted name of a module."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, root: Path = ROOT) -> Iterator[str]:
+    """Yield the modules a file imports, absolute, wherever in it: in functions, under ``if TYPE_CHECKING``, by name.
+
+    ``from a import b`` counts as ``a.b`` if that is a module, else as ``a``.
+    """
     tree = ast.parse(path.read_text("utf-8"))
-    package = path.relative_to(ROOT).parent.parts
+    package = path.relative_to(root).parent.parts
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
-            yield ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            module = ".".join([*base, *filter(None, (node.module or "").split("."))])
+            for alias in node.names:
+                inner = root.joinpath(*module.split("."), alias.name)
+                is_module = inner.with_suffix(".py").exists() or (inner / "__init__.py").exists()
+                yield f"{module}.{alias.name}" if is_module else module
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("import_module", "__import__"):
+                yield str(node.args[0].value)
 
 
-@pytest.mark.parametrize("folder", sorted(ALLOWED))
-def test_imports_run_one_way(folder: str) -> None:
-    for path in modules(folder):
+def layer_of(module: str, root: Path = ROOT) -> str | None:
+    """Return the layer a module belongs to; ``None`` if it is none of the house's."""
+    first, _, rest = module.partition(".")
+    if first in SURFACES:
+        return first
+    if first != "provmode":
+        return None
+    folder = rest.partition(".")[0]
+    if folder in SURFACES:
+        return folder
+    return folder if (root / "provmode" / folder / "__init__.py").exists() and folder else "ground"
+
+
+def wrong_imports(root: Path) -> list[str]:
+    """Return every import of a house that is not allowed, as ``file imports module``."""
+    wrong = []
+    for folder in (*SURFACES, "provmode"):
+        for path in modules(folder, root):
+            own = layer_of(name_of(path, root), root)
+            for module in imported(path, root):
+                other = layer_of(module, root)
+                if other is None or other == own or _may(own, other, path, root):
+                    continue
+                wrong.append(f"{path.relative_to(root).as_posix()} imports {module}")
+    return wrong
+
+
+def _may(own: str | None, other: str, path: Path, root: Path) -> bool:
+    if other == "lab":
+        return path.relative_to(root / "provmode").as_posix() in INTO_THE_LAB
+    if own not in LAYERS or other not in LAYERS:
+        return path == root / "provmode" / "__main__.py" and other == "cli"  # `python -m provmode`
+    if path == root / "provmode" / "__main__.py":
+        return other == "cli"
+    return LAYERS.index(own) < LAYERS.index(other) and other not in KEPT_FROM.get(own, ())
+
+
+def circles(root: Path) -> list[list[str]]:
+    """Return the circles of imports between files, each as the names along it."""
+    graph: dict[str, set[str]] = {}
+    for folder in (*SURFACES, "provmode"):
+        for path in modules(folder, root):
+            graph[name_of(path, root)] = {module for module in imported(path, root) if module != name_of(path, root)}
+    found, done = [], set[str]()
+
+    def walk(module: str, trail: list[str]) -> None:
+        if module in trail:
+            found.append([*trail[trail.index(module) :], module])
+        elif module in graph and module not in done:
+            for other in sorted(graph[module]):
+                walk(other, [*trail, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        walk(module, [])
+    return found
+
+
+def test_imports_run_down_the_layers() -> None:
+    assert wrong_imports(ROOT) == []
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    assert [circle for circle in circles(ROOT) if not circle[0].startswith("provmode.lab.")] == []
+
+
+def test_every_folder_is_a_layer() -> None:
+    folders = {path.parent.name for path in (ROOT / "provmode").glob("*/__init__.py")}
+
+    assert folders == {*LAYERS, "lab"} - {*SURFACES, "ground"}
+
+
+def test_the_map_in_the_package_names_every_room_and_no_other() -> None:
+    rooms = {line.split("``")[1] for line in (provmode.__doc__ or "").splitlines() if line.startswith("* ``")}
+    ground = {path.stem for path in (ROOT / "provmode").glob("*.py")} - {"__init__", "__main__"}
+
+    assert rooms == {f"{layer}/" for layer in {*LAYERS, "lab"} - {*SURFACES, "ground"}} | ground
+
+
+def test_facts_reach_nothing_that_changes_a_pc() -> None:
+    reached, waiting = set[str](), [name_of(path) for path in modules("facts")]
+    while waiting:
+        module = waiting.pop()
+        path = ROOT.joinpath(*module.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module not in reached and path.exists():
+            reached.add(module)
+            waiting += imported(path)
+
+    assert {"provmode.connector.commands", "provmode.windows.files"} <= reached
+    assert not [module for module in reached if module.startswith(CHANGES_A_PC)]
+
+
+PLANTED = {
+    "an import upwards": ("provmode/wsman/planted.py", "from provmode.ccm.model import ClientReadings"),
+    "one in a function": ("provmode/windows/planted.py", "def f():\n    import provmode.transport.session"),
+    "one for the type checker": (
+        "provmode/transport/planted.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from provmode.fleet.plan_file import Plan",
+    ),
+    "a relative one": ("provmode/remediation/planted.py", "from ..connector import WinRMConnector"),
+    "one by its name as text": (
+        "provmode/ccm/planted.py",
+        "from importlib import import_module\nimport_module('provmode.cli.main')",
+    ),
+    "the ground into a folder": ("provmode/planted.py", "from provmode.wsman import Operation"),
+    "a fact into what changes a PC": ("facts/planted.py", "from provmode.remediation.steps import SetMode"),
+    "a fact into an operation": ("facts/planted.py", "import operations.client"),
+    "an operation into a fleet": ("operations/planted.py", "from provmode.fleet.apply import apply_plan"),
+    "the client into the lab": ("provmode/fleet/planted.py", "from provmode.lab.process import LabProcess"),
+    "the lab into the client": ("provmode/lab/planted.py", "from provmode.wsman import Operation"),
+    "a report into the command line": ("provmode/report/planted.py", "from provmode.cli import common"),
+}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The house's files, to plant a mistake among them."""
+    for folder in (*SURFACES, "provmode"):
+        for path in modules(folder):
+            (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path.relative_to(ROOT)).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("mistake", PLANTED)
+def test_a_planted_wrong_import_is_found(mistake: str, copy: Path) -> None:
+    place, text = PLANTED[mistake]
+    (copy / place).write_text(text + "\n")
+
+    assert len(wrong_imports(copy)) == 1
+    assert wrong_imports(copy)[0].startswith(f"{place} imports ")
+
+
+def test_a_planted_circle_is_found(copy: Path) -> None:
+    (copy / "provmode/ccm/one.py").write_text("import provmode.ccm.two\n")
+    (copy / "provmode/ccm/two.py").write_text("def hidden():\n    from provmode.ccm import one\n")
+
+    assert ["provmode.ccm.one", "provmode.ccm.two", "provmode.ccm.one"] in circles(copy)
+
+
+@pytest.mark.parametrize("folder", ["wsman", "windows", "ccm", "remediation"])
+def test_protocol_and_domain_know_no_library(folder: str) -> None:
+    for path in modules(f"provmode/{folder}"):
         for name in imported(path):
             room = name.split(".")[0]
-            assert room not in HOUSE or room in ALLOWED[folder], f"{path.relative_to(ROOT)} imports {name}"
+            assert room in sys.stdlib_module_names or room == "provmode", f"{path.relative_to(ROOT)} imports {name}"
 
 
-@pytest.mark.parametrize("folder", ["provmode/wsman", "provmode/ccm"])
-def test_protocol_and_domain_know_the_standard_library_only(folder: str) -> None:
-    for path in modules(folder):
-        for name in imported(path):
-            room = name.split(".")[0]
-            allowed = room in sys.stdlib_module_names or name.startswith(
-                ("provmode.wsman", "provmode.ccm", "provmode.reading")
-            )
-            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
-
-
-PURE = (
-    *("wsman", "ccm"),
-    *("client.py", "windows.py", "stdregprov.py", "files.py", "gate.py", "notation.py", "reading.py", "commands.py"),
+PURE = ("wsman", "windows", "ccm", "remediation")
+PURE_FILES = (
+    "transport/write_gate.py",
+    "transport/target.py",
+    "connector/commands.py",
+    "reading.py",
+    "errors.py",
+    "text.py",
 )
 
 
-@pytest.mark.parametrize("place", PURE)
+@pytest.mark.parametrize("place", [*PURE, *PURE_FILES])
 def test_pure_logic_has_no_socket_clock_or_random(place: str) -> None:
     paths = modules(f"provmode/{place}") if "." not in place else [ROOT / "provmode" / place]
     for path in paths:
         banned = {"socket", "ssl", "time", "random", "uuid", "requests", "gevent", "subprocess", "threading", "secrets"}
-        assert not {name.split(".")[0] for name in imported(path)} & banned, path
+        names = set(imported(path))
+        assert not {name.split(".")[0] for name in names} & banned, path
+        assert "provmode.clock" not in names, path
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
                 assert not (isinstance(node.value, ast.Name) and node.value.id in ("datetime", "date")), path
 
 
 def test_sockets_stay_where_they_are_dialled_and_used() -> None:
-    outside = ("lab",)
     found = {
         path.relative_to(ROOT / "provmode").as_posix()
         for path in modules("provmode")
-        if path.relative_to(ROOT / "provmode").parts[0] not in outside
+        if path.relative_to(ROOT / "provmode").parts[0] != "lab"
         for name in imported(path)
         if name == "socket"
     }
 
-    assert found == {"dial.py", "adapter.py", "transport.py"}  # dialled, read from, and written to
-
-
-def test_the_lab_shares_no_code_with_the_client_it_is_a_test_of() -> None:
-    for path in modules("provmode/lab"):
-        for name in imported(path):
-            if name.startswith("provmode") and not name.startswith("provmode.lab"):
-                assert name in ("provmode.scripts",), f"{path.relative_to(ROOT)} imports {name}"
+    # dialled, read from, and written to
+    assert found == {"transport/dial.py", "transport/adapter.py", "transport/pywinrm.py"}
 
 
 def test_the_connector_imports_nothing_heavy() -> None:
@@ -165,7 +325,7 @@ def test_the_wheel_carries_provmode_alone_with_the_folders_inside_it(wheel: Path
     for surface in SURFACES:
         for path in modules(surface):
             assert f"provmode/{path.relative_to(ROOT).as_posix()}" in names
-    assert "provmode/scripts/read_bytes.ps1" in names
+    assert "provmode/windows/scripts/read_bytes.ps1" in names
     assert not [name for name in names if name.startswith(("provmode/tests", "tests"))]
 
 

@@ -1,6 +1,6 @@
 """provmode itself: what ``provmode audit`` does, from reading the inventory to the finished JSON report."""
 
-# ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.entry does it
+# ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.cli.entry does it
 from __future__ import annotations
 
 from gevent import monkey
@@ -15,14 +15,9 @@ from pathlib import Path
 import pyinfra_cli.inventory  # noqa: F401 - what a run imports late is imported before it is measured
 from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 
-import provmode.client
-import provmode.commands
-import provmode.files
-import provmode.inventory_data
-import provmode.session  # noqa: F401
 from benchmarks.contenders.meter import Meter
 from benchmarks.job import Job, Read
-from provmode.ccm.model import ClientState
+from provmode.ccm.model import ClientReadings
 from provmode.fleet.audit import Audit, run_audit
 from provmode.fleet.inventory import load
 from provmode.reading import Known, Unknown
@@ -54,7 +49,7 @@ def _failures(job: Job, audit: Audit) -> str:
     return f"{counted} (one of them: {failed[0].reason})" if failed else ""
 
 
-def _read(state: ClientState | None) -> Read | None:
+def _read(state: ClientReadings | None) -> Read | None:
     if state is None:
         return None
     readings = (state.provisioning_mode, state.system_task_excludes, state.service, state.client_version, state.tcf)

@@ -3,7 +3,7 @@
 Arguments: inventory, folder for the journal, waves, and a file for the messages of the run (``-``: none are kept).
 """
 
-# ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.entry does it
+# ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.cli.entry does it
 from __future__ import annotations
 
 from gevent import monkey
@@ -33,7 +33,7 @@ from provmode.fleet.plan import run_plan
 from provmode.fleet.plan_file import load as load_plan
 from provmode.fleet.plan_file import sign, write
 from provmode.fleet.waves import wave_sizes
-from provmode.transport import Connection
+from provmode.transport.pywinrm import Connection
 
 KEY = b"a key for the benchmark alone"
 

@@ -15,7 +15,7 @@ from benchmarks.contenders import messages
 from benchmarks.job import Job
 from provmode.fleet.audit import run_audit
 from provmode.fleet.inventory import load
-from provmode.transport import Connection
+from provmode.transport.pywinrm import Connection
 
 
 def main() -> None:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from provmode.ccm.model import ClientState
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import RULES, Case, duration, live, needed
 from provmode.ccm.verdict import NEXT_STEP, Assessment, Finding, Verdict, cause_of
 from provmode.reading import Known, Unknown, known
 
 
-def judge(state: ClientState, policy: Policy, now: datetime) -> Assessment:
+def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     """Return the verdict on *state* under *policy*; *now* is the controller's time, UTC, for the clock finding only."""
     signals, unread = live(state, policy)
     case = Case(state, policy, signals, unread)

@@ -7,12 +7,12 @@ class references, and the registry of clients as published scripts read it.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from provmode.reading import NOT_READ, Absent, Known, Reading, from_json, known, plain
+from provmode.reading import NOT_READ, Absent, Known, Reading, from_json, known
+from provmode.windows.model import JsonRecord, PcClock, Service, Setup
 
 DEFAULT_MAX_MINUTES = 2880
 """48 hours: what `ProvisioningMaxMinutes` absent or 0 means. Microsoft, "Provisioning mode"."""
@@ -20,37 +20,8 @@ CHECK_INTERVAL = timedelta(minutes=60)
 """How often the client looks whether its time in the mode is over. Microsoft, "Provisioning mode"."""
 
 
-class _Json:
-    """``to_json`` by field names."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
-class Service(_Json):
-    """A Windows service, as ``Win32_Service`` has it."""
-
-    name: str
-    state: str
-    """``Running``, ``Stopped``, ``Start Pending`` ..."""
-    start_mode: str
-    """``Auto``, ``Manual``, ``Disabled``."""
-
-    @property
-    def disabled(self) -> bool:
-        """Whether it cannot start."""
-        return self.start_mode.lower() == "disabled"
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.state.lower() == "running"
-
-
-@dataclass(frozen=True)
-class TcfFile(_Json):
+class TcfFile(JsonRecord):
     """One `MobileClient.TCF` that is there."""
 
     path: str
@@ -62,7 +33,7 @@ class TcfFile(_Json):
 
 
 @dataclass(frozen=True)
-class TaskSequence(_Json):
+class TaskSequence(JsonRecord):
     """One ``CCM_TSExecutionRequest``: a task sequence that runs, waits, or was left behind."""
 
     content_id: str | None
@@ -73,66 +44,7 @@ class TaskSequence(_Json):
 
 
 @dataclass(frozen=True)
-class Setup(_Json):
-    """Windows Setup's own flags under ``HKLM\\SYSTEM\\Setup``."""
-
-    system_setup_in_progress: bool
-    oobe_in_progress: bool
-    setup_type: int
-    """Other than 0: the next start belongs to Setup."""
-    setup_phase: int
-    upgrade: bool
-    command_line: str
-    """What Setup runs at the next start."""
-
-    @property
-    def running(self) -> bool:
-        """Whether Setup is at work or has the next start."""
-        return self.system_setup_in_progress or self.oobe_in_progress or self.setup_type != 0 or self.upgrade
-
-
-@dataclass(frozen=True)
-class Clock(_Json):
-    """The PC's own clock."""
-
-    now: datetime
-    """UTC."""
-    utc_offset_minutes: int
-    last_boot: datetime | None
-    """UTC."""
-
-
-@dataclass(frozen=True)
-class OperatingSystem(_Json):
-    """Which Windows it is."""
-
-    caption: str
-    """``Microsoft Windows 11 Enterprise``; localised."""
-    version: str
-    """``10.0.26100``."""
-    build: int
-    """``26100``."""
-    architecture: str
-    """``64-bit``; localised."""
-    windows_directory: str
-    """``C:\\Windows``."""
-
-
-@dataclass(frozen=True)
-class FileInfo(_Json):
-    """A file, as ``CIM_DataFile`` has it."""
-
-    path: str
-    size: int
-    """Bytes."""
-    created: datetime | None
-    """UTC, as the two below."""
-    modified: datetime | None
-    accessed: datetime | None
-
-
-@dataclass(frozen=True)
-class HealthEvaluation(_Json):
+class CcmEvalStatus(JsonRecord):
     """The client's own repair: the CcmEval scheduled task."""
 
     task: str
@@ -144,7 +56,7 @@ class HealthEvaluation(_Json):
 
 
 @dataclass(frozen=True)
-class ClientState(_Json):
+class ClientReadings(JsonRecord):
     """Everything the verdict needs of one client."""
 
     observed_at: datetime
@@ -170,8 +82,8 @@ class ClientState(_Json):
     processes: Reading[tuple[str, ...]] = NOT_READ
     """Names of running processes: of all, or of those that were asked for."""
     setup: Reading[Setup] = NOT_READ
-    clock: Reading[Clock] = NOT_READ
-    health_evaluation: Reading[HealthEvaluation] = NOT_READ
+    clock: Reading[PcClock] = NOT_READ
+    health_evaluation: Reading[CcmEvalStatus] = NOT_READ
 
     @property
     def in_mode(self) -> bool:
@@ -223,7 +135,7 @@ class ClientState(_Json):
         return timedelta(minutes=minutes if minutes > 0 else DEFAULT_MAX_MINUTES)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> ClientState:
+    def from_json(cls, document: dict[str, Any]) -> ClientReadings:
         """Read back what ``to_json`` wrote.
 
         Raises:
@@ -264,9 +176,9 @@ _VALUES: dict[str, Any] = {
     "task_sequence_agent": _service,
     "processes": tuple,
     "setup": _record(Setup),
-    "clock": _record(Clock, now=datetime.fromisoformat, last_boot=_optional_time),
+    "clock": _record(PcClock, now=datetime.fromisoformat, last_boot=_optional_time),
     "health_evaluation": _record(
-        HealthEvaluation,
+        CcmEvalStatus,
         notify_only=lambda item: from_json(item, bool),
         last_report=lambda item: from_json(item, datetime.fromisoformat),
     ),

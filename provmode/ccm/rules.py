@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from provmode.ccm.model import CHECK_INTERVAL, ClientState, Service
+from provmode.ccm.model import CHECK_INTERVAL, ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.ccm.version import leaves_by_itself
 from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.windows.model import Service
 
 # -- what the rules look at -------------------------------------------------------------------------------------
 
@@ -23,7 +24,7 @@ from provmode.reading import Absent, Known, Reading, Unknown, known
 class Case:
     """One client as the rules see it."""
 
-    state: ClientState
+    state: ClientReadings
     policy: Policy
     signals: tuple[str, ...] = field(default=())
     """What legitimately runs, in words."""
@@ -123,7 +124,7 @@ def duration(length: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def live(state: ClientState, policy: Policy) -> tuple[tuple[str, ...], Unknown | None]:
+def live(state: ClientReadings, policy: Policy) -> tuple[tuple[str, ...], Unknown | None]:
     """Return what legitimately runs, and the first reason why that could not be told."""
     signals = []
     legitimate = {name.lower() for name in policy.legitimate_processes}
@@ -141,7 +142,7 @@ def live(state: ClientState, policy: Policy) -> tuple[tuple[str, ...], Unknown |
     return tuple(signals), unread
 
 
-def live_signals(state: ClientState, policy: Policy | None = None) -> tuple[str, ...]:
+def live_signals(state: ClientReadings, policy: Policy | None = None) -> tuple[str, ...]:
     """Return what legitimately runs on a PC, in words; empty where nothing does."""
     return live(state, policy or Policy())[0]
 

@@ -15,11 +15,11 @@ from typing import Any, Union
 
 import gevent
 
+from provmode.ccm.client import away, client_state
 from provmode.ccm.judge import judge
-from provmode.ccm.model import ClientState
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
-from provmode.client import away, client_state
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
@@ -29,19 +29,19 @@ from provmode.errors import (
     Unreachable,
     UsageError,
 )
-from provmode.files import StaleFile
-from provmode.fleet.claimed import Claim
+from provmode.fleet.host_lease import Claim
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlannedHost
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
 from provmode.fleet.waves import Budget
 from provmode.reading import known
-from provmode.remedy.comply import fingerprint, moved, not_read_again, still_idle
-from provmode.remedy.perform import PAUSES, Look, OvertakenStep, StaleStep, perform
-from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode, Step
-from provmode.session import Session
-from provmode.waiting import Pause
+from provmode.remediation.decide import fingerprint, moved, not_read_again, still_idle
+from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, perform
+from provmode.remediation.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode, Step
+from provmode.transport.session import Session
+from provmode.windows.conversation import Pause
+from provmode.windows.files import StaleFile
 from provmode.wsman import Operation
 
 
@@ -115,13 +115,13 @@ class Applied:
         return code or (8 if self.count(Ended.UNREACHED) else 0)
 
 
-Conversing = Generator[Union[Operation, Pause], Any, ClientState]
+Conversing = Generator[Union[Operation, Pause], Any, ClientReadings]
 
 
 def settled_state(now: Callable[[], datetime], policy: Policy) -> Conversing:
     """Ask a client's state; while its service is on its way up or down, or up a moment ago, wait and ask again."""
     for pause in (*PAUSES, None):
-        state: ClientState = yield from client_state(now, policy.legitimate_processes)
+        state: ClientReadings = yield from client_state(now, policy.legitimate_processes)
         if pause is None or not (away(state) or judge(state, policy, now()).rule == "client-starting"):
             break
         yield Pause(pause)
@@ -346,7 +346,7 @@ class Application:
         names = dict.fromkeys((*planned.policy.legitimate_processes, *today.legitimate_processes))
         return replace(planned.policy, legitimate_processes=tuple(names))
 
-    def _left_alone_now(self, planned: PlannedHost, state: ClientState, *, begun: bool) -> HostResult | None:
+    def _left_alone_now(self, planned: PlannedHost, state: ClientReadings, *, begun: bool) -> HostResult | None:
         """Return how a host ends that the inventory's policy of today would not touch."""
         today = judge(state, self._policies.get(planned.name, planned.policy), self._now())
         if outcome(today.verdict) in (Outcome.PENDING, Outcome.COMPLIANT):
@@ -468,7 +468,7 @@ def _fits(planned: PlannedHost, told: HostRecord | None) -> None:
             )
 
 
-def _holds(planned: PlannedHost, told: HostRecord, state: ClientState) -> bool:
+def _holds(planned: PlannedHost, told: HostRecord, state: ClientReadings) -> bool:
     """Whether what the journal says was done is so still; what somebody took back since is not done again."""
     service = known(state.service, None)
     for number in told.done:

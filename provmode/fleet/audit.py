@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
-from provmode.ccm.model import ClientState
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome, unassessed
-from provmode.client import client_state
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.visit import DIALLING, WORKING, Visit, policies_of, short, visit_all
@@ -31,7 +31,7 @@ class HostReport:
     host: str
     """Its name, without the connector."""
     assessment: Assessment
-    state: ClientState | None = None
+    state: ClientReadings | None = None
     """What was read; ``None`` where nothing was."""
     requests: int = 0
     """HTTP requests it cost, authentication included."""
@@ -126,7 +126,7 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _report(visit: Visit, state: ClientState | None, policy: Policy) -> HostReport:
+def _report(visit: Visit, state: ClientReadings | None, policy: Policy) -> HostReport:
     if visit.error is not None or state is None:
         assessment, state = failed_assessment(visit.host.name, visit.error), None
     else:

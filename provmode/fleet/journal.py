@@ -24,7 +24,7 @@ from typing import Any
 
 from provmode.errors import UsageError
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
-from provmode.remedy.steps import Step, step_from_json
+from provmode.remediation.steps import Step, step_from_json
 
 FIRST = "0" * 64
 """``prev`` of the first line."""

@@ -16,7 +16,7 @@ from provmode.fleet.inventory import Fleet
 from provmode.fleet.plan_file import FORMAT, VERSION
 from provmode.fleet.visit import WORKING, Visit, policies_of, short, visit_all
 from provmode.reading import plain
-from provmode.remedy.comply import LEFT_ALONE, Remedy, survey_remedy
+from provmode.remediation.decide import LEFT_ALONE, Remedy, survey_remedy
 
 
 @dataclass(frozen=True)

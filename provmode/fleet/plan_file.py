@@ -17,11 +17,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from provmode.atomic_file import write_output
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.errors import ProvmodeError, UsageError
-from provmode.output import write_output
-from provmode.remedy.steps import START_MODES, Step, step_from_json
+from provmode.remediation.steps import START_MODES, Step, step_from_json
 
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"

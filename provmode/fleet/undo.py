@@ -14,14 +14,14 @@ from typing import Any
 
 from provmode.ccm.policy import Policy
 from provmode.errors import AccessDenied, ProvmodeError, RemoteFault
-from provmode.files import StaleFile
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, StepRecord
 from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
-from provmode.remedy.comply import still_idle
-from provmode.remedy.perform import NotProved, StaleStep, perform
-from provmode.remedy.steps import DisarmTcf, SetFile, Step
-from provmode.session import Session
+from provmode.remediation.decide import still_idle
+from provmode.remediation.execute import NotProved, StaleStep, perform
+from provmode.remediation.steps import DisarmTcf, SetFile, Step
+from provmode.transport.session import Session
+from provmode.windows.files import StaleFile
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from provmode.ccm.verdict import Verdict
 from provmode.fleet.apply import Applied, Ended, HostResult
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.undo import UndoRun
-from provmode.notation import NotationError, format_operation
 from provmode.reading import Known, Unknown, known
-from provmode.remedy.steps import DisarmTcf, SetFile, Step
+from provmode.remediation.steps import DisarmTcf, SetFile, Step
 from provmode.report.lines import count_of, fold, line, names_of
 from provmode.report.terminal import case_of
+from provmode.wsman.notation import NotationError, format_operation
 
 _STYLES = {
     Ended.CHANGED: "bold green",

@@ -8,7 +8,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from provmode.shown import visible
+from provmode.text import visible
 
 T = TypeVar("T")
 

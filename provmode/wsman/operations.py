@@ -1,7 +1,7 @@
 """What can be asked of a PC over WS-Management: the typed operations.
 
-Plain values: no encoding here (`provmode.wsman.messages`), no text form (`provmode.notation`), no judgement of
-which ones change a PC (`provmode.gate`).
+Plain values: no encoding here (`provmode.wsman.messages`), no text form (`provmode.wsman.notation`), no judgement of
+which ones change a PC (`provmode.transport.write_gate`).
 """
 
 from __future__ import annotations

@@ -24,14 +24,14 @@ from pyinfra.api import Host as PyinfraHost
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
-from provmode.codepages import codec_of
-from provmode.connector import LAST_ERROR, WinRMConnector
+from provmode.connector.winrm import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.inventory import load as load_inventory
 from provmode.fleet.visit import cause_of_failure, policies_of, short
 from provmode.lab.fleet import compose
 from provmode.lab.process import LabProcess
+from provmode.windows.codepages import codec_of
 from provmode.wsman import CommandLine
 
 Ran = subprocess.CompletedProcess[str]

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.ccm.judge import judge
-from provmode.ccm.model import ClientState, Clock, HealthEvaluation, Service, Setup, TaskSequence, TcfFile
+from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, cause_of, outcome, unassessed
 from provmode.errors import Cause
 from provmode.reading import NOT_READ, Absent, Known, Unknown
+from provmode.windows.model import PcClock, Service, Setup
 
 NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
 RUNNING = Known(Service("CcmExec", "Running", "Auto"))
@@ -25,7 +26,7 @@ IDLE_AGENT = Known(Service("smstsmgr", "Stopped", "Manual"))
 NO_SETUP = Known(Setup(False, False, 0, 0, False, ""))
 ARMED = Known((TcfFile("%windir%\\ccmsetup\\MobileClient.TCF", True, "ANSI", ("SMSPROVISIONINGMODE=1",)),))
 
-HEALTHY = ClientState(
+HEALTHY = ClientReadings(
     NOW,
     client_version=Known("5.00.9128.1007"),
     provisioning_mode=Known(False),
@@ -38,7 +39,7 @@ HEALTHY = ClientState(
 )
 
 
-def in_mode(hours: float | None, **changes: Any) -> ClientState:
+def in_mode(hours: float | None, **changes: Any) -> ClientReadings:
     """Return a client in the mode for *hours*, with nothing running."""
     state = replace(
         HEALTHY,
@@ -50,13 +51,13 @@ def in_mode(hours: float | None, **changes: Any) -> ClientState:
         task_sequence_agent=IDLE_AGENT,
         processes=Known(("svchost.exe",)),
         setup=NO_SETUP,
-        clock=Known(Clock(NOW, 120, NOW - timedelta(days=3))),
-        health_evaluation=Known(HealthEvaluation("Ready", Absent(), Absent())),
+        clock=Known(PcClock(NOW, 120, NOW - timedelta(days=3))),
+        health_evaluation=Known(CcmEvalStatus("Ready", Absent(), Absent())),
     )
     return replace(state, **changes)
 
 
-def verdict(state: ClientState, **policy: Any) -> Verdict:
+def verdict(state: ClientReadings, **policy: Any) -> Verdict:
     """Return the verdict under a policy."""
     return judge(state, Policy(**policy), NOW).verdict
 
@@ -70,7 +71,7 @@ def test_values_that_are_missing_are_as_good_as_off_and_empty() -> None:
 
 
 def test_a_pc_with_neither_client_nor_service_has_no_client() -> None:
-    state = ClientState(NOW, client_version=Absent(), service=Absent())
+    state = ClientReadings(NOW, client_version=Absent(), service=Absent())
 
     assert verdict(state) is Verdict.NO_CLIENT
 
@@ -201,7 +202,7 @@ def test_a_time_stamp_in_the_pcs_own_future_is_stuck_and_says_why() -> None:
 
 
 def test_ages_are_counted_by_the_pcs_own_clock() -> None:
-    behind = Known(Clock(NOW - timedelta(hours=80), 0, None))
+    behind = Known(PcClock(NOW - timedelta(hours=80), 0, None))
     state = in_mode(90, clock=behind)  # by its own clock 10 hours in the mode
 
     assessment = judge(state, Policy(), NOW)
@@ -282,7 +283,7 @@ SERVICES = st.builds(
 )
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1), timezones=st.just(timezone.utc))
 STATES = st.builds(
-    ClientState,
+    ClientReadings,
     observed_at=st.just(NOW),
     client_version=reading(st.sampled_from(["5.00.9128.1007", "5.00.8740.1024", "5.00.8790.1007", "x", ""])),
     provisioning_mode=reading(st.booleans()),
@@ -297,7 +298,7 @@ STATES = st.builds(
     setup=reading(
         st.builds(Setup, st.booleans(), st.booleans(), st.integers(0, 2), st.just(0), st.booleans(), st.just(""))
     ),
-    clock=reading(st.builds(Clock, TIMES, st.just(0), st.none())),
+    clock=reading(st.builds(PcClock, TIMES, st.just(0), st.none())),
     health_evaluation=st.just(NOT_READ),
 )
 POLICIES = st.builds(
@@ -306,7 +307,7 @@ POLICIES = st.builds(
 
 
 @given(STATES, POLICIES)
-def test_every_combination_of_readings_has_a_verdict_with_a_reason(state: ClientState, policy: Policy) -> None:
+def test_every_combination_of_readings_has_a_verdict_with_a_reason(state: ClientReadings, policy: Policy) -> None:
     assessment = judge(state, policy, NOW)
 
     assert assessment.reason
@@ -315,7 +316,7 @@ def test_every_combination_of_readings_has_a_verdict_with_a_reason(state: Client
 
 
 @given(STATES, POLICIES)
-def test_what_could_not_be_read_is_never_healthy(state: ClientState, policy: Policy) -> None:
+def test_what_could_not_be_read_is_never_healthy(state: ClientReadings, policy: Policy) -> None:
     needed = [state.client_version, state.service, state.provisioning_mode, state.system_task_excludes]
     needed += [state.tcf] if policy.check_tcf else []
 
@@ -324,7 +325,9 @@ def test_what_could_not_be_read_is_never_healthy(state: ClientState, policy: Pol
 
 
 @given(STATES, POLICIES)
-def test_nothing_is_called_for_while_something_runs_or_it_could_not_be_told(state: ClientState, policy: Policy) -> None:
+def test_nothing_is_called_for_while_something_runs_or_it_could_not_be_told(
+    state: ClientReadings, policy: Policy
+) -> None:
     agent, setup, processes = state.task_sequence_agent, state.setup, state.processes
     live = (
         processes == Known(("TSManager.exe",))
@@ -338,8 +341,8 @@ def test_nothing_is_called_for_while_something_runs_or_it_could_not_be_told(stat
 
 
 @given(STATES)
-def test_a_state_survives_its_json_form(state: ClientState) -> None:
-    assert ClientState.from_json(state.to_json()) == state
+def test_a_state_survives_its_json_form(state: ClientReadings) -> None:
+    assert ClientReadings.from_json(state.to_json()) == state
 
 
 def test_the_causes_are_the_nine_of_the_contract() -> None:

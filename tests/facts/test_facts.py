@@ -31,12 +31,12 @@ from facts.files import Contents, File, FileContents, Sha256
 from facts.registry import Keys, Value, Values
 from facts.survey import SurveyFact
 from facts.system import BootTime, Clock, OperatingSystem, SetupState
-from provmode.ccm import model
-from provmode.commands import Survey
+from provmode.ccm.model import ClientReadings
+from provmode.connector.commands import Survey
 from provmode.lab.process import Host, LabProcess
 from provmode.reading import Absent, Known, Unknown, plain
-from provmode.session import Session
-from provmode.stdregprov import RegistryData, ValueType
+from provmode.transport.session import Session
+from provmode.windows.registry import RegistryData, ValueType
 
 Connect = Callable[..., Session]
 CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"
@@ -76,7 +76,7 @@ def test_a_fact_shows_its_three_answers_and_its_source(fact: type[SurveyFact[Any
 def test_a_pc_that_was_not_reached_is_could_not_tell(fact: type[SurveyFact[Any]]) -> None:
     default = fact.default()
 
-    readings = [default] if not isinstance(default, model.ClientState) else [default.client_version, default.service]
+    readings = [default] if not isinstance(default, ClientReadings) else [default.client_version, default.service]
     assert all(isinstance(reading, Unknown) for reading in readings)
 
 

@@ -19,7 +19,7 @@ import pytest
 from provmode.fleet.journal import Journal, read
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, sign
 from provmode.lab.process import Host, LabProcess
-from provmode.remedy.claim import NAME
+from provmode.remediation.lease import NAME
 
 CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"
 KEY = "0123456789abcdef0123456789abcdef"

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
-from provmode.client import client_state
 from provmode.errors import Cause
 from provmode.lab.personas import PERSONAS
 from provmode.lab.process import LabProcess
 from provmode.reading import Known
-from provmode.session import Session
+from provmode.transport.session import Session
 
 Run = Callable[..., Any]
 PERSONA = {persona.name: persona for persona in PERSONAS}

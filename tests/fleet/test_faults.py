@@ -20,21 +20,22 @@ from pyinfra.api import State
 from pyinfra.context import ctx_state
 
 from provmode.ccm.policy import Policy
-from provmode.connector import WinRMConnector
+from provmode.connector.host_data import target_of
+from provmode.connector.winrm import WinRMConnector
 from provmode.errors import UsageError
-from provmode.files import file_hash, read_file, swap_file
 from provmode.fleet.apply import Application, Ended, HostResult
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, read
 from provmode.fleet.plan import run_plan
 from provmode.fleet.plan_file import Plan, load, sign, write
 from provmode.fleet.undo import Undone, run_undo
-from provmode.inventory_data import target_of
 from provmode.lab.process import Host, LabProcess
-from provmode.remedy.claim import ABANDONED, FOLDER, NAME, Token
-from provmode.remedy.perform import perform
-from provmode.remedy.steps import DisarmTcf, SetMode, SetServiceState, SetStartMode, Step
-from provmode.session import Session
+from provmode.remediation.execute import perform
+from provmode.remediation.lease import ABANDONED, FOLDER, NAME, Token
+from provmode.remediation.steps import DisarmTcf, SetMode, SetServiceState, SetStartMode, Step
+from provmode.transport.session import Session
+from provmode.windows.file_changes import swap_file
+from provmode.windows.files import file_hash, read_file
 from provmode.wsman import CommandLine
 
 CCMEXEC = "HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"

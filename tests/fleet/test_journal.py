@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from provmode.errors import UsageError
 from provmode.fleet.journal import Journal, JournalDamaged, Told, read
-from provmode.remedy.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode
+from provmode.remediation.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode
 
 Run = Callable[..., Any]
 TCF = DisarmTcf("C:\\Wärme\\MobileClient.TCF", "a" * 64, "b" * 64, "ANSI", ("-\r\x85\u2028", "+é"))

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provmode import scripts
 from provmode.lab.windows import cmd
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
+from provmode.windows import scripts
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
 LINES = {
@@ -129,7 +129,7 @@ def swap(place: Place, path: str, expected: str, data: bytes) -> dict[str, Any]:
 
 
 def text(name: str) -> str:
-    return resources.files("provmode.scripts").joinpath(name).read_text("utf-8")
+    return resources.files("provmode.windows.scripts").joinpath(name).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -153,7 +153,7 @@ def test_a_script_is_pure_text_and_interpolates_nothing(name: str) -> None:
 
 
 def test_there_are_no_other_scripts() -> None:
-    found = {item.name for item in resources.files("provmode.scripts").iterdir() if item.name.endswith(".ps1")}
+    found = {item.name for item in resources.files("provmode.windows.scripts").iterdir() if item.name.endswith(".ps1")}
     assert found == set(LINES)
 
 

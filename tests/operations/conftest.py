@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from provmode.lab.process import Host, LabProcess
-from provmode.session import Session
+from provmode.transport.session import Session
 from provmode.wsman import CommandLine
 
 

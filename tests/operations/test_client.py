@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from provmode.ccm import tcf
-from provmode.client import CCMEXEC
-from provmode.files import read_file
+from provmode.ccm.client import CCMEXEC
 from provmode.lab.process import Host, LabProcess
-from provmode.remedy.guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
-from provmode.session import Session
+from provmode.remediation.exit_guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
+from provmode.transport.session import Session
+from provmode.windows.files import read_file
 
 PERSONAS = {
     "healthy": 3,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from operations.files import BACKUP
+from provmode.ccm.client import CCMEXEC
 from provmode.ccm.verdict import Verdict
-from provmode.client import CCMEXEC
 from provmode.lab.personas import BY_NAME
 from provmode.lab.process import Host, LabProcess
-from provmode.remedy.comply import LEFT_ALONE
-from provmode.remedy.guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
+from provmode.remediation.decide import LEFT_ALONE
+from provmode.remediation.exit_guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
 
 PERSONAS = {
     "healthy": 4,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from provmode.files import read_file, sha256
 from provmode.lab.process import Host, LabProcess
-from provmode.session import Session
+from provmode.transport.session import Session
+from provmode.windows.files import read_file, sha256
 
 PERSONAS = {"healthy": 3}
 HEAD = "from io import StringIO\nfrom pyinfra import host\nfrom operations import files\n"
@@ -223,9 +223,9 @@ def test_a_file_that_changes_in_between_is_left_as_it_is(pyinfra: Any, pcs: Pcs,
     pc = pcs("healthy")[2]
     path = f"{FOLDER}\\raced.txt"
     deploy = HEAD + (
-        "from provmode.commands import Perform\n"
-        "from provmode.remedy.steps import SetFile\n"
-        "from provmode.files import sha256\n"
+        "from operations.step import Perform\n"
+        "from provmode.remediation.steps import SetFile\n"
+        "from provmode.windows.files import sha256\n"
         "from pyinfra.api import operation\n"
         f"PATH = {path!r}\n"
         "@operation()\n"

@@ -10,7 +10,7 @@ import pytest
 
 from operations.registry import registry_data
 from provmode.lab.process import Host, LabProcess
-from provmode.stdregprov import RegistryData, ValueType
+from provmode.windows.registry import RegistryData, ValueType
 
 PERSONAS = {"healthy": 3}
 KEY = "HKLM\\SOFTWARE\\Example\\Deep"

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from provmode.fleet.apply import Applied, Ended, HostResult
-from provmode.remedy.claim import ClaimTaken, Token, take
+from provmode.remediation.lease import ClaimTaken, Token, take
 from provmode.report.changes import print_applied
 from provmode.wsman import Completed, Instance
 

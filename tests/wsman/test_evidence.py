@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from provmode import client, scripts, windows
-from provmode.notation import format_operation
-from provmode.remedy import claim
-from provmode.stdregprov import get_value
+from provmode.ccm import client
+from provmode.remediation import lease
+from provmode.windows import scripts, system
+from provmode.windows.registry import get_value
 from provmode.wsman import CommandLine, FaultKind, Instance, Operation
 from provmode.wsman.exchange import SHAPES
+from provmode.wsman.notation import format_operation
 
 ROOT = Path(__file__).parents[2]
 RECORDINGS = ROOT / "tests" / "recordings"
@@ -23,12 +24,12 @@ QUESTIONS: tuple[Operation, ...] = (
     client.SMS_CLIENT,
     client.TASK_SEQUENCES,
     client.HEALTH_TASK,
-    windows.service_query("CcmExec"),
-    windows.PROCESSES,
-    windows.CLOCK,
+    system.service_query("CcmExec"),
+    system.PROCESSES,
+    system.CLOCK,
     get_value(client.CCMEXEC, "ProvisioningMode"),
-    client.CCMEXEC.ask("EnumValues"),
-    windows.SETUP.ask("EnumValues"),
+    client.CCMEXEC.invoke("EnumValues"),
+    system.SETUP.invoke("EnumValues"),
 )
 
 
@@ -79,7 +80,7 @@ def test_what_is_run_on_the_pc_has_a_row() -> None:
     files = {path.name for path in Path(scripts.__file__).parent.glob("*.ps1")}
 
     assert "`type` line" in named
-    assert set(re.findall(r"provmode/scripts/(\w+\.ps1)", named)) == files
+    assert set(re.findall(r"provmode/windows/scripts/(\w+\.ps1)", named)) == files
 
 
 def test_every_recording_it_names_exists_and_every_recording_of_windows_is_named() -> None:
@@ -115,9 +116,9 @@ def test_the_line_that_shows_a_file_is_there_as_it_is_sent() -> None:
 
 
 def test_the_lines_of_the_claim_are_there_as_they_are_sent() -> None:
-    token = claim.Token(datetime(2026, 3, 2, 8, tzinfo=timezone.utc), "0123456789abcdef")
+    token = lease.Token(datetime(2026, 3, 2, 8, tzinfo=timezone.utc), "0123456789abcdef")
     sent: list[CommandLine] = []
-    for conversation in (claim.take(token.run), claim.release(token.run, token)):
+    for conversation in (lease.take(token.run), lease.release(token.run, token)):
         asked = next(conversation)
         if not isinstance(asked, CommandLine):
             now = Instance("XmlFragment", {"LocalDateTime": token.since.isoformat(), "CurrentTimeZone": "0"})
@@ -125,7 +126,7 @@ def test_the_lines_of_the_claim_are_there_as_they_are_sent() -> None:
         assert isinstance(asked, CommandLine)
         sent.append(asked)
 
-    for line in (*sent, claim.LOOK):
+    for line in (*sent, lease.LOOK):
         assert line.line in DOCUMENT.splitlines()
 
 

@@ -1,0 +1,1 @@
+"""The command line `provmode`: each command parses its arguments, calls `fleet/`, and prints. It owns nothing else."""

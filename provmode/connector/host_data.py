@@ -1,0 +1,319 @@
+"""The ``winrm_*`` keys of an inventory: what they mean, and the target they add up to.
+
+Read by the connector; secrets are resolved only when a host is connected to, so that no inventory has to hold one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+
+from pyinfra.api.hiddenvalue import HiddenValue
+from pyinfra.connectors.base import DataMeta
+
+from provmode.errors import UsageError
+from provmode.windows.codepages import codec_of
+
+if TYPE_CHECKING:
+    from provmode.transport.session import Target
+    from provmode.wsman.operations import CommandLine
+
+
+class WinRMData(TypedDict):
+    """Types of the keys; meanings and defaults are in `WINRM_DATA`."""
+
+    winrm_address: str
+    winrm_port: int
+    winrm_scheme: str
+    winrm_path: str
+    winrm_transport: str
+    winrm_user: str
+    winrm_password: Any
+    winrm_password_env: str
+    winrm_password_file: str
+    winrm_password_keyring: str
+    winrm_ca: str
+    winrm_validate: bool
+    winrm_certificate: str
+    winrm_certificate_key: str
+    winrm_kerberos_host: str
+    winrm_kerberos_delegation: bool
+    winrm_basic_over_http: bool
+    winrm_connect_deadline: float | int
+    winrm_read_deadline: float | int
+    winrm_host_deadline: float | int
+    winrm_codepage: int
+    winrm_read_only: bool
+
+
+PASSWORD_ENVIRONMENT = "PROVMODE_PASSWORD"  # noqa: S105 - the name of a variable
+USER_ENVIRONMENT = "PROVMODE_USER"
+
+WINRM_DATA: dict[str, DataMeta] = {
+    "winrm_address": DataMeta("Name or IP address to connect to", None),
+    "winrm_port": DataMeta("TCP port; 5985 for http, 5986 for https", None),
+    "winrm_scheme": DataMeta("http (sealed by the authentication) or https", "http"),
+    "winrm_path": DataMeta("Path of the listener", "/wsman"),
+    "winrm_transport": DataMeta("ntlm, kerberos, credssp, certificate or basic", "ntlm"),
+    "winrm_user": DataMeta(f"DOMAIN\\user, user@domain or a local account; else ${USER_ENVIRONMENT}", None),
+    "winrm_password": DataMeta("The password itself; better one of the three below", None),
+    "winrm_password_env": DataMeta("Name of the environment variable that holds it", PASSWORD_ENVIRONMENT),
+    "winrm_password_file": DataMeta("File whose first line is the password", None),
+    "winrm_password_keyring": DataMeta("Service in the system keyring under which it is kept for the user", None),
+    "winrm_ca": DataMeta("PEM file of the CAs to believe over https; else the system's own", None),
+    "winrm_validate": DataMeta("Whether certificates are validated", True),
+    "winrm_certificate": DataMeta("PEM file of the client certificate (transport certificate)", None),
+    "winrm_certificate_key": DataMeta("PEM file of its key", None),
+    "winrm_kerberos_host": DataMeta("Host part of the service principal, where it is not the address", None),
+    "winrm_kerberos_delegation": DataMeta("Whether the ticket is delegated to the PC", False),
+    "winrm_basic_over_http": DataMeta("Accept that Basic over plain http sends the password readable", False),
+    "winrm_connect_deadline": DataMeta("Seconds for name and TCP connection", 5.0),
+    "winrm_read_deadline": DataMeta("Seconds for one answer", 30.0),
+    "winrm_host_deadline": DataMeta("Seconds for everything asked of a PC at a time, retries included", 120.0),
+    "winrm_codepage": DataMeta("Console code page of command lines; 65001 is UTF-8", 65001),
+    "winrm_read_only": DataMeta("Refuse every command that changes the PC", False),
+}
+"""What each key means and its default."""
+
+KEYS = frozenset(WINRM_DATA)
+
+
+OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard"})
+"""Keys of ours that are no business of the connector's."""
+
+
+def check_keys(name: str, data: Mapping[str, Any]) -> None:
+    """Refuse keys that begin as ours do and are none: a misspelt one would count for nothing, silently.
+
+    Raises:
+        UsageError: the key, and the one it is nearest to.
+    """
+    for key in data:
+        if key.startswith(("winrm_", "provmode_")) and key not in KEYS and key not in OTHER_KEYS:
+            raise UsageError(f"data of {name}: there is no key {key}", next_step=nearest_key(key))
+
+
+def nearest_key(key: str) -> str:
+    """Return a hint at the key that was probably meant."""
+    close = difflib.get_close_matches(key, [*KEYS, *OTHER_KEYS], n=1)
+    return f"did you mean {close[0]}?" if close else "the README lists the keys"
+
+
+def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
+    """Open the files that the data of *name* names, each once a run: *checked* remembers them.
+
+    Raises:
+        UsageError: one cannot be read, or is not what it should be; nothing was sent to anybody.
+    """
+    from provmode.transport.target import Trust
+    from provmode.transport.tls import tls_context
+
+    ca, password_file = data.get("winrm_ca"), data.get("winrm_password_file")
+    if isinstance(ca, str) and ("winrm_ca", ca) not in checked:
+        tls_context(Trust(ca=_path(ca)))
+        checked.add(("winrm_ca", ca))
+    if isinstance(password_file, str) and ("winrm_password_file", password_file) not in checked:
+        _first_line(name, Path(password_file).expanduser())
+        checked.add(("winrm_password_file", password_file))
+
+
+def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
+    """Put together the target that the data of *name* adds up to, and throw it away: a mistake ends a run at once.
+
+    The keyring is not asked here; data that many hosts share is looked at once.
+
+    Raises:
+        UsageError: as `target_of`, or a value of the wrong type; nothing was sent to anybody.
+    """
+    from provmode.transport.pywinrm import check_credentials
+
+    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
+    shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
+    if shared in checked:
+        return
+    types = get_type_hints(WinRMData)
+    for key, value in own.items():
+        if value is not None and types[key] is not Any and not _fits(value, types[key]):
+            raise UsageError(f"{name.rpartition('/')[2]}: {key} is {value!r}, of the wrong type")
+    keyring = own.pop("winrm_password_keyring")
+    target = target_of(name, {**own, "winrm_password_keyring": None, **({"winrm_password": "-"} if keyring else {})})
+    check_credentials(target.endpoint, target.credentials)
+    checked.add(shared)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, wanted)
+
+
+def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
+    """Return the target that a host's data adds up to, its password resolved.
+
+    Raises:
+        UsageError: a key's value cannot be used; the message names the key and never a secret.
+    """
+    from provmode.transport.session import Target
+    from provmode.transport.target import AUTHENTICATIONS, Credentials, Deadlines, Endpoint, Trust
+    from provmode.windows.files import READ_ONLY_LINES
+
+    name = host_name.rpartition("/")[2]
+    scheme = _one_of(name, data, "winrm_scheme", ("http", "https"))
+    _check_codepage(name, data["winrm_codepage"])
+    authentication = _one_of(name, data, "winrm_transport", AUTHENTICATIONS)
+    user = data["winrm_user"] or os.environ.get(USER_ENVIRONMENT, "")
+    needs_password = authentication in ("ntlm", "basic", "credssp")
+    return Target(
+        endpoint=Endpoint(
+            name=name,
+            address=data["winrm_address"] or name,
+            port=_port(name, data, scheme),
+            scheme=scheme,
+            path=data["winrm_path"],
+        ),
+        credentials=Credentials(
+            authentication=authentication,
+            user=user,
+            password=password_of(name, user, data) if needs_password else "",
+            certificate=_path(data["winrm_certificate"]),
+            certificate_key=_path(data["winrm_certificate_key"]),
+            kerberos_host=data["winrm_kerberos_host"],
+            kerberos_delegation=data["winrm_kerberos_delegation"],
+            basic_over_http=data["winrm_basic_over_http"],
+        ),
+        trust=Trust(validate=data["winrm_validate"], ca=_path(data["winrm_ca"])),
+        deadlines=Deadlines(
+            connect=_seconds(name, data, "winrm_connect_deadline"),
+            read=_seconds(name, data, "winrm_read_deadline"),
+            host=_seconds(name, data, "winrm_host_deadline"),
+        ),
+        read_only_lines=READ_ONLY_LINES,
+    )
+
+
+def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
+    """Return the password: from the data, a file, the keyring or the environment, the first that is set.
+
+    Raises:
+        UsageError: none is set, or the one that is set cannot be read.
+    """
+    given = data["winrm_password"]
+    if isinstance(given, HiddenValue):
+        given = given.unmask()
+    if given is not None:
+        if not isinstance(given, str):
+            raise UsageError(
+                f"{name}: winrm_password is not text (pyinfra reads --data values as numbers, booleans and JSON)",
+                next_step=f"put it into ${PASSWORD_ENVIRONMENT} or winrm_password_file",
+            )
+        return given
+    if data["winrm_password_file"]:
+        return _first_line(name, Path(data["winrm_password_file"]).expanduser())
+    if data["winrm_password_keyring"]:
+        return _from_keyring(name, user, data["winrm_password_keyring"])
+    found = os.environ.get(data["winrm_password_env"])
+    if found is None:
+        raise UsageError(
+            f"{name}: no password for {user or 'the user'}",
+            next_step=f"set ${data['winrm_password_env']}, winrm_password_file or winrm_password_keyring",
+        )
+    return found
+
+
+def _first_line(name: str, path: Path) -> str:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError(f"{name}: cannot read winrm_password_file {path}: {reason}") from None
+    if not lines:
+        raise UsageError(f"{name}: winrm_password_file {path} is empty")
+    return lines[0]
+
+
+def _from_keyring(name: str, user: str, service: str) -> str:
+    import keyring
+    import keyring.errors
+
+    try:
+        found = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise UsageError(
+            f"{name}: the system keyring cannot be read ({type(error).__name__})",
+            next_step="unlock it, or use winrm_password_file",
+        ) from None
+    if found is None:
+        raise UsageError(
+            f"{name}: the keyring has no password for {user} under {service}",
+            next_step=f"run `keyring set {service} {user}`",
+        )
+    return found
+
+
+def with_arguments(
+    operation: CommandLine, arguments: Mapping[str, Any], control: Mapping[str, Any], codepage: int
+) -> CommandLine:
+    """Return *operation* with pyinfra's global arguments put where WinRS has them.
+
+    Raises:
+        ValueError: an argument that Windows has no counterpart for (sudo and its kin).
+    """
+    for key in ("_sudo", "_su_user", "_doas", "_dzdo"):
+        if arguments.get(key):
+            raise ValueError(f"{key} has no counterpart on Windows; connect with an account that has the rights")
+    return dataclasses.replace(
+        operation,
+        codepage=codepage,
+        stdin=_stdin(control.get("_stdin")),
+        timeout=control.get("_timeout"),
+        environment=tuple((str(k), str(v)) for k, v in (arguments.get("_env") or {}).items()),
+        directory=arguments.get("_chdir") or None,
+    )
+
+
+def _stdin(given: Any) -> bytes:
+    if given is None:
+        return b""
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, (list, tuple)):
+        given = "".join(f"{line}\n" for line in given)
+    return str(given).encode()
+
+
+def _one_of(name: str, data: Mapping[str, Any], key: str, allowed: tuple[Any, ...]) -> Any:
+    value = data[key]
+    if value not in allowed:
+        raise UsageError(f"{name}: {key} is {value!r}", next_step=f"use one of {', '.join(allowed)}")
+    return value
+
+
+def _port(name: str, data: Mapping[str, Any], scheme: str) -> int:
+    port = data["winrm_port"]
+    if port is None:
+        return 5986 if scheme == "https" else 5985
+    if not 0 < port < 65536:
+        raise UsageError(f"{name}: winrm_port is {port}", next_step="use 5985 (http) or 5986 (https)")
+    return int(port)
+
+
+def _seconds(name: str, data: Mapping[str, Any], key: str) -> float:
+    seconds = data[key]
+    if isinstance(seconds, bool) or not 0 < seconds <= 86400:
+        raise UsageError(f"{name}: {key} is {seconds!r}", next_step="give seconds, more than 0")
+    return float(seconds)
+
+
+def _check_codepage(name: str, codepage: int) -> None:
+    try:
+        codec_of(codepage)
+    except ValueError as error:
+        raise UsageError(f"{name}: winrm_codepage: {error}") from None
+
+
+def _path(value: str | None) -> Path | None:
+    return Path(value).expanduser() if value else None

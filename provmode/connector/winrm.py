@@ -1,0 +1,272 @@
+"""``@winrm`` for pyinfra: the only file that knows pyinfra's connector API (3.10).
+
+pyinfra loads every connector at every start, so this module imports nothing heavy: the session and pywinrm come in
+with the first connection.
+
+What pyinfra contains to one host is little (``ConnectError`` in `connect`, ``OSError`` and ``TimeoutError``
+elsewhere); everything else ends the run for all. So every error is translated here, once, whatever it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from io import IOBase
+from typing import TYPE_CHECKING, Any
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import ConnectError, InventoryError
+from pyinfra.api.hiddenvalue import HiddenValue
+from pyinfra.api.output import echo, format_text
+from pyinfra.api.state import StateStage
+from pyinfra.api.util import get_file_io
+from pyinfra.connectors.base import BaseConnector
+from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
+from typing_extensions import Unpack, override
+
+from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys
+from provmode.errors import HostError, ProvmodeError
+
+if TYPE_CHECKING:
+    from pyinfra.api import Host, State
+    from pyinfra.api.arguments import ConnectorArguments
+
+    from provmode.transport.session import Session
+    from provmode.wsman.operations import Operation
+
+logger = logging.getLogger(__name__)
+
+LAST_ERROR = "provmode_error"
+"""Key in ``host.connector_data`` under which the last `HostError` of a host is kept, typed, for the fleet runner."""
+
+
+class Masked(HiddenValue):
+    """A secret in a host's data: pyinfra prints ``*MASKED*`` for it, as text and as JSON."""
+
+    def to_json(self) -> str:
+        """Return the mask."""
+        return str(self)
+
+
+class WinRMConnector(BaseConnector):
+    """
+    Talks to Windows PCs over WS-Management (WinRM): CIM natively, ``cmd.exe`` where CIM cannot.
+
+    .. code:: shell
+
+        pyinfra @winrm/PC-0001 --data winrm_user='EXAMPLE\\auditor' fact facts.client.ClientReadings
+        pyinfra @winrm/PC-0001 exec -- winrm get wmi/root/ccm/SMS_Client
+
+    While pyinfra connects and prepares (so in every ``--dry`` run) the session is read-only: a command that would
+    change the PC is refused before a byte is sent.
+    """
+
+    handles_execution = True
+    data_cls = WinRMData
+    data_meta = WINRM_DATA
+
+    session: Session | None = None
+
+    def __init__(self, state: State, host: Host) -> None:
+        super().__init__(state, host)
+        if self.data["winrm_password"] is not None:
+            # whoever prints the host's data (`debug-inventory` does, all of it) prints a mask
+            host.data.winrm_password = Masked(self.data["winrm_password"])  # type: ignore[no-untyped-call]
+
+    @override
+    @staticmethod
+    def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        if not name:
+            raise InventoryError("@winrm needs the name of a PC: @winrm/PC-0001")
+        yield f"@winrm/{name}", {}, []
+
+    # -- connection -------------------------------------------------------------------------------------------
+
+    def open(self) -> Session:
+        """Return this host's session, not yet connected.
+
+        Raises:
+            UsageError: the host's data cannot be used (unknown scheme, no user, an unreadable file).
+        """
+        if self.session is None:
+            from provmode.connector.host_data import target_of
+            from provmode.transport.session import Session
+
+            self.session = Session(target_of(self.host.name, self.data), read_only=True)
+        return self.session
+
+    def dial(self) -> None:
+        """Open the TCP connection and send nothing yet.
+
+        Apart from `connect` so that a fleet run can wait for many silent PCs at once while few are worked on.
+        A failure is kept and raised by `connect`.
+        """
+        try:
+            self.open().dial()
+        except ProvmodeError as error:
+            self.host.connector_data[LAST_ERROR] = error
+
+    @override
+    def connect(self) -> None:
+        failed = self.host.connector_data.pop(LAST_ERROR, None)
+        try:
+            check_keys(self.host.name.rpartition("/")[2], self.host.data.dict())
+            if failed is not None:
+                raise failed
+            self.open().connect()
+        except ProvmodeError as error:
+            self._give_up(error)
+            raise ConnectError(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this host alone
+            self._give_up(_ours(error))
+            raise ConnectError(str(_ours(error))) from None
+
+    @override
+    def disconnect(self) -> None:
+        if self.session is not None:
+            self.session.close()
+
+    def _give_up(self, error: ProvmodeError) -> None:
+        self.host.connector_data[LAST_ERROR] = error
+        self.disconnect()
+
+    # -- commands ---------------------------------------------------------------------------------------------
+
+    @override
+    def run_shell_command(
+        self,
+        command: StringCommand | str,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Unpack[ConnectorArguments],
+    ) -> tuple[bool, CommandOutput]:
+        if print_input:
+            echo(f"{self.host.print_prefix}>>> {command}", err=True)
+        try:
+            ok, lines = self._run(command, arguments)
+        except Exception as error:  # noqa: BLE001 - translated here, once: nothing may end the run for the others
+            ok, lines = False, [OutputLine("stderr", str(self._contained(error)))]
+        if print_output:
+            for line in lines:
+                shown = line.line if line.buffer_name == "stdout" else format_text(line.line, "red")
+                echo(f"{self.host.print_prefix}{shown}", err=True)
+        return ok, CommandOutput(lines)
+
+    def _run(self, command: StringCommand | str, arguments: Any) -> tuple[bool, list[OutputLine]]:
+        from provmode.connector.commands import Ask, Survey
+        from provmode.wsman.notation import parse
+        from provmode.wsman.operations import CommandLine
+
+        session = self._session_for_stage()
+        if isinstance(command, Survey):
+            return True, [_document(session.converse(command.converse()))]
+        if isinstance(command, Ask):
+            operation: Operation = command.operation
+        else:
+            operation = parse(command.get_raw_value() if isinstance(command, StringCommand) else command)
+        if isinstance(operation, CommandLine):
+            return self._run_line(session, operation, arguments)
+        return True, _answer_lines(session.perform(operation))
+
+    def _run_line(self, session: Session, operation: Any, arguments: Any) -> tuple[bool, list[OutputLine]]:
+        from provmode.connector.host_data import with_arguments
+        from provmode.windows.codepages import decode_console
+
+        control = extract_control_arguments(arguments)
+        completed = session.perform(with_arguments(operation, arguments, control, self.data["winrm_codepage"]))
+        codepage = self.data["winrm_codepage"]
+        lines = [OutputLine("stdout", line) for line in decode_console(completed.stdout, codepage)]
+        lines += [OutputLine("stderr", line) for line in decode_console(completed.stderr, codepage)]
+        return completed.exit_code in (control.get("_success_exit_codes") or [0]), lines
+
+    def _session_for_stage(self) -> Session:
+        """Return the session, read-only while pyinfra only looks (connect and prepare) or where data says so."""
+        session = self.open()
+        looking = self.state.current_stage in (StateStage.Connect, StateStage.Prepare) and not self.state.is_executing
+        session.read_only = looking or bool(self.data["winrm_read_only"])
+        session.begin()
+        return session
+
+    def _contained(self, error: Exception) -> ProvmodeError:
+        contained = error if isinstance(error, ProvmodeError) else _ours(error)
+        self.host.connector_data[LAST_ERROR] = contained
+        return contained
+
+    # -- files ------------------------------------------------------------------------------------------------
+
+    @override
+    def put_file(
+        self,
+        filename_or_io: str | IOBase,
+        remote_filename: str,
+        remote_temp_filename: str | None = None,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Unpack[ConnectorArguments],
+    ) -> bool:
+        """Write a file byte for byte: compare-and-swap against what is there now, verified by hash."""
+        from provmode.windows.file_changes import put_file
+
+        with get_file_io(filename_or_io) as source:  # type: ignore[arg-type]
+            data = source.read()
+        content = data.encode() if isinstance(data, str) else bytes(data)
+        return self._transfer(
+            lambda session: session.converse(put_file(remote_filename, content)), "uploaded", print_output
+        )
+
+    @override
+    def get_file(
+        self,
+        remote_filename: str,
+        filename_or_io: str | IOBase,
+        remote_temp_filename: str | None = None,
+        print_output: bool = False,
+        print_input: bool = False,
+        **arguments: Unpack[ConnectorArguments],
+    ) -> bool:
+        """Read a file byte for byte, verified by hash.
+
+        Raises:
+            OSError: there is no such file on the PC, it could not be read, or it changed while it was read.
+        """
+        from provmode.windows.files import read_file
+
+        def fetch(session: Session) -> None:
+            data = session.converse(read_file(remote_filename))
+            if data is None:
+                raise HostError(f"{self.host.name} has no file {remote_filename}", next_step="check the path")
+            with get_file_io(filename_or_io, "wb") as out:  # type: ignore[arg-type]
+                out.write(data)
+
+        return self._transfer(fetch, "downloaded", print_output)
+
+    def _transfer(self, work: Any, done: str, print_output: bool) -> bool:
+        try:
+            work(self._session_for_stage())
+        except Exception as error:  # noqa: BLE001 - as in run_shell_command
+            raise OSError(str(self._contained(error))) from None
+        if print_output:
+            echo(f"{self.host.print_prefix}file {done}", err=True)
+        return True
+
+
+def _ours(error: Exception) -> ProvmodeError:
+    """Word an error that nobody foresaw: a defect of provmode, said as one, contained to this host."""
+    logger.debug("unforeseen error", exc_info=error)
+    if isinstance(error, ValueError):
+        return ProvmodeError(f"this cannot be sent: {error}", next_step="change the command")
+    return ProvmodeError(
+        f"provmode's own error ({type(error).__name__}: {error})", next_step="run with --debug and report it"
+    )
+
+
+def _document(value: Any) -> OutputLine:
+    from provmode.reading import plain
+
+    return OutputLine("stdout", json.dumps(plain(value), ensure_ascii=False))
+
+
+def _answer_lines(answer: Any) -> list[OutputLine]:
+    """Return one JSON document a line: one for an object, one for each of a list."""
+    return [_document(item) for item in (answer if isinstance(answer, list) else [answer])]

@@ -1,0 +1,1 @@
+"""One PC: the connection, its authentication, and the conversation over it."""

@@ -1,0 +1,494 @@
+"""One TCP connection to one PC, authenticated once, sealed where that is in force.
+
+Authentication and message encryption are pywinrm's (NTLM, Kerberos, CredSSP, certificate, Basic). What is added
+here is what a fleet needs and pywinrm does not give, each measured on pywinrm 0.5.0:
+
+* a deadline for the connection apart from the one for an answer (`provmode.transport.dial`; pywinrm has one
+  number for both);
+* **one object, one TCP connection.** urllib3 would open a second one behind pywinrm's back when the first is
+  closed, and pywinrm would seal on it with the keys of the first. Here a second one is refused: a connection
+  that broke is thrown away, and the session dials anew;
+* no redirect is followed (pywinrm follows them, with credentials), nothing is taken from the environment
+  (proxies, CA bundles, ``.netrc``);
+* where sealing is in force, an answer in plain text is refused (pywinrm accepts it);
+* answers are bounded in size and in time as a whole (`provmode.transport.adapter`);
+* one TLS context per kind of trust, shared by all hosts (`provmode.transport.tls`);
+* every exception of requests, urllib3, pywinrm, pyspnego and ssl becomes one of `provmode.errors`.
+
+Nothing here knows SOAP: bytes go in, bytes come out.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import gevent
+import requests
+import requests.adapters
+import urllib3.connection
+import urllib3.connectionpool
+import urllib3.exceptions
+from winrm.encryption import Encryption
+from winrm.exceptions import InvalidCredentialsError, WinRMError
+from winrm.transport import Transport as PywinrmTransport
+
+from provmode.errors import (
+    AuthenticationFailed,
+    Cause,
+    CertificateUntrusted,
+    DeadlineExceeded,
+    HostError,
+    ProtocolError,
+    UsageError,
+)
+from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
+from provmode.transport.dial import dial
+from provmode.transport.target import Counters, Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.tls import tls_context
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
+
+
+class ConnectionLost(HostError):
+    """The connection is gone. `sent` tells whether the PC may have got the request."""
+
+    cause = Cause.PROTOCOL
+
+    def __init__(self, what: str, *, sent: bool) -> None:
+        super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
+        self.sent = sent
+
+
+class _Template:
+    """A session as far as pywinrm's sealing needs one: it prepares requests.
+
+    The messages on one connection differ in their body alone, so that the first is prepared by the session and the
+    others are copies of it. A session that was given cookies prepares each.
+    """
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = session
+        self._first: requests.PreparedRequest | None = None
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return *request* as the session would prepare it."""
+        if self._session.cookies:
+            return self._session.prepare_request(request)
+        if self._first is None:
+            self._first = self._session.prepare_request(request)
+        prepared = self._first.copy()
+        prepared.prepare_body(request.data, None)
+        return prepared
+
+
+class _Sealing(PywinrmTransport):
+    """pywinrm's transport, told to authenticate with an empty message through our adapter.
+
+    Only its public methods are overridden or called (pywinrm 0.5: ``build_session``, ``setup_encryption``).
+    """
+
+    owner: Connection
+    template: _Template
+    """Of the messages that are sealed."""
+
+    def setup_encryption(self, session: requests.Session) -> None:
+        """Prepare *session* before pywinrm's handshake goes through it, then take the keys."""
+        self.prepare(session)
+        self.handshake(session)
+        self.encryption = Encryption(session, self.auth_method)
+        self.template = _Template(session)
+
+    def prepare(self, session: requests.Session) -> None:
+        self.session = session  # known before the handshake, so that a failure in it closes the connection too
+        session.trust_env = False
+        session.max_redirects = 0
+        session.headers["Accept-Encoding"] = "identity"
+        session.headers["User-Agent"] = "provmode"
+        session.cert = None  # the client certificate is in the TLS context
+        adapter = SocketAdapter(self.owner)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+
+    def handshake(self, session: requests.Session) -> None:
+        """Authenticate the connection with an empty POST, as pywinrm does before it seals."""
+        request = session.prepare_request(requests.Request("POST", self.endpoint, data=None))
+        response = self.owner.post(session, request)
+        self.owner.check_authenticated(session, response)
+
+
+class Connection:
+    """One TCP connection to one PC: `dial`, `authenticate`, `exchange` any number of times, `close`.
+
+    After an error it is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        *,
+        trust: Trust,
+        deadlines: Deadlines,
+        counters: Counters | None = None,
+        seconds: Callable[[], float],
+    ) -> None:
+        self.endpoint = endpoint
+        self.credentials = credentials
+        self.deadlines = deadlines
+        self.counters = counters if counters is not None else Counters()
+        self.context: ssl.SSLContext | None = None
+        self._trust = trust
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
+        self._transport: _Sealing | None = None
+        self._authenticated = False
+        self.opened: list[http.client.HTTPConnection] = []
+        self._answer_due = 0.0
+        self.alive = False
+        check_credentials(endpoint, credentials)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether messages are encrypted inside HTTP (always over plain HTTP, unless Basic was asked by name)."""
+        return self._transport is not None and self._transport.encryption is not None
+
+    def dial(self) -> None:
+        """Resolve the name and open the TCP connection, within the connect deadline. Sends nothing.
+
+        Raises:
+            Unreachable: the name does not resolve, nothing answered in time, or the connection was refused.
+        """
+        if self._socket is not None:
+            return
+        with self._timed():
+            self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.settimeout(self.deadlines.read)
+        self.counters.connections += 1
+        self.alive = True
+
+    def authenticate(self) -> None:
+        """Authenticate the connection; proves the account and, for NTLM and Kerberos, takes the sealing keys.
+
+        Basic and certificate carry their proof in every request: nothing is sent here for them.
+
+        Raises:
+            AuthenticationFailed: the PC refused the account or the password, or offers no common scheme.
+            CertificateUntrusted: TLS failed.
+            ProtocolError: what answers is no WinRM listener.
+            ConnectionLost: it closed during the handshake.
+            DeadlineExceeded: no answer within the read deadline.
+        """
+        if self._authenticated:
+            return
+        self.dial()
+        if self.endpoint.scheme == "https":
+            self.context = tls_context(self._trust, self.credentials.certificate, self.credentials.certificate_key)
+        transport = self._transport = self._build()
+        with self._timed(), self._border("authentication"):
+            session = transport.build_session()
+            if transport.encryption is None:
+                transport.prepare(session)
+                if self.credentials.authentication in ("ntlm", "kerberos"):
+                    transport.handshake(session)
+        self._authenticated = True
+
+    def _build(self) -> _Sealing:
+        credentials = self.credentials
+        over_http = self.endpoint.scheme == "http"
+        try:
+            transport = _Sealing(
+                self.endpoint.url,
+                username=credentials.user or None,
+                password=credentials.password,
+                ca_trust_path="",  # unused: trust is in the TLS context
+                cert_pem=str(credentials.certificate) if credentials.certificate else None,
+                cert_key_pem=str(credentials.certificate_key) if credentials.certificate_key else None,
+                read_timeout_sec=int(self.deadlines.read),
+                server_cert_validation="validate",
+                kerberos_delegation=credentials.kerberos_delegation,
+                kerberos_hostname_override=credentials.kerberos_host,
+                auth_method=credentials.authentication,
+                service="HTTP",
+                message_encryption="always" if over_http and credentials.authentication != "basic" else "auto",
+                proxy=None,
+            )
+        except WinRMError as error:
+            raise UsageError(f"cannot authenticate as told: {error}") from None
+        transport.owner = self
+        return transport
+
+    def exchange(self, message: bytes) -> tuple[int, bytes]:
+        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed.
+
+        Raises:
+            ConnectionLost: it broke; ``sent`` tells whether the PC may have got the message.
+            AuthenticationFailed: a 401 to the first message of Basic or certificate authentication.
+            DeadlineExceeded: no answer within the read deadline; the PC may have got the message.
+            ProtocolError: another status, a plain-text answer where sealing is in force, a broken seal.
+        """
+        transport = self._transport
+        if not self.alive or not self._authenticated or transport is None or transport.session is None:
+            raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
+        session = transport.session
+        with self._timed(), self._border("a message"):
+            if transport.encryption is not None:
+                template = cast("requests.Session", transport.template)
+                request = transport.encryption.prepare_encrypted_request(template, self.endpoint.url, message)
+            else:
+                request = session.prepare_request(
+                    requests.Request("POST", self.endpoint.url, data=message, headers={"Content-Type": CONTENT_TYPE})
+                )
+            if self.credentials.authentication == "ntlm":
+                # requests-ntlm would answer a 401 with a new handshake on the same connection, and pywinrm would
+                # go on sealing with the keys of the old one
+                request.hooks["response"] = []
+            response = self.post(session, request)
+            return response.status_code, self._unseal(transport, response)
+
+    def post(self, session: requests.Session, request: requests.PreparedRequest) -> requests.Response:
+        """Send *request* and read the whole answer, within the read deadline, following no redirect."""
+        self._answer_due = self._seconds() + self.deadlines.read
+        with gevent.Timeout(self.deadlines.read + 1, AnswerTooSlow):
+            response = session.send(
+                request,
+                allow_redirects=False,
+                timeout=(self.deadlines.connect, self.deadlines.read),
+                verify=self._trust.validate,
+            )
+        if 300 <= response.status_code < 400:
+            raise self._redirected(response)
+        return response
+
+    def remaining(self) -> float:
+        """Return the seconds left for the answer that is being read.
+
+        Raises:
+            AnswerTooSlow: none are.
+        """
+        left = self._answer_due - self._seconds()
+        if left <= 0:
+            raise AnswerTooSlow
+        return left
+
+    def _redirected(self, response: requests.Response | None) -> ProtocolError:
+        status = f"HTTP {response.status_code}" if response is not None else "HTTP 3xx"
+        return ProtocolError(
+            f"{self._where} answered with a redirect ({status}), which WinRM never does; it was not followed",
+            next_step="find out what answers on that port",
+        )
+
+    def check_authenticated(self, session: requests.Session, response: requests.Response) -> None:
+        """Refuse everything but a completed handshake."""
+        if response.status_code == 401:
+            raise self._refused_account(response)
+        if response.status_code >= 400 and response.status_code != 500:
+            raise self._unexpected_status(response)
+        if self.credentials.authentication == "ntlm" and getattr(session.auth, "session_security", None) is None:
+            raise ProtocolError(
+                f"{self._where} asked for no authentication, which WinRM never does",
+                next_step="find out what answers on that port",
+            )
+
+    def _refused_account(self, response: requests.Response) -> AuthenticationFailed:
+        offered = response.headers.get("WWW-Authenticate", "")
+        schemes = sorted({part.split()[0] for part in offered.split(",") if part.split()})
+        user = self.credentials.user or "the client certificate"
+        wanted = {
+            "ntlm": {"Negotiate", "NTLM"},
+            "kerberos": {"Kerberos", "Negotiate"},
+            "basic": {"Basic"},
+            "credssp": {"CredSSP"},
+        }
+        usable = wanted.get(self.credentials.authentication)
+        if usable and schemes and not usable & set(schemes):
+            return AuthenticationFailed(
+                f"{self._where} offers {', '.join(schemes)[:80]}, not {self.credentials.authentication}",
+                next_step="set winrm_transport to what the PC offers, or enable it on the PC",
+            )
+        return AuthenticationFailed(
+            f"{self._where} refused {user} ({self.credentials.authentication})",
+            next_step="check user and password; not tried again, accounts lock",
+        )
+
+    def _unexpected_status(self, response: requests.Response) -> ProtocolError:
+        meaning = {
+            404: f"no WinRM listener under {self.endpoint.path}",
+            413: "the message is larger than the PC's MaxEnvelopeSizekb",
+            503: "the WinRM service is not listening",
+        }.get(response.status_code, "not an answer of WinRM")
+        return ProtocolError(
+            f"{self._where} answered HTTP {response.status_code}: {meaning}", next_step="check the port"
+        )
+
+    def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
+        if response.status_code == 401:
+            if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
+                raise ConnectionLost(f"{self._where} forgot that the connection is authenticated", sent=False)
+            raise self._refused_account(response)
+        if response.status_code not in (200, 500):
+            raise self._unexpected_status(response)
+        if transport.encryption is None:
+            return response.content
+        content_type = response.headers.get("Content-Type", "")
+        if transport.encryption.protocol_string.decode() not in content_type:
+            if not response.content:
+                raise ProtocolError(
+                    f"{self._where} answered HTTP {response.status_code} without a word",
+                    next_step="look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
+                )
+            raise ProtocolError(
+                f"{self._where} answered in plain text where encryption is in force; the answer was not read",
+                next_step="find out what answers on that port",
+            )
+        return transport.encryption.parse_encrypted_response(response)
+
+    def take_socket(self) -> socket.socket:
+        """Hand the dialled socket to urllib3, once.
+
+        Raises:
+            OSError: it was handed out before: the connection is gone.
+        """
+        taken, self._socket = self._socket, None
+        if taken is None:
+            raise SocketGone("the connection was closed by the PC")
+        return taken
+
+    def close(self) -> None:
+        """Close the connection; never raises, may be called twice."""
+        self.alive = False
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._transport is not None:
+            self._transport.close_session()
+        for connection in self.opened:  # also one that a failed handshake never gave back to its pool
+            connection.close()
+
+    @property
+    def _where(self) -> str:
+        return f"{self.endpoint.name} ({self.endpoint.address}:{self.endpoint.port})"
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = self._seconds()
+        try:
+            yield
+        finally:
+            self.counters.seconds += self._seconds() - started
+
+    @contextmanager
+    def _border(self, what: str) -> Iterator[None]:
+        """Translate every exception of the libraries below; whatever happens, the connection is dead after it.
+
+        The original is dropped (``from None``): pyinfra prints an error's cause instead of its message, and the
+        libraries' texts may quote headers.
+        """
+        try:
+            yield
+        except HostError:
+            self.close()
+            raise
+        except UsageError:
+            self.close()
+            raise
+        except Exception as error:  # noqa: BLE001 - a stranger's bytes in other people's parsers: anything can come
+            self.close()
+            logger.debug("%s: %s failed in %s", self._where, what, type(error).__name__)
+            raise self._translated(error, what) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _translated(self, error: Exception, what: str) -> HostError:
+        chain = list(_causes(error))
+        if isinstance(error, requests.TooManyRedirects):
+            return self._redirected(response=error.response)
+        if any(isinstance(link, SocketGone) for link in chain):
+            return ConnectionLost(f"{self._where} closed the connection before {what} was sent", sent=False)
+        for link in chain:
+            if isinstance(link, ssl.SSLCertVerificationError):
+                return CertificateUntrusted(
+                    f"the certificate of {self._where} is not trusted: {link.verify_message}",
+                    next_step="set winrm_ca to the PEM file of the CA that issued it, and use a name it carries",
+                )
+        if any(isinstance(link, ssl.SSLError) for link in chain):
+            if self._authenticated:  # the handshake was long over: the connection broke
+                return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
+            return CertificateUntrusted(
+                f"TLS with {self._where} failed ({_ssl_reason(chain)})",
+                next_step="check that the port is the HTTPS listener (5986) and what TLS versions it offers",
+            )
+        if any(isinstance(link, (AnswerTooSlow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
+            return DeadlineExceeded(
+                f"{self._where} did not answer {what} within {self.deadlines.read:g} s (read deadline)",
+                next_step="the PC is overloaded or asleep; try again, or raise winrm_read_deadline",
+            )
+        if isinstance(error, InvalidCredentialsError):
+            return AuthenticationFailed(f"{self._where} refused the credentials", next_step="check user and password")
+        if any(isinstance(link, AnswerTooLarge) for link in chain):
+            return ProtocolError(
+                f"{self._where} sent an answer of over {MAX_ANSWER // 2**20} MiB",
+                next_step="find out what answers on that port",
+            )
+        if isinstance(error, requests.ConnectionError) or any(
+            isinstance(link, (ConnectionError, urllib3.exceptions.HTTPError)) for link in chain
+        ):
+            return ConnectionLost(f"{self._where} broke off the connection in the middle of {what}", sent=True)
+        if isinstance(error, ImportError) or "is not installed" in str(error):
+            return ProtocolError(
+                f"{self.credentials.authentication} needs a library that is not installed here",
+                next_step=f"pip install 'provmode[{self.credentials.authentication}]'",
+            )
+        return ProtocolError(
+            f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
+            next_step="find out what answers on that port",
+        )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and everything it carries: causes, contexts, and urllib3's ``reason`` and arguments."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        link = waiting.pop()
+        if not isinstance(link, BaseException) or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+
+
+def _ssl_reason(chain: list[BaseException]) -> str:
+    reasons = [link.reason for link in chain if isinstance(link, ssl.SSLError) and getattr(link, "reason", None)]
+    return str(reasons[0]) if reasons else "no reason given"
+
+
+def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
+    """Refuse combinations that would give a secret away or cannot work.
+
+    Raises:
+        UsageError: what is wrong and what to set instead.
+    """
+    if credentials.authentication == "basic" and endpoint.scheme == "http" and not credentials.basic_over_http:
+        raise UsageError(
+            f"{endpoint.name}: Basic over plain HTTP would send the password readable",
+            next_step="use winrm_scheme https, or say winrm_basic_over_http True if you accept that",
+        )
+    if credentials.authentication == "certificate":
+        if endpoint.scheme != "https":
+            raise UsageError(f"{endpoint.name}: certificate authentication needs winrm_scheme https")
+        if credentials.certificate is None or credentials.certificate_key is None:
+            raise UsageError(
+                f"{endpoint.name}: certificate authentication needs winrm_certificate and winrm_certificate_key"
+            )
+    elif credentials.authentication != "kerberos" and not credentials.user:
+        raise UsageError(f"{endpoint.name}: no user is given", next_step="set winrm_user")

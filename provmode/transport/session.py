@@ -1,0 +1,392 @@
+"""One conversation with one PC: typed operations in, typed answers out.
+
+The session drives the sans-IO exchanges of `provmode.wsman` over one `Connection` at a time and
+decides what may be sent again:
+
+* a message that certainly never arrived (the connection was gone before) is always sent again;
+* a reading whose answer was lost is asked again, from its first message;
+* a change whose answer was lost *may have happened*: it is never repeated here, the caller gets `AnswerLost` and
+  reads back;
+* a PC without room (quota) or with a restarting service refused before doing anything: asked again, with growing
+  pauses and jitter, within the host's deadline;
+* a refused account is never tried again: accounts lock.
+
+One write gate: a read-only session refuses every operation that changes a PC before a byte is sent.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast, overload
+
+import gevent
+
+from provmode.errors import (
+    AccessDenied,
+    AnswerLost,
+    DeadlineExceeded,
+    HostError,
+    ProtocolError,
+    QuotaExceeded,
+    ReadOnlyRefused,
+    RemoteFault,
+)
+from provmode.transport.pywinrm import Connection, ConnectionLost
+from provmode.transport.target import Counters, Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.write_gate import changes
+from provmode.windows.conversation import Pause
+from provmode.wsman import (
+    CommandLine,
+    Completed,
+    Enumerate,
+    Fault,
+    FaultKind,
+    Get,
+    Identify,
+    Instance,
+    Invoke,
+    MalformedAnswer,
+    Operation,
+    Put,
+    Request,
+    Response,
+    UnexpectedAnswer,
+    decode,
+    encode,
+    exchange_for,
+)
+from provmode.wsman.exchange import Identity
+from provmode.wsman.notation import describe
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+"""How often one operation is tried at most; the pauses between are 0.5, 1 and 2 s, give or take a half."""
+FIRST_PAUSE = 0.5
+OPERATION_TIMEOUT_MARGIN = 5.0
+"""Seconds by which the PC is asked to give up before the read deadline does, so that it can say so."""
+
+
+class CommandTimedOut(DeadlineExceeded):
+    """A command line ran for its whole time and was terminated on the PC; what it did until then is done."""
+
+
+_TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
+"""Faults of a PC that did nothing yet and may in a moment: asked again, even for a change."""
+_STALE = frozenset({FaultKind.STALE_CONTEXT})
+"""Faults by which a reading is begun anew."""
+
+
+_TIDYING = frozenset({"ShellDelete", "Signal", "Release"})
+"""Messages that give something back to the PC; it comes back by itself, so their failure is nobody's."""
+_CARRYING = frozenset({"Invoke", "Put", "Command"})
+"""Messages that carry a change; once one is accepted, what it asked for has begun."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Everything needed to talk to one PC."""
+
+    endpoint: Endpoint
+    credentials: Credentials
+    trust: Trust = field(default_factory=Trust)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    read_only_lines: frozenset[str] = frozenset()
+    """Command lines that are known to read only (the engine's static scripts); the write gate lets them through."""
+
+
+class Session:
+    """A conversation with one PC. Not for two greenlets at once: one message in flight a connection.
+
+    *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits, *jitter* gives 0..1: passed in so
+    that tests need neither time nor chance.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        read_only: bool,
+        seconds: Callable[[], float] = time.monotonic,
+        message_id: Callable[[], str] = lambda: f"uuid:{str(uuid.uuid4()).upper()}",
+        pause: Callable[[float], Any] = gevent.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.target = target
+        self.read_only = read_only
+        self.counters = Counters()
+        self._seconds = seconds
+        self._message_id = message_id
+        self._pause = pause
+        self._jitter = jitter
+        self._connection: Connection | None = None
+        self._ends: float | None = None
+        self._command_ends: float | None = None
+        self._carried = self._accepted = False
+
+    # -- the connection ---------------------------------------------------------------------------------------
+
+    def dial(self) -> None:
+        """Open the TCP connection and send nothing; see `Connection.dial`."""
+        self._dialled().dial()
+
+    def connect(self) -> None:
+        """Dial and authenticate; where authentication sends nothing by itself (Basic, certificate), Identify.
+
+        Raises:
+            HostError: any of them; nothing was changed on the PC.
+        """
+        self.begin()
+        connection = self._dialled()
+        connection.authenticate()
+        if connection.credentials.authentication in ("basic", "certificate"):
+            self.perform(Identify())
+
+    def begin(self) -> None:
+        """Start the host's deadline anew: the next conversation with this PC begins now."""
+        self._ends = self._seconds() + self.target.deadlines.host
+
+    def close(self) -> None:
+        """Close the connection; never raises, may be called twice, a later operation dials again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _dialled(self) -> Connection:
+        if self._connection is None:
+            self._connection = Connection(
+                self.target.endpoint,
+                self.target.credentials,
+                trust=self.target.trust,
+                deadlines=self.target.deadlines,
+                counters=self.counters,
+                seconds=self._seconds,
+            )
+        return self._connection
+
+    # -- operations -------------------------------------------------------------------------------------------
+
+    @overload
+    def perform(self, operation: Identify) -> Identity: ...
+    @overload
+    def perform(self, operation: Get | Invoke | Put) -> Instance: ...
+    @overload
+    def perform(self, operation: Enumerate) -> list[Instance]: ...
+    @overload
+    def perform(self, operation: CommandLine) -> Completed: ...
+    @overload
+    def perform(self, operation: Operation) -> Any: ...
+    def perform(self, operation: Operation) -> Any:
+        """Perform *operation* and return its answer.
+
+        Raises:
+            ReadOnlyRefused: it changes the PC and this session is read-only; nothing was sent.
+            AnswerLost: it changes the PC, was sent, and the answer was lost. It may have happened.
+            RemoteFault: the PC answered with a fault (`AccessDenied`, `QuotaExceeded` where it is one of those).
+            HostError: the connection, the account, the deadline, the protocol.
+            ValueError: it cannot be written down (a text with control characters, a command line too long).
+        """
+        mutating = changes(operation, read_only_lines=self.target.read_only_lines)
+        if mutating and self.read_only:
+            raise ReadOnlyRefused(
+                f"{self.target.endpoint.name}: {describe(operation)} changes the PC and this session only reads"
+            )
+        if self._ends is None:
+            self.begin()
+        timeout = operation.timeout if isinstance(operation, CommandLine) else None
+        self._command_ends = self._seconds() + timeout if timeout is not None else None
+        at_once = isinstance(operation, Invoke) and operation.at_once
+        return self._try(lambda: exchange_for(operation), mutating, describe(operation), at_once=at_once)
+
+    def converse(self, conversation: Generator[Operation | Pause, Any, T]) -> T:
+        """Drive *conversation*: perform what it yields, give it the answers, return what it returns.
+
+        A fault of the PC to one operation is thrown into it (`RemoteFault`, `AccessDenied`, `QuotaExceeded`): it may
+        take that as an answer. So is an answer that was lost (`AnswerLost`): it may read back what happened. Everything
+        else ends the conversation. A `Pause` is waited for.
+
+        Raises:
+            HostError: as `perform`.
+        """
+        try:
+            operation = next(conversation)
+            while True:
+                try:
+                    answer = self._perform_or_rest(operation)
+                except (RemoteFault, AccessDenied, QuotaExceeded, AnswerLost) as error:
+                    operation = conversation.throw(error)
+                else:
+                    operation = conversation.send(answer)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        finally:
+            conversation.close()
+
+    def _perform_or_rest(self, operation: Operation | Pause) -> Any:
+        """Perform an operation; or wait as a conversation asked to, and let the host's deadline move by as much."""
+        if not isinstance(operation, Pause):
+            return self.perform(operation)
+        if self._ends is not None:
+            self._ends += operation.seconds
+        self._pause(operation.seconds)
+        return None
+
+    def _try(
+        self, exchange: Callable[[], Generator[Request, Response, T]], mutating: bool, what: str, *, at_once: bool
+    ) -> T:
+        """Drive *exchange*, from its start again where the rules in the module's head allow it.
+
+        What is to be done *at once* is not done later where the PC refuses it for now: the caller looks again first.
+        """
+        for attempt in range(ATTEMPTS):
+            last = attempt == ATTEMPTS - 1
+            self._carried = self._accepted = False
+            try:
+                return self._drive(exchange())
+            except Fault as fault:
+                error = self._fault(fault, mutating, what)
+                if mutating and self._accepted:  # a later message failed: what it is about has begun
+                    raise self._lost(what, str(fault)) from None
+                again = fault.kind in _TRANSIENT or (fault.kind in _STALE and not mutating)
+                if last or at_once or not again:
+                    raise error from None
+            except ConnectionLost as lost:
+                if mutating and (lost.sent or self._accepted):
+                    raise self._lost(what, lost.what) from None
+                if last:
+                    raise ProtocolError(
+                        f"{lost.what} ({ATTEMPTS} attempts)", next_step="look at the PC's WinRM service"
+                    ) from None
+                error = lost
+            except DeadlineExceeded as slow:
+                if mutating and self._carried and not isinstance(slow, CommandTimedOut):
+                    raise self._lost(what, slow.what) from None
+                raise
+            except ProtocolError as broken:
+                if mutating and self._carried:
+                    raise self._lost(what, broken.what) from None
+                raise
+            self._wait(attempt, error)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _drive(self, exchange: Generator[Request, Response, T]) -> T:
+        """Send what *exchange* yields and feed it the answers; it may clean up after a fault."""
+        try:
+            request = next(exchange)
+            while True:
+                try:
+                    response = self._send(request)
+                    self._accepted |= request.shape in _CARRYING
+                except Fault as fault:
+                    request = exchange.throw(fault)
+                except (ConnectionLost, ProtocolError, DeadlineExceeded) as error:
+                    if request.shape in _TIDYING:  # what was asked for is in hand
+                        request = exchange.throw(Fault(code=None, reason=error.what))
+                    elif isinstance(error, DeadlineExceeded):
+                        request = exchange.throw(error)
+                    else:
+                        raise
+                except (MalformedAnswer, UnexpectedAnswer) as error:
+                    if request.shape not in _TIDYING:
+                        raise
+                    self.close()
+                    request = exchange.throw(Fault(code=None, reason=str(error)))
+                else:
+                    request = exchange.send(response)
+        except StopIteration as stop:
+            return cast(T, stop.value)
+        except (MalformedAnswer, UnexpectedAnswer) as error:
+            self.close()
+            raise ProtocolError(
+                f"{self.target.endpoint.name} answered with something that is not WS-Management: {error}",
+                next_step="find out what answers on that port",
+            ) from None
+        finally:
+            exchange.close()
+
+    def _send(self, request: Request) -> Response:
+        self._check_deadlines(request.what)
+        connection = self._dialled()
+        try:
+            connection.authenticate()
+        except ConnectionLost as lost:
+            self.close()
+            raise ConnectionLost(lost.what, sent=False) from None  # a handshake carries no operation
+        except HostError:
+            self.close()
+            raise
+        message_id = self._message_id()
+        data = encode(
+            request,
+            to=self.target.endpoint.url,
+            message_id=message_id,
+            operation_timeout=self._operation_timeout(),
+        )
+        self._carried |= request.shape in _CARRYING
+        try:
+            _status, answer = connection.exchange(data)
+        except HostError:
+            self.close()
+            raise
+        return decode(answer, message_id=message_id)
+
+    def _operation_timeout(self) -> float:
+        """Return the seconds to put into OperationTimeout: what is left, less than the read deadline."""
+        ends = min(end for end in (self._ends, self._command_ends, float("inf")) if end is not None)
+        read = self.target.deadlines.read
+        return max(0.5, min(read - min(OPERATION_TIMEOUT_MARGIN, read / 2), ends - self._seconds()))
+
+    def _check_deadlines(self, what: str) -> None:
+        if self._command_ends is not None and self._seconds() >= self._command_ends:
+            self._command_ends = None  # so that the messages that end the command on the PC go through
+            raise CommandTimedOut(
+                f"{self.target.endpoint.name}: the command ran longer than its time-out; it was terminated on the PC",
+                next_step="raise _timeout, or look at what it waits for",
+            )
+        if self._ends is not None and self._seconds() >= self._ends:
+            self.close()
+            raise DeadlineExceeded(
+                f"{self.target.endpoint.name} was not done with {what} within {self.target.deadlines.host:g} s "
+                "(host deadline)",
+                next_step="the PC is overloaded; try again, or raise winrm_host_deadline",
+            )
+
+    def _wait(self, attempt: int, error: HostError) -> None:
+        """Pause before the next attempt; the host's deadline is the limit."""
+        seconds = FIRST_PAUSE * 2**attempt * (0.5 + self._jitter())
+        if isinstance(error, ConnectionLost) and not error.sent and attempt == 0:
+            seconds = 0.0  # an idle connection that the PC closed: dial at once
+        if self._ends is not None and self._seconds() + seconds >= self._ends:
+            raise error
+        self.counters.retries += 1
+        self._pause(seconds)
+
+    # -- faults -----------------------------------------------------------------------------------------------
+
+    def _lost(self, what: str, how: str) -> AnswerLost:
+        return AnswerLost(
+            f"{self.target.endpoint.name}: {what} was sent and its answer was lost ({how}): it may have happened",
+            next_step="read back before trying again",
+        )
+
+    def _fault(self, fault: Fault, mutating: bool, what: str) -> HostError:
+        name = self.target.endpoint.name
+        if fault.kind is FaultKind.TIMED_OUT:
+            if mutating:
+                return self._lost(what, "the PC's own OperationTimeout passed")
+            return DeadlineExceeded(f"{name} did not finish {what} in the time given", next_step="try again later")
+        if fault.kind is FaultKind.ACCESS_DENIED:
+            return AccessDenied(
+                f"{name} denies {self.target.credentials.user or 'this account'} {what} ({fault})",
+                next_step="give the account the rights the README lists, or use another",
+            )
+        if fault.kind is FaultKind.QUOTA:
+            return QuotaExceeded(
+                f"{name} has no room for {what} ({fault})",
+                next_step="wait for other sessions to end, or raise the quota (winrm get winrm/config)",
+            )
+        return RemoteFault(f"{name} answered {what} with a fault: {fault}", code=fault.code, kind=fault.kind.value)

@@ -1,0 +1,80 @@
+"""The write gate: which operations change a PC. The one place that decides; when in doubt, it changes.
+
+A session that only reads asks here before a byte is sent, so an audit and a dry run cannot change anything, whatever
+the code above them does.
+"""
+
+from __future__ import annotations
+
+import re
+
+from provmode.wsman.operations import CommandLine, Enumerate, Get, Identify, Invoke, Operation
+
+READ_ONLY_METHODS: dict[str, frozenset[str]] = {
+    # Microsoft, "StdRegProv class": the methods that read; CheckAccess only asks
+    "stdregprov": frozenset(
+        {
+            "getstringvalue",
+            "getexpandedstringvalue",
+            "getmultistringvalue",
+            "getdwordvalue",
+            "getqwordvalue",
+            "getbinaryvalue",
+            "enumkey",
+            "enumvalues",
+            "checkaccess",
+        }
+    ),
+    # Microsoft, "SMS_Client client WMI class" and "CCM_ClientUtilities client WMI class"
+    "sms_client": frozenset({"getassignedsite"}),
+    "ccm_clientutilities": frozenset({"determineifrebootpending"}),
+}
+"""Methods that only read, by class; every other method changes."""
+
+_READ_ONLY_COMMANDS = (
+    r"type",
+    r"reg(?:\.exe)?\s+query",
+    r"sc(?:\.exe)?\s+(?:query|queryex|qc)",
+    r"hostname(?:\.exe)?",
+    r"ver",
+    r"whoami(?:\.exe)?",
+    r"echo\.?",
+    r"dir",
+)
+_READ_ONLY = re.compile(rf"@?(?:{'|'.join(_READ_ONLY_COMMANDS)})(?=$|[\s/\"])", re.IGNORECASE)
+_SEPARATOR = re.compile(r"&&|\|\||&")
+_QUOTED = re.compile(r'"[^"]*"')
+_SAFE_VARIABLE = re.compile(r"%(?:windir|systemroot|programdata|computername)%", re.IGNORECASE)
+_NUL = re.compile(r"(?:[12]?>\s*nul|2>&1)(?=$|[\s&|])", re.IGNORECASE)
+
+
+def changes(operation: Operation, *, read_only_lines: frozenset[str] = frozenset()) -> bool:
+    """Return whether *operation* changes the PC, or may.
+
+    *read_only_lines* are command lines known to read only: the engine's own static scripts, compared whole.
+    """
+    if isinstance(operation, (Identify, Get, Enumerate)):
+        return False
+    if isinstance(operation, Invoke):
+        reading = READ_ONLY_METHODS.get(operation.resource.class_name.lower(), frozenset())
+        return operation.method.lower() not in reading
+    if isinstance(operation, CommandLine):
+        return operation.line not in read_only_lines and not _reads(operation.line)
+    return True
+
+
+def _reads(line: str) -> bool:
+    """Return whether every command of a cmd.exe line is one that reads, with nothing else hidden in it.
+
+    What could hide something makes it change: redirection to a file, pipes, ``^``, parentheses, ``for``, variables
+    other than a few fixed ones (a variable may hold ``& del``).
+    """
+    if "\n" in line or "\r" in line or line.count('"') % 2:
+        return False
+    bare = _SAFE_VARIABLE.sub("x", line)
+    if "%" in bare or "!" in bare:
+        return False
+    bare = _NUL.sub("", _QUOTED.sub('"x"', bare))
+    if any(character in bare.replace("||", "") for character in "<>^()|"):
+        return False
+    return all(_READ_ONLY.match(part.strip()) for part in _SEPARATOR.split(bare))

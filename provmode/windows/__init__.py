@@ -1,0 +1,1 @@
+"""How any Windows PC is asked, whether it has a ConfigMgr client or not."""

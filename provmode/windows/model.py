@@ -1,0 +1,101 @@
+"""What is read from any Windows PC: services, Setup, the clock, the operating system, files. Plain values.
+
+A value is put together only if the PC gave all of it; whether it did is said by the `Reading` around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from provmode.reading import plain
+
+
+class JsonRecord:
+    """A dataclass that JSON shows by its field names."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Service(JsonRecord):
+    """A Windows service, as ``Win32_Service`` has it."""
+
+    name: str
+    state: str
+    """``Running``, ``Stopped``, ``Start Pending`` ..."""
+    start_mode: str
+    """``Auto``, ``Manual``, ``Disabled``."""
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it cannot start."""
+        return self.start_mode.lower() == "disabled"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.state.lower() == "running"
+
+
+@dataclass(frozen=True)
+class Setup(JsonRecord):
+    """Windows Setup's own flags under ``HKLM\\SYSTEM\\Setup``."""
+
+    system_setup_in_progress: bool
+    oobe_in_progress: bool
+    setup_type: int
+    """Other than 0: the next start belongs to Setup."""
+    setup_phase: int
+    upgrade: bool
+    command_line: str
+    """What Setup runs at the next start."""
+
+    @property
+    def running(self) -> bool:
+        """Whether Setup is at work or has the next start."""
+        return self.system_setup_in_progress or self.oobe_in_progress or self.setup_type != 0 or self.upgrade
+
+
+@dataclass(frozen=True)
+class PcClock(JsonRecord):
+    """The PC's own clock."""
+
+    now: datetime
+    """UTC."""
+    utc_offset_minutes: int
+    last_boot: datetime | None
+    """UTC."""
+
+
+@dataclass(frozen=True)
+class WindowsVersion(JsonRecord):
+    """Which Windows it is."""
+
+    caption: str
+    """``Microsoft Windows 11 Enterprise``; localised."""
+    version: str
+    """``10.0.26100``."""
+    build: int
+    """``26100``."""
+    architecture: str
+    """``64-bit``; localised."""
+    windows_directory: str
+    """``C:\\Windows``."""
+
+
+@dataclass(frozen=True)
+class FileInfo(JsonRecord):
+    """A file, as ``CIM_DataFile`` has it."""
+
+    path: str
+    size: int
+    """Bytes."""
+    created: datetime | None
+    """UTC, as the two below."""
+    modified: datetime | None
+    accessed: datetime | None

@@ -1,0 +1,482 @@
+"""Carrying out a step, driven by hand: stale, not proved, an answer lost, a service on its way, words for numbers."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from provmode.ccm.codes import SERVICE_RETURN
+from provmode.errors import AccessDenied, AnswerLost, HostError, RemoteFault
+from provmode.remediation.decide import disarm
+from provmode.remediation.execute import ALREADY, CHANGED, PAUSES, NotProved, StaleStep, perform
+from provmode.remediation.steps import (
+    RequestPolicy,
+    SetFile,
+    SetMode,
+    SetRegistryKey,
+    SetRegistryValue,
+    SetServiceState,
+    SetStartMode,
+    Step,
+)
+from provmode.windows.conversation import Pause
+from provmode.windows.files import sha256
+from provmode.windows.registry import RegistryData, ValueType
+from provmode.windows.scripts import READ_BYTES, REMOVE_FILE, SWAP_BYTES
+from provmode.wsman import CommandLine, Completed, Enumerate, Get, Instance, Invoke
+
+Drive = Callable[..., Any]
+KEY = "HKLM\\SOFTWARE\\X"
+OLD, NEW = RegistryData(ValueType.REG_SZ, "old"), RegistryData(ValueType.REG_SZ, "new")
+STEP = SetRegistryValue(KEY, "v", OLD, NEW)
+LOST = AnswerLost("the connection broke")
+DENIED = AccessDenied("access denied")
+
+
+def answer(**properties: Any) -> Instance:
+    """Return a method's answer; values arrive as text."""
+    return Instance("X_OUTPUT", properties)
+
+
+DONE = answer(ReturnValue="0")
+TYPES = answer(ReturnValue="0", sNames="v", Types="1")
+NO_KEY = answer(ReturnValue="2")
+
+
+def holds(data: str) -> tuple[Instance, Instance]:
+    """Return the two answers that say that the value is text."""
+    return TYPES, answer(ReturnValue="0", sValue=data)
+
+
+# -- registry -------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_is_looked_at_changed_and_read_back(drive: Drive) -> None:
+    assert drive(perform(STEP), *holds("old"), DONE, *holds("new")) == CHANGED
+
+
+def test_a_value_that_is_so_already_is_not_sent(drive: Drive) -> None:
+    assert drive(perform(STEP), *holds("new")) == ALREADY
+
+
+def test_a_value_that_somebody_changed_is_stale_and_nothing_is_sent(drive: Drive) -> None:
+    with pytest.raises(StaleStep, match=r"X\\v is REG_SZ 'other', not REG_SZ 'old' as it was; look again"):
+        drive(perform(STEP), *holds("other"))
+    with pytest.raises(StaleStep, match="is absent, not REG_SZ 'old'"):
+        drive(perform(STEP), NO_KEY)
+
+
+def test_a_value_that_reads_otherwise_afterwards_is_not_proved(drive: Drive) -> None:
+    with pytest.raises(NotProved, match="is REG_SZ 'old' after the change, not REG_SZ 'new'"):
+        drive(perform(STEP), *holds("old"), DONE, *holds("old"))
+
+
+def test_a_lost_answer_is_read_back_and_may_have_happened(drive: Drive) -> None:
+    assert drive(perform(STEP), *holds("old"), LOST, *holds("new")) == CHANGED
+    with pytest.raises(NotProved):
+        drive(perform(STEP), *holds("old"), LOST, *holds("old"))
+
+
+def test_a_new_value_has_its_key_created_first(drive: Drive) -> None:
+    assert drive(perform(SetRegistryValue(KEY, "v", None, NEW)), NO_KEY, DONE, DONE, *holds("new")) == CHANGED
+
+
+def test_a_value_is_deleted(drive: Drive) -> None:
+    step = SetRegistryValue(KEY, "v", OLD, None)
+
+    assert drive(perform(step), *holds("old"), DONE, answer(ReturnValue="0")) == CHANGED
+    assert drive(perform(step), NO_KEY) == ALREADY
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("5", "access denied"), ("2", "there is no such key or value"), ("6", "StdRegProv answered 0x6")],
+)
+def test_a_value_that_the_pc_does_not_take_is_not_changed(drive: Drive, code: str, said: str) -> None:
+    with pytest.raises(HostError, match=f"{said}.*it was not changed"):
+        drive(perform(STEP), *holds("old"), answer(ReturnValue=code))
+
+
+def test_a_value_that_cannot_be_read_is_not_changed(drive: Drive) -> None:
+    with pytest.raises(HostError, match="cannot be read: access denied; look at the account's rights"):
+        drive(perform(STEP), DENIED)
+
+
+def test_a_refusal_of_the_pc_is_passed_on(drive: Drive) -> None:
+    with pytest.raises(AccessDenied):
+        drive(perform(STEP), *holds("old"), DENIED)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_key_is_looked_at_changed_and_looked_at_again(drive: Drive, present: bool) -> None:
+    step = SetRegistryKey(KEY, present)
+    there, away = answer(ReturnValue="0"), NO_KEY
+    before, after = (away, there) if present else (there, away)
+
+    assert drive(perform(step), before, DONE, after) == CHANGED
+    assert drive(perform(step), after) == ALREADY
+    assert drive(perform(step), before, LOST, after) == CHANGED
+    words = "absent after the change, not present" if present else "present after the change, not absent"
+    with pytest.raises(NotProved, match=rf"X is {words}"):
+        drive(perform(step), before, DONE, before)
+    with pytest.raises(HostError, match="cannot be read"):
+        drive(perform(step), DENIED)
+
+
+# -- services -------------------------------------------------------------------------------------------------------
+
+
+def found(state: str = "Running", start_mode: str = "Auto") -> list[Instance]:
+    """Return what a query for a service finds."""
+    return [Instance("XmlFragment", {"Name": "X", "State": state, "StartMode": start_mode})]
+
+
+def test_a_start_mode_is_looked_at_changed_and_read_back(drive: Drive) -> None:
+    step = SetStartMode("X", "Auto", "Manual")
+    manual = found(start_mode="Manual")
+
+    assert drive(perform(step), found(), DONE, manual) == CHANGED
+    assert drive(perform(step), found(), LOST, manual) == CHANGED
+    assert drive(perform(step), manual) == ALREADY
+    with pytest.raises(StaleStep, match="X start mode is Disabled, not Auto as it was"):
+        drive(perform(step), found(start_mode="Disabled"))
+    with pytest.raises(NotProved, match="X start mode is Auto after the change, not Manual"):
+        drive(perform(step), found(), DONE, found())
+    with pytest.raises(HostError, match="there is no service X"):
+        drive(perform(step), [])
+
+
+@pytest.mark.parametrize(("code", "word"), [item for item in SERVICE_RETURN.items() if item[0] not in (0, 10)])
+def test_a_return_code_is_said_in_words(drive: Drive, code: int, word: str) -> None:
+    step = SetServiceState("X", "Stopped", "Running")
+
+    with pytest.raises(HostError, match=rf"start of X: the PC answered {word} \({code}\)"):
+        drive(perform(step), found("Stopped"), answer(ReturnValue=str(code)))
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"), [({"ReturnValue": "99"}, r"unknown \(99\) \(99\)|unknown \(99\)"), ({}, "answered nothing")]
+)
+def test_an_answer_that_nobody_knows_is_said_as_it_is(drive: Drive, properties: dict[str, str], said: str) -> None:
+    with pytest.raises(HostError, match=said):
+        drive(perform(SetStartMode("X", "Auto", "Manual")), found(), answer(**properties))
+
+
+def test_a_service_on_its_way_is_waited_for(drive: Drive) -> None:
+    step = SetServiceState("X", "Stopped", "Running")
+    pending = found("Start Pending")
+
+    assert drive(perform(step), found("Stopped"), DONE, pending, None, pending, None, found()) == CHANGED
+
+
+def test_a_stop_is_waited_for_and_one_that_stops_already_is_no_failure(drive: Drive) -> None:
+    step = SetServiceState("X", "Running", "Stopped")
+    pending = found("Stop Pending")
+
+    assert drive(perform(step), found(), DONE, pending, None, found("Stopped")) == CHANGED
+    for code in ("5", "6"):
+        assert drive(perform(step), pending, answer(ReturnValue=code), pending, None, found("Stopped")) == CHANGED
+    assert drive(perform(step), found("Stopped")) == ALREADY
+
+
+def test_a_restart_stops_waits_and_starts(drive: Drive) -> None:
+    step = SetServiceState("X", "Running", "Restarted")
+
+    assert drive(perform(step), found(), DONE, found("Stopped"), DONE, found()) == CHANGED
+    assert drive(perform(step), found("Stopped"), DONE, found()) == CHANGED
+    assert drive(perform(step), found(), LOST, found("Stopped"), answer(ReturnValue="10"), found()) == CHANGED
+
+
+def test_a_service_that_never_arrives_is_not_proved_after_two_minutes(drive: Drive) -> None:
+    step = SetServiceState("X", "Stopped", "Running")
+    looks = [item for _ in PAUSES for item in (found("Start Pending"), None)]
+
+    with pytest.raises(NotProved, match="X state is Start Pending after the change, not Running"):
+        drive(perform(step), found("Stopped"), DONE, *looks, found("Start Pending"))
+    assert 100 <= sum(PAUSES) <= 150
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def script(**said: Any) -> Completed:
+    """Return what a script printed."""
+    return Completed(0, json.dumps(said).encode())
+
+
+def reads(data: bytes | None) -> Completed:
+    """Return what the script says that reads."""
+    if data is None:
+        return script(exists=False)
+    return script(exists=True, size=len(data), sha256=sha256(data), base64=base64.b64encode(data).decode())
+
+
+def swapped(data: bytes) -> Completed:
+    """Return what the script says that has swapped."""
+    return script(result="swapped", after=sha256(data), backup="x.provmode-backup")
+
+
+FILE = SetFile("C:\\x", sha256(b"old"), sha256(b"new"))
+CREATE = SetFile("C:\\x", None, sha256(b"new"))
+REMOVE = SetFile("C:\\x", sha256(b"old"), None)
+
+
+def test_a_file_is_read_swapped_and_proved_by_its_hash(drive: Drive) -> None:
+    assert drive(perform(FILE, data=b"new"), reads(b"old"), swapped(b"new")) == CHANGED
+    assert drive(perform(FILE, data=b"new"), reads(b"new")) == ALREADY
+    assert drive(perform(CREATE, data=b"new"), reads(None), swapped(b"new")) == CHANGED
+
+
+def test_a_file_that_somebody_changed_is_stale(drive: Drive) -> None:
+    for there in (b"newer", None):
+        with pytest.raises(StaleStep, match="not what it was"):
+            drive(perform(FILE, data=b"new"), reads(there))
+    with pytest.raises(StaleStep):
+        drive(perform(CREATE, data=b"new"), reads(b"somebody's"))
+    with pytest.raises(StaleStep, match="is another file, not what it was a moment ago"):
+        drive(perform(FILE, data=b"new"), reads(b"old"), script(result="stale"), reads(b"newer"))
+
+
+def test_a_lost_answer_of_a_swap_is_read_back_by_hash(drive: Drive) -> None:
+    assert drive(perform(FILE, data=b"new"), reads(b"old"), LOST, reads(b"new")) == CHANGED
+    for there in (b"old", b"newer", None):
+        with pytest.raises(NotProved, match="after the change, not what was written"):
+            drive(perform(FILE, data=b"new"), reads(b"old"), LOST, reads(there))
+
+
+@pytest.mark.parametrize("data", [None, b"other"])
+def test_other_bytes_than_the_steps_are_never_written(drive: Drive, data: bytes | None) -> None:
+    with pytest.raises(HostError, match="the bytes to write are not those of the step"):
+        drive(perform(FILE, data=data))
+
+
+def test_a_file_is_moved_away_and_proved(drive: Drive) -> None:
+    removed = script(result="removed", backup="C:\\x.provmode-backup")
+
+    assert drive(perform(REMOVE), reads(b"old"), removed, reads(None)) == CHANGED
+    assert drive(perform(REMOVE), reads(b"old"), LOST, reads(None)) == CHANGED
+    assert drive(perform(REMOVE), reads(None)) == ALREADY
+    with pytest.raises(NotProved, match="is a file after the change, not absent"):
+        drive(perform(REMOVE), reads(b"old"), removed, reads(b"again"))
+    with pytest.raises(StaleStep):
+        drive(perform(REMOVE), reads(b"newer"))
+
+
+def test_the_three_scripts_get_path_hash_and_bytes_on_standard_input() -> None:
+    asked = list(played(perform(FILE, data=b"new"), reads(b"old"), swapped(b"new")))
+    asked += list(played(perform(REMOVE), reads(b"old"), script(result="removed"), reads(None)))
+
+    assert [line.line for line in asked] == [READ_BYTES, SWAP_BYTES, READ_BYTES, REMOVE_FILE, READ_BYTES]
+    assert json.loads(asked[1].stdin or b"") == {
+        **{"path": "C:\\x", "expected": FILE.before, "base64": "bmV3", "backup": "provmode-backup"}
+    }
+    assert json.loads(asked[3].stdin or b"") == {
+        **{"path": "C:\\x", "expected": REMOVE.before, "backup": "provmode-backup"}
+    }
+
+
+def played(conversation: Generator[Any, Any, Any], *answers: Any) -> Generator[CommandLine, None, None]:
+    """Yield what a conversation asks, giving it the answers one by one."""
+    asked = next(conversation)
+    for given in answers:
+        yield asked
+        try:
+            asked = conversation.send(given)
+        except StopIteration:
+            return
+
+
+ARMED = b"[Client Install]\r\nInstall=INSTALL=ALL SMSPROVISIONINGMODE=1\r\n"
+
+
+def test_an_armed_file_is_disarmed_from_its_own_bytes(drive: Drive) -> None:
+    step = disarm("C:\\t", ARMED)
+    disarmed = ARMED.replace(b" SMSPROVISIONINGMODE=1", b"")
+    kept: list[Any] = []
+
+    assert drive(perform(step, record=kept.append), reads(ARMED), swapped(disarmed)) == CHANGED
+    assert kept == [ARMED]
+    assert drive(perform(step), reads(disarmed)) == ALREADY
+    for there in (ARMED + b"; more", None):
+        with pytest.raises(StaleStep):
+            drive(perform(step), reads(there))
+
+
+# -- keeping what was -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "data", "looks", "kept"),
+    [
+        (STEP, None, holds("old"), None),
+        (SetRegistryKey(KEY, True), None, (NO_KEY,), None),
+        (SetStartMode("X", "Auto", "Manual"), None, (found(),), None),
+        (SetServiceState("X", "Running", "Stopped"), None, (found(),), None),
+        (FILE, b"new", (reads(b"old"),), b"old"),
+        (CREATE, b"new", (reads(None),), None),
+        (REMOVE, None, (reads(b"old"),), b"old"),
+        (disarm("C:\\t", ARMED), None, (reads(ARMED),), ARMED),
+        (RequestPolicy(), None, (), None),
+    ],
+    ids=lambda item: getattr(item, "kind", ""),
+)
+def test_what_cannot_be_kept_is_not_changed(
+    drive: Drive, step: Step, data: bytes | None, looks: tuple[Any, ...], kept: bytes | None
+) -> None:
+    told: list[Any] = []
+
+    def full(previous: Any) -> None:
+        told.append(previous)
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        drive(perform(step, record=full, data=data), *looks)
+
+    assert told == [kept]
+
+
+# -- the client -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Client:
+    """A client that answers as one that restarts: each question about it and each pause brings it on."""
+
+    mode: bool
+    excludes: str
+    busy: int = 0
+    """How many looks it stays away after the method was called."""
+    lose: bool = False
+    """Whether the method's answer is lost."""
+    deaf: bool = False
+    """Whether the method does nothing."""
+    code: str | None = None
+    unavailable: int = 0
+    """How many calls of methods find the service restarting."""
+    called: list[str] = field(default_factory=list)
+    waited: float = 0.0
+    away: int = 0
+
+    def respond(self, asked: Any) -> Any:
+        """Return the answer, or the error that is thrown in."""
+        if isinstance(asked, Pause):
+            self.waited += asked.seconds
+            self.away = max(0, self.away - 1)
+            return None
+        if isinstance(asked, Enumerate):
+            return found("Start Pending" if self.away else "Running")
+        if isinstance(asked, Get):
+            return RemoteFault("starting", code=1, kind="unavailable") if self.away else answer(ClientVersion="5.00")
+        assert isinstance(asked, Invoke)
+        parameters = dict(asked.parameters)
+        if asked.method == "GetStringValue":
+            if parameters["sValueName"] == "ProvisioningMode":
+                return answer(ReturnValue="0", sValue=str(self.mode).lower())
+            return answer(ReturnValue="0", sValue=self.excludes)
+        return self.call(asked.method, str(asked.parameters[0][1]))
+
+    def call(self, method: str, argument: str) -> Any:
+        """Carry out a method of the client."""
+        if self.unavailable:
+            self.unavailable -= 1
+            return RemoteFault("shutting down", code=1, kind="unavailable")
+        self.called.append(f"{method}({argument})")
+        if method == "SetClientProvisioningMode" and not self.deaf and self.code is None:
+            self.mode, self.excludes = argument == "true", "Scheduler" if argument == "true" else ""
+            self.away = self.busy
+        if self.lose:
+            self.lose = False
+            return AnswerLost("the connection broke")
+        return answer(**({} if self.code is None else {"ReturnValue": self.code}))
+
+    def converse(self, step: Step) -> Any:
+        """Answer a whole conversation."""
+        conversation = perform(step)
+        given: Any = None
+        try:
+            while True:
+                asked = conversation.throw(given) if isinstance(given, Exception) else conversation.send(given)
+                given = self.respond(asked)
+        except StopIteration as stop:
+            return stop.value
+
+
+LEAVE, ENTER = SetMode(False, "true"), SetMode(True, "false")
+
+
+@pytest.mark.parametrize(("step", "called"), [(LEAVE, "false"), (ENTER, "true")])
+def test_the_mode_is_set_once_and_waited_for(step: SetMode, called: str) -> None:
+    client = Client(not step.enabled, "" if step.enabled else "Scheduler", busy=3)
+
+    assert client.converse(step) == CHANGED
+    assert client.called == [f"SetClientProvisioningMode({called})"]
+    assert client.waited == sum(PAUSES[:3])
+    assert client.converse(step) == ALREADY
+    assert len(client.called) == 1
+
+
+def test_a_client_that_is_half_out_is_taken_out_by_its_method() -> None:
+    client = Client(False, "Scheduler")
+
+    assert client.converse(SetMode(False, "half-exited")) == CHANGED
+    assert client.excludes == ""
+
+
+def test_a_restarting_service_is_waited_for_and_asked_again() -> None:
+    client = Client(True, "Scheduler", unavailable=2)
+
+    assert client.converse(LEAVE) == CHANGED
+    assert client.called == ["SetClientProvisioningMode(false)"]
+    assert client.waited == sum(PAUSES[:2])
+
+
+def test_a_lost_answer_of_the_method_is_read_back_and_not_sent_again() -> None:
+    client = Client(True, "Scheduler", lose=True, busy=1)
+
+    assert client.converse(LEAVE) == CHANGED
+    assert client.called == ["SetClientProvisioningMode(false)"]
+
+
+def test_a_method_that_does_nothing_is_not_proved() -> None:
+    with pytest.raises(NotProved, match="ProvisioningMode is true, tasks excluded after the change, not false"):
+        Client(True, "Scheduler", deaf=True).converse(LEAVE)
+
+
+def test_a_client_that_never_answers_again_is_not_proved() -> None:
+    client = Client(True, "Scheduler", busy=999)
+
+    with pytest.raises(NotProved, match=r"is false, and the client does not answer \(CcmExec Start Pending\)"):
+        client.converse(LEAVE)
+    assert client.waited == sum(PAUSES)
+
+
+def test_a_service_that_never_comes_back_is_passed_on() -> None:
+    with pytest.raises(RemoteFault, match="shutting down"):
+        Client(True, "Scheduler", unavailable=999).converse(LEAVE)
+
+
+def test_a_client_that_refuses_is_said_by_its_number() -> None:
+    client = Client(True, "Scheduler", code="2147500037")
+
+    with pytest.raises(HostError, match=r"the client answered 0x80004005; look at SmsClientMethodProvider\.log"):
+        client.converse(LEAVE)
+
+
+def test_a_mode_that_cannot_be_read_is_not_set(drive: Drive) -> None:
+    with pytest.raises(HostError, match="the mode cannot be read: access denied"):
+        drive(perform(LEAVE), DENIED, answer(ReturnValue="0", sValue=""))
+
+
+def test_policy_is_requested_and_then_evaluated() -> None:
+    client = Client(False, "", unavailable=1)
+
+    assert client.converse(RequestPolicy()) == CHANGED
+    assert client.called == [
+        "TriggerSchedule({00000000-0000-0000-0000-000000000021})",
+        "TriggerSchedule({00000000-0000-0000-0000-000000000022})",
+    ]

@@ -1,0 +1,345 @@
+"""The claim on a PC: one has it, the other is told who; however their lines meet, and whatever answer is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from provmode.errors import AnswerLost, HostError
+from provmode.lab.windows import cmd, configmgr
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.pc import PC
+from provmode.remediation.lease import ABANDONED, EMPTY_PAUSE, LOOK, ClaimRefused, ClaimTaken, Token, release, take
+from provmode.transport.write_gate import changes
+from provmode.windows.conversation import Pause
+from provmode.wsman import CommandLine, Completed, Enumerate, Instance
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
+MINE, OTHER = "0123456789abcdef", "fedcba9876543210"
+FOLDER = "C:\\Windows\\ccmsetup\\provmode-claim"
+LOST = AnswerLost("the connection broke")
+NOTHING = Completed(1, b"", b"File Not Found\r\nFile Not Found\r\n")
+DENIED = Completed(1, b"", b"Access is denied.\r\n")
+Talk = Generator[Any, Any, Any]
+
+
+class Windows:
+    """A modelled PC that answers what a conversation asks."""
+
+    def __init__(self) -> None:
+        self.pc = PC("PC-1", Clock(START, lambda: 0.0))
+        configmgr.install(self.pc, "5.00.9128.1007")
+        self.pc.finished()
+        self.asked: list[str] = []
+
+    def run(self, line: str) -> Completed:
+        running = cmd.start(self.pc, line, codepage=65001)
+        out, err = running.read()
+        assert running.exit_code is not None
+        return Completed(running.exit_code, out, err)
+
+    def answer(self, asked: Any) -> Any:
+        if isinstance(asked, CommandLine):
+            self.asked.append(asked.line)
+            return self.run(asked.line)
+        if isinstance(asked, Pause):
+            return self.pc.advance(asked.seconds)
+        assert isinstance(asked, Enumerate)
+        now = self.pc.now().isoformat().replace("+00:00", "Z")
+        return [Instance("XmlFragment", {"LocalDateTime": now, "CurrentTimeZone": "0"})]
+
+    def converse(self, talk: Talk, *, losing: Callable[[str], bool] = lambda line: False) -> Any:
+        """Carry a conversation through; the answer to a line that changes is lost where *losing* says so."""
+        try:
+            asked = next(talk)
+            while True:
+                answer = self.answer(asked)
+                lost = isinstance(asked, CommandLine) and changes(asked) and losing(asked.line)
+                asked = talk.throw(LOST) if lost else talk.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    def make(self, name: str = "") -> None:
+        assert self.run(f'mkdir "{FOLDER}{name and chr(92)}{name}"').exit_code == 0
+
+    def left(self) -> list[str] | None:
+        return self.pc.files.listdir(FOLDER)
+
+
+@pytest.fixture
+def windows() -> Windows:
+    return Windows()
+
+
+def ago(age: timedelta, run: str = OTHER) -> str:
+    return str(Token(START - age, run))
+
+
+# -- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_read_as_it_is_written() -> None:
+    token = Token(START, MINE)
+
+    assert str(token) == "20260302T080000Z-0123456789abcdef"
+    assert Token.parse(str(token)) == token
+
+
+@pytest.mark.parametrize("text", ["", "provmode-claim", "20261332T080000Z-0123456789abcdef", "20260302T080000Z-12"])
+def test_what_is_no_token_is_none(text: str) -> None:
+    assert Token.parse(text) is None
+
+
+# -- taken and given back -------------------------------------------------------------------------------------------
+
+
+def test_a_free_claim_is_taken_in_one_line_and_given_back_in_one(windows: Windows) -> None:
+    told: list[Token] = []
+
+    token = windows.converse(take(MINE, told.append))
+    there = windows.left()
+    released = windows.converse(release(MINE, token))
+
+    assert there == [str(token)] == [str(Token(START, MINE))]
+    assert told == [token]
+    assert released
+    assert windows.left() is None
+    assert len(windows.asked) == 2
+    assert [change.what for change in windows.pc.mutations] == [
+        f"folder {FOLDER} made",
+        f"folder {FOLDER}\\{token} made",
+        f"folder {FOLDER}\\{token} removed",
+        f"folder {FOLDER} removed",
+    ]
+
+
+def test_it_is_announced_before_anything_is_sent_and_what_stops_that_stops_it(windows: Windows) -> None:
+    def full(token: Token) -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        windows.converse(take(MINE, full))
+    assert windows.asked == []
+
+
+def test_a_claim_of_another_is_left_alone_and_named(windows: Windows) -> None:
+    windows.make(ago(ABANDONED))
+
+    with pytest.raises(ClaimTaken, match=r"since 2026-03-02 07:45:00 UTC by its clock \(claim 20260302T074500Z-fe"):
+        windows.converse(take(MINE))
+    assert windows.converse(release(MINE))
+    assert windows.left() == [ago(ABANDONED)]
+
+
+@pytest.mark.parametrize("age", [timedelta(minutes=15, seconds=1), timedelta(days=3), -timedelta(minutes=16)])
+def test_an_abandoned_claim_is_taken_over(windows: Windows, age: timedelta) -> None:
+    windows.make(ago(age))
+
+    token = windows.converse(take(MINE))
+
+    assert windows.left() == [str(token)]
+
+
+def test_a_claim_of_this_run_from_before_a_crash_is_renewed(windows: Windows) -> None:
+    windows.make(ago(timedelta(minutes=2), MINE))
+
+    token = windows.converse(take(MINE))
+
+    assert windows.left() == [str(token)] == [str(Token(START, MINE))]
+
+
+def test_of_two_that_find_an_abandoned_claim_one_takes_it_over(windows: Windows) -> None:
+    windows.make(ago(timedelta(hours=1)))
+    talks = [take(MINE), take(OTHER)]
+    asked = [next(talk) for talk in talks]
+    ends: list[Any] = [None, None]
+    while None in ends:
+        for number, talk in enumerate(talks):  # in step: both look before either takes over
+            if ends[number] is None:
+                try:
+                    asked[number] = talk.send(windows.answer(asked[number]))
+                except StopIteration as stop:
+                    ends[number] = stop.value
+                except ClaimTaken as taken:
+                    ends[number] = taken
+
+    assert [type(end) for end in ends] == [Token, ClaimTaken]
+    assert windows.left() == [str(ends[0])]
+
+
+def test_an_empty_claim_is_waited_for_and_then_abandoned(windows: Windows) -> None:
+    windows.make()
+
+    token = windows.converse(take(MINE))
+
+    assert windows.left() == [str(token)]
+    assert windows.pc.now() == START + timedelta(seconds=EMPTY_PAUSE)
+
+
+def test_an_empty_claim_that_is_filled_in_the_meantime_is_taken(drive: Callable[..., Any]) -> None:
+    busy = Completed(1, b"", b"A subdirectory or file already exists.\r\n")
+    empty = Completed(1, b"provmode-claim\r\n", b"File Not Found\r\n")
+    filled = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
+
+    with pytest.raises(ClaimTaken):
+        drive(take(MINE), clock_says(START), busy, empty, None, filled)
+
+
+def test_a_claim_that_goes_between_our_line_and_our_look_is_tried_again(drive: Callable[..., Any]) -> None:
+    busy = Completed(1, b"", b"A subdirectory or file already exists.\r\n")
+    mine = Completed(0, f"{Token(START, MINE)}\r\n".encode())
+
+    assert drive(take(MINE), clock_says(START), busy, NOTHING, mine) == Token(START, MINE)
+
+
+def clock_says(when: datetime) -> list[Instance]:
+    return [Instance("XmlFragment", {"LocalDateTime": when.isoformat(), "CurrentTimeZone": "0"})]
+
+
+# -- refused --------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_pc_refuses_is_said_in_its_words(drive: Callable[..., Any]) -> None:
+    with pytest.raises(ClaimRefused, match=r"provmode-claim could not be made: Access is denied\."):
+        drive(take(MINE), clock_says(START), DENIED, NOTHING, DENIED, NOTHING)
+
+
+def test_an_account_that_may_not_write_there_is_refused(windows: Windows) -> None:
+    windows.pc.protected = ("c:\\windows\\ccmsetup",)
+
+    with pytest.raises(ClaimRefused, match="Access is denied"):
+        windows.converse(take(MINE))
+    assert windows.pc.mutations == []
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [(FOLDER, "directory name is invalid"), (f"{FOLDER}\\of somebody else.txt", "directory is not empty")],
+)
+def test_what_is_in_the_way_is_left_there(windows: Windows, path: str, words: str) -> None:
+    windows.pc.files.write(path, b"x", START)
+
+    with pytest.raises(ClaimRefused, match=words):
+        windows.converse(take(MINE))
+    assert windows.pc.files.read(path) == b"x"
+
+
+def test_without_the_time_of_the_pc_nothing_is_claimed(drive: Callable[..., Any]) -> None:
+    with pytest.raises(HostError, match="clock cannot be read"):
+        drive(take(MINE), [])
+
+
+def test_a_read_only_session_looks_at_a_claim_and_changes_none() -> None:
+    lines: list[CommandLine] = []
+    for start, talk in ((None, take(MINE)), (Token(START, MINE), release(MINE, Token(START, MINE)))):
+        asked = next(talk)
+        lines.append(talk.send(clock_says(START)) if start is None else asked)
+
+    assert not changes(LOOK)
+    assert [changes(line) for line in lines] == [True, True]
+
+
+# -- answers that are lost ------------------------------------------------------------------------------------------
+
+
+def test_where_the_answer_is_lost_it_looks_whether_the_claim_is_its_own(windows: Windows) -> None:
+    token = windows.converse(take(MINE), losing=lambda line: True)
+
+    assert windows.left() == [str(token)]
+    assert [line for line in windows.asked if "mkdir" in line] == windows.asked[:1], "it was not sent twice"
+    assert windows.converse(release(MINE, token), losing=lambda line: True)
+    assert windows.left() is None
+
+
+def test_where_the_line_was_lost_as_well_it_is_sent_again(drive: Callable[..., Any]) -> None:
+    mine = Completed(0, f"{Token(START, MINE)}\r\n".encode())
+
+    assert drive(take(MINE), clock_says(START), LOST, NOTHING, mine) == Token(START, MINE)
+
+
+def test_a_claim_that_another_has_when_the_answer_was_lost_is_his(drive: Callable[..., Any]) -> None:
+    his = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
+
+    with pytest.raises(ClaimTaken):
+        drive(take(MINE), clock_says(START), LOST, his)
+
+
+def test_a_token_that_does_not_go_is_not_given_back(drive: Callable[..., Any]) -> None:
+    token = Token(START, MINE)
+    there = Completed(0, f"provmode-claim\r\n{token}\r\n".encode())
+
+    assert drive(release(MINE, token), *(DENIED, there) * 6) is False
+
+
+# -- however they meet ----------------------------------------------------------------------------------------------
+
+
+def one_by_one(windows: Windows, line: str) -> Generator[None, None, Completed]:
+    """Run a line command by command; between two of them everybody else may run."""
+    out = err = b""
+    done = Completed(0)
+    for glue, command in re.findall(r"(?:^| (&&?) )((?:(?! &&? ).)+)", line):
+        if glue != "&&" or done.exit_code == 0:
+            yield
+            done = windows.run(command)
+            out, err = out + done.stdout, err + done.stderr
+    return Completed(done.exit_code, out, err)
+
+
+BOTH_CLEAR = [*[0] * 8, *[1] * 8, 0, 0, 1, 1, 0, 0, 1, 1]
+"""Two find it empty; the one makes it, the other takes that for the empty one, and both put their token in."""
+
+
+@example("empty", BOTH_CLEAR, [])
+@given(
+    st.sampled_from(["nothing", "empty", "abandoned"]),
+    st.lists(st.integers(0, 2), max_size=120),
+    st.lists(st.booleans(), max_size=12),
+)
+def test_however_the_commands_of_three_meet_never_two_are_at_work(
+    before: str, turns: list[int], losses: list[bool]
+) -> None:
+    windows, working, lost = Windows(), set[int](), list(losses)
+    if before != "nothing":
+        windows.make(ago(timedelta(hours=1), "0" * 16) if before == "abandoned" else "")
+
+    def talk(conversation: Talk) -> Generator[None, None, Any]:
+        try:
+            asked = next(conversation)
+            while True:
+                if isinstance(asked, CommandLine):
+                    answer: Any = yield from one_by_one(windows, asked.line)
+                else:
+                    yield
+                    answer = windows.answer(asked)
+                gone = isinstance(asked, CommandLine) and changes(asked) and bool(lost) and lost.pop()
+                asked = conversation.throw(LOST) if gone else conversation.send(answer)
+        except StopIteration as stop:
+            return stop.value
+
+    def controller(number: int) -> Generator[None, None, None]:
+        run = f"{number + 1:x}" * 16
+        try:
+            token = yield from talk(take(run))
+        except (ClaimTaken, ClaimRefused):
+            token = None
+        else:
+            working.add(number)
+            for _ in range(3):
+                assert len(working) == 1
+                yield
+            working.discard(number)
+        yield from talk(release(run, token))
+
+    controllers = {number: controller(number) for number in range(3)}
+    for number in [*turns, *(turn % 3 for turn in range(600))]:
+        if number in controllers and next(controllers[number], "ended") == "ended":
+            del controllers[number]
+    assert controllers == {}
+    assert windows.left() in (None, []), "no token stays"

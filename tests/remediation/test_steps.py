@@ -1,0 +1,268 @@
+"""Steps as values: to JSON and back, there and back again, what they show, what can be pasted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operations.step import Perform
+from provmode.ccm import tcf
+from provmode.connector.commands import text
+from provmode.remediation.decide import disarm, text_diff
+from provmode.remediation.execute import perform
+from provmode.remediation.steps import (
+    DisarmTcf,
+    RequestPolicy,
+    SetFile,
+    SetMode,
+    SetRegistryKey,
+    SetRegistryValue,
+    SetServiceState,
+    SetStartMode,
+    Step,
+    data_text,
+    step_from_json,
+)
+from provmode.windows.registry import RegistryData, ValueType
+from provmode.wsman.notation import parse
+from provmode.wsman.operations import Invoke
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=12)
+PLAIN = st.from_regex(r"[A-Za-z0-9 _.$-]{1,12}", fullmatch=True)
+HASHES = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+MODES = st.sampled_from(["Auto", "Manual", "Disabled"])
+
+
+def data(words: st.SearchStrategy[str]) -> st.SearchStrategy[RegistryData]:
+    """Return registry data of every type."""
+    return st.one_of(
+        st.builds(RegistryData, st.sampled_from([ValueType.REG_SZ, ValueType.REG_EXPAND_SZ]), words),
+        st.builds(RegistryData, st.just(ValueType.REG_DWORD), st.integers(0, 2**32 - 1)),
+        st.builds(RegistryData, st.just(ValueType.REG_QWORD), st.integers(0, 2**64 - 1)),
+        st.builds(RegistryData, st.just(ValueType.REG_BINARY), st.binary(max_size=8)),
+        st.builds(RegistryData, st.just(ValueType.REG_MULTI_SZ), st.lists(words, max_size=3).map(tuple)),
+    )
+
+
+KEYS = PLAIN.map(lambda name: f"HKLM\\SOFTWARE\\{name.strip()}x")
+VALUES = st.builds(SetRegistryValue, KEYS, WORDS, st.none() | data(WORDS), st.none() | data(WORDS))
+TEXTS = st.lists(WORDS | st.sampled_from(["-- x", "++ x", "@@ -1 +1 @@", "-", "+", ""]), max_size=6).map("\n".join)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> SetFile:
+    """A change of a text file, with its diff."""
+    before, after = draw(TEXTS), draw(TEXTS)
+    diff = text_diff("C:\\x", before.encode(), after.encode())
+    return SetFile("C:\\x", draw(st.none() | HASHES), draw(HASHES), diff)
+
+
+@st.composite
+def disarmings(draw: st.DrawFn) -> DisarmTcf:
+    """An armed file, disarmed."""
+    lines = [*draw(st.lists(WORDS, max_size=3)), "SMSPROVISIONINGMODE=1", *draw(st.lists(WORDS, max_size=3))]
+    return disarm("C:\\x", "\r\n".join(lines).encode("utf-8"))
+
+
+STEPS = st.one_of(
+    VALUES,
+    st.builds(SetRegistryKey, KEYS, st.booleans()),
+    st.builds(SetStartMode, PLAIN, MODES, MODES),
+    st.builds(
+        SetServiceState,
+        PLAIN,
+        st.sampled_from(["Running", "Stopped", "Stop Pending"]),
+        st.sampled_from(["Running", "Stopped", "Restarted"]),
+    ),
+    files(),
+    disarmings(),
+    st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
+    st.just(RequestPolicy()),
+)
+KINDS = {kind.kind for kind in (SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState)} | {
+    kind.kind for kind in (SetFile, DisarmTcf, SetMode, RequestPolicy)
+}
+
+
+@given(STEPS)
+def test_a_step_is_the_same_after_json(step: Step) -> None:
+    document = json.loads(json.dumps(step.to_json()))
+
+    assert step_from_json(document) == step
+    assert document["kind"] in KINDS
+
+
+@given(STEPS)
+def test_a_step_is_told_from_every_other_kind(step: Step) -> None:
+    conversation: Any = perform(step, data=b"")
+
+    assert (
+        conversation.__name__
+        == {
+            **{"registry-value": "_registry_value", "registry-key": "_registry_key", "start-mode": "_start_mode"},
+            **{
+                "service-state": "_service_state",
+                "file": "_file",
+                "tcf": "_disarm",
+                "mode": "_mode",
+                "policy": "_policy",
+            },
+        }[step.kind]
+    )
+
+
+@given(STEPS)
+def test_what_is_undone_twice_is_done(step: Step) -> None:
+    back = step.undo
+    if back is None:
+        assert isinstance(step, (SetServiceState, SetMode, RequestPolicy))
+        return
+
+    again = back.undo
+
+    if isinstance(step, DisarmTcf):
+        assert again == SetFile(step.path, step.before, step.after, step.diff)
+    else:
+        assert again == step
+
+
+@given(STEPS)
+def test_the_way_back_shows_before_and_after_the_other_way_round(step: Step) -> None:
+    if step.undo is None or isinstance(step, DisarmTcf):
+        return
+    ((there,), (back,)) = step.properties, step.undo.properties
+
+    assert (back.name, back.before, back.after) == (there.name, there.after, there.before)
+
+
+@given(files())
+def test_the_diff_of_the_way_back_takes_out_what_came_in(step: SetFile) -> None:
+    back = step.undo
+    assert back is not None
+
+    assert back.diff[:2] == step.diff[:2]
+    there = [(line[:1], line[1:]) for line in step.diff[2:] if line[:1] in "+-"]
+    way_back = [(line[:1], line[1:]) for line in back.diff[2:] if line[:1] in "+-"]
+    assert way_back == [({"+": "-", "-": "+"}[sign], rest) for sign, rest in there]
+
+
+def test_the_diff_of_the_way_back_counts_its_lines_the_other_way_round() -> None:
+    step = SetFile("x", "a", "b", text_diff("x", b"one\n-- two\n", b"one\n"))
+
+    assert step.diff == ("--- x", "+++ x", "@@ -1,2 +1 @@", " one", "--- two")
+    assert step.undo is not None
+    assert step.undo.diff == ("--- x", "+++ x", "@@ -1 +1,2 @@", " one", "+-- two")
+
+
+@given(STEPS)
+def test_every_step_shows_one_property_before_and_after(step: Step) -> None:
+    (item,) = step.properties
+
+    assert item.name
+    assert str(item) == f"{item.name} {item.before} -> {item.after}"
+    assert "\n" not in item.before + item.after
+
+
+@given(
+    st.one_of(
+        st.builds(SetRegistryValue, KEYS, PLAIN, st.none() | data(PLAIN), st.none() | data(PLAIN)),
+        st.builds(SetRegistryKey, KEYS, st.booleans()),
+        st.builds(SetStartMode, st.from_regex(r"[A-Za-z0-9_]{1,12}", fullmatch=True), MODES, MODES),
+        st.builds(SetMode, st.booleans(), st.just("true")),
+        st.just(RequestPolicy()),
+    )
+)
+def test_what_a_step_sends_can_be_pasted_and_read_back(step: Step) -> None:
+    assert step.operations
+    for operation in step.operations:
+        assert isinstance(operation, Invoke)
+        lists = [value for _, value in operation.parameters if isinstance(value, tuple)]
+        if all(len(value) > 1 for value in lists):
+            assert text(operation).startswith("winrm invoke ")
+            assert parse(text(operation)) == operation
+        else:  # the tool knows a list by its name being there twice
+            assert text(operation).startswith("# ")
+    assert str(Perform(step)) == " ; ".join(text(operation) for operation in step.operations)
+
+
+@pytest.mark.parametrize(
+    ("step", "methods"),
+    [
+        (SetServiceState("X", "Stopped", "Running"), ["StartService"]),
+        (SetServiceState("X", "Running", "Stopped"), ["StopService"]),
+        (SetServiceState("X", "Running", "Restarted"), ["StopService", "StartService"]),
+        (SetRegistryValue("HKLM\\X", "v", None, RegistryData(ValueType.REG_SZ, "")), ["CreateKey", "SetStringValue"]),
+        (
+            SetRegistryValue("HKLM\\X", "v", RegistryData(ValueType.REG_SZ, ""), RegistryData(ValueType.REG_DWORD, 1)),
+            ["SetDWORDValue"],
+        ),
+        (SetRegistryValue("HKLM\\X", "v", RegistryData(ValueType.REG_SZ, ""), None), ["DeleteValue"]),
+        (SetRegistryKey("HKLM\\X", False), ["DeleteKey"]),
+        (RequestPolicy(), ["TriggerSchedule", "TriggerSchedule"]),
+    ],
+)
+def test_a_step_calls_what_it_needs(step: Step, methods: list[str]) -> None:
+    assert [operation.method for operation in step.operations if isinstance(operation, Invoke)] == methods
+
+
+@given(st.one_of(files(), disarmings()))
+def test_a_change_of_a_file_is_shown_in_words(step: Step) -> None:
+    assert step.operations == ()
+    assert str(Perform(step, data=b"")) == f"# {step.properties[0]}"
+
+
+@given(disarmings())
+def test_a_disarming_says_what_was_and_what_will_be(step: DisarmTcf) -> None:
+    assert step.before != step.after
+    assert any("SMSPROVISIONINGMODE" in line for line in step.diff)
+    assert step.encoding in ("ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE")
+
+
+def test_a_disarming_keeps_what_is_no_text() -> None:
+    data_there = b"\xff\xfe" + "SMSPROVISIONINGMODE=1\r\n".encode("utf-16-le") + b"\x00\xd8\x41"
+
+    step = disarm("x", data_there)
+
+    assert tcf.disarm(data_there) == b"\xff\xfe\x00\xd8\x41"
+    assert step_from_json(json.loads(json.dumps(step.to_json()))) == step
+
+
+VALUE: dict[str, Any] = {"kind": "registry-value", "key": "HKLM\\X", "value": "x", "before": None, "after": None}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({}, "no kind of step: None"),
+        ({"kind": "format-disk"}, "no kind of step: 'format-disk'"),
+        ({"kind": "mode", "enabled": True}, "before"),
+        ({"kind": "mode", "enabled": True, "before": "true", "after": "x"}, "after"),
+        ({**VALUE, "before": {"type": "REG_NONE", "data": ""}}, "REG_NONE"),
+        ({**VALUE, "before": {"type": "REG_SZ"}}, "data"),
+        ({**VALUE, "before": "text"}, "registry-value"),
+        ({**VALUE, "before": {"type": "REG_BINARY", "data": "xy"}}, "hexadecimal"),
+        ({name: item for name, item in VALUE.items() if name != "before"}, "before"),
+        ({"kind": "file", "path": "x", "before": None, "after": None, "diff": 5}, "file"),
+    ],
+)
+def test_what_is_no_step_is_refused(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        step_from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("registry", "shown"),
+    [
+        (None, "absent"),
+        (RegistryData(ValueType.REG_SZ, "a\n'"), 'REG_SZ "a\\n\'"'),
+        (RegistryData(ValueType.REG_MULTI_SZ, ("a", "b")), "REG_MULTI_SZ ['a', 'b']"),
+        (RegistryData(ValueType.REG_BINARY, b"\0\xff"), "REG_BINARY '00ff'"),
+        (RegistryData(ValueType.REG_DWORD, 7), "REG_DWORD 7"),
+    ],
+)
+def test_registry_data_is_shown_with_its_type(registry: RegistryData | None, shown: str) -> None:
+    assert data_text(registry) == shown

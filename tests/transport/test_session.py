@@ -1,0 +1,410 @@
+"""One conversation with one PC, through the real server: what is asked again, what never is, what is refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from provmode.errors import (
+    AccessDenied,
+    AnswerLost,
+    AuthenticationFailed,
+    Cause,
+    CertificateUntrusted,
+    DeadlineExceeded,
+    HostError,
+    ProtocolError,
+    QuotaExceeded,
+    ReadOnlyRefused,
+    RemoteFault,
+    Unreachable,
+    UsageError,
+)
+from provmode.lab.process import Host, LabProcess
+from provmode.transport.session import Session
+from provmode.transport.target import Deadlines, Trust
+from provmode.windows.file_changes import put_file, swap_file
+from provmode.windows.files import StaleFile, read_file, sha256
+from provmode.windows.registry import Key, get_value
+from provmode.wsman import CommandLine, Enumerate, Get, Identify, Invoke, Resource, text
+
+Connect = Callable[..., Session]
+CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
+EXIT = Invoke(Resource.cim("root/ccm", "SMS_Client"), "SetClientProvisioningMode", (("bEnable", "false"),))
+MODE = get_value(Key.parse("HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"), "ProvisioningMode")
+
+
+def requests_of(lab: LabProcess, host: Host) -> int:
+    """Return how many HTTP requests a PC has got."""
+    return int(lab.counters(host.name)["requests"])
+
+
+# -- reaching a PC ------------------------------------------------------------------------------------------------
+
+
+def test_ntlm_over_http_is_sealed_and_authenticates_once(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    before = lab.counters(healthy.name)["handshakes"]
+    session = connect(lab, healthy)
+
+    for _ in range(5):
+        assert text(session.perform(CLIENT), "ClientVersion")
+
+    assert lab.counters(healthy.name)["handshakes"] == before + 3  # one login is three requests
+    assert session.counters.requests == 3 + 5
+    assert session.counters.connections == 1
+
+
+def test_identify_tells_the_version_of_windows(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    assert connect(lab, healthy).perform(Identify()).version.startswith("OS: 10.0.")
+
+
+@pytest.mark.parametrize("authentication", ["ntlm", "basic"])
+def test_https_is_validated_against_the_given_ca(
+    secure_lab: LabProcess, authentication: str, connect: Connect, of_persona: Any
+) -> None:
+    session = connect(secure_lab, of_persona(secure_lab, "healthy"), authentication=authentication)
+
+    session.connect()
+
+    assert text(session.perform(CLIENT), "ClientVersion")
+
+
+def test_a_certificate_of_an_unknown_ca_is_refused(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+    session = connect(secure_lab, of_persona(secure_lab, "healthy"), trust=Trust())
+
+    with pytest.raises(CertificateUntrusted, match="set winrm_ca"):
+        session.connect()
+
+
+def test_a_certificate_for_another_name_is_refused(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+    with pytest.raises(CertificateUntrusted):
+        connect(secure_lab, of_persona(secure_lab, "bad-certificate")).connect()
+
+
+def test_validation_can_be_turned_off_by_name(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+    session = connect(secure_lab, of_persona(secure_lab, "healthy"), trust=Trust(validate=False))
+
+    session.connect()
+
+    assert text(session.perform(CLIENT), "ClientVersion")
+
+
+def test_basic_over_plain_http_is_refused_unless_asked_for(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    with pytest.raises(UsageError, match="winrm_basic_over_http"):
+        connect(lab, healthy, authentication="basic").connect()
+
+
+def test_a_wrong_password_is_tried_once(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    before = lab.counters(healthy.name)["refused_logins"]
+
+    with pytest.raises(AuthenticationFailed, match="accounts lock") as refused:
+        connect(lab, healthy, password="not the password").connect()
+
+    assert refused.value.cause is Cause.AUTH
+    assert lab.counters(healthy.name)["refused_logins"] == before + 1
+
+
+def test_an_unreadable_ca_is_the_callers_mistake(secure_lab: LabProcess, connect: Connect, tmp_path: Any) -> None:
+    broken = tmp_path / "ca.pem"
+    broken.write_text("no certificate")
+
+    for path in (broken, tmp_path / "missing.pem"):
+        with pytest.raises(UsageError, match=r"cannot read the CA bundle .*\.pem"):
+            connect(secure_lab, secure_lab.hosts[0], trust=Trust(ca=path)).connect()
+
+
+@pytest.mark.parametrize(
+    ("persona", "cause"),
+    [("refused", "refused"), ("black-hole", "connect-timeout"), ("unresolvable-name", "name-resolution")],
+)
+def test_why_a_pc_cannot_be_reached_is_told_apart(
+    lab: LabProcess, persona: str, cause: str, connect: Connect, of_persona: Any
+) -> None:
+    session = connect(lab, of_persona(lab, persona), deadlines=Deadlines(connect=0.5, read=20, host=60))
+
+    with pytest.raises(Unreachable) as unreachable:
+        session.connect()
+
+    assert str(unreachable.value.cause) == cause
+
+
+# -- what is asked again --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after", "cut-answer", "quota"])
+def test_a_reading_is_asked_again_on_a_new_connection(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    session = connect(lab, healthy)
+    session.perform(CLIENT)
+    lab.inject(healthy.name, kind=kind, action="Get")
+
+    assert text(session.perform(CLIENT), "ClientVersion")
+    assert session.counters.retries == 1
+
+
+def test_a_change_whose_answer_was_lost_is_not_repeated(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy)
+    before = len(lab.mutations(healthy.name))
+    lab.inject(healthy.name, kind="drop-after", action="TriggerSchedule")
+    trigger = Invoke(
+        Resource.cim("root/ccm", "SMS_Client"),
+        "TriggerSchedule",
+        (("sScheduleID", "{00000000-0000-0000-0000-000000000021}"),),
+    )
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        session.perform(trigger)
+
+    assert len(lab.mutations(healthy.name)) == before + 1
+
+
+@pytest.mark.parametrize("action", ["Command", "Receive"])
+def test_a_command_that_makes_a_folder_and_whose_answer_was_lost_is_not_repeated(
+    lab: LabProcess, healthy: Host, connect: Connect, action: str
+) -> None:
+    session = connect(lab, healthy)
+    before = len(lab.mutations(healthy.name))
+    lab.inject(healthy.name, kind="drop-after", action=action)
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        session.perform(CommandLine(f'mkdir "C:\\{action}"'))
+
+    changes = [change["what"] for change in lab.mutations(healthy.name)[before:]]
+    assert changes == [f"folder C:\\{action} made"]
+
+
+def test_a_change_refused_by_quota_is_asked_again(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy)
+    before = len(lab.mutations(healthy.name))
+    lab.inject(healthy.name, kind="quota", action="TriggerSchedule")
+    trigger = Invoke(
+        Resource.cim("root/ccm", "SMS_Client"),
+        "TriggerSchedule",
+        (("sScheduleID", "{00000000-0000-0000-0000-000000000022}"),),
+    )
+
+    session.perform(trigger)
+
+    assert len(lab.mutations(healthy.name)) == before + 1
+
+
+def test_a_quota_that_stays_is_said_after_a_few_attempts(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="quota", action="Get", times=None)
+    session = connect(lab, healthy)
+
+    with pytest.raises(QuotaExceeded):
+        session.perform(CLIENT)
+
+    assert session.counters.retries == 3
+
+
+def test_a_connection_that_dies_in_every_answer_is_given_up(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="cut-answer", times=None)
+
+    with pytest.raises(ProtocolError, match="4 attempts"):
+        connect(lab, healthy).perform(CLIENT)
+
+
+def test_no_answer_in_time_is_a_deadline(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="stall", action="Get")
+
+    with pytest.raises(DeadlineExceeded, match="read deadline"):
+        connect(lab, healthy, deadlines=Deadlines(connect=5, read=1, host=30)).perform(CLIENT)
+
+
+def test_pauses_count_against_the_hosts_deadline(lab: LabProcess, healthy: Host, make_target: Any) -> None:
+    lab.inject(healthy.name, kind="quota", action="Get", times=None)
+    clock = iter(range(0, 10_000, 7))  # every look at the clock is 7 seconds later
+    session = Session(make_target(lab, healthy), read_only=True, seconds=lambda: next(clock), pause=lambda _: None)
+
+    with pytest.raises((QuotaExceeded, DeadlineExceeded)):
+        session.perform(CLIENT)
+    session.close()
+
+
+# -- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        EXIT,
+        CommandLine("del C:\\x"),
+        CommandLine("type C:\\x > C:\\y"),
+        Invoke(Resource.cim("root/cimv2", "StdRegProv"), "SetStringValue", ()),
+        Invoke(Resource.cim("root/cimv2", "Win32_Process"), "Create", (("CommandLine", "x"),)),
+    ],
+)
+def test_a_read_only_session_refuses_changes_before_a_byte_is_sent(
+    lab: LabProcess, healthy: Host, connect: Connect, operation: Any
+) -> None:
+    before = requests_of(lab, healthy)
+
+    with pytest.raises(ReadOnlyRefused):
+        connect(lab, healthy, read_only=True).perform(operation)
+
+    assert requests_of(lab, healthy) == before
+
+
+def test_an_answer_in_plain_text_is_refused_where_sealing_is_in_force(
+    lab: LabProcess, healthy: Host, connect: Connect
+) -> None:
+    lab.inject(healthy.name, kind="plain-text", action="Get")
+
+    with pytest.raises(ProtocolError, match="plain text"):
+        connect(lab, healthy).perform(CLIENT)
+
+
+def test_a_redirect_is_not_followed(lab: LabProcess, healthy: Host, connect: Connect, of_persona: Any) -> None:
+    other = next(host for host in lab.hosts if host.persona == "armed")
+    lab.inject(healthy.name, kind="redirect", action="Get", location=other.url)
+    before = requests_of(lab, other)
+
+    with pytest.raises(ProtocolError, match="redirect"):
+        connect(lab, healthy).perform(CLIENT)
+
+    assert requests_of(lab, other) == before
+
+
+def test_junk_under_a_good_seal_is_a_protocol_error(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    for junk in ("no xml", "<a/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"):
+        lab.inject(healthy.name, kind="junk", action="Get", text=junk)
+        with pytest.raises(ProtocolError):
+            connect(lab, healthy).perform(CLIENT)
+
+
+def test_a_missing_class_is_a_fault_with_its_number(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    with pytest.raises(RemoteFault) as fault:
+        connect(lab, healthy).perform(Get(Resource.cim("root/nowhere", "SMS_Client")))
+
+    assert fault.value.kind == "not-found"
+    assert fault.value.code
+
+
+def test_a_denied_operation_is_told_from_a_refused_account(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="access-denied", action="Get")
+
+    with pytest.raises(AccessDenied):
+        connect(lab, healthy).perform(CLIENT)
+
+
+# -- command lines and files ------------------------------------------------------------------------------------
+
+
+def test_a_command_line_gives_exit_code_and_both_outputs(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    completed = connect(lab, healthy).perform(CommandLine("echo out& nosuchprogram"))
+
+    assert completed.stdout == b"out\r\n"
+    assert b"nosuchprogram" in completed.stderr
+    assert completed.exit_code == 1
+
+
+def test_standard_input_arrives_whole(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    data = os.urandom(150_000).hex().encode()
+
+    assert connect(lab, healthy).perform(CommandLine("more", stdin=data)).stdout == data
+
+
+def test_output_is_in_the_code_page_that_was_asked_for(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy)
+
+    for codepage, codec in ((65001, "utf-8"), (437, "cp437"), (850, "cp850"), (1252, "cp1252")):
+        assert session.perform(CommandLine("echo M\u00fcnchen", codepage=codepage)).stdout == "M\u00fcnchen\r\n".encode(
+            codec
+        )
+
+
+def test_a_command_that_runs_too_long_is_terminated_on_the_pc(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy)
+    before = lab.counters(healthy.name)["actions"].get("Signal", 0)
+
+    with pytest.raises(DeadlineExceeded, match="time-out"):
+        session.perform(CommandLine("more", timeout=0.5))  # waits for its input
+
+    assert lab.counters(healthy.name)["actions"]["Signal"] == before + 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 700_000])
+def test_a_file_goes_there_and_back_byte_for_byte(lab: LabProcess, healthy: Host, connect: Connect, size: int) -> None:
+    session, data = connect(lab, healthy), os.urandom(size)
+    path = f"C:\\Windows\\CCM\\round-{size}.bin"
+
+    session.converse(put_file(path, data))
+
+    assert session.converse(read_file(path)) == data
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session, path = connect(lab, healthy), "C:\\Windows\\CCM\\swap.txt"
+    session.converse(put_file(path, b"one"))
+    session.converse(swap_file(path, b"two", expected=sha256(b"one")))
+
+    with pytest.raises(StaleFile):
+        session.converse(swap_file(path, b"three", expected=sha256(b"one")))
+
+    assert session.converse(read_file(path)) == b"two"
+    assert session.converse(read_file(path + ".provmode-backup")) == b"one"
+
+
+def test_a_read_only_session_reads_files_and_writes_none(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy, read_only=True)
+
+    assert session.converse(read_file("C:\\Windows\\win.ini"))
+    with pytest.raises(ReadOnlyRefused):
+        session.converse(put_file("C:\\Windows\\CCM\\never.txt", b"x"))
+
+
+def test_a_query_collects_all_pages(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    found = connect(lab, healthy).perform(Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process"))
+
+    assert len(found) > 40
+
+
+def test_every_error_is_one_line(lab: LabProcess, connect: Connect) -> None:
+    for host in lab.hosts:
+        if host.persona in ("refused", "black-hole", "wrong-password", "unresolvable-name"):
+            with pytest.raises(HostError) as error:
+                connect(lab, host, deadlines=Deadlines(connect=0.5, read=5, host=10)).connect()
+            assert "\n" not in str(error.value)
+            assert lab.password not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after", "quota", "fault", "junk", "plain-text"])
+def test_a_command_that_was_accepted_is_never_run_twice(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    session, line = connect(lab, healthy), "echo once> C:\\Windows\\CCM\\once.txt"
+    before = len([command for command in lab.counters(healthy.name)["commands"] if command == line])
+    lab.inject(healthy.name, kind=kind, action="Receive", code=0x80041014, text="<a/>")
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        session.perform(CommandLine(line))
+
+    ran = [command for command in lab.counters(healthy.name)["commands"] if command == line]
+    assert len(ran) == before + 1
+
+
+@pytest.mark.parametrize("kind", ["junk", "plain-text", "cut-answer"])
+def test_a_change_whose_answer_makes_no_sense_may_have_happened(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    lab.inject(healthy.name, kind=kind, action="CreateKey", text="<a/>")
+
+    with pytest.raises(AnswerLost, match="may have happened"):
+        connect(lab, healthy).perform(Key.parse("HKLM\\SOFTWARE\\Test").invoke("CreateKey"))
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after", "fault", "junk"])
+def test_a_finished_command_is_not_lost_when_only_the_clean_up_fails(
+    lab: LabProcess, healthy: Host, connect: Connect, kind: str
+) -> None:
+    session, line = connect(lab, healthy), "echo done> C:\\Windows\\CCM\\done.txt"
+    lab.inject(healthy.name, kind=kind, action="Delete", code=0x80041014, text="<a/>")
+    before = lab.counters(healthy.name)["commands"].count(line)
+
+    assert session.perform(CommandLine(line)).exit_code == 0
+    assert lab.counters(healthy.name)["commands"].count(line) == before + 1

@@ -1,0 +1,161 @@
+"""Real servers, started by the tests that use them, each in a folder of its own, and stopped when the tests end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+# -- Kerberos ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def kdc() -> Iterator[Any]:
+    """A realm with a KDC, a user and a host key (MIT Kerberos, on ports of its own, without root)."""
+    from k5test import K5Realm
+
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"  # where Debian keeps the KDC, and a user's path has no such folder
+    try:
+        realm = K5Realm(start_kadmind=False)
+    finally:
+        os.environ["PATH"] = path
+    yield realm
+    realm.stop()
+    shutil.rmtree(realm.tmpdir, ignore_errors=True)
+
+
+# -- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; it listens on a socket in *folder* alone."""
+
+    folder: Path
+    programs: Path
+    prefix: tuple[str, ...]
+    """What runs a program as the server's user."""
+
+    def sql(self, statement: str) -> str:
+        """Run a statement and return what it prints."""
+        psql = [*self.prefix, str(self.programs / "psql"), "-XAt", "-h", str(self.folder), "-U", "postgres"]
+        ran = subprocess.run([*psql, "-c", statement], capture_output=True, text=True, check=True, cwd=self.folder)
+        return ran.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server. It refuses to run as root, so root hands it to the package's user."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    prefix = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    folder = Path("/tmp") / f"provmode-pg-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    if prefix:
+        shutil.chown(folder, "postgres", "postgres")
+    data, log = folder / "data", folder / "log"
+    control = [*prefix, str(programs / "pg_ctl"), "-D", str(data), "-l", str(log), "-s", "-w"]
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    try:
+        subprocess.run(
+            [*prefix, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"],
+            check=True,
+            cwd="/",
+            capture_output=True,
+        )
+        subprocess.run([*control, "-o", options, "start"], check=True, cwd="/", stdout=subprocess.DEVNULL)
+        yield Postgres(folder, programs, prefix)
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- Active Directory -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A Samba domain controller in a network of its own."""
+
+    folder: Path
+    realm: str
+    administrator: str
+    password: str
+    pid: int
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the domain's network."""
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
+        enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        environment = {**os.environ, "KRB5_CONFIG": str(self.folder / "krb5.conf")}
+        environment["KRB5CCNAME"] = f"FILE:{self.folder / 'ccache'}"
+        return subprocess.run(
+            [*enter, *command], capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+
+
+@pytest.fixture(scope="session")
+def active_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Domain]:
+    """A domain controller for LAB.TEST, made from nothing. It needs no root: it has namespaces of its own."""
+    folder = tmp_path_factory.mktemp("domain")
+    apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    with (folder / "stderr").open("w") as stderr:
+        program = subprocess.Popen(
+            [*apart, "/usr/bin/python3", str(HERE / "domain_controller.py"), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    try:
+        ready = program.stdout.readline()
+        assert ready == "ready\n", (folder / "stderr").read_text()
+        yield Domain(folder, "LAB.TEST", "Administrator", "Pa55-word-of-the-lab", program.pid)
+    finally:
+        program.stdin.close()  # its sign to stop
+        program.wait(timeout=30)
+        program.stdout.close()
+
+
+# -- a browser --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Chromium without a window."""
+
+    profile: Path
+
+    def screenshot(self, page: Path, picture: Path, size: tuple[int, int] = (800, 600)) -> None:
+        """Show a page and write what is seen as PNG."""
+        self._run(page, f"--screenshot={picture}", f"--window-size={size[0]},{size[1]}")
+
+    def text(self, page: Path) -> str:
+        """Return the page as the browser has it after its scripts ran."""
+        return self._run(page, "--dump-dom")
+
+    def _run(self, page: Path, *arguments: str) -> str:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        chromium = ["chromium", "--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", *root]
+        chromium += [f"--user-data-dir={self.profile}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        ran = subprocess.run(
+            [*chromium, *arguments, page.as_uri()], capture_output=True, text=True, check=True, timeout=120
+        )
+        return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A browser that reaches no network."""
+    return Browser(tmp_path_factory.mktemp("chromium"))

@@ -1,0 +1,132 @@
+"""A Samba domain controller in a network namespace of its own: ``unshare --net --mount python3 THIS FOLDER``.
+
+It prints ``ready`` when a ticket can be had, and ends when its standard input does. It runs on the system's Python,
+which has the package ``samba``.
+"""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+REALM, DOMAIN, PASSWORD = "LAB.TEST", "LAB", "Pa55-word-of-the-lab"
+
+SMB_CONF = """
+[global]
+    netbios name = DC1
+    realm = {realm}
+    workgroup = {domain}
+    server role = active directory domain controller
+    server services = ldap, kdc, dns, cldap
+    interfaces = lo
+    bind interfaces only = yes
+    disable netbios = yes
+    private dir = {folder}/private
+    lock dir = {folder}/lock
+    state directory = {folder}/state
+    cache directory = {folder}/cache
+    pid directory = {folder}/pid
+    ncalrpc dir = {folder}/ncalrpc
+    winbindd socket directory = {folder}/winbindd
+    ntp signd socket directory = {folder}/ntp
+    log file = {folder}/log
+    ldap server require strong auth = allow_sasl_over_tls
+[sysvol]
+    path = {folder}/state/sysvol
+    read only = no
+[netlogon]
+    path = {folder}/state/sysvol/lab.test/scripts
+    read only = no
+"""
+KRB5_CONF = """
+[libdefaults]
+    default_realm = {realm}
+    dns_lookup_kdc = false
+    rdns = false
+[realms]
+    {realm} = {{
+        kdc = 127.0.0.1
+    }}
+"""
+
+
+def main() -> None:
+    """Provision the domain, start the controller, say when it answers, stop it at the end of the input."""
+    folder = pathlib.Path(sys.argv[1])
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "winbindd", "ntp"):
+        (folder / name).mkdir()
+    config = folder / "smb.conf"
+    config.write_text(SMB_CONF.format(realm=REALM, domain=DOMAIN, folder=folder))
+    (folder / "krb5.conf").write_text(KRB5_CONF.format(realm=REALM))
+    _provision(folder, config)
+    with subprocess.Popen(
+        ["/usr/sbin/samba", "--foreground", "--no-process-group", f"--configfile={config}"],
+        stdout=sys.stderr,
+        stdin=subprocess.DEVNULL,
+    ) as samba:
+        try:
+            _wait(folder, samba)
+            print("ready", flush=True)
+            sys.stdin.read()
+        finally:
+            samba.terminate()
+
+
+def _provision(folder: pathlib.Path, config: pathlib.Path) -> None:
+    import samba.auth
+    import samba.param
+    from samba import dsdb
+    from samba.provision import provision
+
+    parameters = samba.param.LoadParm()
+    parameters.load(str(config))
+    import logging
+
+    provision(
+        logging.getLogger("provision"),
+        samba.auth.system_session(),
+        smbconf=str(config),
+        targetdir=None,
+        realm=REALM,
+        domain=DOMAIN,
+        hostname="dc1",
+        hostip="127.0.0.1",
+        adminpass=PASSWORD,
+        serverrole="active directory domain controller",
+        dom_for_fun_level=dsdb.DS_DOMAIN_FUNCTION_2008_R2,
+        dns_backend="SAMBA_INTERNAL",
+        useeadb=True,
+        use_rfc2307=False,
+        lp=parameters,
+    )
+
+
+def _wait(folder: pathlib.Path, samba: "subprocess.Popen[bytes]") -> None:
+    """Wait until a ticket can be had and LDAP listens; a controller that ends before that is an error."""
+    environment = {**os.environ, "KRB5_CONFIG": str(folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{folder}/ccache"}
+    for _ in range(600):
+        if samba.poll() is not None:
+            raise SystemExit(f"samba ended with {samba.returncode}")
+        kinit = subprocess.run(
+            ["kinit", f"Administrator@{REALM}"],
+            input=PASSWORD.encode(),
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        if kinit.returncode == 0 and _listens(389):
+            return
+        time.sleep(0.1)
+    raise SystemExit("samba did not answer within a minute")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from provmode.lab.windows.clientsdk import Deployment, Kind, PendingRestart, ServiceWindow, WindowType
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.configmgr import DEFAULT_MINUTES, EXCLUDES, KEY, TCF_PATH, Client, TaskSequence, install
+from provmode.lab.windows.deployments import Deployment, Kind, PendingRestart, ServiceWindow, WindowType
 from provmode.lab.windows.pc import PC
 from provmode.lab.windows.schema import unix
 from provmode.lab.windows.store import HKLM, RegType
@@ -339,7 +339,7 @@ def make(persona: Persona, name: str, seed: int, start: datetime, seconds: Calla
         up=timedelta(minutes=rng.randint(200, 20_000)),
     )
     persona.build(pc, rng)
-    if pc.client is not None:
+    if isinstance(pc.client, Client):
         _tell_user(pc, pc.client, random.Random(f"{seed} ClientSDK"))  # noqa: S311
     pc.finished()
     return pc

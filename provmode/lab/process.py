@@ -48,7 +48,7 @@ class LabProcess:
     def __init__(
         self,
         hosts: int,
-        seed: int = 0,
+        seed: int = 1,
         *,
         mix: Mapping[str, float] | None = None,
         truth: Path | None = None,

@@ -17,9 +17,9 @@ import pytest
 import spnego
 from pypsrp.wsman import WSMan
 
+from provmode.lab.machine import CimError, Instance
 from provmode.lab.server import sealing
 from provmode.lab.server.hosting import HostSpec, Lab, LabHost
-from provmode.lab.server.machine import CimError, Instance
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"

@@ -204,7 +204,7 @@ def test_the_lab_ends_with_the_program_that_started_it() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--hosts", "0"], "give 1 or more"), (["--mix", "nobody=1"], "nobody"), (["--truth", "/"], "/")],
+    [(["--hosts", "0"], "0 is not in the range x>=1"), (["--mix", "nobody=1"], "nobody"), (["--truth", "/"], "/")],
 )
 def test_bad_usage_is_one_line_and_exit_code_1(arguments: list[str], message: str) -> None:
     done = subprocess.run(

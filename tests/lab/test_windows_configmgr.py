@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from provmode.lab.server.machine import CimError
-from provmode.lab.windows.clientsdk import Deployment
+from provmode.lab.machine import CimError
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.configmgr import (
     EXCLUDES,
@@ -18,6 +17,7 @@ from provmode.lab.windows.configmgr import (
     Client,
     install,
 )
+from provmode.lab.windows.deployments import Deployment
 from provmode.lab.windows.pc import PC
 from provmode.lab.windows.store import HKLM, Data, RegType
 

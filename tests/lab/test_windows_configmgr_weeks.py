@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from provmode.lab.windows.clientsdk import Deployment
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.configmgr import EXCLUDES, KEY, TCF_PATH, Client, TaskSequence, install
+from provmode.lab.windows.deployments import Deployment
 from provmode.lab.windows.pc import PC
 from provmode.lab.windows.store import HKLM, RegType
 

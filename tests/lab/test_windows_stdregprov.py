@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provmode.lab.server.machine import CimError
+from provmode.lab.machine import CimError
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
 

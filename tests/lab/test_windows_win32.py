@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provmode.lab.server.machine import CimError, Instance
+from provmode.lab.machine import CimError, Instance
 from provmode.lab.windows import configmgr
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC

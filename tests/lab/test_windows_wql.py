@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from provmode.lab.server.machine import CimError, Instance
+from provmode.lab.machine import CimError, Instance
 from provmode.lab.windows import configmgr, wql
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC

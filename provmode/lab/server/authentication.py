@@ -17,9 +17,9 @@ import spnego
 import spnego.channel_bindings
 import spnego.exceptions
 
-from .accounts import AccountFile
-from .http import HttpAnswer, HttpRequest
-from .sealing import SealBroken, SecurityContext, is_sealed, split
+from provmode.lab.server.accounts import AccountFile
+from provmode.lab.server.http import HttpAnswer, HttpRequest
+from provmode.lab.server.sealing import SealBroken, SecurityContext, is_sealed, split
 
 SOAP = "application/soap+xml"
 _NTLMSSP = b"NTLMSSP\0"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 from xml.etree.ElementTree import Element
 
-from . import cim_faults, faults
-from .enumeration import MAX_BATCH_ITEMS, Enumerations, Page
-from .envelope import ENUMERATION, WSMAN, Request, Stack
-from .faults import ExtendedStatus, Fault, SoapFault
-from .machine import CimError, Instance, Machine, Row
-from .objects import (
+from provmode.lab.machine import CimError, Instance, Machine, Row
+from provmode.lab.server import cim_faults, faults
+from provmode.lab.server.enumeration import MAX_BATCH_ITEMS, Enumerations, Page
+from provmode.lab.server.envelope import ENUMERATION, WSMAN, Request, Stack
+from provmode.lab.server.faults import ExtendedStatus, Fault, SoapFault
+from provmode.lab.server.objects import (
     WMI,
     class_uri,
     read_members,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from . import faults
-from .envelope import Stack
-from .faults import WMI_PLUGIN, ExtendedStatus, Fault, ProviderFault, WmiError
+from provmode.lab.server import faults
+from provmode.lab.server.envelope import Stack
+from provmode.lab.server.faults import WMI_PLUGIN, ExtendedStatus, Fault, ProviderFault, WmiError
 
 # WMI error constants (Microsoft, "WMI Error Constants").
 FAILED, NOT_FOUND, ACCESS_DENIED = 0x80041001, 0x80041002, 0x80041003

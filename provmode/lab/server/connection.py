@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from .authentication import Admitted, Door, DoorPolicy, charset_of
-from .http import (
+from provmode.lab.server.authentication import Admitted, Door, DoorPolicy, charset_of
+from provmode.lab.server.http import (
     CONTINUE,
     HttpAnswer,
     HttpRefusal,
@@ -18,9 +18,9 @@ from .http import (
     RequestReader,
     refusal_answer,
 )
-from .injection import Injection, Kind
-from .sealing import CONTENT_TYPE, seal
-from .service import Caller, Incoming, SoapAnswer, WinRMService
+from provmode.lab.server.injection import Injection, Kind
+from provmode.lab.server.sealing import CONTENT_TYPE, seal
+from provmode.lab.server.service import Caller, Incoming, SoapAnswer, WinRMService
 
 PATH = "/wsman"
 

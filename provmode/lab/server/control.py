@@ -15,12 +15,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..windows.pc import PC
-from .hand import read_registry, write_registry
-from .hosting import HostSpec, Lab
-from .injection import Injection
-from .service import WinRMService
-from .state import describe
+from provmode.lab.server.hosting import HostSpec, Lab
+from provmode.lab.server.injection import Injection
+from provmode.lab.server.local_registry import read_registry, write_registry
+from provmode.lab.server.service import WinRMService
+from provmode.lab.server.state import describe
+from provmode.lab.windows.pc import PC
 
 STOP = "stop"
 

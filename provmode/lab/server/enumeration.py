@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from . import faults
-from .faults import SoapFault
+from provmode.lab.server import faults
+from provmode.lab.server.faults import SoapFault
 
 IDLE_SECONDS = 60.0
 """``Service/EnumerationTimeoutms``, 60000 by default."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
-from . import faults
-from .faults import Fault, FaultSite, SoapFault, fault_body
-from .xmltree import MalformedXml, escape, local, parse
+from provmode.lab.server import faults
+from provmode.lab.server.faults import Fault, FaultSite, SoapFault, fault_body
+from provmode.lab.server.xmltree import MalformedXml, escape, local, parse
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
 ADDRESSING = "http://schemas.xmlsoap.org/ws/2004/08/addressing"

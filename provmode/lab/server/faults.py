@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .languages import translate
-from .xmltree import escape, quote
+from provmode.lab.server.languages import translate
+from provmode.lab.server.xmltree import escape, quote
 
 ACTIONS = {
     "a": "http://schemas.xmlsoap.org/ws/2004/08/addressing/fault",

@@ -13,16 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import listener
-from .accounts import Account, AccountFile
-from .authentication import CbtHardening, DoorPolicy
-from .certificates import Authority, Certified
-from .connection import Endpoint
-from .injection import Injection, Kind
-from .listener import LOOPBACK, Port
-from .machine import Machine
-from .service import ServiceOptions, WinRMService
-from .shells import StartCommand
+from provmode.lab.machine import Machine
+from provmode.lab.server import listener
+from provmode.lab.server.accounts import Account, AccountFile
+from provmode.lab.server.authentication import CbtHardening, DoorPolicy
+from provmode.lab.server.certificates import Authority, Certified
+from provmode.lab.server.connection import Endpoint
+from provmode.lab.server.injection import Injection, Kind
+from provmode.lab.server.listener import LOOPBACK, Port
+from provmode.lab.server.service import ServiceOptions, WinRMService
+from provmode.lab.server.shells import StartCommand
 
 USER = "LAB\\provmode"
 """The lab's account, on every PC that lets anybody in."""

@@ -8,7 +8,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
-from .connection import Endpoint
+from provmode.lab.server.connection import Endpoint
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 512

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Union
 from xml.etree.ElementTree import Element
 
-from .envelope import ADDRESSING, ANONYMOUS, WSMAN
-from .machine import Instance, Reference, Value
-from .xmltree import escape, local, quote
+from provmode.lab.machine import Instance, Reference, Value
+from provmode.lab.server.envelope import ADDRESSING, ANONYMOUS, WSMAN
+from provmode.lab.server.xmltree import escape, local, quote
 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 CIM = "http://schemas.dmtf.org/wbem/wscim/1/common"

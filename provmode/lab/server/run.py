@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..fleet import Placed, compose, truth
-from .casting import cast
-from .control import attend
-from .hosting import USER, Lab
-from .state import STATE_FILE, describe, inventory, write_json
+from provmode.lab.fleet import Placed, compose, truth
+from provmode.lab.server.build import cast
+from provmode.lab.server.control import attend
+from provmode.lab.server.hosting import USER, Lab
+from provmode.lab.server.state import STATE_FILE, describe, inventory, write_json
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LabOptions:
     """Which fleet to run, and what to write about it."""
 
     hosts: int
-    seed: int = 0
+    seed: int = 1
     mix: Mapping[str, float] | None = None
     """Shares of personas; ``None`` for the fleet's own mix."""
     https: float = 0.0

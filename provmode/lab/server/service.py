@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
-from . import faults
-from .cim import CimOperations, Target, read_target
-from .counters import Counters
-from .envelope import (
+from provmode.lab.machine import Machine
+from provmode.lab.server import faults
+from provmode.lab.server.cim import CimOperations, Target, read_target
+from provmode.lab.server.counters import Counters
+from provmode.lab.server.envelope import (
     ENUMERATION,
     SHELL,
     SOAP,
@@ -31,11 +32,10 @@ from .envelope import (
     write_answer,
     write_fault,
 )
-from .faults import Fault, FaultSite, SoapFault
-from .injection import Injection, Injections, Kind, RequestInfo
-from .machine import Machine
-from .shells import CMD, Shells, StartCommand
-from .xmltree import escape
+from provmode.lab.server.faults import Fault, FaultSite, SoapFault
+from provmode.lab.server.injection import Injection, Injections, Kind, RequestInfo
+from provmode.lab.server.shells import CMD, Shells, StartCommand
+from provmode.lab.server.xmltree import escape
 
 IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
 _PROFILES = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from xml.etree.ElementTree import Element
 
-from . import faults
-from .envelope import SHELL, Request, Stack, parse_duration
-from .faults import SHELL_PLUGIN, Fault, ProviderFault, SoapFault
-from .xmltree import escape
+from provmode.lab.server import faults
+from provmode.lab.server.envelope import SHELL, Request, Stack, parse_duration
+from provmode.lab.server.faults import SHELL_PLUGIN, Fault, ProviderFault, SoapFault
+from provmode.lab.server.xmltree import escape
 
 CMD = SHELL + "/cmd"
 STATE = SHELL + "/CommandState/"

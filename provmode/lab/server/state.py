@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .hosting import USER, Lab, LabHost
+from provmode.lab.server.hosting import USER, Lab, LabHost
 
 STATE_FILE = Path(".lab") / "fleet.json"
 """Where ``provmode lab`` leaves its state, under the current directory."""

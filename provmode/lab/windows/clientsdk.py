@@ -11,93 +11,31 @@ them and says no more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from provmode.lab.windows.configmgr import Client
+from provmode.lab.windows.deployments import Deployment, Kind
 from provmode.lab.windows.schema import CimClass, Method, Properties
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.configmgr import Client
-    from provmode.lab.windows.pc import PC
+from provmode.lab.windows.state import PcState
 
 NAMESPACE = "root/ccm/clientsdk"
 HIDEABLE_UNTIL = timedelta(minutes=15)
 """How long before a restart its notice can no longer be hidden (the default of the client setting)."""
 
 
-class Kind(str, Enum):
-    """What is deployed, by the class that shows it."""
-
-    PROGRAM = "CCM_Program"
-    APPLICATION = "CCM_Application"
-    SOFTWARE_UPDATE = "CCM_SoftwareUpdate"
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """Something deployed to the PC; required where it has a deadline."""
-
-    name: str
-    deadline: datetime | None
-    kind: Kind = Kind.PROGRAM
-    installed: bool = False
-    """Already there: only an application is still listed then."""
-
-    def due(self, now: datetime) -> bool:
-        """Return whether it has to start by itself."""
-        return not self.installed and self.deadline is not None and self.deadline <= now
-
-
-class WindowType(IntEnum):
-    """``CCM_ServiceWindow.Type``."""
-
-    ALL_PROGRAMS = 1
-    PROGRAMS = 2
-    REBOOT_REQUIRED = 3
-    SOFTWARE_UPDATES = 4
-    TASK_SEQUENCES = 5
-    NON_WORKING_HOURS = 6
-    """The hours outside the user's business hours: no maintenance window."""
-
-
-@dataclass(frozen=True)
-class ServiceWindow:
-    """A window that comes again and again; a client shows the time that is now, or else the next."""
-
-    identifier: str
-    type: WindowType
-    first: datetime
-    lasts: timedelta
-    every: timedelta
-
-    def shown(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return begin and end as they are told at *now*."""
-        over = now - self.first - self.lasts
-        begin = self.first if over < timedelta(0) else self.first + (over // self.every + 1) * self.every
-        return begin, begin + self.lasts
-
-
-@dataclass(frozen=True)
-class PendingRestart:
-    """A restart that waits."""
-
-    deadline: datetime | None
-    """When it is made; ``None``: nobody is forced."""
-    hard: bool = False
-
-
-def _client(pc: PC) -> Client:
-    assert pc.client is not None
+def _client(pc: PcState) -> Client:
+    assert isinstance(pc.client, Client)
     return pc.client
 
 
-def _shown(kind: Kind, more: Callable[[Deployment, int, bool], Properties]) -> Callable[[PC], Iterable[Properties]]:
+def _shown(
+    kind: Kind, more: Callable[[Deployment, int, bool], Properties]
+) -> Callable[[PcState], Iterable[Properties]]:
     """Return the instances of a class; *more* tells what the class has beside the base's properties."""
 
-    def instances(pc: PC) -> Iterable[Properties]:
+    def instances(pc: PcState) -> Iterable[Properties]:
         client = _client(pc)
         for number, item in enumerate(client.deployments):
             if item.kind is kind:
@@ -132,7 +70,7 @@ def _software_update(item: Deployment, number: int, installing: bool) -> Propert
     }
 
 
-def _service_windows(pc: PC) -> Iterable[Properties]:
+def _service_windows(pc: PcState) -> Iterable[Properties]:
     now = pc.now()
     for window in _client(pc).service_windows:
         begin, end = window.shown(now)
@@ -145,7 +83,7 @@ def _service_windows(pc: PC) -> Iterable[Properties]:
         }
 
 
-def _determine_if_reboot_pending(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _determine_if_reboot_pending(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     restart = _client(pc).pending_restart
     deadline = restart.deadline if restart is not None else None
     return {

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from provmode.lab.server.machine import CimError
-from provmode.lab.windows.clientsdk import Deployment, PendingRestart, ServiceWindow
+from provmode.lab.machine import CimError
+from provmode.lab.windows.deployments import Deployment, PendingRestart, ServiceWindow
 from provmode.lab.windows.schema import (
     FAILED,
     SERVER_UNAVAILABLE,
@@ -27,10 +27,8 @@ from provmode.lab.windows.schema import (
     unix,
 )
 from provmode.lab.windows.services import Service
+from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HKLM, RegType
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
 
 KEY = "SOFTWARE\\Microsoft\\CCM\\CcmExec"
 EXCLUDES = "SchedulerStartup;SchedulerShutdown;SchedulerLogon;SchedulerLogoff;ClientRegistrationStartup"
@@ -89,7 +87,7 @@ class Client:
 
     # -- what it does by itself -------------------------------------------------------------------------------
 
-    def tick(self, pc: PC) -> None:
+    def tick(self, pc: PcState) -> None:
         """Do everything that is due, in order of time."""
         now = pc.now()
         while True:
@@ -108,7 +106,7 @@ class Client:
                 self._evaluate_health(pc, due)
         self._finish_restart(pc, now)
 
-    def _task_sequence_ends(self, pc: PC, when: datetime) -> None:
+    def _task_sequence_ends(self, pc: PcState, when: datetime) -> None:
         self.task_sequences = [item for item in self.task_sequences if item.ends is None or item.ends > when]
         for name in ("TSManager.exe", "TsProgressUI.exe", "SetupHost.exe"):
             pc.processes.end_all(name)
@@ -123,7 +121,7 @@ class Client:
             pc.services.put(replace(service, start_mode="Auto"))
         self.set_mode(pc, False, when)
 
-    def _check_time_limit(self, pc: PC, when: datetime) -> None:
+    def _check_time_limit(self, pc: PcState, when: datetime) -> None:
         """Leave the mode when its time is over: clients of 5.00.8790 and later, while CcmExec runs."""
         if self.build < TIME_OUT_BUILD or self.time_out_broken or not self._running(pc) or not self._registry_mode(pc):
             return
@@ -134,7 +132,7 @@ class Client:
         if unix(when) >= entered + minutes * 60:
             self.set_mode(pc, False, when)
 
-    def _evaluate_health(self, pc: PC, when: datetime) -> None:
+    def _evaluate_health(self, pc: PcState, when: datetime) -> None:
         """Run the Health Evaluation task: enable and start CcmExec, re-apply `MobileClient.TCF`, write the report."""
         if not self.health_task_enabled:
             return
@@ -151,11 +149,11 @@ class Client:
         report = f'<ClientHealthReport><Summary EvaluationTime="{when:%Y-%m-%dT%H:%M:%SZ}"/></ClientHealthReport>'
         pc.files.write("C:\\Windows\\CCM\\CcmEvalReport.xml", report.encode(), when)
 
-    def task_sequences_run(self, pc: PC) -> bool:
+    def task_sequences_run(self, pc: PcState) -> bool:
         """Return whether a task sequence engine runs."""
         return any(process.name.lower() == "tsmanager.exe" for process in pc.processes)
 
-    def tcf_armed(self, pc: PC) -> bool:
+    def tcf_armed(self, pc: PcState) -> bool:
         """Return whether `MobileClient.TCF` carries the entry, whatever its encoding."""
         data = pc.files.read(TCF_PATH) or b""
         encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "latin-1"
@@ -168,7 +166,7 @@ class Client:
 
     # -- provisioning mode ------------------------------------------------------------------------------------
 
-    def set_mode(self, pc: PC, enabled: bool, when: datetime) -> None:
+    def set_mode(self, pc: PcState, enabled: bool, when: datetime) -> None:
         """Enter or leave the mode as the client's own method does: registry, inner state, restart of CcmExec."""
         pc.registry.set(HKLM, KEY, "ProvisioningMode", RegType.SZ, "true" if enabled else "false")
         pc.registry.set(HKLM, KEY, "SystemTaskExcludes", RegType.SZ, EXCLUDES if enabled else "")
@@ -180,13 +178,13 @@ class Client:
         if left:
             self._start_overdue_installs(pc, when)
 
-    def _start_overdue_installs(self, pc: PC, when: datetime) -> None:
+    def _start_overdue_installs(self, pc: PcState, when: datetime) -> None:
         for deployment in self.deployments:
             if deployment.due(when) and deployment.name not in self.installs:
                 self.installs.append(deployment.name)
                 pc.record(f"install of {deployment.name} started")
 
-    def _restart(self, pc: PC, when: datetime) -> None:
+    def _restart(self, pc: PcState, when: datetime) -> None:
         service = pc.services.get("CcmExec")
         if service is None or service.state == "Stopped":
             return
@@ -195,7 +193,7 @@ class Client:
         pc.services.put(replace(service, state="Stop Pending"))
         pc.record("CcmExec restarts")
 
-    def _finish_restart(self, pc: PC, now: datetime) -> None:
+    def _finish_restart(self, pc: PcState, now: datetime) -> None:
         if self._restarting is None:
             return
         service = pc.services.get("CcmExec")
@@ -208,20 +206,20 @@ class Client:
         elif since >= STOPPING:
             pc.services.put(replace(service, state="Start Pending"))
 
-    def service_changed(self, pc: PC) -> None:
+    def service_changed(self, pc: PcState) -> None:
         """Take note that somebody started or stopped CcmExec: the hourly check counts from its start."""
         if self._running(pc):
             self._next_check = pc.now() + CHECK_EVERY
 
-    def _running(self, pc: PC) -> bool:
+    def _running(self, pc: PcState) -> bool:
         service = pc.services.get("CcmExec")
         return service is not None and service.state == "Running"
 
-    def _registry_mode(self, pc: PC) -> bool:
+    def _registry_mode(self, pc: PcState) -> bool:
         value = pc.registry.get(HKLM, KEY, "ProvisioningMode")
         return value is not None and str(value.data).strip().lower() == "true"
 
-    def _number(self, pc: PC, name: str) -> int | None:
+    def _number(self, pc: PcState, name: str) -> int | None:
         value = pc.registry.get(HKLM, KEY, name)
         if value is None:
             return None
@@ -231,7 +229,7 @@ class Client:
 
     # -- WMI --------------------------------------------------------------------------------------------------
 
-    def check_answering(self, pc: PC, cim: CimClass, operation: str) -> None:
+    def check_answering(self, pc: PcState, cim: CimClass, operation: str) -> None:
         """Answer as a restarting service does, while it restarts; the namespace itself stays.
 
         Raises:
@@ -241,18 +239,18 @@ class Client:
             stopping = pc.now() - self._restarting < STOPPING
             raise CimError(SHUTTING_DOWN if stopping else SERVER_UNAVAILABLE, operation, cim.name)
 
-    def check_method(self, pc: PC, name: str) -> None:
+    def check_method(self, pc: PcState, name: str) -> None:
         """Refuse methods while CcmExec is not running: they are carried out by it (assumed, not documented)."""
         if not self._running(pc):
             raise CimError(FAILED, "ExecMethod", f"SMS_Client::{name}")
 
 
-def _client(pc: PC) -> Client:
-    assert pc.client is not None
+def _client(pc: PcState) -> Client:
+    assert isinstance(pc.client, Client)
     return pc.client
 
 
-def _sms_client(pc: PC) -> Iterable[Properties]:
+def _sms_client(pc: PcState) -> Iterable[Properties]:
     yield {
         "AllowLocalAdminOverride": True,
         "ClientType": 1,
@@ -261,7 +259,7 @@ def _sms_client(pc: PC) -> Iterable[Properties]:
     }
 
 
-def _set_mode(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _set_mode(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     client = _client(pc)
     client.check_method(pc, "SetClientProvisioningMode")
     pc.record(f"SMS_Client.SetClientProvisioningMode({arguments['bEnable']})")
@@ -269,7 +267,7 @@ def _set_mode(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any
     return {}
 
 
-def _trigger(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _trigger(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     client = _client(pc)
     client.check_method(pc, "TriggerSchedule")
     schedule = (arguments["sScheduleID"] or "").upper()
@@ -281,7 +279,7 @@ def _trigger(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 def _plain(name: str) -> Method:
-    def call(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    def call(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
         _client(pc).check_method(pc, name)
         pc.record(f"SMS_Client.{name}")
         return {"ReturnValue": 0}
@@ -290,11 +288,11 @@ def _plain(name: str) -> Method:
     return Method(parameters.get(name, {}), call, static=True)
 
 
-def _assigned_site(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _assigned_site(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"sSiteCode": _client(pc).site_code, "ReturnValue": 0}
 
 
-def _requests(pc: PC) -> Iterable[Properties]:
+def _requests(pc: PcState) -> Iterable[Properties]:
     for number, item in enumerate(_client(pc).task_sequences):
         yield {
             "CompletionState": item.completion_state,
@@ -306,13 +304,13 @@ def _requests(pc: PC) -> Iterable[Properties]:
         }
 
 
-def _inventory(pc: PC) -> Iterable[Properties]:
+def _inventory(pc: PcState) -> Iterable[Properties]:
     installed = pc.booted - timedelta(days=1)
     for action in ("{00000000-0000-0000-0000-000000000001}", "{00000000-0000-0000-0000-000000000003}"):
         yield {"InventoryActionID": action, "LastCycleStartedDate": installed, "LastReportDate": installed}
 
 
-def _components(pc: PC) -> Iterable[Properties]:
+def _components(pc: PcState) -> Iterable[Properties]:
     for name in ("CcmFramework", "SmsClient", "CcmPolicyAgent"):
         yield {"DisplayName": name, "Name": name, "Version": _client(pc).version}
 
@@ -364,7 +362,7 @@ CLASSES = (
 )
 
 
-def install(pc: PC, version: str, *, values: Mapping[str, tuple[RegType, Any]] | None = None) -> Client:
+def install(pc: PcState, version: str, *, values: Mapping[str, tuple[RegType, Any]] | None = None) -> Client:
     """Put a client on a PC: its service, its registry, its files; *values* are those of the CcmExec key."""
     pc.client = Client(version, pc.now())
     pc.services.put(

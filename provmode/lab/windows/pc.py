@@ -1,21 +1,13 @@
-"""One modelled PC: the whole of a Windows that WinRM shows, and its CIM.
-
-Every change is recorded in `PC.mutations`, with the road it came by: ``cim`` and ``shell`` from outside, ``self`` for
-what the PC does by itself, ``hand`` for somebody sitting at it.
-"""
+"""One modelled PC as the server sees it: what it needs of a machine is `get`, `put`, `enumerate`, `query`, `invoke`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from provmode.lab.server.machine import CimError, Instance
+from provmode.lab.machine import CimError, Instance
 from provmode.lab.windows import clientsdk, configmgr, stdregprov, win32, wql
-from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
-from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.configmgr import Client
 from provmode.lab.windows.schema import (
     INVALID_CLASS,
     INVALID_METHOD,
@@ -28,105 +20,14 @@ from provmode.lab.windows.schema import (
     coerce,
     matches,
 )
-from provmode.lab.windows.services import Processes, ServiceControl
-from provmode.lab.windows.store import FileSystem, Registry
+from provmode.lab.windows.state import PcState
 
 NO_KEYS = 0x803380FA
 """ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: no keys were given and the class is no singleton."""
 
 
-@dataclass(frozen=True)
-class Mutation:
-    """One change of a PC."""
-
-    when: datetime
-    what: str
-    road: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return the fields by name."""
-        return {"when": self.when.isoformat(), "what": self.what, "road": self.road}
-
-
-class PC:
-    """One modelled PC; what the server needs of a machine is `get`, `put`, `enumerate`, `query`, `invoke`."""
-
-    def __init__(
-        self,
-        computer_name: str,
-        clock: Clock,
-        *,
-        os_version: str = "10.0.22631",
-        caption: str = "Microsoft Windows 11 Enterprise",
-        utc_offset_minutes: int = 0,
-        german: bool = False,
-        up: timedelta = timedelta(days=3),
-    ) -> None:
-        self.computer_name = computer_name
-        self.clock = clock
-        self.os_version = os_version
-        self.caption = caption
-        self.utc_offset_minutes = utc_offset_minutes
-        self.german = german
-        self.booted = clock.now() - up
-        self.mutations: list[Mutation] = []
-        self._road = "build"
-        self.registry = Registry(KEYS, self.record)
-        self.files = FileSystem(FILES, self.record)
-        self.services = ServiceControl(SERVICES, self.record, self._service_changed)
-        self.processes = Processes(PROCESSES, self.booted)
-        self.client: configmgr.Client | None = None
-        self.protected: tuple[str, ...] = ()
-        """Beginnings of paths, lower case, that the account may not read or write."""
-
-    def finished(self) -> None:
-        """End the building: from here on changes are recorded, by default as made by hand."""
-        self._road = "hand"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Environment variables by lower-case name."""
-        return {
-            **{"windir": "C:\\Windows", "systemroot": "C:\\Windows", "systemdrive": "C:", "os": "Windows_NT"},
-            **{"programdata": "C:\\ProgramData", "comspec": "C:\\Windows\\system32\\cmd.exe"},
-            **{"temp": "C:\\Windows\\TEMP", "tmp": "C:\\Windows\\TEMP", "computername": self.computer_name},
-            **{"programfiles": "C:\\Program Files", "path": "C:\\Windows\\system32;C:\\Windows"},
-        }
-
-    def now(self) -> datetime:
-        """Return the PC's own time, UTC."""
-        return self.clock.now()
-
-    def advance(self, seconds: float) -> None:
-        """Let *seconds* pass at once; what the PC does by itself in that time is done, in order."""
-        self.clock.advance(timedelta(seconds=seconds))
-        self.tick()
-
-    def tick(self) -> None:
-        """Do what is due by the PC's own clock."""
-        if self.client is not None:
-            with self.by("self"):
-                self.client.tick(self)
-
-    @contextmanager
-    def by(self, road: str) -> Iterator[None]:
-        """Record what changes inside as coming by *road*."""
-        before, self._road = self._road, road
-        try:
-            yield
-        finally:
-            self._road = before
-
-    def record(self, what: str) -> None:
-        """Record a change."""
-        if self._road != "build":
-            self.mutations.append(Mutation(self.clock.now(), what, self._road))
-
-    def _service_changed(self, name: str) -> None:
-        if self.client is not None and name.lower() == "ccmexec":
-            self.client.service_changed(self)
-
-    # -- CIM --------------------------------------------------------------------------------------------------
+class PC(PcState):
+    """One modelled PC as the server sees it: its state, with CIM over it."""
 
     def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
         """Return one instance, or a singleton where no keys are given.
@@ -194,7 +95,7 @@ class PC:
         cim = _CLASSES.get((space, class_name.lower()))
         if cim is None:
             raise CimError(INVALID_CLASS, operation, text or class_name)
-        if space.startswith("root/ccm") and self.client is not None:
+        if space.startswith("root/ccm") and isinstance(self.client, Client):
             self.client.check_answering(self, cim, operation)
         return cim
 

@@ -10,12 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from provmode.lab.server.machine import CimError
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
+from provmode.lab.machine import CimError
+from provmode.lab.windows.state import PcState
 
 # WMI's return codes: Microsoft, "WMI Error Constants"
 FAILED, NOT_FOUND, DENIED = 0x80041001, 0x80041002, 0x80041003
@@ -43,7 +41,7 @@ class Method:
 
     parameters: Mapping[str, str]
     """Type by name: ``uint32``, ``string``, ``boolean``, ``uint8[]``. A trailing ``?`` makes it optional."""
-    call: Callable[[PC, Properties, dict[str, Any]], dict[str, Any]]
+    call: Callable[[PcState, Properties, dict[str, Any]], dict[str, Any]]
     """Takes the PC, the instance's properties (empty for a class method) and the arguments."""
     static: bool = False
 
@@ -57,15 +55,15 @@ class CimClass:
     name: str
     types: Mapping[str, str]
     """Type of each property, by name; decides text from numbers in WHERE and in Put."""
-    instances: Callable[[PC], Iterable[Properties]]
+    instances: Callable[[PcState], Iterable[Properties]]
     keys: tuple[str, ...] = ()
     """Empty: a singleton, or a class without instances."""
     methods: Mapping[str, Method] = field(default_factory=dict)
     class_of: Callable[[Properties], str] | None = None
     """Names the derived class of an instance, where not all are of this one."""
-    put: Callable[[PC, Properties, dict[str, Any]], None] | None = None
+    put: Callable[[PcState, Properties, dict[str, Any]], None] | None = None
     """Writes changed properties; ``None``: read-only."""
-    lookup: Callable[[PC, Mapping[str, str]], Properties | None] | None = None
+    lookup: Callable[[PcState, Mapping[str, str]], Properties | None] | None = None
     """Finds one instance by its keys without listing all."""
 
 

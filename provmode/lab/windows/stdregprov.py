@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from provmode.lab.windows.schema import INVALID_PARAMETER, TYPE_MISMATCH, CimClass, Method
+from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
 
 OK, VALUE_MISSING, KEY_MISSING, DENIED, BAD_HIVE = 0, 1, 2, 5, 6
 _PLACE = {"hDefKey": "uint32?", "sSubKeyName": "string"}
@@ -30,8 +28,8 @@ def _hive(arguments: Arguments) -> int:
     return _DEFAULT_HIVE if given is None else int(given)
 
 
-def _get(kinds: tuple[RegType, ...], out: str, shape: Callable[[PC, RegValue], Any]) -> Method:
-    def call(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _get(kinds: tuple[RegType, ...], out: str, shape: Callable[[PcState, RegValue], Any]) -> Method:
+    def call(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
         hive, path = _hive(arguments), arguments["sSubKeyName"] or ""
         if hive not in HIVES:
             return {out: None, "ReturnValue": BAD_HIVE}
@@ -48,7 +46,7 @@ def _get(kinds: tuple[RegType, ...], out: str, shape: Callable[[PC, RegValue], A
 
 
 def _set(kind: RegType, parameter: str, parameter_type: str, shape: Callable[[Any], Data]) -> Method:
-    def call(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+    def call(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
         hive, path = _hive(arguments), arguments["sSubKeyName"] or ""
         if hive not in HIVES:
             return {"ReturnValue": BAD_HIVE}
@@ -68,21 +66,21 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _expand(pc: PC, value: RegValue) -> str:
+def _expand(pc: PcState, value: RegValue) -> str:
     def variable(match: re.Match[str]) -> str:
         return pc.environment.get(match.group(1).lower(), match.group())
 
     return re.sub(r"%([^%]+)%", variable, str(value.data))
 
 
-def _enum_key(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _enum_key(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     if _hive(arguments) not in HIVES:
         return {"sNames": None, "ReturnValue": BAD_HIVE}
     names = pc.registry.subkeys(_hive(arguments), arguments["sSubKeyName"] or "")
     return {"sNames": names or None, "ReturnValue": KEY_MISSING if names is None else OK}
 
 
-def _enum_values(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _enum_values(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     if _hive(arguments) not in HIVES:
         return {"sNames": None, "Types": None, "ReturnValue": BAD_HIVE}
     values = pc.registry.values(_hive(arguments), arguments["sSubKeyName"] or "")
@@ -92,14 +90,14 @@ def _enum_values(pc: PC, _: Any, arguments: Arguments) -> Arguments:
     return {"sNames": names or None, "Types": types or None, "ReturnValue": OK}
 
 
-def _create_key(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _create_key(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     if _hive(arguments) not in HIVES:
         return {"ReturnValue": BAD_HIVE}
     pc.registry.create_key(_hive(arguments), arguments["sSubKeyName"] or "")
     return {"ReturnValue": OK}
 
 
-def _delete_key(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _delete_key(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     hive, path = _hive(arguments), arguments["sSubKeyName"] or ""
     if hive not in HIVES:
         return {"ReturnValue": BAD_HIVE}
@@ -108,7 +106,7 @@ def _delete_key(pc: PC, _: Any, arguments: Arguments) -> Arguments:
     return {"ReturnValue": OK if pc.registry.delete_key(hive, path) else DENIED}
 
 
-def _delete_value(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _delete_value(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     hive = _hive(arguments)
     if hive not in HIVES:
         return {"ReturnValue": BAD_HIVE}
@@ -116,7 +114,7 @@ def _delete_value(pc: PC, _: Any, arguments: Arguments) -> Arguments:
     return {"ReturnValue": OK if deleted else KEY_MISSING}
 
 
-def _check_access(pc: PC, _: Any, arguments: Arguments) -> Arguments:
+def _check_access(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
     there = _hive(arguments) in HIVES and pc.registry.key_exists(_hive(arguments), arguments["sSubKeyName"] or "")
     return {"bGranted": there, "ReturnValue": OK if there else KEY_MISSING}
 

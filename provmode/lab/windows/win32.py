@@ -8,16 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from provmode.lab.windows.schema import CimClass, Method, Properties
+from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import File
 
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
 
-
-def _operating_system(pc: PC) -> Iterable[Properties]:
+def _operating_system(pc: PcState) -> Iterable[Properties]:
     zone = timezone(timedelta(minutes=pc.utc_offset_minutes))
     yield {
         "BootDevice": "\\Device\\HarddiskVolume1",
@@ -45,7 +43,7 @@ def _operating_system(pc: PC) -> Iterable[Properties]:
     }
 
 
-def _computer_system(pc: PC) -> Iterable[Properties]:
+def _computer_system(pc: PcState) -> Iterable[Properties]:
     yield {
         "DNSHostName": pc.computer_name,
         "Domain": "corp.example",
@@ -79,33 +77,33 @@ def _service(service: Any) -> Properties:
     }
 
 
-def _services(pc: PC) -> Iterable[Properties]:
+def _services(pc: PcState) -> Iterable[Properties]:
     return map(_service, pc.services)
 
 
-def _service_by_name(pc: PC, keys: Mapping[str, str]) -> Properties | None:
+def _service_by_name(pc: PcState, keys: Mapping[str, str]) -> Properties | None:
     names = [value for key, value in keys.items() if key.lower() == "name"]
     service = pc.services.get(names[0]) if len(names) == 1 else None
     return _service(service) if service is not None else None
 
 
 def _service_method(call: str) -> Method:
-    def run(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+    def run(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
         return {"ReturnValue": getattr(pc.services, call)(instance["Name"])}
 
     return Method({}, run)
 
 
-def _change_start_mode(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _change_start_mode(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"ReturnValue": pc.services.change_start_mode(instance["Name"], arguments["StartMode"] or "")}
 
 
-def _change(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _change(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     mode = arguments["StartMode"]
     return {"ReturnValue": pc.services.change_start_mode(instance["Name"], mode) if mode is not None else 0}
 
 
-def _interrogate(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _interrogate(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"ReturnValue": 0 if instance["State"] == "Running" else 6}
 
 
@@ -136,7 +134,7 @@ _SERVICE_TYPES = {
 }
 
 
-def _processes(pc: PC) -> Iterable[Properties]:
+def _processes(pc: PcState) -> Iterable[Properties]:
     for process in pc.processes:
         yield {
             "Caption": process.name,
@@ -150,7 +148,7 @@ def _processes(pc: PC) -> Iterable[Properties]:
         }
 
 
-def _create_process(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _create_process(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     line = (arguments["CommandLine"] or "").strip()
     if not line:
         return {"ProcessId": None, "ReturnValue": 21}
@@ -164,7 +162,7 @@ def _create_process(pc: PC, _: Properties, arguments: dict[str, Any]) -> dict[st
     return {"ProcessId": process.pid, "ReturnValue": 0}
 
 
-def _terminate(pc: PC, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
+def _terminate(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     pc.processes.end(instance["ProcessId"])
     pc.record(f"process {instance['Name']} ended")
     return {"ReturnValue": 0}
@@ -190,11 +188,11 @@ def _file(file: File) -> Properties:
     }
 
 
-def _files(pc: PC) -> Iterable[Properties]:
+def _files(pc: PcState) -> Iterable[Properties]:
     return map(_file, pc.files.all())
 
 
-def _file_by_name(pc: PC, keys: Mapping[str, str]) -> Properties | None:
+def _file_by_name(pc: PcState, keys: Mapping[str, str]) -> Properties | None:
     names = [value for key, value in keys.items() if key.lower() == "name"]
     file = pc.files.get(names[0].replace("\\\\", "\\")) if len(names) == 1 else None
     return _file(file) if file is not None else None
@@ -203,7 +201,7 @@ def _file_by_name(pc: PC, keys: Mapping[str, str]) -> Properties | None:
 _TASKS = "\\Microsoft\\Configuration Manager\\"
 
 
-def _tasks(pc: PC) -> Iterable[Properties]:
+def _tasks(pc: PcState) -> Iterable[Properties]:
     yield {
         "Author": "Microsoft Corporation",
         "Description": None,

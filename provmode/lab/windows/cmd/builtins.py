@@ -6,13 +6,10 @@ import codecs
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from provmode.lab.windows.cmd.language import arguments
 from provmode.lab.windows.cmd.texts import say
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.cmd.shell import Session
+from provmode.lab.windows.session import Session
 
 
 def _echo(session: Session, rest: str) -> int:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 from provmode.lab.windows import powershell
 from provmode.lab.windows.cmd.texts import say
 from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
+from provmode.lab.windows.session import Session
 from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.cmd.shell import Session
 
 Program = Callable[["Session", "list[str]"], Union[int, Generator[None, bytes, int]]]
 

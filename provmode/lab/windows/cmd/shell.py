@@ -7,8 +7,6 @@ generators: a command that needs input yields, and is sent the whole of it.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from provmode.lab.windows.cmd import builtins, programs
 from provmode.lab.windows.cmd.language import (
@@ -24,9 +22,8 @@ from provmode.lab.windows.cmd.language import (
     parse,
 )
 from provmode.lab.windows.cmd.texts import say
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
+from provmode.lab.windows.session import Session
+from provmode.lab.windows.state import PcState
 
 MAX_LINE = 8191
 MAX_NESTED = 20
@@ -34,39 +31,6 @@ TERMINATED, INTERRUPTED = 1, 0xC000013A
 
 Work = Generator[None, bytes, int]
 """Yields when it needs standard input, is sent all of it, returns its exit code."""
-
-
-@dataclass
-class Session:
-    """What a command sees: the PC, its environment, where its output goes."""
-
-    pc: PC
-    codec: str
-    variables: dict[str, str]
-    directory: str
-    user: str
-    out: bytearray = field(default_factory=bytearray)
-    err: bytearray = field(default_factory=bytearray)
-    stdin: bytes | None = None
-    """Input from a pipe or a file; ``None``: the command's own."""
-    ended: bool = False
-    """``exit`` was called."""
-    nested: int = 0
-    """How many shells are inside one another."""
-
-    def print(self, text: str) -> None:
-        """Write a line's text to standard output, in the console's code page."""
-        self.out += text.encode(self.codec, "replace")
-
-    def complain(self, text: str) -> None:
-        """Write to standard error."""
-        self.err += text.encode(self.codec, "replace")
-
-    def path(self, given: str) -> str:
-        """Return a full path."""
-        if given[1:2] == ":":
-            return given
-        return f"{self.directory[:2]}{given}" if given[:1] in "\\/" else f"{self.directory}\\{given}"
 
 
 class Running:
@@ -114,7 +78,7 @@ class Running:
 
 
 def start(
-    pc: PC,
+    pc: PcState,
     line: str,
     *,
     codepage: int = 437,

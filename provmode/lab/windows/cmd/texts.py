@@ -6,10 +6,7 @@ others are translations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
+from provmode.lab.windows.state import PcState
 
 _ENGLISH = {
     "not-recognized": "'{0}' is not recognized as an internal or external command,\r\n"
@@ -50,6 +47,6 @@ _GERMAN = {
 }
 
 
-def say(pc: PC, key: str, *values: str) -> str:
+def say(pc: PcState, key: str, *values: str) -> str:
     """Return a text in the PC's language."""
     return (_GERMAN if pc.german else _ENGLISH)[key].format(*values)

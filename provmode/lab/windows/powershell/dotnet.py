@@ -12,10 +12,9 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from provmode.lab.windows.pc import PC
+from provmode.lab.windows.state import PcState
 
 
 class DotNetError(Exception):
@@ -61,7 +60,7 @@ class Marker:
 class DotNet:
     """Static members and constructors, for one run of a script on one PC."""
 
-    def __init__(self, pc: PC, stdin: bytes, write: Callable[[str], None]) -> None:
+    def __init__(self, pc: PcState, stdin: bytes, write: Callable[[str], None]) -> None:
         self._pc = pc
         self._stdin = stdin
         self._write = write

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from provmode.lab.windows.powershell import language
 from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Marker, UnknownMember, member, text
 from provmode.lab.windows.powershell.language import Block, Node, ParseProblem
-
-if TYPE_CHECKING:
-    from provmode.lab.windows.cmd.shell import Session
+from provmode.lab.windows.session import Session
 
 _FLAGS = {"-nologo", "-noprofile", "-noninteractive", "-sta", "-mta", "-noexit"}
 _WITH_VALUE = {"-executionpolicy", "-ep", "-inputformat", "-outputformat", "-windowstyle", "-version"}

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import partial
 
-from ..fleet import Placed
-from ..personas import make
-from ..windows import cmd
-from .envelope import WINRM_3, WINRM_3_2012, Stack
-from .hosting import HostSpec, Network
-from .service import ServiceOptions
+from provmode.lab.fleet import Placed
+from provmode.lab.personas import make
+from provmode.lab.server.envelope import WINRM_3, WINRM_3_2012, Stack
+from provmode.lab.server.hosting import HostSpec, Network
+from provmode.lab.server.service import ServiceOptions
+from provmode.lab.windows import cmd
 
 _STACKS: tuple[Stack, ...] = (WINRM_3, WINRM_3, WINRM_3_2012)
 """Some PCs put a single item into the first answer of an enumeration, others as many as fit."""

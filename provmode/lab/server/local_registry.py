@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..windows.pc import PC
-from ..windows.store import HIVES, Data, RegType
+from provmode.lab.windows.pc import PC
+from provmode.lab.windows.store import HIVES, Data, RegType
 
 _HIVES = {name: number for number, name in HIVES.items()}
 

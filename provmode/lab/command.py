@@ -1,0 +1,61 @@
+"""The lab's command line, the one parser for ``provmode lab`` and ``python -m provmode.lab``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from provmode.lab.server.run import LabOptions, parse_mix, serve
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--hosts", type=click.IntRange(1), default=20, show_default=True, help="How many PCs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fleet.")
+@click.option("--mix", metavar="PERSONA=SHARE,...", help="Which personas, instead of a plausible fleet.")
+@click.option("--https", type=click.FloatRange(0, 1), default=0.0, help="Share of the PCs that listen on HTTPS.")
+@click.option("--basic", is_flag=True, help="Offer Basic authentication as well.")
+@click.option("--truth", type=_FILE, help="Write which PC is what to this file.")
+@click.option("--inventory", type=_FILE, help="Write a pyinfra inventory to this file.")
+@click.option("--control", is_flag=True, help="Take requests on standard input, a line of JSON each: docs/lab.md.")
+def lab(
+    hosts: int,
+    seed: int,
+    mix: str | None,
+    https: float,
+    basic: bool,
+    truth: Path | None,
+    inventory: Path | None,
+    control: bool,
+) -> int:
+    """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it.
+
+    With --control it also moves their clocks, lets things go wrong and tells what was done to them.
+    """
+    for path in filter(None, (truth, inventory)):
+        _check_folder(path)
+    try:
+        options = LabOptions(
+            hosts=hosts,
+            seed=seed,
+            mix=parse_mix(mix) if mix is not None else None,
+            https=https,
+            basic=basic,
+            truth=truth,
+            inventory=inventory,
+        )
+        return asyncio.run(serve(options, control=control))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"the lab could not be run: {where}{error.strerror or error}") from None
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a file that cannot be written, before a lab is built for it."""
+    if not path.parent.is_dir():
+        raise click.ClickException(f"cannot write {path}: there is no such folder")

@@ -1,0 +1,123 @@
+"""The state of one modelled PC, beneath its CIM.
+
+Every change is recorded in `PcState.mutations`, with the road it came by: ``cim`` and ``shell`` from outside, ``self``
+for what the PC does by itself, ``hand`` for somebody sitting at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.services import Processes, ServiceControl
+from provmode.lab.windows.store import FileSystem, Registry
+
+
+class ConfigMgrClient(Protocol):
+    """What the PC needs of its ConfigMgr client (`provmode.lab.windows.configmgr.Client`)."""
+
+    wmi_present: bool
+    health_task_enabled: bool
+
+    def tick(self, pc: PcState) -> None:
+        """Do what is due by the PC's own clock."""
+
+    def service_changed(self, pc: PcState) -> None:
+        """Hear that CcmExec was started or stopped."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of a PC."""
+
+    when: datetime
+    what: str
+    road: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the fields by name."""
+        return {"when": self.when.isoformat(), "what": self.what, "road": self.road}
+
+
+class PcState:
+    """One modelled PC without its CIM: registry, files, services, processes, clock, and the ConfigMgr client."""
+
+    def __init__(
+        self,
+        computer_name: str,
+        clock: Clock,
+        *,
+        os_version: str = "10.0.22631",
+        caption: str = "Microsoft Windows 11 Enterprise",
+        utc_offset_minutes: int = 0,
+        german: bool = False,
+        up: timedelta = timedelta(days=3),
+    ) -> None:
+        self.computer_name = computer_name
+        self.clock = clock
+        self.os_version = os_version
+        self.caption = caption
+        self.utc_offset_minutes = utc_offset_minutes
+        self.german = german
+        self.booted = clock.now() - up
+        self.mutations: list[Mutation] = []
+        self._road = "build"
+        self.registry = Registry(KEYS, self.record)
+        self.files = FileSystem(FILES, self.record)
+        self.services = ServiceControl(SERVICES, self.record, self._service_changed)
+        self.processes = Processes(PROCESSES, self.booted)
+        self.client: ConfigMgrClient | None = None
+        self.protected: tuple[str, ...] = ()
+        """Beginnings of paths, lower case, that the account may not read or write."""
+
+    def finished(self) -> None:
+        """End the building: from here on changes are recorded, by default as made by hand."""
+        self._road = "hand"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables by lower-case name."""
+        return {
+            **{"windir": "C:\\Windows", "systemroot": "C:\\Windows", "systemdrive": "C:", "os": "Windows_NT"},
+            **{"programdata": "C:\\ProgramData", "comspec": "C:\\Windows\\system32\\cmd.exe"},
+            **{"temp": "C:\\Windows\\TEMP", "tmp": "C:\\Windows\\TEMP", "computername": self.computer_name},
+            **{"programfiles": "C:\\Program Files", "path": "C:\\Windows\\system32;C:\\Windows"},
+        }
+
+    def now(self) -> datetime:
+        """Return the PC's own time, UTC."""
+        return self.clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Let *seconds* pass at once; what the PC does by itself in that time is done, in order."""
+        self.clock.advance(timedelta(seconds=seconds))
+        self.tick()
+
+    def tick(self) -> None:
+        """Do what is due by the PC's own clock."""
+        if self.client is not None:
+            with self.by("self"):
+                self.client.tick(self)
+
+    @contextmanager
+    def by(self, road: str) -> Iterator[None]:
+        """Record what changes inside as coming by *road*."""
+        before, self._road = self._road, road
+        try:
+            yield
+        finally:
+            self._road = before
+
+    def record(self, what: str) -> None:
+        """Record a change."""
+        if self._road != "build":
+            self.mutations.append(Mutation(self.clock.now(), what, self._road))
+
+    def _service_changed(self, name: str) -> None:
+        if self.client is not None and name.lower() == "ccmexec":
+            self.client.service_changed(self)

@@ -6,8 +6,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from facts.survey import ReadingFact
-from provmode.connector.commands import Survey
+from facts.base import ReadingFact
+from provmode.connector.commands import ConversationCommand
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, plain
 from provmode.windows.conversation import Conversation, could_not_tell
@@ -31,9 +31,9 @@ class Query(ReadingFact[list[dict[str, Any]]]):
     """
 
     @override
-    def command(self, wql: str, namespace: str = "root/cimv2") -> Survey:
+    def command(self, wql: str, namespace: str = "root/cimv2") -> ConversationCommand:
         query = Enumerate.query(namespace, wql)
-        return self.survey(lambda: _objects(query), query)
+        return self.converse(lambda: _objects(query), query)
 
 
 def _objects(query: Enumerate) -> Conversation[Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from typing_extensions import override
 
-from facts.survey import ReadingFact, SurveyFact
+from facts.base import ConversationFact, ReadingFact
 from provmode.ccm import client
 from provmode.ccm.impact import Impact, exit_impact
 from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
-from provmode.connector.commands import Survey
+from provmode.connector.commands import ConversationCommand
 from provmode.reading import from_json
 from provmode.windows import system
 from provmode.windows.model import Service
@@ -41,8 +41,8 @@ class ClientVersion(ReadingFact[str]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.client_version, client.SMS_CLIENT)
+    def command(self) -> ConversationCommand:
+        return self.converse(client.client_version, client.SMS_CLIENT)
 
 
 class ClientService(ReadingFact[Service]):
@@ -59,8 +59,8 @@ class ClientService(ReadingFact[Service]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(lambda: system.service("CcmExec"), system.service_query("CcmExec"))
+    def command(self) -> ConversationCommand:
+        return self.converse(lambda: system.service("CcmExec"), system.service_query("CcmExec"))
 
     @override
     def value(self, document: Any) -> Service:
@@ -81,8 +81,8 @@ class ProvisioningMode(ReadingFact[bool]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.provisioning_mode, get_value(client.CCMEXEC, "ProvisioningMode"))
+    def command(self) -> ConversationCommand:
+        return self.converse(client.provisioning_mode, get_value(client.CCMEXEC, "ProvisioningMode"))
 
 
 class ProvisioningEnabledTime(ReadingFact[datetime]):
@@ -100,8 +100,8 @@ class ProvisioningEnabledTime(ReadingFact[datetime]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.enabled_time, client.CCMEXEC.invoke("EnumValues"))
+    def command(self) -> ConversationCommand:
+        return self.converse(client.enabled_time, client.CCMEXEC.invoke("EnumValues"))
 
     @override
     def value(self, document: Any) -> datetime:
@@ -122,8 +122,8 @@ class ProvisioningMaxMinutes(ReadingFact[int]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.max_minutes, client.CCMEXEC.invoke("EnumValues"))
+    def command(self) -> ConversationCommand:
+        return self.converse(client.max_minutes, client.CCMEXEC.invoke("EnumValues"))
 
 
 class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
@@ -141,8 +141,8 @@ class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.system_task_excludes, get_value(client.CCMEXEC, "SystemTaskExcludes"))
+    def command(self) -> ConversationCommand:
+        return self.converse(client.system_task_excludes, get_value(client.CCMEXEC, "SystemTaskExcludes"))
 
     @override
     def value(self, document: Any) -> tuple[str, ...]:
@@ -165,8 +165,8 @@ class MobileClientTcf(ReadingFact[tuple[TcfFile, ...]]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.mobile_client_tcf, client.tcf_command())
+    def command(self) -> ConversationCommand:
+        return self.converse(client.mobile_client_tcf, client.tcf_command())
 
     @override
     def value(self, document: Any) -> tuple[TcfFile, ...]:
@@ -190,8 +190,8 @@ class TaskSequences(ReadingFact[tuple[TaskSequence, ...]]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.task_sequences, client.TASK_SEQUENCES)
+    def command(self) -> ConversationCommand:
+        return self.converse(client.task_sequences, client.TASK_SEQUENCES)
 
     @override
     def value(self, document: Any) -> tuple[TaskSequence, ...]:
@@ -214,8 +214,8 @@ class HealthEvaluation(ReadingFact[CcmEvalStatus]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(client.health_evaluation, client.HEALTH_TASK)
+    def command(self) -> ConversationCommand:
+        return self.converse(client.health_evaluation, client.HEALTH_TASK)
 
     @override
     def value(self, document: Any) -> CcmEvalStatus:
@@ -241,15 +241,15 @@ class ExitImpact(ReadingFact[Impact]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(exit_impact, system.CLOCK)
+    def command(self) -> ConversationCommand:
+        return self.converse(exit_impact, system.CLOCK)
 
     @override
     def value(self, document: Any) -> Impact:
         return Impact.from_json(document)
 
 
-class ClientState(SurveyFact[ClientReadings]):
+class ClientState(ConversationFact[ClientReadings]):
     """
     Return everything the verdict needs: five questions to a healthy client, more only where those leave it open.
 
@@ -270,8 +270,8 @@ class ClientState(SurveyFact[ClientReadings]):
         return ClientReadings(_now())
 
     @override
-    def command(self) -> Survey:
-        return self.survey(lambda: client.client_state(_now), *client.FIRST_QUESTIONS)
+    def command(self) -> ConversationCommand:
+        return self.converse(lambda: client.client_state(_now), *client.FIRST_QUESTIONS)
 
     @override
     def read(self, document: Any) -> ClientReadings:

@@ -15,8 +15,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from facts.survey import ReadingFact
-from provmode.connector.commands import Survey
+from facts.base import ReadingFact
+from provmode.connector.commands import ConversationCommand
 from provmode.errors import AccessDenied, HostError, RemoteFault
 from provmode.reading import Absent, Known, Unknown
 from provmode.windows import files
@@ -43,12 +43,12 @@ class File(ReadingFact[FileInfo]):
     """
 
     @override
-    def command(self, path: str) -> Survey:
+    def command(self, path: str) -> ConversationCommand:
         try:
             whole = files.full_path(path)
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: files.file_info(whole), files.file_query((whole,)))
+        return self.converse(lambda: files.file_info(whole), files.file_query((whole,)))
 
     @override
     def value(self, document: Any) -> FileInfo:
@@ -72,8 +72,8 @@ class Sha256(ReadingFact[str]):
     """
 
     @override
-    def command(self, path: str) -> Survey:
-        return self.survey(lambda: _hash(path), READ_COMMAND)
+    def command(self, path: str) -> ConversationCommand:
+        return self.converse(lambda: _hash(path), READ_COMMAND)
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Contents(ReadingFact[FileContents]):
     """
 
     @override
-    def command(self, path: str) -> Survey:
-        return self.survey(lambda: _contents(path), READ_COMMAND)
+    def command(self, path: str) -> ConversationCommand:
+        return self.converse(lambda: _contents(path), READ_COMMAND)
 
     @override
     def value(self, document: Any) -> FileContents:

@@ -6,8 +6,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from facts.survey import ReadingFact
-from provmode.connector.commands import Survey
+from facts.base import ReadingFact
+from provmode.connector.commands import ConversationCommand
 from provmode.reading import Known, Reading
 from provmode.windows.conversation import Conversation, ask
 from provmode.windows.registry import (
@@ -40,12 +40,12 @@ class Value(ReadingFact[RegistryData]):
     """
 
     @override
-    def command(self, key: str, value: str = "", view: int = 64) -> Survey:
+    def command(self, key: str, value: str = "", view: int = 64) -> ConversationCommand:
         try:
             parsed = Key.parse(key, _view(view))
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: read_value(parsed, value), get_value(parsed, value))
+        return self.converse(lambda: read_value(parsed, value), get_value(parsed, value))
 
     @override
     def value(self, document: Any) -> RegistryData:
@@ -70,12 +70,12 @@ class Values(ReadingFact[dict[str, str]]):
     """
 
     @override
-    def command(self, key: str, view: int = 64) -> Survey:
+    def command(self, key: str, view: int = 64) -> ConversationCommand:
         try:
             parsed = Key.parse(key, _view(view))
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: _values(parsed), parsed.invoke("EnumValues"))
+        return self.converse(lambda: _values(parsed), parsed.invoke("EnumValues"))
 
 
 class Keys(ReadingFact[tuple[str, ...]]):
@@ -93,12 +93,12 @@ class Keys(ReadingFact[tuple[str, ...]]):
     """
 
     @override
-    def command(self, key: str, view: int = 64) -> Survey:
+    def command(self, key: str, view: int = 64) -> ConversationCommand:
         try:
             parsed = Key.parse(key, _view(view))
         except ValueError as error:
             return self.refused(error)
-        return self.survey(lambda: _keys(parsed), parsed.invoke("EnumKey"))
+        return self.converse(lambda: _keys(parsed), parsed.invoke("EnumKey"))
 
     @override
     def value(self, document: Any) -> tuple[str, ...]:

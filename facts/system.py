@@ -10,8 +10,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from facts.survey import ReadingFact
-from provmode.connector.commands import Survey
+from facts.base import ReadingFact
+from provmode.connector.commands import ConversationCommand
 from provmode.reading import Absent, Known
 from provmode.windows import system
 from provmode.windows.conversation import Conversation
@@ -33,8 +33,8 @@ class OperatingSystem(ReadingFact[WindowsVersion]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(system.operating_system, system.OPERATING_SYSTEM)
+    def command(self) -> ConversationCommand:
+        return self.converse(system.operating_system, system.OPERATING_SYSTEM)
 
     @override
     def value(self, document: Any) -> WindowsVersion:
@@ -56,8 +56,8 @@ class Clock(ReadingFact[PcClock]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(system.clock, system.CLOCK)
+    def command(self) -> ConversationCommand:
+        return self.converse(system.clock, system.CLOCK)
 
     @override
     def value(self, document: Any) -> PcClock:
@@ -83,8 +83,8 @@ class BootTime(ReadingFact[datetime]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(_boot_time, system.CLOCK)
+    def command(self) -> ConversationCommand:
+        return self.converse(_boot_time, system.CLOCK)
 
     @override
     def value(self, document: Any) -> datetime:
@@ -106,8 +106,8 @@ class SetupState(ReadingFact[Setup]):
     """
 
     @override
-    def command(self) -> Survey:
-        return self.survey(system.setup_state, system.SETUP.invoke("EnumValues"))
+    def command(self) -> ConversationCommand:
+        return self.converse(system.setup_state, system.SETUP.invoke("EnumValues"))
 
     @override
     def value(self, document: Any) -> Setup:

@@ -14,14 +14,14 @@ from facts.client import ClientState, MobileClientTcf, ProvisioningMaxMinutes, S
 from facts.files import Contents
 from facts.registry import Value
 from facts.system import SetupState
-from operations.step import Commands, carry_out, isolated, told
+from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.ccm import tcf
 from provmode.ccm.client import CCMEXEC
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live_signals
 from provmode.reading import Absent, Known, known
-from provmode.remediation.decide import disarm, still_idle
+from provmode.remediation.decide import check_idle, disarm
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remediation.steps import RequestPolicy, SetMode, SetRegistryValue
 from provmode.windows.model import Service
@@ -58,7 +58,7 @@ def provisioning_mode(enabled: bool = False) -> Commands:
         return
     refuse_if_at_work()
     before = "half-exited" if excluded and not mode else str(mode).lower()
-    yield from carry_out(SetMode(enabled, before), look=functools.partial(still_idle, _now, _policy()))
+    yield from carry_out(SetMode(enabled, before), look=functools.partial(check_idle, _now, _policy()))
 
 
 @operation()
@@ -74,8 +74,12 @@ def tcf_disarmed() -> Commands:
 
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
     """
-    armed = [file for file in known(told(host.get_fact(MobileClientTcf), "MobileClient.TCF"), ()) if file.armed]
-    read = {file.path: known(told(host.get_fact(Contents, path=file.path), file.path), None) for file in armed}
+    armed = [
+        file for file in known(known_or_absent(host.get_fact(MobileClientTcf), "MobileClient.TCF"), ()) if file.armed
+    ]
+    read = {
+        file.path: known(known_or_absent(host.get_fact(Contents, path=file.path), file.path), None) for file in armed
+    }
     steps = [disarm(path, file.data) for path, file in read.items() if file is not None and tcf.read(file.data).armed]
     if not steps:
         host.noop("no MobileClient.TCF is armed")
@@ -98,7 +102,7 @@ def max_minutes(minutes: int | None = None) -> Commands:
     _state()  # on a PC without a client there is nothing to limit
     if minutes is not None and minutes < 60:
         host.log(f"ProvisioningMaxMinutes {minutes}: the client checks only every 60 minutes", logger.warning)
-    told(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
+    known_or_absent(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
     yield from _value(
         str(CCMEXEC),
         "ProvisioningMaxMinutes",
@@ -136,7 +140,7 @@ def task_excludes_cleared(after_failed_exits: int = 0) -> Commands:
         raise ValueError("task_excludes_cleared is the last resort: use provisioning_mode, twice, before it")
     _state()
     refuse_if_at_work()
-    excludes = known(told(host.get_fact(SystemTaskExcludes), "SystemTaskExcludes"), ())
+    excludes = known(known_or_absent(host.get_fact(SystemTaskExcludes), "SystemTaskExcludes"), ())
     if not excludes:
         host.noop("no task is excluded")
         return
@@ -157,7 +161,7 @@ def exit_guard(present: bool = True) -> Commands:
 
 
 def _value(key: str, value: str, wanted: RegistryData | None) -> Commands:
-    there = known(told(host.get_fact(Value, key=key, value=value), f"{key}\\{value}"), None)
+    there = known(known_or_absent(host.get_fact(Value, key=key, value=value), f"{key}\\{value}"), None)
     if there == wanted:
         host.noop(f"{key}\\{value} is as it should be")
         return
@@ -179,11 +183,14 @@ def _state() -> ClientReadings:
         OperationError: the mode could not be told, or there is no client.
     """
     state: ClientReadings = host.get_fact(ClientState)
-    version, service = told(state.client_version, "the client's version"), told(state.service, "CcmExec")
+    version, service = (
+        known_or_absent(state.client_version, "the client's version"),
+        known_or_absent(state.service, "CcmExec"),
+    )
     if isinstance(version, Absent) or isinstance(service, Absent):
         raise OperationError("there is no ConfigMgr client on this PC, or a broken one")
-    told(state.provisioning_mode, "ProvisioningMode")
-    told(state.system_task_excludes, "SystemTaskExcludes")
+    known_or_absent(state.provisioning_mode, "ProvisioningMode")
+    known_or_absent(state.system_task_excludes, "SystemTaskExcludes")
     return state
 
 
@@ -193,15 +200,15 @@ def refuse_if_at_work() -> None:
     Raises:
         OperationError: what runs, or why that could not be told.
     """
-    processes = known(told(host.get_fact(Query, wql="SELECT Name FROM Win32_Process"), "processes"), [])
-    agent = told(host.get_fact(Query, wql=AGENT), "the task sequence agent")
+    processes = known(known_or_absent(host.get_fact(Query, wql="SELECT Name FROM Win32_Process"), "processes"), [])
+    agent = known_or_absent(host.get_fact(Query, wql=AGENT), "the task sequence agent")
     services = [Service("smstsmgr", item["State"] or "", item["StartMode"] or "") for item in known(agent, [])]
     running = live_signals(
         ClientReadings(
             _now(),
             processes=Known(tuple(item["Name"] or "" for item in processes)),
             task_sequence_agent=Known(services[0]) if services else Absent(),
-            setup=told(host.get_fact(SetupState), "Windows Setup"),
+            setup=known_or_absent(host.get_fact(SetupState), "Windows Setup"),
         ),
         _policy(),
     )

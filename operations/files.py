@@ -13,9 +13,9 @@ from pyinfra import host
 from pyinfra.api import operation
 
 from facts.files import Contents
-from operations.step import Commands, carry_out, isolated, told
+from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.reading import known
-from provmode.remediation.decide import text_diff
+from provmode.remediation.diff import text_diff
 from provmode.remediation.steps import SetFile
 from provmode.windows.files import sha256
 
@@ -97,7 +97,7 @@ def restored(path: str) -> Commands:
     Changes this one file; the backup stays. Undone by hand: what is there now is kept beside it as
     ``.provmode-replaced``. A PC without a backup is an error.
     """
-    backup = known(told(host.get_fact(Contents, path=path + BACKUP), path + BACKUP), None)
+    backup = known(known_or_absent(host.get_fact(Contents, path=path + BACKUP), path + BACKUP), None)
     if backup is None:
         raise ValueError(f"there is no backup {path}{BACKUP}")
     yield from _set(path, backup.data, backup="provmode-replaced")
@@ -106,7 +106,7 @@ def restored(path: str) -> Commands:
 def _set(path: str, wanted: bytes | None, backup: str = BACKUP[1:]) -> Commands:
     if not _WHOLE.match(path):
         raise ValueError(f"path {path!r} is no whole path such as C:\\folder\\file or %windir%\\file")
-    there = known(told(host.get_fact(Contents, path=path), path), None)
+    there = known(known_or_absent(host.get_fact(Contents, path=path), path), None)
     before = there.data if there is not None else None
     if before == wanted:
         host.noop(f"{path} is as it should be")

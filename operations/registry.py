@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import operation
 
 from facts.registry import Keys, Value
-from operations.step import Commands, carry_out, isolated, told
+from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.reading import Absent, known
 from provmode.remediation.steps import SetRegistryKey, SetRegistryValue
 from provmode.windows.registry import Key, RegistryData, ValueType
@@ -42,7 +42,7 @@ def value(
         )
     """
     place = str(Key.parse(key, 32 if view == 32 else 64))
-    reading = told(host.get_fact(Value, key=place, value=value), f"{place}\\{value}")
+    reading = known_or_absent(host.get_fact(Value, key=place, value=value), f"{place}\\{value}")
     wanted = registry_data(data, type) if present else None
     there = known(reading, None)
     if there == wanted:
@@ -65,7 +65,7 @@ def key(key: str, present: bool = True, view: int = 64) -> Commands:
     that are gone: keep them first.
     """
     place = str(Key.parse(key, 32 if view == 32 else 64))
-    reading = told(host.get_fact(Keys, key=place), place)
+    reading = known_or_absent(host.get_fact(Keys, key=place), place)
     there = not isinstance(reading, Absent)
     if there == present:
         host.noop(f"{place} is {'there' if present else 'absent'}")

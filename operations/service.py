@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import operation
 
 from facts.cim import Query
-from operations.step import Commands, carry_out, isolated, told
+from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.reading import known
 from provmode.remediation.steps import START_MODES, SetServiceState, SetStartMode
 from provmode.windows.model import Service
@@ -57,7 +57,7 @@ def _there(name: str) -> Service:
     if "'" in name or "\\" in name:
         raise ValueError(f"service {name!r} is no name of a service")
     wql = f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'"
-    found = known(told(host.get_fact(Query, wql=wql), f"service {name}"), [])
+    found = known(known_or_absent(host.get_fact(Query, wql=wql), f"service {name}"), [])
     if not found:
         raise ValueError(f"there is no service {name} on this PC")
     return Service(found[0]["Name"] or name, found[0]["State"] or "", found[0]["StartMode"] or "")

@@ -11,11 +11,11 @@ from pyinfra import host, state
 from pyinfra.api import Host, OperationError, State
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 
-from provmode.connector.commands import Survey
+from provmode.connector.commands import ConversationCommand
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
-from provmode.remediation.execute import Look, no_look, perform
-from provmode.remediation.steps import DisarmTcf, Property, SetFile, Step
+from provmode.remediation.execute import Look, execute, no_look
+from provmode.remediation.steps import Property, Step
 from provmode.text import visible
 
 P = ParamSpec("P")
@@ -36,31 +36,31 @@ def isolated(body: Callable[P, Commands]) -> Callable[P, Commands]:
         try:
             yield from body(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this host alone
-            said = _one_line(error)
+            message = _one_line(error)
             if not state.is_executing:
-                host.log(said, logger.error)
-            yield FunctionCommand(_fail, (said,), {})
+                host.log(message, logger.error)
+            yield FunctionCommand(_fail, (message,), {})
 
     return run
 
 
 def _one_line(error: Exception) -> str:
-    """Return what *error* says; of one that nobody foresaw also what it is."""
-    said = " ".join(str(error).split())
+    """Return the error's message; for an error that nobody foresaw, with its type."""
+    message = " ".join(str(error).split())
     foreseen = isinstance(error, (OperationError, ProvmodeError, ValueError, OSError))
-    return said if foreseen else f"{type(error).__name__}: {said}"
+    return message if foreseen else f"{type(error).__name__}: {message}"
 
 
-def _fail(state: State, host: Host, said: str) -> bool:
-    host.log(said, logger.error)
+def _fail(state: State, host: Host, message: str) -> bool:
+    host.log(message, logger.error)
     return False
 
 
-def told(reading: Reading[T], what: str) -> Reading[T]:
-    """Return *reading* if it was told.
+def known_or_absent(reading: Reading[T], what: str) -> Reading[T]:
+    """Return *reading* if it is known or known to be absent.
 
     Raises:
-        OperationError: it could not be told; nothing is changed on what is not known.
+        OperationError: it could not be read, and what is not known is not changed.
     """
     if isinstance(reading, Unknown):
         raise OperationError(f"{what} could not be read ({reading.cause}): {reading.detail}; nothing was changed")
@@ -73,16 +73,15 @@ def carry_out(*steps: Step, data: bytes | None = None, look: Look = no_look) -> 
     *data* are the bytes of a `SetFile`; *look* is the last look before a `SetMode`.
     """
     for step in steps:
-        show(step.properties, shown_diff(step))
+        show(step.properties, diff_lines(step))
     for step in steps:
-        yield Perform(step, data=data, look=look)
+        yield StepCommand(step, data=data, look=look)
 
 
-def shown_diff(step: Step) -> tuple[str, ...]:
+def diff_lines(step: Step) -> tuple[str, ...]:
     """Return the step's unified diff; that of a `MobileClient.TCF` says the encoding, which stays as it is."""
-    if isinstance(step, DisarmTcf):
-        return (f"encoding: {step.encoding}", *step.diff)
-    return step.diff if isinstance(step, SetFile) else ()
+    encoding = (f"encoding: {step.diff_encoding()}",) if step.diff_encoding() else ()
+    return (*encoding, *step.text_diff())
 
 
 def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
@@ -98,14 +97,14 @@ def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
         host.log_styled(visible(f"    {line}"), **colour)
 
 
-class Perform(Survey):
+class StepCommand(ConversationCommand):
     """A step that changes the PC: what is there is checked, changed and read back.
 
-    Its text is the step's operations; where they cannot be written down (bytes for a script) it is the step in words.
+    Its text is the step's operations. If they cannot be written down (bytes for a script), it is the step in words.
     """
 
     def __init__(self, step: Step, *, data: bytes | None = None, look: Look = no_look) -> None:
         self.step = step
-        super().__init__(lambda: perform(step, data=data, look=look), step.operations)
+        super().__init__(lambda: execute(step, data=data, look=look), step.operations)
         if not step.operations:
             self.bits = (f"# {'; '.join(str(item) for item in step.properties)}",)

@@ -16,6 +16,7 @@ The ground, which everything may import and which imports nothing of the house b
 
 * ``errors``        everything that can go wrong, and whose fault it is.
 * ``reading``       the three answers a question can have: known, known absent, could not tell.
+* ``fields``        what may stand in a field of the JSON files, as a check and as a schema.
 * ``text``          text from a PC, made safe to show.
 * ``clock``         the controller's clock, for the programs that hand it to pure logic.
 * ``atomic_file``   files that are written whole or not at all.

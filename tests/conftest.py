@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from provmode.fleet.inventory import Groups
 from provmode.lab.process import Host, LabProcess
-from provmode.transport.session import Session, Target
-from provmode.transport.target import Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.session import Session
+from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.windows.files import READ_ONLY_LINES
 
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a busy machine is no failure
@@ -22,12 +26,60 @@ settings.register_profile("same", derandomize=True, **BUSY)  # two runs of one c
 settings.register_profile("search", max_examples=3000, **BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+SERVERS = {
+    "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config")),
+    "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip")),
+    "postgresql": ("PostgreSQL", ("pg_ctl",)),
+    "browser": ("a browser (Chromium)", ("chromium",)),
+}
+"""The servers that tests talk to, by the marker of those tests: what each is, and the programs it consists of."""
+PLACES = ["/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+NEEDS = "needs the server "
+
+
+def missing_programs(server: str) -> list[str]:
+    """Return the programs of a server that are not on this machine."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    return [program for program in SERVERS[server][1] if shutil.which(program, path=path) is None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a marker for each server."""
+    for name, (what, _) in SERVERS.items():
+        config.addinivalue_line("markers", f"{name}: needs {what}, which `make system` installs")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a test whose server is missing; in CI that is a failure."""
+    for name in SERVERS:
+        if item.get_closest_marker(name) is not None and missing_programs(name):
+            reason = f"{NEEDS}{name}: {', '.join(missing_programs(name))} missing; run `make system` as root"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """End with one line for each server that is missing: what was not run, and how to get it."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
+    for name, (what, _) in SERVERS.items():
+        count = sum(f"{NEEDS}{name}:" in reason for reason in reasons)
+        if count:
+            lost = ", ".join(missing_programs(name))
+            terminalreporter.write_line(
+                f"NOT RUN: {count} tests that need {what}: {lost} missing. To run them: sudo make system", yellow=True
+            )
+
+
 MIX = {
     **dict.fromkeys(("armed", "overdue", "no-client"), 1),
     **dict.fromkeys(("refused", "black-hole", "wrong-password", "unresolvable-name"), 1),
     "healthy": 3,
 }
 ROOT = Path(__file__).parent.parent
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a shell started in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else the programs under test never hear Ctrl-C
 Ran = subprocess.CompletedProcess[str]
 
 
@@ -125,6 +177,30 @@ def drive() -> Callable[..., Any]:
             return stop.value
 
     return driven
+
+
+# -- inventories without a file ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FromLab:
+    """An inventory that is read from nowhere but memory."""
+
+    lab: LabProcess
+    name: str = "the lab"
+    path: Path | None = None
+
+    def read(self) -> Groups:
+        data = {"winrm_user": self.lab.user, "winrm_password_file": str(self.lab.password_file)}
+        where = [{"winrm_address": host.address, "winrm_port": host.port} for host in self.lab.hosts]
+        hosts = [(f"@winrm/{host.name}", here) for host, here in zip(self.lab.hosts, where, strict=True)]
+        return {"all": (hosts, {**data, "winrm_connect_deadline": 1})}
+
+
+@pytest.fixture
+def source_of() -> Callable[[LabProcess], FromLab]:
+    """Make the inventory of a lab without a file."""
+    return FromLab
 
 
 # -- programs, as a user runs them ----------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ KEPT_FROM = {
 }
 """What a folder must not import although it is below: facts reach nothing that can change a PC."""
 CHANGES_A_PC = ("provmode.remediation", "provmode.windows.file_changes", "operations")
-INTO_THE_LAB = {"cli/main.py"}
-"""The file outside the lab that imports it. The lab itself imports nothing of the rest."""
+INTO_THE_LAB = {"cli/demo.py", "cli/lab.py"}
+"""The files outside the lab that import it. The lab itself imports nothing of the rest."""
 
 
 def modules(folder: str, root: Path = ROOT) -> Iterator[Path]:
@@ -135,7 +135,14 @@ def test_imports_run_down_the_layers() -> None:
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    assert [circle for circle in circles(ROOT) if not circle[0].startswith("provmode.lab.")] == []
+    assert circles(ROOT) == []
+
+
+def test_in_the_lab_windows_knows_nothing_of_the_server_before_it() -> None:
+    assert not [name for name in imported(ROOT / "provmode/lab/machine.py") if name.startswith("provmode")]
+    for path in modules("provmode/lab/windows"):
+        names = {name for name in imported(path) if name.startswith("provmode")}
+        assert all(name.startswith(("provmode.lab.windows", "provmode.lab.machine")) for name in names), path
 
 
 def test_every_folder_is_a_layer() -> None:
@@ -284,13 +291,14 @@ def test_the_top_level_is_the_users() -> None:
     tops = {line.split("/")[0] for line in out.splitlines()}
 
     assert {top for top in tops if not top.startswith(".")} <= {
-        *("pyproject.toml", "README.md", "LICENSE", "Makefile", "requirements.lock"),
+        *("pyproject.toml", "README.md", "LICENSE", "Makefile", "requirements.lock", "requirements-system.lock"),
         *("deploys", "facts", "operations", "inventories", "tests", "provmode", "docs", "benchmarks"),
     }
 
 
-def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-system.lock"])
+def test_a_lock_pins_everything_by_hash_and_names_no_index(name: str) -> None:
+    lock = (ROOT / name).read_text("utf-8")
 
     assert "://" not in lock
     assert "--index" not in lock
@@ -300,7 +308,7 @@ def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     text = (ROOT / "pyproject.toml").read_text("utf-8")
-    for block in ("dependencies = [", "dev = ["):
+    for block in ("dependencies = [", "dev = [", "system = ["):
         lines = text[text.index(block) :].split("\n]")[0].splitlines()[1:]
         assert lines
         assert all("# " in line for line in lines), block
@@ -348,7 +356,7 @@ def test_every_module_of_the_wheel_imports_away_from_the_checkout(wheel: Path, t
         "    module = importlib.import_module(name)\n"
         f"    assert module.__file__.startswith({str(site)!r}), module\n"
         "from provmode.facts.client import ClientState\n"
-        "assert ClientState.__mro__[1].__module__ == 'provmode.facts.survey'\n"
+        "assert ClientState.__mro__[1].__module__ == 'provmode.facts.base'\n"
         "assert 'facts' not in sys.modules, 'the short name leaked'\n"
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import facts
-from facts.survey import SurveyFact
+from facts.base import ConversationFact
 from provmode.ccm.verdict import SEVERITY
 from provmode.connector.host_data import WINRM_DATA
 from provmode.lab.process import Host, LabProcess
@@ -126,8 +126,8 @@ def test_every_fact_is_listed() -> None:
         f"facts.{module.name}.{name}"
         for module in pkgutil.iter_modules(facts.__path__)
         for name, item in vars(importlib.import_module(f"facts.{module.name}")).items()
-        if inspect.isclass(item) and issubclass(item, SurveyFact) and item.__module__ == f"facts.{module.name}"
-        if module.name != "survey"
+        if inspect.isclass(item) and issubclass(item, ConversationFact) and item.__module__ == f"facts.{module.name}"
+        if module.name != "base"
     }
 
 

@@ -18,6 +18,7 @@ from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 from benchmarks.contenders.meter import Meter
 from benchmarks.job import Job, Read
 from provmode.ccm.model import ClientReadings
+from provmode.clock import utc_now
 from provmode.fleet.audit import Audit, run_audit
 from provmode.fleet.inventory import load
 from provmode.reading import Known, Unknown
@@ -33,7 +34,7 @@ def main() -> None:
     get_execution_connectors()
     meter = Meter("provmode")
     fleet = load(job.inventory)
-    audit = run_audit(fleet, fleet.names)
+    audit = run_audit(fleet, fleet.names, now=utc_now)
     as_json(audit)
     meter.stop()
     found = {report.host: _read(report.state) for report in audit.reports}

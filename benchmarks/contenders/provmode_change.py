@@ -26,14 +26,16 @@ from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 
 from benchmarks.contenders import messages
 from benchmarks.contenders.meter import import_the_late, max_rss
-from provmode.fleet.apply import Application, HostResult
+from provmode.fleet.apply import PlanRun
+from provmode.fleet.apply_host import HostResult
 from provmode.fleet.inventory import load
 from provmode.fleet.journal import Journal
 from provmode.fleet.plan import run_plan
 from provmode.fleet.plan_file import load as load_plan
 from provmode.fleet.plan_file import sign, write
+from provmode.fleet.progress import Silent
 from provmode.fleet.waves import wave_sizes
-from provmode.transport.pywinrm import Connection
+from provmode.transport.pywinrm import PywinrmConnection
 
 KEY = b"a key for the benchmark alone"
 
@@ -81,11 +83,12 @@ def main() -> None:
     ended: dict[str, float] = {}
     phase, started = Phase(), time.perf_counter()
 
-    def tell(result: HostResult) -> None:
-        ended[result.host] = time.perf_counter() - started
+    class Clocked(Silent):
+        def ended(self, result: HostResult) -> None:
+            ended[result.host] = time.perf_counter() - started
 
     journal = Journal.create(folder / "plan.journal", plan.id, now)
-    application = Application(plan, fleet, journal, now=now, progress=tell)
+    application = PlanRun(plan, fleet, journal, now=now, progress=Clocked())
     applied = application.run(wave_sizes(waves, len(plan.changing)) if waves else [len(plan.changing)])
     journal.close()
     applying = phase.done()
@@ -93,11 +96,11 @@ def main() -> None:
         messages.write(Path(kept), {host: messages.with_places(pairs) for host, pairs in heard.items()})
     line: dict[str, Any] = {
         "hosts": len(planned.audit.selected),
-        "ended": {result.host: result.ended.value for result in applied.results},
+        "ended": {result.host: result.outcome.value for result in applied.hosts},
         "plan": planning,
         "apply": applying,
         "requests_plan": {item.report.host: item.report.requests for item in planned.changing},
-        "requests_apply": {result.host: result.requests for result in applied.results},
+        "requests_apply": {result.host: result.requests for result in applied.hosts},
         "times": ended,
         "max_rss": max_rss(resource.RUSAGE_SELF),
     }
@@ -106,9 +109,9 @@ def main() -> None:
 
 def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
     heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-    send, last = Connection.exchange, dict[str, Connection]()
+    send, last = PywinrmConnection.exchange, dict[str, PywinrmConnection]()
 
-    def exchange(self: Connection, message: bytes) -> tuple[int, bytes]:
+    def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
         host = self.endpoint.name.rpartition("/")[2]
         if last.setdefault(host, self) is not self:
@@ -117,7 +120,7 @@ def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
         heard[host].append((message, answer))
         return status, answer
 
-    Connection.exchange = exchange  # type: ignore[method-assign]  # in this process only
+    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
     return heard
 
 

@@ -13,25 +13,26 @@ from pathlib import Path
 
 from benchmarks.contenders import messages
 from benchmarks.job import Job
+from provmode.clock import utc_now
 from provmode.fleet.audit import run_audit
 from provmode.fleet.inventory import load
-from provmode.transport.pywinrm import Connection
+from provmode.transport.pywinrm import PywinrmConnection
 
 
 def main() -> None:
     """Record into the file named by the second argument."""
     job = Job.read(Path(sys.argv[1]))
     heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-    send = Connection.exchange
+    send = PywinrmConnection.exchange
 
-    def exchange(self: Connection, message: bytes) -> tuple[int, bytes]:
+    def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
         heard[self.endpoint.name.rpartition("/")[2]].append((message, answer))
         return status, answer
 
-    Connection.exchange = exchange  # type: ignore[method-assign]  # a wiretap, in this process only
+    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # a wiretap, in this process only
     fleet = load(job.inventory)
-    run_audit(fleet, fleet.names)
+    run_audit(fleet, fleet.names, now=utc_now)
     messages.write(Path(sys.argv[2]), {host: messages.with_places(pairs) for host, pairs in heard.items()})
 
 

@@ -1,4 +1,4 @@
-"""Running an audit from the command line, and showing it."""
+"""``provmode audit``: look at every host and say who is stuck, and why."""
 
 from __future__ import annotations
 
@@ -6,11 +6,51 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from provmode.atomic_file import write_output
-from provmode.cli.common import console_for, interruptible, print_json, progress_bar
+import click
+
+from provmode.atomic_file import check_output, write_output
+from provmode.cli.common import (
+    console_for,
+    data_option,
+    file_path,
+    format_option,
+    interruptible,
+    limit_option,
+    parallel_option,
+    print_json,
+    progress_bar,
+    read_override,
+    runner_for,
+)
+from provmode.clock import utc_now
+from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
     from provmode.fleet.audit import Audit
+
+
+@click.command(epilog=EXIT_CODES["audit"].help)
+@click.argument("inventory")
+@limit_option
+@format_option
+@click.option("--output", type=file_path(), help="Write the report to this file.")
+@data_option
+@parallel_option
+def audit(
+    inventory: str,
+    limit: tuple[str, ...],
+    output_format: str,
+    output: Path | None,
+    data: tuple[str, ...],
+    parallel: int,
+) -> int:
+    """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
+    override = read_override(data)
+    if output is not None:
+        check_output(output)
+    found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
+    show_audit(found, output_format, output)
+    return found.exit_code()
 
 
 def run_audit_of(
@@ -21,13 +61,18 @@ def run_audit_of(
     parallel: int,
 ) -> Audit:
     """Audit the hosts of an inventory, with progress, until interrupted."""
-    from provmode.fleet.audit import run_audit
-    from provmode.fleet.inventory import load
+    from provmode.fleet.audit import audit_inventory
 
-    fleet = load(inventory, override=override)
-    names = fleet.select(limit)
-    with interruptible() as stopped, progress_bar("looking at hosts", len(names)) as tell:
-        return run_audit(fleet, names, progress=tell, stop=stopped, working=parallel)
+    with interruptible() as stop, progress_bar("looking at hosts") as progress:
+        return audit_inventory(
+            inventory,
+            limit=limit,
+            override=override,
+            now=utc_now,
+            progress=progress,
+            stop=stop,
+            runner=runner_for(parallel),
+        )
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:

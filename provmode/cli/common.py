@@ -1,4 +1,4 @@
-"""What the commands of the command line share: options, interruption, progress, consoles, data from ``KEY=VALUE``."""
+"""What the commands share: options, interruption, progress, consoles, data from ``KEY=VALUE``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,65 +19,59 @@ from provmode.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-EXIT_CODES = """\b
-Exit codes:
-  0  all compliant
-  2  changes pending
-  4  failed on some host
-  6  changes pending and failed
-  8  nothing pending, but some hosts not assessed
-  1  provmode's own error or bad usage
-  130  interrupted"""
-
-
-APPLY_EXIT_CODES = """\b
-Exit codes:
-  0  everything planned is done, or was so already
-  2  some hosts were stale, or their turn did not come: plan anew
-  3  the plan was refused whole: expired, changed, or not signed with this key
-  4  a change failed
-  6  both 2 and 4
-  8  nothing failed, but some hosts were not reached
-  1  provmode's own error or bad usage
-  130  interrupted"""
-
-
-UNDO_EXIT_CODES = """\b
-Exit codes:
-  0  everything that can be restored is restored, or was so already
-  2  something was changed since and left as it is, or a host's turn did not come
-  4  restoring failed on some host
-  6  both 2 and 4
-  8  nothing failed, but some hosts were not reached
-  1  provmode's own error or bad usage, a damaged journal
-  130  interrupted"""
-
-VERIFY_EXIT_CODES = """\b
-Exit codes:
-  0  every line is there, as it was written
-  2  every line that is there is as it was written, and the last run or undo did not come to its end
-  1  a line was changed, added or taken out, or the journal cannot be read"""
+    from provmode.fleet.progress import Progress
+    from provmode.fleet.visit import Runner
 
 
 class Finite(click.FloatRange):
-    """A number in a range; NaN is in none."""
+    """A number in a range."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Refuse what compares with nothing."""
+        """Reject NaN: it passes every comparison of the range."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no number of this range", param, ctx)
+            self.fail(f"{value} is not a number in this range", param, ctx)
         return number
 
 
+def file_path() -> click.Path:
+    """Return the type of an option that names a file."""
+    return click.Path(dir_okay=False, path_type=Path)
+
+
+limit_option = click.option(
+    "--limit", multiple=True, metavar="NAME", help="Only this host, group or pattern; may be repeated."
+)
+data_option = click.option(
+    "--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's."
+)
 parallel_option = click.option(
     "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
 )
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
+
+
+def runner_for(parallel: int) -> Runner:
+    """Return the runner that works on *parallel* hosts at a time."""
+    from provmode.fleet.visit import GeventRunner
+
+    return GeventRunner(working=parallel)
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question: the run ends by itself, with what is known so far."""
+    """Turn Ctrl-C and SIGTERM into a question: the run ends by itself, with what is known so far.
+
+    Both are heard even if the parent process ignored them, as a shell does for jobs in the background.
+    """
     import gevent
 
     caught: list[int] = []
@@ -88,17 +83,29 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             watcher.cancel()
 
 
+class _Bar:
+    """Progress as a bar."""
+
+    def __init__(self, bar: Any, words: str) -> None:
+        self._bar, self._task = bar, bar.add_task(words, total=None)
+
+    def begin(self, hosts: int) -> None:
+        self._bar.update(self._task, total=hosts)
+
+    def ended(self, result: Any) -> None:
+        self._bar.advance(self._task)
+
+
 @contextmanager
-def progress_bar(words: str, total: int) -> Iterator[Callable[[Any], None]]:
-    """Show how far the run is, on a terminal's standard error; elsewhere say nothing."""
+def progress_bar(words: str) -> Iterator[Progress]:
+    """Show how far the run is, on a terminal's standard error; elsewhere print nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(words, total=total)
-        yield lambda done: bar.advance(task)
+        yield _Bar(bar, words)
 
 
 def console_for(file: Any) -> Console:
@@ -111,18 +118,23 @@ def console_for(file: Any) -> Console:
 def print_json(document: Any, indent: int = 1) -> None:
     """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, section 8.1).
 
-    A lone surrogate, from a name that is no Unicode, is written as the escape that JSON has for it.
+    A lone surrogate, from a name that is not Unicode, is written as the escape that JSON has for it.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     print(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
+def complain(message: str) -> None:
+    """Print one line on standard error."""
+    print(f"provmode: {' '.join(message.split())}", file=sys.stderr)
+
+
 def read_override(data: tuple[str, ...]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` pairs; numbers, booleans and JSON are taken as such, as pyinfra does.
 
     Raises:
-        UsageError: a pair without ``=``, or a key that is none of ours.
+        UsageError: a pair without ``=``, or a key that does not exist.
     """
     from provmode.connector.host_data import KEYS, OTHER_KEYS, nearest_key
 

@@ -16,7 +16,7 @@ from provmode.wsman.notation import describe, format_operation
 from provmode.wsman.operations import CommandLine, Operation
 
 
-class Ask(StringCommand):
+class OperationCommand(StringCommand):
     """One operation; the answer is one JSON document a line."""
 
     def __init__(self, operation: Operation) -> None:
@@ -24,7 +24,7 @@ class Ask(StringCommand):
         super().__init__(text(operation))
 
 
-class Survey(StringCommand):
+class ConversationCommand(StringCommand):
     """A conversation with the PC: several operations, each depending on the answers before it.
 
     *converse* starts it; what it returns (by its ``to_json``) is printed as one JSON document. *begins_with* are

@@ -19,7 +19,7 @@ from provmode.errors import UsageError
 from provmode.windows.codepages import codec_of
 
 if TYPE_CHECKING:
-    from provmode.transport.session import Target
+    from provmode.transport.target import Target
     from provmode.wsman.operations import CommandLine
 
 
@@ -129,7 +129,7 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     Raises:
         UsageError: as `target_of`, or a value of the wrong type; nothing was sent to anybody.
     """
-    from provmode.transport.pywinrm import check_credentials
+    from provmode.transport.target import check_credentials
 
     own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
     shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
@@ -157,8 +157,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     Raises:
         UsageError: a key's value cannot be used; the message names the key and never a secret.
     """
-    from provmode.transport.session import Target
-    from provmode.transport.target import AUTHENTICATIONS, Credentials, Deadlines, Endpoint, Trust
+    from provmode.transport.target import AUTHENTICATIONS, Credentials, Deadlines, Endpoint, Target, Trust
     from provmode.windows.files import READ_ONLY_LINES
 
     name = host_name.rpartition("/")[2]

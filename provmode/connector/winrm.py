@@ -154,27 +154,27 @@ class WinRMConnector(BaseConnector):
         return ok, CommandOutput(lines)
 
     def _run(self, command: StringCommand | str, arguments: Any) -> tuple[bool, list[OutputLine]]:
-        from provmode.connector.commands import Ask, Survey
+        from provmode.connector.commands import ConversationCommand, OperationCommand
         from provmode.wsman.notation import parse
         from provmode.wsman.operations import CommandLine
 
         session = self._session_for_stage()
-        if isinstance(command, Survey):
+        if isinstance(command, ConversationCommand):
             return True, [_document(session.converse(command.converse()))]
-        if isinstance(command, Ask):
+        if isinstance(command, OperationCommand):
             operation: Operation = command.operation
         else:
             operation = parse(command.get_raw_value() if isinstance(command, StringCommand) else command)
         if isinstance(operation, CommandLine):
             return self._run_line(session, operation, arguments)
-        return True, _answer_lines(session.perform(operation))
+        return True, _answer_lines(session.send(operation))
 
     def _run_line(self, session: Session, operation: Any, arguments: Any) -> tuple[bool, list[OutputLine]]:
         from provmode.connector.host_data import with_arguments
         from provmode.windows.codepages import decode_console
 
         control = extract_control_arguments(arguments)
-        completed = session.perform(with_arguments(operation, arguments, control, self.data["winrm_codepage"]))
+        completed = session.send(with_arguments(operation, arguments, control, self.data["winrm_codepage"]))
         codepage = self.data["winrm_codepage"]
         lines = [OutputLine("stdout", line) for line in decode_console(completed.stdout, codepage)]
         lines += [OutputLine("stderr", line) for line in decode_console(completed.stderr, codepage)]

@@ -7,19 +7,21 @@ answer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome, unassessed
+from provmode.ccm.verdict import Assessment, Verdict, outcome, unassessed
 from provmode.errors import HostError, ProvmodeError
-from provmode.fleet.inventory import Fleet
-from provmode.fleet.visit import DIALLING, WORKING, Visit, policies_of, short, visit_all
+from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.progress import SILENT, Progress
+from provmode.fleet.results import AUDIT
+from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class HostReport:
     """Its name, without the connector."""
     assessment: Assessment
     state: ClientReadings | None = None
-    """What was read; ``None`` where nothing was."""
+    """What was read; ``None`` if nothing was."""
     requests: int = 0
     """HTTP requests it cost, authentication included."""
     retries: int = 0
@@ -69,45 +71,59 @@ class Audit:
         return sum(report.assessment.verdict is verdict for report in self.reports)
 
     def exit_code(self) -> int:
-        """Return the run's exit code (contract): 2 pending, 4 failed, 6 both, 8 only unassessed, else 0.
+        """Return the run's exit code (contract): see `provmode.fleet.results`."""
+        outcomes = (outcome(report.assessment.verdict) for report in self.reports)
+        return AUDIT.code(outcomes, interrupted=self.interrupted)
 
-        An interrupted run ends with 130, as programs ended by Ctrl-C do.
-        """
-        if self.interrupted:
-            return 130
-        outcomes = {outcome(report.assessment.verdict) for report in self.reports}
-        code = (2 if Outcome.PENDING in outcomes else 0) | (4 if Outcome.FAILED in outcomes else 0)
-        return code or (8 if Outcome.UNASSESSED in outcomes else 0)
+
+def audit_inventory(
+    inventory: str | InventorySource,
+    *,
+    now: Callable[[], datetime],
+    limit: Sequence[str] = (),
+    override: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+    stop: Callable[[], bool] = never,
+    runner: Runner | None = None,
+) -> Audit:
+    """Look at the hosts of an inventory; *limit* names some of them. For the rest see `run_audit`.
+
+    Raises:
+        UsageError: the inventory cannot be used; nothing was sent.
+    """
+    fleet = load(inventory, override=override)
+    return run_audit(fleet, fleet.select(limit), now=now, progress=progress, stop=stop, runner=runner)
 
 
 def run_audit(
     fleet: Fleet,
     names: Sequence[str],
     *,
-    progress: Callable[[HostReport], None] = lambda report: None,
-    stop: Callable[[], bool] = lambda: False,
-    working: int = WORKING,
-    dialling: int = DIALLING,
+    now: Callable[[], datetime],
+    progress: Progress = SILENT,
+    stop: Callable[[], bool] = never,
+    runner: Runner | None = None,
 ) -> Audit:
-    """Look at every host of *names* and return what was found.
+    """Look at every host of *names* and return what was found. Changes nothing.
 
-    *progress* is called with each report as it comes. When *stop* turns true no further host is begun, and those in
-    hand are dropped.
+    *now* is the controller's clock, UTC. *progress* hears of each report as it comes. When *stop* turns true no further
+    host is begun, and those in hand are dropped.
 
     Raises:
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.
     """
     policies = policies_of(fleet, names)
     audit = Audit([short(name) for name in names])
+    progress.begin(len(names))
 
     def work(visit: Visit) -> None:
         policy = policies[visit.host.name]
         state = visit.connected(lambda: visit.session.converse(client_state(now, policy.legitimate_processes)))
-        report = _report(visit, state, policy)
+        report = _report(visit, state, policy, now)
         audit.reports.append(report)
-        progress(report)
+        progress.ended(report)
 
-    visit_all(fleet, names, work, stop=stop, working=working, dialling=dialling)
+    (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
     audit.interrupted = stop()
     if not audit.interrupted:
         lost = RuntimeError("it was never looked at")
@@ -121,12 +137,7 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     return lambda report: position[report.host]
 
 
-def now() -> datetime:
-    """Return the controller's time, UTC."""
-    return datetime.now(timezone.utc)
-
-
-def _report(visit: Visit, state: ClientReadings | None, policy: Policy) -> HostReport:
+def _report(visit: Visit, state: ClientReadings | None, policy: Policy, now: Callable[[], datetime]) -> HostReport:
     if visit.error is not None or state is None:
         assessment, state = failed_assessment(visit.host.name, visit.error), None
     else:

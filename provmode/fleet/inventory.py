@@ -1,5 +1,8 @@
 """A pyinfra inventory as a fleet: the same files, names, groups and data, at a cost that grows linearly.
 
+An `InventorySource` says where hosts come from; `source_of` chooses one for what a user wrote. To add a kind of
+inventory, write a source and let `source_of` choose it.
+
 pyinfra looks up all entry points anew for every ``@connector/host`` (1.4 ms each, twice), and pads every host's name
 against every other's (quadratic). Here the connectors are looked up once, and hosts are made in shards, each with an
 inventory of its own over the same data. Only pyinfra's public classes are subclassed; of its command line the two
@@ -12,8 +15,9 @@ import fnmatch
 import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
@@ -39,7 +43,7 @@ class Fleet(Inventory):
         connectors, executing = get_all_connectors(), get_execution_connectors()
         data: dict[str, dict[str, Any]] = defaultdict(dict)
         self.connector_of, self.groups_of, self.hosts = {}, defaultdict(list), {}
-        self._spelt: dict[str, str] = {}
+        self._spellings: dict[str, str] = {}
         member_of: dict[str, list[str]] = defaultdict(list)
         for group, (group_names, group_data) in groups.items():
             self.group_data[group] = group_data
@@ -69,11 +73,11 @@ class Fleet(Inventory):
             self.groups_of[host_name] += [*connector_groups, *groups]
 
     def _check_name(self, name: str) -> None:
-        """Refuse what would be taken for another host: Windows has no case in names, and reports show no connector."""
+        """Refuse a name that would be taken for another host: Windows ignores case, and reports show no connector."""
         bare = name.removeprefix("@winrm/")
         if "/" in bare and bare != name:
-            raise UsageError(f"{bare} is no host name", next_step="set winrm_path where you mean the listener's path")
-        other = self._spelt.setdefault(bare.casefold(), name)
+            raise UsageError(f"{bare} is not a host name", next_step="set winrm_path if you mean the listener's path")
+        other = self._spellings.setdefault(bare.casefold(), name)
         if other != name:
             raise UsageError(f"the inventory has one PC as {other} and as {name}", next_step="take one of them out")
 
@@ -147,55 +151,113 @@ class _Shard(Inventory):
                 self.groups[group].append(host)
 
 
-def load(inventory: str, *, override: Mapping[str, Any] | None = None) -> Fleet:
-    """Return the fleet of a pyinfra inventory file, or of names separated by commas.
+Groups = dict[str, Any]
+"""Groups by name, as a pyinfra inventory file has them: a list of hosts, or a tuple of hosts and data. A host is a
+name, or a tuple of name and data. The group ``all``, if there is one, is everybody."""
 
-    ``group_data/`` beside the file and in the working directory counts, as with pyinfra's own command line.
+
+class InventorySource(Protocol):
+    """Where the hosts of a fleet come from."""
+
+    @property
+    def name(self) -> str:
+        """What errors and plans call it."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file it is read from: ``group_data/`` beside it counts. ``None`` if there is no file."""
+
+    def read(self) -> Groups:
+        """Return the groups. Whatever it raises becomes one line that names the source."""
+
+
+@dataclass(frozen=True)
+class PyinfraFile:
+    """An inventory file as pyinfra reads it. It is a Python program: it can do whatever its author can."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's path, as it was given."""
+        return str(self.path)
+
+    def read(self) -> Groups:
+        """Run the file and return its groups."""
+        from pyinfra_cli.inventory import _get_groups_from_filename
+
+        with ctx_state.use(State()), ctx_inventory.use(Inventory.empty()):
+            groups: Groups = _get_groups_from_filename(str(self.path))
+        return groups
+
+
+@dataclass(frozen=True)
+class HostNames:
+    """Host names separated by commas: ``@winrm/PC-0001,@winrm/PC-0002``."""
+
+    name: str
+    path: Path | None = None
+
+    def read(self) -> Groups:
+        """Return one group of them all."""
+        return {"all": (self.name.split(","), {})}
+
+
+def source_of(inventory: str) -> InventorySource:
+    """Return the source that *inventory* names: a file, or host names.
 
     Raises:
-        UsageError: the file is missing or cannot be read, or the inventory has no host.
+        UsageError: it is neither.
     """
     path = Path(inventory)
-    if not path.is_file() and not inventory.startswith("@"):
-        raise UsageError(
-            f"there is no inventory {inventory}", next_step="give a pyinfra inventory file, or @winrm/NAME,@winrm/NAME"
-        )
+    if path.is_file():
+        return PyinfraFile(path)
+    if inventory.startswith("@"):
+        return HostNames(inventory)
+    raise UsageError(
+        f"there is no inventory {inventory}", next_step="give a pyinfra inventory file, or @winrm/NAME,@winrm/NAME"
+    )
+
+
+def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None = None) -> Fleet:
+    """Return the fleet of an inventory: a source, or what `source_of` takes.
+
+    ``group_data/`` beside the file and in the working directory counts, as with pyinfra's own command line. *override*
+    is data that comes before all other data of a host.
+
+    Raises:
+        UsageError: the source cannot be read, or has no host.
+    """
+    source = source_of(inventory) if isinstance(inventory, str) else inventory
     try:
-        groups = _read(path) if path.is_file() else {"all": (inventory.split(","), {})}
+        groups = source.read()
         with ctx_state.use(State()):
-            fleet = _fleet(groups, path if path.is_file() else None, dict(override or {}))
+            fleet = _fleet(groups, source.path, dict(override or {}))
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: anything can come out of it
-        raise UsageError(f"cannot read the inventory {inventory}: {_said(error)}") from None
+        raise UsageError(f"cannot read the inventory {source.name}: {_reason(error)}") from None
     if not fleet.names:
-        raise UsageError(f"the inventory {inventory} has no hosts", next_step="an empty run is never a success")
+        raise UsageError(f"the inventory {source.name} has no hosts", next_step="an empty run is never a success")
     return fleet
 
 
-_TELLING = (OSError, LookupError, NameError, ImportError, AttributeError)
-"""Errors whose text names files and names, as the user wrote them. That of others may hold a value: a password, say."""
+_QUOTABLE = (OSError, LookupError, NameError, ImportError, AttributeError)
+"""Errors whose text names files and names as the user wrote them. The text of others may hold a value, such as a
+password."""
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if isinstance(cause, SyntaxError):
         return f"{cause.msg} (line {cause.lineno})"
     frames = traceback.extract_tb(cause.__traceback__)
     callers = [number for number, frame in enumerate(frames) if frame.name == "exec_file"]
-    theirs = frames[callers[-1] + 1 :] if callers else []
-    where = f" ({Path(theirs[0].filename).name}, line {theirs[0].lineno})" if theirs else ""
+    own_frames = frames[callers[-1] + 1 :] if callers else []
+    where = f" ({Path(own_frames[0].filename).name}, line {own_frames[0].lineno})" if own_frames else ""
     return (
-        f"{type(cause).__name__}: {cause}{where}" if isinstance(cause, _TELLING) else f"{type(cause).__name__}{where}"
+        f"{type(cause).__name__}: {cause}{where}" if isinstance(cause, _QUOTABLE) else f"{type(cause).__name__}{where}"
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from pyinfra_cli.inventory import _get_groups_from_filename
-
-    with ctx_state.use(State()), ctx_inventory.use(Inventory.empty()):
-        groups: dict[str, Any] = _get_groups_from_filename(str(path))
-    return groups
 
 
 def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) -> Fleet:
@@ -218,12 +280,15 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
 
 
 def _group_data(path: Path | None) -> dict[str, dict[str, Any]]:
-    from pyinfra_cli.inventory import _get_group_data
-
     folders = [Path.cwd() / "group_data"]
     if path is not None and path.parent.resolve() != Path.cwd():
         folders.append(path.parent.resolve() / "group_data")
+    folders = [folder for folder in folders if folder.exists()]
     found: dict[str, dict[str, Any]] = defaultdict(dict)
+    if not folders:
+        return found
+    from pyinfra_cli.inventory import _get_group_data
+
     with ctx_inventory.use(Inventory.empty()):
         for folder in folders:
             for name, data in _get_group_data(str(folder)).items():

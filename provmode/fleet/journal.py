@@ -1,9 +1,11 @@
 """The journal: every change before it is made, with what was there before, so that a crash loses nothing.
 
-One JSON object a line, appended and forced to disk before the change is sent. Each line carries its own SHA-256
-(``hash``) and that of the line before it (``prev``), so that a changed or missing line is found. A last line that was
-torn by a crash, so one without its line ending, is tolerated: what it announced had not begun. Lines that are missing
-at the very end leave a journal that is whole but not closed, as a crash does.
+One JSON object a line, appended and forced to disk before the change is sent. What the lines say is the table in
+`provmode.fleet.journal_events`, shown in ``docs/journal.schema.json``. Each line carries its own SHA-256 (``hash``) and
+that of the line before it (``prev``), so that a changed or missing line is found.
+
+A crash may tear the last line, which then has no line ending. That is tolerated: what it announced had not begun. If
+lines are missing at the very end, the journal reads as one whose run did not come to its end, as after a crash.
 """
 
 from __future__ import annotations
@@ -14,17 +16,19 @@ import hashlib
 import hmac
 import json
 import os
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from provmode.errors import UsageError
+from provmode.fleet.journal_events import EVENTS, HostRecord, JournalState, StepRecord, apply_line
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
-from provmode.remediation.steps import Step, step_from_json
+from provmode.remediation.steps import Step
+
+__all__ = ["HostRecord", "Journal", "JournalDamaged", "JournalState", "StepRecord", "read"]
 
 FIRST = "0" * 64
 """``prev`` of the first line."""
@@ -33,101 +37,39 @@ _BEGINNING = b'{"event": "run-begun", "hash": "'
 
 
 class JournalDamaged(UsageError):
-    """A line was changed, is missing, or is none; the message says which."""
-
-
-@dataclass
-class StepRecord:
-    """One step of one host, as the journal tells it."""
-
-    number: int
-    step: Step
-    previous: bytes | None
-    """Bytes of the file before the change, where it is one."""
-    ending: str | None = None
-    """``changed``, ``already`` or ``stale`` (nothing was changed); ``None``: begun and not known to have ended."""
-    undone: bool = False
-    undoing: bool = False
-    """Whether taking it back was begun: it may have been taken back."""
-
-
-@dataclass
-class HostRecord:
-    """What a journal tells about one host."""
-
-    steps: list[StepRecord] = field(default_factory=list)
-    outcome: str | None = None
-    """How the host ended; ``None``: it is open."""
-    claim: str | None = None
-    """Token of the claim that was announced and is not known to have been released."""
-
-    @property
-    def done(self) -> frozenset[int]:
-        """Numbers of the steps that ended well."""
-        return frozenset(record.number for record in self.steps if record.ending in ("changed", "already"))
-
-    @property
-    def changed(self) -> bool:
-        """Whether a step changed something, or may have."""
-        return any(record.ending in ("changed", None) for record in self.steps)
-
-    @property
-    def undone(self) -> bool:
-        """Whether something of it was taken back since, or may have been."""
-        return any(record.undone or record.undoing for record in self.steps)
-
-
-@dataclass
-class Told:
-    """Everything a journal tells."""
-
-    plan_id: str
-    lines: int
-    torn: bool
-    """Whether the last line was torn by a crash."""
-    closed: bool
-    """Whether the last run, or the last undo, came to its end."""
-    hosts: dict[str, HostRecord]
-    last: str
-    """Hash of the last whole line."""
-    size: int
-    """Bytes of whole lines."""
-    first: str = ""
-    """Hash of the first line."""
-    signed: bool = False
-    """Whether its lines are chained with the plan's key: who has not the key cannot have written it."""
-    undoing: bool = False
-    """Whether what it tells last is an undo."""
+    """A line was changed, is missing, or is not one of provmode's; the message says which."""
 
 
 class Journal:
     """A journal that is being written, by one program at a time. `create` or `resume` it; `close` it when a run ends.
 
-    A line that could not be written whole is cut off again, and nothing is written after it.
+    If a line could not be written whole, it is cut off again and nothing is written after it.
     """
 
-    def __init__(self, file: FileIO, told: Told, now: Callable[[], datetime], key: bytes | None = None) -> None:
+    def __init__(
+        self, file: FileIO, state: JournalState, now: Callable[[], datetime], key: bytes | None = None
+    ) -> None:
         self._key = key
         self._file = file
-        self._first, self._last, self._size = told.first, told.last, told.size
+        self._first, self._last, self._size = state.first_hash, state.last_hash or FIRST, state.size
         self._now = now
         self._broken = False
 
     @property
-    def run(self) -> str:
-        """16 hexadecimal digits by which the PCs know this run; when it is gone on with they are the same."""
+    def run_id(self) -> str:
+        """16 hexadecimal digits by which the PCs know this run. A resumed run keeps them."""
         return self._first[:16]
 
     @classmethod
     def create(
         cls, path: Path, plan_id: str, now: Callable[[], datetime], key: bytes | None = None, *, nonce: str = ""
     ) -> Journal:
-        """Begin a new journal for the plan *plan_id*; with *key* nobody else can write one that is believed.
+        """Begin a new journal for the plan *plan_id*. It is signed with *key*, if there is one.
 
-        *nonce* is in no other journal: two controllers that begin at the same moment are two runs.
+        *nonce* stands in no other journal, so two controllers that begin at the same moment are two runs.
 
         Raises:
-            UsageError: there is one already, or it cannot be written.
+            UsageError: there is a journal already, or it cannot be written.
         """
         try:
             file = FileIO(path, "xb")
@@ -140,7 +82,7 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            journal = cls(file, _nothing(), now, key)
+            journal = cls(file, JournalState(), now, key)
             journal._begin(plan_id, nonce)
             _sync_folder(path)
         except OSError as error:
@@ -160,14 +102,14 @@ class Journal:
         key: bytes | None = None,
         unsigned: bool = False,
         nonce: str = "",
-    ) -> tuple[Journal, Told]:
-        """Go on with a journal; a torn last line is cut off. One that was torn in its first line begins anew.
+    ) -> tuple[Journal, JournalState]:
+        """Go on with a journal. A torn last line is cut off; a journal torn in its first line begins anew.
 
-        With a *key* the journal has to be signed with it, unless *unsigned* ones are taken as well.
+        With a *key* the journal has to be signed with it, unless *unsigned* journals are accepted as well.
 
         Raises:
             JournalDamaged: it cannot be trusted.
-            UsageError: it is of another plan, is being written by another run, or cannot be written.
+            UsageError: it belongs to another plan, is being written by another run, or cannot be written.
         """
         if not path.exists():
             raise UsageError(
@@ -179,15 +121,17 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            told = _nothing() if _torn_at_once(path) else read(path, key)
-            if key is not None and told.lines and not told.signed and not unsigned:
+            state = JournalState() if _torn_at_once(path) else read(path, key)
+            if key is not None and state.lines and not state.signed and not unsigned:
                 raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
-            key = key if told.signed or not told.lines else None
-            if told.lines and told.plan_id != plan_id:
-                raise UsageError(f"the journal {path} is of another plan", next_step="give the plan it was written for")
-            file.truncate(told.size)
-            journal = cls(file, told, now, key)
-            if told.lines:
+            key = key if state.signed or not state.lines else None
+            if state.lines and state.plan_id != plan_id:
+                raise UsageError(
+                    f"the journal {path} belongs to another plan", next_step="give the plan it was written for"
+                )
+            file.truncate(state.size)
+            journal = cls(file, state, now, key)
+            if state.lines:
                 journal.write(event, plan=plan_id, signed=key is not None)
             else:
                 journal._begin(plan_id, nonce)
@@ -197,18 +141,21 @@ class Journal:
         except OSError as error:
             file.close()
             raise _unwritable(path, error) from None
-        return journal, told
+        return journal, state
 
     def _begin(self, plan_id: str, nonce: str) -> None:
         self.write("run-begun", plan=plan_id, signed=self._key is not None, **({"nonce": nonce} if nonce else {}))
         self._first = self._last
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one line and force it to disk.
+        """Append one line and force it to disk; *event* and its *fields* are a row of `EVENTS`.
 
         Raises:
-            OSError: it could not be written; whatever it announces must not be done.
+            OSError: it could not be written; what it announces must not be done.
         """
+        unknown = set(fields).difference(EVENTS[event].fields)
+        if unknown:
+            raise ValueError(f"{event} has no field {', '.join(sorted(unknown))}")
         if self._broken:
             raise OSError(errno.EIO, "an earlier line could not be written")
         line = {"time": self._now().isoformat(), "event": event, **fields, "prev": self._last}
@@ -238,10 +185,10 @@ class Journal:
         self.write("step-begun", host=host, number=number, step=step.to_json(), **kept)
 
     def close(self, event: str = "run-ended") -> None:
-        """Say that the run came to its end, and close the file.
+        """Write that the run came to its end, and close the file.
 
         Raises:
-            OSError: it could not be said; the file is closed.
+            OSError: it could not be written; the file is closed.
         """
         try:
             self.write(event)
@@ -249,12 +196,8 @@ class Journal:
             self._file.close()
 
     def abandon(self) -> None:
-        """Close the file without a word: the run did not come to its end."""
+        """Close the file without a last line: the run did not come to its end."""
         self._file.close()
-
-
-def _nothing() -> Told:
-    return Told("", 0, False, False, {}, FIRST, 0)
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
@@ -262,10 +205,10 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
 
 
 def _lock(file: FileIO, path: Path) -> None:
-    """Keep other runs from writing; the lock ends with the process, however that ends.
+    """Keep other runs from writing. The lock ends with the process, however that ends.
 
     Raises:
-        UsageError: another run has it.
+        UsageError: another run writes it.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -274,7 +217,7 @@ def _lock(file: FileIO, path: Path) -> None:
 
 
 def _torn_at_once(path: Path) -> bool:
-    """Whether a crash came before the first line was whole: nothing had begun."""
+    """Return whether a crash came before the first line was whole: nothing had begun."""
     data = path.read_bytes()
     return b"\n" not in data and data[: len(_BEGINNING)] == _BEGINNING[: len(data)]
 
@@ -289,38 +232,40 @@ def _digest(line: dict[str, Any], key: bytes | None) -> str:
     return hmac.new(key, _encoded(line), hashlib.sha256).hexdigest()
 
 
-def _is_hash(told: Any, computed: str) -> bool:
+def _same_hash(written: Any, computed: str) -> bool:
     """Compare in constant time; as bytes, because ``compare_digest`` takes text in ASCII alone."""
-    return isinstance(told, str) and hmac.compare_digest(told.encode("utf-8", "surrogatepass"), computed.encode())
+    return isinstance(written, str) and hmac.compare_digest(written.encode("utf-8", "surrogatepass"), computed.encode())
 
 
-def read(path: Path, key: bytes | None = None) -> Told:
-    """Read and verify a journal; *key* is the plan's, and not needed for a journal that is not signed.
+def read(path: Path, key: bytes | None = None) -> JournalState:
+    """Read and verify a journal. *key* is the plan's; a journal that is not signed needs none.
 
     Raises:
-        JournalDamaged: a line was changed, is missing or is none, or was signed with another key.
-        UsageError: it cannot be read, or is signed and there is no key.
+        JournalDamaged: a line was changed, is missing or is not one of provmode's, or was signed with another key.
+        UsageError: the journal cannot be read, or it is signed and there is no key.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read the journal {path}: {error.strerror}") from None
     whole = data[: data.rfind(b"\n") + 1]
-    told = Told("", 0, len(whole) != len(data), False, {}, FIRST, len(whole))
-    told.signed = _is_signed(whole)
-    if told.signed and key is None:
+    state = JournalState(torn=len(whole) != len(data), last_hash=FIRST, size=len(whole), signed=_is_signed(whole))
+    if state.signed and key is None:
         raise UsageError(f"the journal {path} is signed", next_step=f"give --key-file or ${KEY_ENVIRONMENT}")
-    for number, line in _lines(path, whole, key if told.signed else None):
-        told.lines = number
-        told.first = told.first or line["hash"]
-        _tell(told, line, path, number)
-    if not told.plan_id:
-        raise JournalDamaged(f"{path} is no journal of provmode, or its first line is missing")
-    return told
+    for number, line in _lines(path, whole, key if state.signed else None):
+        state.lines, state.last_hash = number, line["hash"]
+        state.first_hash = state.first_hash or line["hash"]
+        try:
+            apply_line(state, line)
+        except (LookupError, ValueError, TypeError) as error:
+            raise JournalDamaged(f"{path}, line {number}: {line.get('event')} without {error}") from None
+    if not state.plan_id:
+        raise JournalDamaged(f"{path} is not a journal of provmode, or its first line is missing")
+    return state
 
 
 def _is_signed(whole: bytes) -> bool:
-    """Whether the first line says that the journal is signed; that it says so is proved with the rest."""
+    """Return whether the first line says that the journal is signed; the hashes prove that line with the rest."""
     try:
         first = json.loads(whole.split(b"\n", 1)[0])
     except (ValueError, RecursionError):
@@ -335,8 +280,8 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
             line = json.loads(data)
             prev, digest = line["prev"], line.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise JournalDamaged(f"{path}, line {number}: it is none of provmode's") from None
-        if not _is_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
+            raise JournalDamaged(f"{path}, line {number}: it is not a line of provmode's") from None
+        if not _same_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
             raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(
@@ -344,49 +289,6 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
             )
         last = digest
         yield number, {**line, "hash": digest}
-
-
-def _tell(told: Told, line: dict[str, Any], path: Path, number: int) -> None:
-    event = line.get("event")
-    told.last = line["hash"]
-    try:
-        if event in ("run-begun", "run-resumed", "undo-begun"):
-            told.plan_id, told.closed, told.undoing = line["plan"], False, event == "undo-begun"
-        elif event in ("run-ended", "undo-ended"):
-            told.closed = True
-        else:
-            _tell_host(told.hosts.setdefault(line["host"], HostRecord()), line)
-    except (KeyError, ValueError, TypeError, StopIteration) as error:
-        raise JournalDamaged(f"{path}, line {number}: {event} without {error}") from None
-
-
-def _tell_host(host: HostRecord, line: dict[str, Any]) -> None:
-    event = line["event"]
-    if event == "step-begun":
-        previous = b64decode(line["previous"]) if "previous" in line else None
-        again = next((record for record in host.steps if record.number == line["number"]), None)
-        if type(line["number"]) is not int:
-            raise ValueError(f"a number: {line['number']!r}")
-        if again is None:
-            host.steps.append(StepRecord(line["number"], step_from_json(line["step"]), previous))
-        else:
-            again.ending, again.previous = None, again.previous if again.previous is not None else previous
-    elif event == "step-ended":
-        _step(host, line["number"]).ending = line["ending"]
-    elif event == "step-undo-begun":
-        _step(host, line["number"]).undoing = True
-    elif event == "step-undone":
-        _step(host, line["number"]).undone = True
-    elif event == "host-ended":
-        host.outcome = line["outcome"]
-    elif event == "claim-begun":
-        host.claim = line["token"]
-    elif event == "claim-released":
-        host.claim = None
-
-
-def _step(host: HostRecord, number: int) -> StepRecord:
-    return next(record for record in host.steps if record.number == number)
 
 
 def _sync_folder(path: Path) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from provmode import __version__
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Assessment
 from provmode.fleet.audit import Audit, HostReport, failed_assessment
-from provmode.fleet.inventory import Fleet
+from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.plan_file import FORMAT, VERSION
-from provmode.fleet.visit import WORKING, Visit, policies_of, short, visit_all
+from provmode.fleet.progress import SILENT, Progress
+from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.reading import plain
-from provmode.remediation.decide import LEFT_ALONE, Remedy, survey_remedy
+from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
 
 
 @dataclass(frozen=True)
@@ -26,26 +26,29 @@ class Proposal:
     name: str
     """As the inventory has it."""
     report: HostReport
-    remedy: Remedy | None
-    """``None`` where it could not be assessed."""
+    remediation: Remediation | None
+    """``None`` if the host could not be assessed."""
     policy: Policy
 
     @property
     def left_alone(self) -> str:
-        """Why nothing is done; empty where something is."""
-        return self.remedy.left_alone if self.remedy is not None else LEFT_ALONE[self.report.assessment.verdict]
+        """Why nothing is done; empty if something is."""
+        if self.remediation is not None:
+            return self.remediation.left_alone
+        return LEFT_ALONE[self.report.assessment.verdict]
 
     def to_json(self) -> dict[str, Any]:
         """Return the host's part of the plan file."""
-        remedy = self.remedy
+        remediation = self.remediation
+        impact = remediation.impact if remediation is not None else None
         return {
             **self.report.to_json(),
             "name": self.name,
             "policy": plain(dataclasses.asdict(self.policy)),
-            "fingerprint": remedy.fingerprint if remedy is not None else None,
-            "steps": [step.to_json() for step in remedy.steps] if remedy is not None else [],
+            "fingerprint": remediation.fingerprint if remediation is not None else None,
+            "steps": [step.to_json() for step in remediation.steps] if remediation is not None else [],
             "left_alone": self.left_alone,
-            "impact": remedy.impact.to_json() if remedy is not None and remedy.impact is not None else None,
+            "impact": impact.to_json() if impact is not None else None,
         }
 
 
@@ -59,7 +62,7 @@ class Planned:
     @property
     def changing(self) -> list[Proposal]:
         """Hosts on which something would be changed."""
-        return [item for item in self.proposals if item.remedy is not None and item.remedy.steps]
+        return [item for item in self.proposals if item.remediation is not None and item.remediation.steps]
 
     def document(
         self, *, plan_id: str, inventory: str, limit: Sequence[str], by: str, now: datetime, valid: timedelta
@@ -79,14 +82,33 @@ class Planned:
         }
 
 
+def plan_inventory(
+    inventory: str | InventorySource,
+    *,
+    now: Callable[[], datetime],
+    limit: Sequence[str] = (),
+    override: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+    stop: Callable[[], bool] = never,
+    runner: Runner | None = None,
+) -> Planned:
+    """Look at the hosts of an inventory and return what would be changed; *limit* names some of them.
+
+    Raises:
+        UsageError: the inventory cannot be used; nothing was sent.
+    """
+    fleet = load(inventory, override=override)
+    return run_plan(fleet, fleet.select(limit), now=now, progress=progress, stop=stop, runner=runner)
+
+
 def run_plan(
     fleet: Fleet,
     names: Sequence[str],
     *,
     now: Callable[[], datetime],
-    progress: Callable[[HostReport], None] = lambda report: None,
-    stop: Callable[[], bool] = lambda: False,
-    working: int = WORKING,
+    progress: Progress = SILENT,
+    stop: Callable[[], bool] = never,
+    runner: Runner | None = None,
 ) -> Planned:
     """Look at every host of *names* and return what would be changed; every session is read-only.
 
@@ -95,25 +117,29 @@ def run_plan(
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names]))
+    progress.begin(len(names))
 
     def work(visit: Visit) -> None:
         policy = policies[visit.host.name]
-        remedy = visit.connected(lambda: visit.session.converse(survey_remedy(now, policy)))
-        assessment: Assessment = remedy.assessment if remedy else failed_assessment(visit.host.name, visit.error)
+        remediation = visit.connected(lambda: visit.session.converse(plan_remediation(now, policy)))
+        if remediation is not None:
+            assessment = remediation.assessment
+        else:
+            assessment = failed_assessment(visit.host.name, visit.error)
         counters = visit.counters
         report = HostReport(
             short(visit.host.name),
             assessment,
-            remedy.state if remedy is not None else None,
+            remediation.client if remediation is not None else None,
             requests=counters.requests,
             retries=counters.retries,
             seconds=counters.seconds,
         )
         planned.audit.reports.append(report)
-        planned.proposals.append(Proposal(visit.host.name, report, remedy, policy))
-        progress(report)
+        planned.proposals.append(Proposal(visit.host.name, report, remediation, policy))
+        progress.ended(report)
 
-    visit_all(fleet, names, work, stop=stop, working=working)
+    (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
     planned.audit.interrupted = stop()
     position = {name: number for number, name in enumerate(names)}
     planned.proposals.sort(key=lambda item: position[item.name])

@@ -1,7 +1,7 @@
-"""A plan as a file: what was seen, what would change on which host, who made it, until when, and a signature over it.
+"""A plan as a file: what was seen, what would change on which host, who made it, until when, and a signature over all.
 
 The schema is ``docs/plan.schema.json`` (``"version": 1``). The signature is an HMAC-SHA256 over the canonical JSON of
-everything else, with a key of the fleet's owner: who cannot sign cannot have changes made.
+everything else, with a key of the fleet's owner: nobody without the key can have changes made.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import hashlib
 import hmac
 import json
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +20,8 @@ from provmode.atomic_file import write_output
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.errors import ProvmodeError, UsageError
-from provmode.remediation.steps import START_MODES, Step, step_from_json
+from provmode.fields import object_schema
+from provmode.remediation.steps import KINDS, Step, step_from_json
 
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
@@ -30,7 +30,7 @@ MINIMUM_KEY = 16
 
 
 class PlanRefused(ProvmodeError):
-    """The plan cannot be applied at all: expired, tampered with, signed with another key, or for another fleet."""
+    """The whole plan is refused: expired, changed, signed with another key, or for another fleet."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PlannedHost:
     verdict: str
     reason: str
     fingerprint: str | None
-    """``None`` where it could not be assessed."""
+    """``None`` if the host could not be assessed."""
     steps: tuple[Step, ...]
     left_alone: str
     policy: Policy
@@ -58,7 +58,7 @@ class PlannedHost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan that was read, and whose signature was looked at."""
+    """A plan that was read, and whose signature was checked."""
 
     id: str
     inventory: str
@@ -75,7 +75,7 @@ class Plan:
 
 
 def key_from(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes | None:
-    """Return the signing key: from *file*, else from ``PROVMODE_PLAN_KEY``; ``None`` where there is none.
+    """Return the signing key: from *file*, else from ``PROVMODE_PLAN_KEY``; ``None`` if there is no key.
 
     Raises:
         UsageError: the file cannot be read, or the key is too short.
@@ -133,7 +133,7 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
 
     Raises:
         UsageError: the file cannot be read.
-        PlanRefused: no plan, expired, tampered with, not signed with *key*, or of another version.
+        PlanRefused: it is not a plan, or it is expired, changed, not signed with *key*, or of another version.
     """
     document = _document(path)
     signature = document.get("signature")
@@ -153,9 +153,9 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
-        raise PlanRefused(f"{path} is no whole plan: {error} is missing", next_step="plan anew") from None
+        raise PlanRefused(f"{path} is not a whole plan: {error} is missing", next_step="plan anew") from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise PlanRefused(f"{path} is no whole plan: {error}", next_step="plan anew") from None
+        raise PlanRefused(f"{path} is not a whole plan: {error}", next_step="plan anew") from None
     if now >= plan.expires:
         raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
     return plan
@@ -167,9 +167,9 @@ def _document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise PlanRefused(f"{path} is no plan: it is no JSON, or only a part of it", next_step="plan anew") from None
+        raise PlanRefused(f"{path} is not a plan file (not valid JSON)", next_step="plan anew") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise PlanRefused(f"{path} is no plan of provmode")
+        raise PlanRefused(f"{path} is not a plan of provmode")
     if type(document.get("version")) is not int or document["version"] != VERSION:
         raise PlanRefused(f"{path} has plan version {document.get('version')!r}; this provmode applies {VERSION}")
     return document
@@ -189,7 +189,8 @@ def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: 
     )
     if not fits or signature != ours:
         raise PlanRefused(
-            f"the signature of {path} does not fit: it was changed, or signed with another key", next_step="plan anew"
+            f"the signature of {path} does not fit: the plan was changed, or signed with another key",
+            next_step="plan anew",
         )
 
 
@@ -208,13 +209,13 @@ def _host(document: Any) -> PlannedHost:
         raise ValueError("a host has no name")
     Verdict(_text(document, "verdict"))
     if not isinstance(document.get("facts"), dict):
-        raise TypeError(f"{name}: facts are no object")
+        raise TypeError(f"{name}: facts is not an object")
     fingerprint = document["fingerprint"]
     if fingerprint is not None and not isinstance(fingerprint, str):
         raise TypeError(f"{name}: fingerprint is {fingerprint!r:.40}, not text")
     steps = tuple(_step(name, step) for step in _list(document, "steps"))
     if steps and fingerprint is None:
-        raise ValueError(f"{name} has steps and was not seen")
+        raise ValueError(f"{name} has steps although it was not assessed")
     return PlannedHost(
         name=name,
         verdict=document["verdict"],
@@ -227,37 +228,31 @@ def _host(document: Any) -> PlannedHost:
     )
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _is_diff(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(line, str) for line in value)
-
-
-_STEPS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "tcf": {"path": _is_text, "before": _is_digest, "after": _is_digest, "encoding": _is_text, "diff": _is_diff},
-    "start-mode": {"service": _is_text, "before": _is_text, "after": lambda value: value in (*START_MODES,)},
-    "service-state": {"service": _is_text, "before": _is_text, "after": lambda value: value == "Running"},
-    "mode": {"enabled": lambda value: value is False, "before": lambda value: value in ("true", "half-exited")},
-    "policy": {},
-}
-"""The steps a plan may have, and what their fields may be. A plan only ever leads out of the mode."""
-
-
 def _step(host: str, document: Any) -> Step:
     kind = document.get("kind") if isinstance(document, dict) else None
-    fields = _STEPS.get(kind) if isinstance(kind, str) else None
+    step = KINDS.get(kind) if isinstance(kind, str) else None
+    fields = step.plan_fields if step is not None else None
     if fields is None or set(document) != {"kind", *fields}:
-        raise ValueError(f"{host}: {document!r:.60} is no step of a plan")
-    for field, fits in fields.items():
-        if not fits(document[field]):
-            raise ValueError(f"{host}: {field} of the step {kind} is {document[field]!r:.60}")
+        raise ValueError(f"{host}: {document!r:.60} is not a step of a plan")
+    for name, field in fields.items():
+        if not field.accepts(document[name]):
+            raise ValueError(f"{host}: {name} of the step {kind} is {document[name]!r:.60}")
     return step_from_json(document)
+
+
+def step_schema() -> dict[str, Any]:
+    """Return the JSON schema of a step in a plan, made from the kinds of step that a plan may have."""
+    rows = []
+    for step in KINDS.values():
+        if step.plan_fields is not None:
+            row = object_schema(step.plan_description, step.plan_fields)
+            row["required"] = ["kind", *row["required"]]
+            row["properties"] = {"kind": {"const": step.kind}, **row["properties"]}
+            rows.append(row)
+    return {
+        "description": "One change of one thing: what it expects to find, and what is there when it is done.",
+        "oneOf": rows,
+    }
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

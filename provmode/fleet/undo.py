@@ -1,8 +1,9 @@
-"""Undoing what a journal tells: what can be restored is restored and proved, what cannot is said.
+"""Undoing a run by its journal: what can be restored is restored and proved, what cannot is reported.
 
-Restored are files (by their bytes), start modes, registry values and keys: only where what is there now is what the run
-left, so that nobody's later work is overwritten; the rest of the host is restored all the same. A mode that was left, a
-service that was started and a policy that was requested cannot be taken back: what the client did since is done.
+Restored are files (by their bytes), start modes, registry values and keys. A step is undone only if the PC still has
+what the run left, so that nobody's later work is overwritten; the rest of the host is restored all the same. A mode
+that was left, a service that was started and a policy that was requested cannot be undone: what the client did since
+is done.
 """
 
 from __future__ import annotations
@@ -10,113 +11,194 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from provmode.ccm.policy import Policy
-from provmode.errors import AccessDenied, ProvmodeError, RemoteFault
-from provmode.fleet.inventory import Fleet
-from provmode.fleet.journal import HostRecord, Journal, StepRecord
-from provmode.fleet.visit import WORKING, Visit, cause_of_failure, short, visit_all
-from provmode.remediation.decide import still_idle
-from provmode.remediation.execute import NotProved, StaleStep, perform
-from provmode.remediation.steps import DisarmTcf, SetFile, Step
+from provmode.errors import AccessDenied, ProvmodeError, RemoteFault, UsageError
+from provmode.fleet.apply import finish
+from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.journal import HostRecord, Journal, JournalState, StepRecord, read
+from provmode.fleet.progress import SILENT, Progress
+from provmode.fleet.results import UNDO, HostOutcome
+from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
+from provmode.remediation.decide import check_idle
+from provmode.remediation.execute import NotProved, StaleStep, execute
 from provmode.transport.session import Session
 from provmode.windows.files import StaleFile
 
 
 @dataclass(frozen=True)
-class Undone:
-    """What became of one host."""
+class HostUndoResult:
+    """How one host ended."""
 
     host: str
-    ended: str
-    """``restored``, ``nothing`` (nothing that could be), ``stale``, ``failed``, ``unreached`` or ``not-started``."""
+    outcome: HostOutcome
     restored: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
-    """What cannot be taken back."""
+    """What cannot be undone."""
     detail: str = ""
     cause: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return {**vars(self), "restored": list(self.restored), "cannot": list(self.cannot)}
+        """Return the fields by name (contract)."""
+        return {
+            "host": self.host,
+            "ended": self.outcome.value,
+            "restored": list(self.restored),
+            "cannot": list(self.cannot),
+            "detail": self.detail,
+            "cause": self.cause,
+        }
 
 
 @dataclass
-class UndoRun:
-    """A whole undo."""
+class UndoResult:
+    """How a whole undo ended."""
 
-    results: list[Undone] = field(default_factory=list)
+    hosts: list[HostUndoResult] = field(default_factory=list)
     interrupted: bool = False
+    notice: str = ""
+    """What went wrong without making the undo fail."""
 
     def exit_code(self) -> int:
-        """Return 4: failed; 2: somebody changed it since, or it was not begun; 8: some hosts were not reached."""
-        if self.interrupted:
-            return 130
-        ended = {result.ended for result in self.results}
-        code = (4 if "failed" in ended else 0) | (2 if ended & {"stale", "not-started"} else 0)
-        return code or (8 if "unreached" in ended else 0)
+        """Return the undo's exit code (contract): see `provmode.fleet.results`."""
+        return UNDO.code((result.outcome for result in self.hosts), interrupted=self.interrupted)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how every host ended (contract)."""
+        return {"interrupted": self.interrupted, "hosts": [result.to_json() for result in self.hosts]}
 
 
-def run_undo(
+def undo_run(
+    journal: Path,
+    inventory: str | InventorySource,
+    *,
+    now: Callable[[], datetime],
+    hosts: Sequence[str] = (),
+    key: bytes | None = None,
+    unsigned: bool = False,
+    override: Mapping[str, Any] | None = None,
+    runner: Runner | None = None,
+    stop: Callable[[], bool] = never,
+    progress: Progress = SILENT,
+) -> UndoResult:
+    """Undo the run whose *journal* this is, on all of its hosts or on *hosts*. The undo is journaled there too.
+
+    *now* is the controller's clock, UTC. *key* is the plan's key. A journal that is not signed is refused unless
+    *unsigned*. When *stop* turns true, the hosts in hand are finished and no other is begun.
+
+    Raises:
+        UsageError: the journal or the inventory cannot be used, or one of them does not have one of the hosts; nothing
+            was changed.
+    """
+    state = read(journal, key)
+    if not state.signed and not unsigned:
+        raise UsageError(
+            f"the journal {journal} is not signed: whoever wrote it decides what is restored",
+            next_step="say --unsigned if you know who wrote it",
+        )
+    fleet, names = _chosen(journal, state, inventory, hosts, override)
+    policies = policies_of(fleet, names)
+    writer, state = Journal.resume(journal, state.plan_id, now, event="undo-begun", key=key, unsigned=unsigned)
+    try:
+        progress.begin(len(names))
+        result = undo_hosts(
+            fleet,
+            names,
+            state.hosts,
+            writer,
+            now=now,
+            policies=policies,
+            runner=runner,
+            stop=stop,
+            progress=progress,
+        )
+    except BaseException:
+        writer.abandon()
+        raise
+    result.notice = finish(writer, "undo-ended", whole=not result.interrupted)
+    return result
+
+
+def _chosen(
+    journal: Path,
+    state: JournalState,
+    inventory: str | InventorySource,
+    hosts: Sequence[str],
+    override: Mapping[str, Any] | None,
+) -> tuple[Fleet, list[str]]:
+    """Return the fleet, and the names of the hosts to undo as the inventory has them."""
+    wanted = dict.fromkeys([short(host) for host in hosts] or state.hosts)
+    for host in wanted:
+        if host not in state.hosts:
+            raise UsageError(f"the journal {journal} has nothing about {host}")
+    fleet = load(inventory, override=override)
+    names = [name for name in fleet.names if short(name) in wanted]
+    there = {short(name) for name in names}
+    for host in wanted:
+        if host not in there:
+            source = inventory if isinstance(inventory, str) else inventory.name
+            raise UsageError(f"{source} has no host {host}", next_step="give the inventory that the run was over")
+    return fleet, names
+
+
+def undo_hosts(
     fleet: Fleet,
     names: Sequence[str],
-    told: dict[str, HostRecord],
+    records: Mapping[str, HostRecord],
     journal: Journal,
     *,
     now: Callable[[], datetime],
     policies: Mapping[str, Policy] | None = None,
-    stop: Callable[[], bool] = lambda: False,
-    working: int = WORKING,
-    progress: Callable[[Undone], None] = lambda result: None,
-) -> UndoRun:
-    """Undo what *told* tells of the hosts *names*, the last step first.
+    runner: Runner | None = None,
+    stop: Callable[[], bool] = never,
+    progress: Progress = SILENT,
+) -> UndoResult:
+    """Undo what *records* (by host) say of the hosts *names*, the last step first.
 
-    Journalled before as ``step-undo-begun`` and after as ``step-undone``. A PC on which something runs that the host's
-    policy calls legitimate is not touched.
+    Each step is journaled before as ``step-undo-begun`` and after as ``step-undone``. A PC is not touched while
+    something runs there that the host's policy calls legitimate.
 
-    When *stop* turns true the hosts in hand are brought to an end and no other is begun. So too where the journal can
-    not be written any more.
+    When *stop* turns true the hosts in hand are finished and no other is begun. The same holds if the journal cannot be
+    written any more.
     """
     policies = policies or {}
-    run, backs = UndoRun(), {}
-    for name in names:
-        back = _Back(short(name), told[short(name)], journal, now, policies.get(name, Policy()))
-        backs[short(name)] = back
-    halted = False
+    result = UndoResult()
+    undos = {
+        short(name): HostUndo(short(name), records[short(name)], journal, now, policies.get(name, Policy()))
+        for name in names
+    }
 
     def ended() -> bool:
-        return stop() or halted
+        return stop() or any(undo.journal_lost for undo in undos.values())
 
     def work(visit: Visit) -> None:
-        nonlocal halted
-        host = short(visit.host.name)
-        back = backs[host]
-        result = visit.connected(lambda: back.perform(visit)) if back.steps else back.nothing()
-        halted = halted or back.halted
-        if result is None and visit.error is None:
+        undo = undos[short(visit.host.name)]
+        ended_so = visit.connected(lambda: undo.run(visit)) if undo.steps else undo.nothing()
+        if ended_so is None and visit.error is None:
             return  # its turn came after the end of the run
-        if result is None:
+        if ended_so is None:
             error = visit.error
-            said = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
-            result = back.result("unreached", said, cause_of_failure(error))
-        run.results.append(result)
-        progress(result)
+            what = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
+            ended_so = undo.result(HostOutcome.UNREACHED, what, cause_of_failure(error))
+        result.hosts.append(ended_so)
+        progress.ended(ended_so)
 
-    visit_all(fleet, names, work, stop=ended, working=working, drop=False)
-    run.interrupted = stop()
-    begun = {result.host for result in run.results}
-    run.results += [back.result("not-started") for host, back in backs.items() if host not in begun]
-    run.results.sort(key=lambda result: result.host)
-    return run
-
-
-class _JournalLost(Exception):
-    """The journal could not be written: nothing more is taken back."""
+    (runner or GeventRunner()).visit(fleet, names, work, stop=ended, finish_begun=True)
+    result.interrupted = stop()
+    begun = {each.host for each in result.hosts}
+    result.hosts += [undo.result(HostOutcome.NOT_STARTED) for host, undo in undos.items() if host not in begun]
+    result.hosts.sort(key=lambda each: each.host)
+    return result
 
 
-class _Back:
-    """The way back on one host."""
+class JournalLost(Exception):
+    """The journal could not be written: nothing more is undone."""
+
+
+class HostUndo:
+    """Undoes one host's part of a run."""
 
     def __init__(
         self, host: str, record: HostRecord, journal: Journal, now: Callable[[], datetime], policy: Policy
@@ -126,21 +208,22 @@ class _Back:
         self.steps = [step for step in reversed(changed) if step.step.undo is not None]
         self._cannot = tuple(_cannot(step) for step in changed if step.step.undo is None)
         self._restored: list[str] = []
-        self.halted = False
+        self.journal_lost = False
         """Whether the journal could not be written."""
 
-    def perform(self, visit: Visit) -> Undone:
+    def run(self, visit: Visit) -> HostUndoResult:
+        """Undo the host's steps, the last one first."""
         if visit.read_only:
-            return self.result("failed", "the inventory says not to change it (winrm_read_only)")
+            return self.result(HostOutcome.FAILED, "the inventory says not to change it (winrm_read_only)")
         session, stale, failed = visit.session, [], []
         try:
-            session.converse(still_idle(self._now, self._policy))
+            session.converse(check_idle(self._now, self._policy))
         except StaleStep as error:
-            return self.result("stale", error.what)
+            return self.result(HostOutcome.STALE, error.what)
         session.read_only = False
         for record in self.steps:
             try:
-                self._one(session, record)
+                self._undo(session, record)
             except (StaleStep, StaleFile) as error:
                 stale.append(f"{error.what}; it was left as it is")
             except (NotProved, RemoteFault, AccessDenied) as error:
@@ -148,45 +231,43 @@ class _Back:
             except ProvmodeError as error:
                 failed.append(str(error))
                 break
-            except _JournalLost as error:
-                self.halted = True
+            except JournalLost as error:
+                self.journal_lost = True
                 failed.append(str(error))
                 break
         if not failed and not stale and not self._restored:
             return self.nothing()
-        return self.result("failed" if failed else "stale" if stale else "restored", "; ".join((*failed, *stale)))
+        outcome = HostOutcome.FAILED if failed else HostOutcome.STALE if stale else HostOutcome.RESTORED
+        return self.result(outcome, "; ".join((*failed, *stale)))
 
-    def nothing(self) -> Undone:
-        """Return the answer for a host on which there is nothing to do."""
+    def nothing(self) -> HostUndoResult:
+        """Return the result for a host on which there is nothing to do."""
         if not self.steps:
-            return self.result("nothing", "" if self._cannot else "nothing is left to take back")
-        return self.result("nothing", "everything that can be restored is as it was before the run")
+            return self.result(HostOutcome.NOTHING, "" if self._cannot else "nothing is left to undo")
+        return self.result(HostOutcome.NOTHING, "everything that can be restored is as it was before the run")
 
-    def _one(self, session: Session, record: StepRecord) -> None:
-        back: Step | None = record.step.undo
+    def _undo(self, session: Session, record: StepRecord) -> None:
+        back = record.step.undo
         assert back is not None
         session.begin()
         ending = session.converse(
-            perform(back, data=_bytes(record), record=lambda previous: self._note("step-undo-begun", record))
+            execute(back, data=record.previous, announce=lambda previous: self._write("step-undo-begun", record))
         )
         if ending == "changed":
             self._restored += [str(item) for item in back.properties]
-        self._note("step-undone", record, ending=ending)
+        self._write("step-undone", record, ending=ending)
 
-    def _note(self, event: str, record: StepRecord, **fields: Any) -> None:
+    def _write(self, event: str, record: StepRecord, **fields: Any) -> None:
         try:
             self._journal.write(event, host=self._host, number=record.number, **fields)
         except OSError as error:
-            raise _JournalLost(f"the journal cannot be written: {error.strerror}") from None
+            raise JournalLost(f"the journal cannot be written: {error.strerror}") from None
 
-    def result(self, ended: str, detail: str = "", cause: str | None = None) -> Undone:
-        return Undone(self._host, ended, tuple(self._restored), self._cannot, detail, cause)
-
-
-def _bytes(record: StepRecord) -> bytes | None:
-    return record.previous if isinstance(record.step, (DisarmTcf, SetFile)) else None
+    def result(self, outcome: HostOutcome, detail: str = "", cause: str | None = None) -> HostUndoResult:
+        """Return how the host ended, with what was restored so far."""
+        return HostUndoResult(self._host, outcome, tuple(self._restored), self._cannot, detail, cause)
 
 
 def _cannot(record: StepRecord) -> str:
     may = " (it may not have happened)" if record.ending is None else ""
-    return f"{record.step.properties[0]}: cannot be taken back{may}"
+    return f"{record.step.properties[0]}: cannot be undone{may}"

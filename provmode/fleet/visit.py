@@ -1,15 +1,19 @@
-"""Visiting many hosts: dialled, worked on, let go.
+"""Visiting many hosts: each is dialled, worked on, and let go.
 
-A sliding window, no barriers. Dialling costs a socket and waits for silent PCs, working costs the controller's CPU, so
-the two have windows of their own: many silent PCs are waited for at once while few are worked on, and hosts that never
-answer cost a run one connect deadline in all.
+`Runner` is what runs need of whoever visits their hosts. `GeventRunner` visits many at once, in a sliding window.
+Dialling costs a socket and waits for silent PCs, working costs the controller's CPU, so the two have windows of their
+own: many silent PCs are waited for at once while few are worked on, and hosts that never answer cost a run one
+connect deadline in all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -17,8 +21,8 @@ from gevent.pool import Pool
 from pyinfra.api import Host
 
 from provmode.ccm.policy import Policy, PolicyError
+from provmode.connector import LAST_ERROR, WinRMConnector
 from provmode.connector.host_data import check_files, check_keys, check_target
-from provmode.connector.winrm import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, UsageError
 from provmode.fleet.inventory import Fleet
 from provmode.transport.session import Session
@@ -29,15 +33,25 @@ T = TypeVar("T")
 WORKING = 64
 """Hosts worked on at a time: round trips overlap, and one process has one core to give anyway."""
 DIALLING = 1000
-"""Hosts dialled or waiting for their turn at a time; less where the process may open fewer files."""
+"""Hosts dialled or waiting for their turn at a time; fewer if the process may open fewer files."""
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False
 
 
 class Visit:
-    """One host being visited."""
+    """One host being visited.
 
-    def __init__(self, host: Host, turns: BoundedSemaphore, stop: Callable[[], bool] = lambda: False) -> None:
+    It is worked on inside *turn*. It is not begun once *stop* turns true.
+    """
+
+    def __init__(
+        self, host: Host, turn: AbstractContextManager[Any] | None = None, stop: Callable[[], bool] = never
+    ) -> None:
         self.host = host
-        self._turns = turns
+        self._turn = turn if turn is not None else contextlib.nullcontext()
         self._stop = stop
         connector = host.connector
         assert isinstance(connector, WinRMConnector)
@@ -65,7 +79,7 @@ class Visit:
         return bool(self._connector.data["winrm_read_only"])
 
     def _dial(self) -> None:
-        """Open the connection before it is this host's turn; what goes wrong is kept for then."""
+        """Open the connection before it is this host's turn; what goes wrong is kept until then."""
         try:
             self._connector.dial()
         except gevent.GreenletExit:
@@ -76,12 +90,12 @@ class Visit:
     def connected(self, work: Callable[[], T]) -> T | None:
         """Dial, wait for a turn, connect, do *work*, disconnect.
 
-        ``None`` where it failed, and `error` says why; without an error the run was stopped before its turn.
+        ``None`` if that failed; `error` says why. Without an error the run was stopped before this host's turn.
         """
         if self._stop():
             return None
         self._dial()
-        with self._turns:
+        with self._turn:
             try:
                 if self._stop():
                     self.host.connector_data.pop(LAST_ERROR, None)
@@ -97,40 +111,67 @@ class Visit:
                 self._connector.disconnect()
 
 
-def visit_all(
-    fleet: Fleet,
-    names: Sequence[str],
-    work: Callable[[Visit], None],
-    *,
-    stop: Callable[[], bool],
-    working: int = WORKING,
-    dialling: int = DIALLING,
-    drop: bool = True,
-) -> None:
-    """Call *work* with a visit of every host of *names*. It has to contain every error of its host.
+class Runner(Protocol):
+    """Visits hosts."""
 
-    When *stop* turns true no further host is begun; those in hand are dropped, or with *drop* false brought to an end.
+    def visit(
+        self,
+        fleet: Fleet,
+        names: Sequence[str],
+        work: Callable[[Visit], None],
+        *,
+        stop: Callable[[], bool],
+        finish_begun: bool,
+    ) -> None:
+        """Call *work* once with a visit of every host of *names*; *work* contains every error of its host.
+
+        When *stop* turns true no further host is begun. Those that were begun are brought to an end if *finish_begun*;
+        otherwise they may be dropped.
+
+        Raises:
+            UsageError: a host's data has a value of the wrong type.
+        """
+
+
+@dataclass(frozen=True)
+class GeventRunner:
+    """Visits many hosts at once, each in a greenlet."""
+
+    working: int = WORKING
+    dialling: int = DIALLING
+
+    def visit(
+        self,
+        fleet: Fleet,
+        names: Sequence[str],
+        work: Callable[[Visit], None],
+        *,
+        stop: Callable[[], bool],
+        finish_begun: bool,
+    ) -> None:
+        """Call *work* once with a visit of every host of *names*; see `Runner`."""
+        turns = BoundedSemaphore(self.working)
+        pool = Pool(min(self.dialling, _sockets()))
+        try:
+            for host in hosts_of(fleet, names):
+                if stop():
+                    break
+                pool.spawn(work, Visit(host, turns, stop) if finish_begun else Visit(host, turns))
+            while not (stop() and not finish_begun) and not pool.join(timeout=0.2):
+                pass
+        finally:
+            if finish_begun:
+                pool.join()
+            else:
+                pool.kill()
+
+
+def hosts_of(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
+    """Make the hosts of *names*, some at a time.
 
     Raises:
         UsageError: a host's data has a value of the wrong type.
     """
-    turns = BoundedSemaphore(working)
-    pool = Pool(min(dialling, _sockets()))
-    try:
-        for host in _hosts(fleet, names):
-            if stop():
-                break
-            pool.spawn(work, Visit(host, turns) if drop else Visit(host, turns, stop))
-        while not (drop and stop()) and not pool.join(timeout=0.2):
-            pass
-    finally:
-        if drop:
-            pool.kill()
-        else:
-            pool.join()
-
-
-def _hosts(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
     for shard in fleet.shards(names):
         yield from shard
 
@@ -174,5 +215,5 @@ def short(name: str) -> str:
 
 
 def cause_of_failure(error: Exception | None) -> str:
-    """Return the contract's cause for what went wrong with a host; ``protocol`` for what nobody foresaw."""
+    """Return why a host could not be reached, in the report's word; ``protocol`` for what nobody foresaw."""
     return str(error.cause) if isinstance(error, HostError) else "protocol"

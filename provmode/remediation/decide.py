@@ -10,7 +10,7 @@ makes it `stuck`, which is not. What could not be assessed is not changed.
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ from provmode.ccm.rules import live, live_signals
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
 from provmode.errors import HostError
 from provmode.reading import NOT_READ, Unknown, known, plain
+from provmode.remediation.diff import text_diff
 from provmode.remediation.execute import StaleStep
 from provmode.remediation.steps import DisarmTcf, RequestPolicy, SetMode, SetServiceState, SetStartMode, Step
 from provmode.windows.conversation import Conversation
@@ -44,53 +45,53 @@ LEFT_ALONE: dict[Verdict, str] = {
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Remediation:
     """What is to be done about one client."""
 
-    state: ClientReadings
+    client: ClientReadings
     assessment: Assessment
     steps: tuple[Step, ...]
-    """In order; empty where it is left alone."""
+    """In order; empty if the client is left alone."""
     left_alone: str = ""
-    """Why nothing is done."""
+    """Why nothing is done; empty if something is."""
     impact: Impact | None = None
-    """What leaving the mode sets off; ``None`` where it is not left."""
+    """What leaving the mode sets off; ``None`` if the steps do not leave it."""
 
     @property
     def fingerprint(self) -> str:
         """See `fingerprint`."""
-        return fingerprint(self.state)
+        return fingerprint(self.client)
 
 
-def survey_remedy(now: Any, policy: Policy) -> Conversation[Remedy]:
-    """Ask a client what the verdict needs, and where something is to be done what that needs and sets off.
+def plan_remediation(now: Callable[[], datetime], policy: Policy) -> Conversation[Remediation]:
+    """Ask a client what the verdict needs. If something is to be done, ask what that needs and what it sets off.
 
     *now* is the controller's clock, as for `client_state`.
     """
-    state: ClientReadings = yield from client_state(now, policy.legitimate_processes)
-    assessment = judge(state, policy, now())
+    client: ClientReadings = yield from client_state(now, policy.legitimate_processes)
+    assessment = judge(client, policy, now())
     files: dict[str, bytes] = {}
     try:
         if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:
-            for file in state.armed_files:
+            for file in client.armed_files:
                 data = yield from read_file(file.path)
                 if data is not None:
                     files[file.path] = data
-        remedy = decide(state, assessment, files)
-        if any(isinstance(step, SetMode) for step in remedy.steps):
-            consequences = yield from impact(known(state.clock, None))
-            remedy = Remedy(state, assessment, remedy.steps, impact=consequences)
+        remediation = decide(client, assessment, files)
+        if any(isinstance(step, SetMode) for step in remediation.steps):
+            consequences = yield from impact(known(client.clock, None))
+            remediation = dataclasses.replace(remediation, impact=consequences)
     except HostError as error:  # the verdict stands all the same: the host stays pending
-        return Remedy(state, assessment, (), f"what a change rests on could not be read: {error.what}")
-    return remedy
+        return Remediation(client, assessment, (), f"what a change rests on could not be read: {error.what}")
+    return remediation
 
 
-def still_idle(now: Callable[[], datetime], policy: Policy) -> Conversation[None]:
-    """Look once more whether something legitimate runs, as the last thing before the mode is left.
+def check_idle(now: Callable[[], datetime], policy: Policy) -> Conversation[None]:
+    """Look once more whether something legitimate runs: the last thing before the mode is left.
 
     Raises:
-        StaleStep: something does.
-        HostError: that could not be told.
+        StaleStep: something runs.
+        HostError: it could not be told whether something runs.
     """
     state: ClientReadings = yield from at_work(ClientReadings(now()), policy.legitimate_processes)
     signals, unread = live(state, policy)
@@ -103,21 +104,21 @@ def still_idle(now: Callable[[], datetime], policy: Policy) -> Conversation[None
         )
 
 
-def decide(state: ClientReadings, assessment: Assessment, files: Mapping[str, bytes]) -> Remedy:
-    """Return the remedy for *state* as *assessment* has it; *files* are the bytes of the armed `MobileClient.TCF`."""
+def decide(client: ClientReadings, assessment: Assessment, files: Mapping[str, bytes]) -> Remediation:
+    """Return what is to be done about *client*; *files* are the bytes of each armed `MobileClient.TCF` by its path."""
     if outcome(assessment.verdict) is not Outcome.PENDING:
-        return Remedy(state, assessment, (), LEFT_ALONE[assessment.verdict])
+        return Remediation(client, assessment, (), LEFT_ALONE[assessment.verdict])
     steps: list[Step] = [disarm(path, data) for path, data in files.items() if tcf.read(data).armed]
     if assessment.verdict is Verdict.ARMED:
-        return Remedy(state, assessment, tuple(steps), "" if steps else "no armed file was there any more")
-    service = known(state.service, None)
+        return Remediation(client, assessment, tuple(steps), "" if steps else "no file is armed any more")
+    service = known(client.service, None)
     if service is not None and service.disabled:
         steps.append(SetStartMode(service.name, service.start_mode, "Auto"))
     if service is not None and service.state.lower() == "stopped":
         steps.append(SetServiceState(service.name, service.state, "Running"))
-    steps.append(SetMode(False, "true" if state.in_mode else "half-exited"))
+    steps.append(SetMode(False, "true" if client.in_mode else "half-exited"))
     steps.append(RequestPolicy())
-    return Remedy(state, assessment, tuple(steps))
+    return Remediation(client, assessment, tuple(steps))
 
 
 def disarm(path: str, data: bytes) -> DisarmTcf:
@@ -127,72 +128,48 @@ def disarm(path: str, data: bytes) -> DisarmTcf:
     return DisarmTcf(path, sha256(data), sha256(edited), read.encoding, text_diff(path, data, edited))
 
 
-LONGEST_DIFF = 2000
-"""Lines of two files together that are compared line by line: beyond, one PC's file would hold up all the others."""
+def fingerprint(client: ClientReadings) -> str:
+    """Return a short hash over what a remediation rests on: what was read, without what changes by itself (clock,
+    times).
 
-
-def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
-    """Return a unified diff of two files as text, without line endings; empty where nothing differs in it.
-
-    Files of more than `LONGEST_DIFF` lines are told apart by their hashes alone.
+    It is the same for two looks at a client if nothing happened there in between.
     """
-    lines = (tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines())
-    if sum(map(len, lines)) > LONGEST_DIFF and before != after:
-        told = [f"{len(each)} lines, SHA-256 {sha256(data)}" for each, data in zip(lines, (before, after), strict=True)]
-        return (f"--- {path}", f"+++ {path}", f"-({told[0]})", f"+({told[1]})")
-    return tuple(line.rstrip("\n") for line in difflib.unified_diff(*lines, path, path, lineterm=""))
-
-
-def fingerprint(state: ClientReadings) -> str:
-    """Return a short hash over what a remedy rests on: what was seen, without what passes by itself (clock, times).
-
-    Two readings of a client on which nothing happened have the same.
-    """
-    agent = known(state.task_sequence_agent, None)
+    agent = known(client.task_sequence_agent, None)
     seen = {
-        "computer": plain(state.computer),
-        "client_version": plain(state.client_version),
-        "provisioning_mode": plain(state.provisioning_mode),
-        "system_task_excludes": plain(state.system_task_excludes),
-        "service": plain(state.service),
-        "tcf": plain(state.tcf),
-        "enabled_time": plain(state.enabled_time),
-        "max_minutes": plain(state.max_minutes),
-        "setup": plain(state.setup),
+        "computer": plain(client.computer),
+        "client_version": plain(client.client_version),
+        "provisioning_mode": plain(client.provisioning_mode),
+        "system_task_excludes": plain(client.system_task_excludes),
+        "service": plain(client.service),
+        "tcf": plain(client.tcf),
+        "enabled_time": plain(client.enabled_time),
+        "max_minutes": plain(client.max_minutes),
+        "setup": plain(client.setup),
         "agent": agent.state if agent is not None else None,
-        "live": sorted(live_signals(state)),
+        "live": sorted(live_signals(client)),
     }
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def still_compliant(assessment: Assessment) -> bool:
-    """Whether nothing is left to do."""
-    return outcome(assessment.verdict) is Outcome.COMPLIANT
-
-
-_SEEN = (
+_COMPARED = (
     *("computer", "client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
     *("max_minutes", "setup"),
 )
-"""What a fingerprint is over, as far as it is one reading each."""
+"""The readings that `fingerprint` covers, as far as they are one field each."""
 
 
-def not_read_again(before: Mapping[str, Any], now: ClientReadings) -> Unknown | None:
-    """Return the first reading of *now* that could not be told, and that *before* (JSON of a state) has otherwise."""
-    readings = ((name, getattr(now, name)) for name in _SEEN)
-    return next(
-        (
-            item
-            for name, item in readings
-            if isinstance(item, Unknown) and item != NOT_READ and before.get(name) != item.to_json()
-        ),
-        None,
-    )
+def unread_now(planned: Mapping[str, Any], client: ClientReadings) -> Unknown | None:
+    """Return the first reading that could not be told now and differs from the *planned* facts (JSON of a client)."""
+    for name in _COMPARED:
+        reading = getattr(client, name)
+        if isinstance(reading, Unknown) and reading != NOT_READ and planned.get(name) != reading.to_json():
+            return reading
+    return None
 
 
-def moved(before: Mapping[str, Any], now: ClientReadings, policy: Policy, at: datetime) -> str:
-    """Return in words what differs between the facts *before* (JSON of a state) and *now*."""
-    after = now.to_json()
-    changed = [name.replace("_", " ") for name in _SEEN if before.get(name) != after.get(name)]
-    verdict = judge(now, policy, at).verdict
+def what_changed(planned: Mapping[str, Any], client: ClientReadings, policy: Policy, at: datetime) -> str:
+    """Return in words what differs between the *planned* facts (JSON of a client) and the client now."""
+    today = client.to_json()
+    changed = [name.replace("_", " ") for name in _COMPARED if planned.get(name) != today.get(name)]
+    verdict = judge(client, policy, at).verdict
     return f"{', '.join(changed) or 'what runs there'} changed since the plan; it is {verdict.value} now"

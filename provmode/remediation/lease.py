@@ -1,11 +1,12 @@
-"""The claim: a folder on the PC that says which run is at work on it, so that no two are at once. Pure conversations.
+"""The lease: a folder on the PC that says which run works on it, so that two never do at once. Pure conversations.
 
-The folder is `FOLDER`, where administrators alone can write; in it is one folder more, the token of who has it. What
-makes it exclusive is that making a folder that is there already fails. cmd.exe also makes missing folders on the way,
-so where several clear an abandoned claim at once two tokens can meet: every line that takes the claim ends by listing
-it, and has it only where its own token is there alone. Whoever finds another beside his own gives way.
+The folder is `FOLDER`, and only administrators can write there. In it is one more folder, whose name is the token of
+the run that holds the lease. The lease is exclusive because creating a folder fails if it is there. But ``cmd.exe``
+also creates missing parent folders, so if several runs clear an abandoned lease at once, two tokens can meet. So
+every command line that takes the lease ends by listing the folder, and the run holds the lease only if its own token
+stands there alone. A run that finds another token beside its own gives way.
 
-No exit code is believed, because ``rmdir`` does not always set one. What counts is what is listed.
+No exit code is believed, because ``rmdir`` does not always set one. What counts is the listing.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from provmode.windows.system import clock
 from provmode.wsman.operations import CommandLine, Completed
 
 NAME = "provmode-claim"
+"""The folder's name. It stands on PCs and in old journals, so it stays."""
 FOLDER = f"%windir%\\ccmsetup\\{NAME}"
 LOOK = CommandLine(f'dir /b "{FOLDER}*" & dir /b "{FOLDER}"')
-"""Is there such a folder, and what is in it: of an empty one ``dir`` says the same as of none."""
+"""Is there such a folder, and what is in it: ``dir`` answers the same for an empty folder as for a missing one."""
 ABANDONED = timedelta(minutes=15)
-"""Whose token is older, by the PC's clock, has died."""
+"""A token older than this, by the PC's clock, was left by a run that died."""
 EMPTY_PAUSE = 2.0
-"""Seconds after which an empty claim is no longer one that somebody is about to take."""
+"""Seconds after which an empty folder does not belong to a run that is about to take the lease."""
 ATTEMPTS = 6
 RELEASED = "@provmode released"
 
@@ -37,29 +39,29 @@ _TOKEN = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{16})")
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
-class ClaimTaken(StaleStep):
-    """Another run is at work on the PC. Nothing was changed."""
+class LeaseTaken(StaleStep):
+    """Another run works on the PC. Nothing was changed."""
 
 
-class ClaimRefused(ProvmodeError):
-    """The PC would not have the claim made; its own words say why. Nothing was changed."""
+class LeaseRefused(ProvmodeError):
+    """The PC did not let the folder be made; its own words say why. Nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """Who has the claim, and since when by the PC's clock."""
+    """Which run holds the lease, and since when by the PC's clock."""
 
     since: datetime
     run: str
-    """16 hexadecimal digits; a run that is gone on with has the same."""
+    """16 hexadecimal digits; a resumed run keeps them."""
 
     @classmethod
     def parse(cls, text: str) -> Token | None:
-        """Return the token that *text* is the name of; ``None`` where it is none."""
+        """Return the token whose folder is called *text*; ``None`` if it is not a token."""
         match = _TOKEN.fullmatch(text)
         try:
             return cls(datetime.strptime(match[1], _TIME).replace(tzinfo=timezone.utc), match[2]) if match else None
-        except ValueError:  # such a day there is not
+        except ValueError:  # there is no such day
             return None
 
     def __str__(self) -> str:
@@ -73,23 +75,23 @@ class _Found:
     tokens: tuple[Token, ...]
 
 
-def take(run: str, record: Callable[[Token], None] = lambda token: None) -> Conversation[Token]:
-    """Take the claim for *run*, and return its token. *record* is called before anything is sent that changes.
+def take(run: str, announce: Callable[[Token], None] = lambda token: None) -> Conversation[Token]:
+    """Take the lease for *run* and return its token. *announce* is called before anything is sent that changes the PC.
 
-    A token of the same run is of before a crash, and is replaced by one of now.
+    A token of the same run was left by a crash; it is replaced by a new one.
 
     Raises:
-        ClaimTaken: another run has it.
-        ClaimRefused: the PC does not let it be taken.
-        HostError: any other; it may have been taken.
+        LeaseTaken: another run holds it.
+        LeaseRefused: the PC does not let it be taken.
+        HostError: any other; the lease may have been taken.
     """
     reading = yield from clock()
     now = known(reading, None)
     if now is None:
-        said = reading.detail if isinstance(reading, Unknown) else "it has none"
-        raise HostError(f"the PC's clock cannot be read: {said}", next_step="look at the account's rights")
+        reason = reading.detail if isinstance(reading, Unknown) else "it has none"
+        raise HostError(f"the PC's clock cannot be read: {reason}", next_step="look at the account's rights")
     mine = Token(now.now.replace(microsecond=0), run)
-    record(mine)
+    announce(mine)
     line, refused = _taking(mine), 0
     completed: Completed | None = None
     for _ in range(ATTEMPTS):
@@ -117,7 +119,7 @@ def take(run: str, record: Callable[[Token], None] = lambda token: None) -> Conv
 
 
 def release(run: str, token: Token | None = None) -> Conversation[bool]:
-    """Give the claim back, and return whether nothing of *run* is there any more. Without *token* it looks first."""
+    """Release the lease; return whether no token of *run* is left. Without *token* it looks first."""
     for _ in range(ATTEMPTS):
         if token is not None:
             completed = yield from _sent(CommandLine(f"{_leaving(token)} && echo {RELEASED}"))
@@ -134,7 +136,7 @@ def release(run: str, token: Token | None = None) -> Conversation[bool]:
 
 
 def _taking(token: Token, found: _Found | None = None) -> CommandLine:
-    """Return the line that takes the claim in place of what was *found*; of several that send it one has it."""
+    """Return the command line that takes the lease in place of what was *found*; if several send it, one gets it."""
     cleared = ""
     if found is not None and found.there:
         gone = "".join(f'rmdir "{FOLDER}\\{old}" && ' for old in found.tokens)
@@ -147,7 +149,7 @@ def _leaving(token: Token) -> str:
 
 
 def _sent(line: CommandLine) -> Conversation[Completed | None]:
-    """Send a line; ``None`` where its answer was lost and it may have run, or may run yet."""
+    """Send a command line; ``None`` if its answer was lost: it may have run, or may still run."""
     try:
         completed: Completed = yield line
     except AnswerLost:
@@ -168,17 +170,17 @@ def _tokens(completed: Completed) -> tuple[Token, ...]:
     return tuple(token for line in _lines(completed) if (token := Token.parse(line)) is not None)
 
 
-def _taken(token: Token) -> ClaimTaken:
+def _taken(token: Token) -> LeaseTaken:
     since = token.since.strftime("%Y-%m-%d %H:%M:%S")
-    return ClaimTaken(
-        f"another controller is at work on it since {since} UTC by its clock (claim {token})",
+    return LeaseTaken(
+        f"another controller is at work on it since {since} UTC by its clock (lease {token})",
         next_step="apply again when it is done",
     )
 
 
-def _refused(completed: Completed | None) -> ClaimRefused:
-    said = " ".join(completed.stderr.decode("utf-8", "replace").split()) if completed is not None else ""
-    return ClaimRefused(
-        f"{FOLDER} could not be made: {said or 'the PC did not say why'}",
+def _refused(completed: Completed | None) -> LeaseRefused:
+    reason = " ".join(completed.stderr.decode("utf-8", "replace").split()) if completed is not None else ""
+    return LeaseRefused(
+        f"{FOLDER} could not be made: {reason or 'the PC did not say why'}",
         next_step="look at the account's rights there, and at what is in the way",
     )

@@ -9,38 +9,33 @@ from rich.console import Console
 from rich.text import Text
 
 from provmode.ccm.verdict import Verdict
-from provmode.fleet.apply import Applied, Ended, HostResult
+from provmode.fleet.apply import ApplyResult
+from provmode.fleet.apply_host import HostResult
 from provmode.fleet.plan import Planned, Proposal
-from provmode.fleet.undo import UndoRun
+from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, HostOutcome
+from provmode.fleet.undo import UndoResult
 from provmode.reading import Known, Unknown, known
-from provmode.remediation.steps import DisarmTcf, SetFile, Step
+from provmode.remediation.steps import Step
 from provmode.report.lines import count_of, fold, line, names_of
 from provmode.report.terminal import case_of
 from provmode.wsman.notation import NotationError, format_operation
 
 _STYLES = {
-    Ended.CHANGED: "bold green",
-    Ended.ALREADY: "green",
-    Ended.STALE: "bold yellow",
-    Ended.FAILED: "bold red",
-    Ended.UNREACHED: "bold yellow",
-    Ended.NOT_STARTED: "bold cyan",
+    HostOutcome.FAILED: "bold red",
+    HostOutcome.STALE: "bold yellow",
+    HostOutcome.UNREACHED: "bold yellow",
+    HostOutcome.NOT_STARTED: "bold cyan",
+    HostOutcome.ALREADY: "green",
+    HostOutcome.CHANGED: "bold green",
 }
-MEANINGS = {
-    Ended.CHANGED: "changed as planned, and read back",
-    Ended.ALREADY: "compliant before anything was done",
-    Ended.STALE: "not what the plan saw, or in other hands: left as it is",
-    Ended.FAILED: "a step failed, or reading back does not show a compliant client",
-    Ended.UNREACHED: "could not be reached or assessed",
-    Ended.NOT_STARTED: "the run ended before its turn",
-}
+_WORST_FIRST = tuple(_STYLES)
 
 
 def print_plan(planned: Planned, console: Console) -> None:
     """Print what would change, identical changes folded; what it sets off; what is left alone and why."""
     changing, total = planned.changing, len(planned.audit.selected)
     line(f"changes  {len(changing)} of {total}", console, 0, "bold")
-    steps = [(step, item) for item in changing if item.remedy for step in item.remedy.steps]
+    steps = [(step, item) for item in changing if item.remediation for step in item.remediation.steps]
     for title, members in fold(steps, lambda pair: str(pair[0].properties[0])):
         line(f"{count_of(len(members))}: {title}", console, 2, "bold")
         line(names_of([item.report.host for _, item in members]), console, 6)
@@ -59,13 +54,13 @@ def _commands(step: Step, console: Console) -> None:
             line(format_operation(operation), console, 6, "dim")
         except NotationError:
             continue  # nothing that could be pasted
-    if isinstance(step, (DisarmTcf, SetFile)):
-        line("compare-and-swap by the static script, the old file kept beside it", console, 6, "dim")
+    if step.in_words:
+        line(step.in_words, console, 6, "dim")
 
 
 def _diffs(steps: Sequence[tuple[Step, Proposal]], console: Console) -> None:
-    files = [(step, item) for step, item in steps if isinstance(step, DisarmTcf)]
-    for diff, members in fold(files, lambda pair: f"({pair[0].encoding})\n" + "\n".join(pair[0].diff)):
+    files = [(step, item) for step, item in steps if step.text_diff()]
+    for diff, members in fold(files, lambda pair: "\n".join((f"({pair[0].diff_encoding()})", *pair[0].text_diff()))):
         encoding, *lines = diff.split("\n")
         line(f"{names_of([item.report.host for _, item in members])}: {encoding}", console, 2, "bold")
         for text in lines:
@@ -86,7 +81,7 @@ def _why(changing: Sequence[Proposal], console: Console) -> None:
 
 def _impact(changing: Sequence[Proposal], console: Console) -> None:
     """Print what leaving the mode sets off: the blast radius."""
-    leaving = [(item, item.remedy.impact) for item in changing if item.remedy and item.remedy.impact]
+    leaving = [(item, item.remediation.impact) for item in changing if item.remediation and item.remediation.impact]
     if not leaving:
         return
     line("what that sets off", console, 0, "bold")
@@ -133,46 +128,46 @@ def _left_alone(planned: Planned, console: Console) -> None:
     console.print()
 
 
-def print_applied(applied: Applied, console: Console) -> None:
+def print_apply(result: ApplyResult, console: Console) -> None:
     """Print how every host ended, what went wrong first; identical cases folded."""
-    total = len(applied.results)
-    for ended in (Ended.FAILED, Ended.STALE, Ended.UNREACHED, Ended.NOT_STARTED, Ended.ALREADY, Ended.CHANGED):
-        members = [result for result in applied.results if result.ended is ended]
+    total = len(result.hosts)
+    for outcome in _WORST_FIRST:
+        members = [host for host in result.hosts if host.outcome is outcome]
         if not members:
             continue
-        heading = Text(ended.value, style=_STYLES[ended])
+        heading = Text(outcome.value, style=_STYLES[outcome])
         heading.append(f"  {len(members)} of {total}", style="bold")
-        heading.append(f"  {MEANINGS[ended]}")
+        heading.append(f"  {MEANINGS[outcome]}")
         line(heading, console)
         for detail, hosts in fold(members, _detail):
-            line(names_of([result.host for result in hosts]), console, 2, "bold")
+            line(names_of([host.host for host in hosts]), console, 2, "bold")
             if detail:
                 line(detail, console, 6)
             if hosts[0].next_step:
                 line(f"-> {hosts[0].next_step}", console, 6)
         console.print()
-    if applied.over_budget:
-        line(f"ended early: {applied.over_budget}", console, 0, "bold red")
-    counts = ", ".join(f"{applied.count(ended)} {ended.value}" for ended in Ended if applied.count(ended))
+    if result.ended_early:
+        line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    counts = ", ".join(f"{result.count(each)} {each.value}" for each in APPLY_OUTCOMES if result.count(each))
     line(f"{count_of(total)}: {counts or 'nothing to do'}", console, 0, "bold")
 
 
 def _detail(result: HostResult) -> str:
-    if result.ended is Ended.CHANGED:
+    if result.outcome is HostOutcome.CHANGED:
         return "; ".join(result.steps) or result.detail
-    if result.ended is Ended.STALE:  # one line for all hosts that one other controller is at work on
-        return re.sub(r" since [^(]*\(claim \S+-(\w+)\)", r" (run \1)", result.detail)
-    if result.ended is Ended.UNREACHED and result.detail.startswith(f"{result.host} "):
+    if result.outcome is HostOutcome.STALE:  # one line for all hosts that one other controller is at work on
+        return re.sub(r" since [^(]*\(lease \S+-(\w+)\)", r" (run \1)", result.detail)
+    if result.outcome is HostOutcome.UNREACHED and result.detail.startswith(f"{result.host} "):
         return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds
     return result.detail
 
 
-def print_undone(run: UndoRun, console: Console) -> None:
-    """Print what was restored, and what cannot be taken back."""
-    for ended, members in fold(run.results, lambda result: result.ended):
-        line(f"{ended}  {len(members)} of {len(run.results)}", console, 0, "bold")
-        for said, hosts in fold(members, lambda result: "\n".join((*result.restored, result.detail, *result.cannot))):
-            line(names_of([result.host for result in hosts]), console, 2, "bold")
-            for text in filter(None, said.split("\n")):
+def print_undo(result: UndoResult, console: Console) -> None:
+    """Print what was restored, and what cannot be undone."""
+    for outcome, members in fold(result.hosts, lambda host: host.outcome.value):
+        line(f"{outcome}  {len(members)} of {len(result.hosts)}", console, 0, "bold")
+        for lines, hosts in fold(members, lambda host: "\n".join((*host.restored, host.detail, *host.cannot))):
+            line(names_of([host.host for host in hosts]), console, 2, "bold")
+            for text in filter(None, lines.split("\n")):
                 line(text, console, 6)
-    line(count_of(len(run.results)), console, 0, "bold")
+    line(count_of(len(result.hosts)), console, 0, "bold")

@@ -40,7 +40,6 @@ from winrm.transport import Transport as PywinrmTransport
 
 from provmode.errors import (
     AuthenticationFailed,
-    Cause,
     CertificateUntrusted,
     DeadlineExceeded,
     HostError,
@@ -48,23 +47,14 @@ from provmode.errors import (
     UsageError,
 )
 from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
+from provmode.transport.base import ConnectionLost
 from provmode.transport.dial import dial
-from provmode.transport.target import Counters, Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.target import Counters, Target, check_credentials
 from provmode.transport.tls import tls_context
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
-
-
-class ConnectionLost(HostError):
-    """The connection is gone. `sent` tells whether the PC may have got the request."""
-
-    cause = Cause.PROTOCOL
-
-    def __init__(self, what: str, *, sent: bool) -> None:
-        super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
-        self.sent = sent
 
 
 class _Template:
@@ -95,7 +85,7 @@ class _Sealing(PywinrmTransport):
     Only its public methods are overridden or called (pywinrm 0.5: ``build_session``, ``setup_encryption``).
     """
 
-    owner: Connection
+    owner: PywinrmConnection
     template: _Template
     """Of the messages that are sealed."""
 
@@ -124,28 +114,15 @@ class _Sealing(PywinrmTransport):
         self.owner.check_authenticated(session, response)
 
 
-class Connection:
-    """One TCP connection to one PC: `dial`, `authenticate`, `exchange` any number of times, `close`.
+class PywinrmConnection:
+    """A `provmode.transport.base.Connection` over pywinrm."""
 
-    After an error it is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        credentials: Credentials,
-        *,
-        trust: Trust,
-        deadlines: Deadlines,
-        counters: Counters | None = None,
-        seconds: Callable[[], float],
-    ) -> None:
-        self.endpoint = endpoint
-        self.credentials = credentials
-        self.deadlines = deadlines
-        self.counters = counters if counters is not None else Counters()
+    def __init__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> None:
+        check_credentials(target.endpoint, target.credentials)
+        self.endpoint, self.credentials, self.deadlines = target.endpoint, target.credentials, target.deadlines
+        self.counters = counters
         self.context: ssl.SSLContext | None = None
-        self._trust = trust
+        self._trust = target.trust
         self._seconds = seconds
         self._socket: socket.socket | None = None
         self._transport: _Sealing | None = None
@@ -153,7 +130,6 @@ class Connection:
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
         self.alive = False
-        check_credentials(endpoint, credentials)
 
     @property
     def sealed(self) -> bool:
@@ -161,11 +137,7 @@ class Connection:
         return self._transport is not None and self._transport.encryption is not None
 
     def dial(self) -> None:
-        """Resolve the name and open the TCP connection, within the connect deadline. Sends nothing.
-
-        Raises:
-            Unreachable: the name does not resolve, nothing answered in time, or the connection was refused.
-        """
+        """Resolve the name and open the TCP connection."""
         if self._socket is not None:
             return
         with self._timed():
@@ -176,16 +148,9 @@ class Connection:
         self.alive = True
 
     def authenticate(self) -> None:
-        """Authenticate the connection; proves the account and, for NTLM and Kerberos, takes the sealing keys.
+        """Authenticate the connection; for NTLM and Kerberos this also takes the sealing keys.
 
-        Basic and certificate carry their proof in every request: nothing is sent here for them.
-
-        Raises:
-            AuthenticationFailed: the PC refused the account or the password, or offers no common scheme.
-            CertificateUntrusted: TLS failed.
-            ProtocolError: what answers is no WinRM listener.
-            ConnectionLost: it closed during the handshake.
-            DeadlineExceeded: no answer within the read deadline.
+        Basic and certificates carry their proof in every request: nothing is sent here for them.
         """
         if self._authenticated:
             return
@@ -227,14 +192,7 @@ class Connection:
         return transport
 
     def exchange(self, message: bytes) -> tuple[int, bytes]:
-        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed.
-
-        Raises:
-            ConnectionLost: it broke; ``sent`` tells whether the PC may have got the message.
-            AuthenticationFailed: a 401 to the first message of Basic or certificate authentication.
-            DeadlineExceeded: no answer within the read deadline; the PC may have got the message.
-            ProtocolError: another status, a plain-text answer where sealing is in force, a broken seal.
-        """
+        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed."""
         transport = self._transport
         if not self.alive or not self._authenticated or transport is None or transport.session is None:
             raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
@@ -470,25 +428,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _ssl_reason(chain: list[BaseException]) -> str:
     reasons = [link.reason for link in chain if isinstance(link, ssl.SSLError) and getattr(link, "reason", None)]
     return str(reasons[0]) if reasons else "no reason given"
-
-
-def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
-    """Refuse combinations that would give a secret away or cannot work.
-
-    Raises:
-        UsageError: what is wrong and what to set instead.
-    """
-    if credentials.authentication == "basic" and endpoint.scheme == "http" and not credentials.basic_over_http:
-        raise UsageError(
-            f"{endpoint.name}: Basic over plain HTTP would send the password readable",
-            next_step="use winrm_scheme https, or say winrm_basic_over_http True if you accept that",
-        )
-    if credentials.authentication == "certificate":
-        if endpoint.scheme != "https":
-            raise UsageError(f"{endpoint.name}: certificate authentication needs winrm_scheme https")
-        if credentials.certificate is None or credentials.certificate_key is None:
-            raise UsageError(
-                f"{endpoint.name}: certificate authentication needs winrm_certificate and winrm_certificate_key"
-            )
-    elif credentials.authentication != "kerberos" and not credentials.user:
-        raise UsageError(f"{endpoint.name}: no user is given", next_step="set winrm_user")

@@ -20,7 +20,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, overload
 
 import gevent
@@ -35,8 +34,9 @@ from provmode.errors import (
     ReadOnlyRefused,
     RemoteFault,
 )
-from provmode.transport.pywinrm import Connection, ConnectionLost
-from provmode.transport.target import Counters, Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.base import Connect, Connection, ConnectionLost
+from provmode.transport.pywinrm import PywinrmConnection
+from provmode.transport.target import Counters, Target
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
 from provmode.wsman import (
@@ -87,23 +87,11 @@ _CARRYING = frozenset({"Invoke", "Put", "Command"})
 """Messages that carry a change; once one is accepted, what it asked for has begun."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """Everything needed to talk to one PC."""
-
-    endpoint: Endpoint
-    credentials: Credentials
-    trust: Trust = field(default_factory=Trust)
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    read_only_lines: frozenset[str] = frozenset()
-    """Command lines that are known to read only (the engine's static scripts); the write gate lets them through."""
-
-
 class Session:
     """A conversation with one PC. Not for two greenlets at once: one message in flight a connection.
 
-    *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits, *jitter* gives 0..1: passed in so
-    that tests need neither time nor chance.
+    *connect* makes its connections. *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits,
+    *jitter* gives 0..1: passed in so that tests need neither time nor chance.
     """
 
     def __init__(
@@ -111,6 +99,7 @@ class Session:
         target: Target,
         *,
         read_only: bool,
+        connect: Connect = PywinrmConnection,
         seconds: Callable[[], float] = time.monotonic,
         message_id: Callable[[], str] = lambda: f"uuid:{str(uuid.uuid4()).upper()}",
         pause: Callable[[float], Any] = gevent.sleep,
@@ -119,6 +108,7 @@ class Session:
         self.target = target
         self.read_only = read_only
         self.counters = Counters()
+        self._connect = connect
         self._seconds = seconds
         self._message_id = message_id
         self._pause = pause
@@ -143,8 +133,8 @@ class Session:
         self.begin()
         connection = self._dialled()
         connection.authenticate()
-        if connection.credentials.authentication in ("basic", "certificate"):
-            self.perform(Identify())
+        if self.target.credentials.authentication in ("basic", "certificate"):
+            self.send(Identify())
 
     def begin(self) -> None:
         """Start the host's deadline anew: the next conversation with this PC begins now."""
@@ -158,29 +148,22 @@ class Session:
 
     def _dialled(self) -> Connection:
         if self._connection is None:
-            self._connection = Connection(
-                self.target.endpoint,
-                self.target.credentials,
-                trust=self.target.trust,
-                deadlines=self.target.deadlines,
-                counters=self.counters,
-                seconds=self._seconds,
-            )
+            self._connection = self._connect(self.target, counters=self.counters, seconds=self._seconds)
         return self._connection
 
     # -- operations -------------------------------------------------------------------------------------------
 
     @overload
-    def perform(self, operation: Identify) -> Identity: ...
+    def send(self, operation: Identify) -> Identity: ...
     @overload
-    def perform(self, operation: Get | Invoke | Put) -> Instance: ...
+    def send(self, operation: Get | Invoke | Put) -> Instance: ...
     @overload
-    def perform(self, operation: Enumerate) -> list[Instance]: ...
+    def send(self, operation: Enumerate) -> list[Instance]: ...
     @overload
-    def perform(self, operation: CommandLine) -> Completed: ...
+    def send(self, operation: CommandLine) -> Completed: ...
     @overload
-    def perform(self, operation: Operation) -> Any: ...
-    def perform(self, operation: Operation) -> Any:
+    def send(self, operation: Operation) -> Any: ...
+    def send(self, operation: Operation) -> Any:
         """Perform *operation* and return its answer.
 
         Raises:
@@ -210,13 +193,13 @@ class Session:
         else ends the conversation. A `Pause` is waited for.
 
         Raises:
-            HostError: as `perform`.
+            HostError: as `send`.
         """
         try:
             operation = next(conversation)
             while True:
                 try:
-                    answer = self._perform_or_rest(operation)
+                    answer = self._send_or_pause(operation)
                 except (RemoteFault, AccessDenied, QuotaExceeded, AnswerLost) as error:
                     operation = conversation.throw(error)
                 else:
@@ -226,10 +209,10 @@ class Session:
         finally:
             conversation.close()
 
-    def _perform_or_rest(self, operation: Operation | Pause) -> Any:
+    def _send_or_pause(self, operation: Operation | Pause) -> Any:
         """Perform an operation; or wait as a conversation asked to, and let the host's deadline move by as much."""
         if not isinstance(operation, Pause):
-            return self.perform(operation)
+            return self.send(operation)
         if self._ends is not None:
             self._ends += operation.seconds
         self._pause(operation.seconds)
@@ -279,7 +262,7 @@ class Session:
             request = next(exchange)
             while True:
                 try:
-                    response = self._send(request)
+                    response = self._exchange(request)
                     self._accepted |= request.shape in _CARRYING
                 except Fault as fault:
                     request = exchange.throw(fault)
@@ -308,7 +291,7 @@ class Session:
         finally:
             exchange.close()
 
-    def _send(self, request: Request) -> Response:
+    def _exchange(self, request: Request) -> Response:
         self._check_deadlines(request.what)
         connection = self._dialled()
         try:

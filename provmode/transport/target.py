@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from provmode.errors import UsageError
+
 Authentication = Literal["ntlm", "kerberos", "credssp", "certificate", "basic"]
 AUTHENTICATIONS: tuple[Authentication, ...] = ("ntlm", "kerberos", "credssp", "certificate", "basic")
 
@@ -68,6 +70,18 @@ class Deadlines:
     """For everything asked of one PC in one conversation, retries included."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """Everything needed to talk to one PC."""
+
+    endpoint: Endpoint
+    credentials: Credentials
+    trust: Trust = field(default_factory=Trust)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    read_only_lines: frozenset[str] = frozenset()
+    """Command lines that are known to read only (the static scripts); the write gate lets them through."""
+
+
 @dataclass
 class Counters:
     """What one PC cost; adds up over reconnects."""
@@ -85,3 +99,25 @@ class Counters:
     def to_json(self) -> dict[str, float]:
         """Return the figures by name."""
         return dict(vars(self), seconds=round(self.seconds, 3))
+
+
+def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
+    """Refuse combinations that would give a secret away or cannot work.
+
+    Raises:
+        UsageError: what is wrong and what to set instead.
+    """
+    if credentials.authentication == "basic" and endpoint.scheme == "http" and not credentials.basic_over_http:
+        raise UsageError(
+            f"{endpoint.name}: Basic over plain HTTP would send the password readable",
+            next_step="use winrm_scheme https, or say winrm_basic_over_http True if you accept that",
+        )
+    if credentials.authentication == "certificate":
+        if endpoint.scheme != "https":
+            raise UsageError(f"{endpoint.name}: certificate authentication needs winrm_scheme https")
+        if credentials.certificate is None or credentials.certificate_key is None:
+            raise UsageError(
+                f"{endpoint.name}: certificate authentication needs winrm_certificate and winrm_certificate_key"
+            )
+    elif credentials.authentication != "kerberos" and not credentials.user:
+        raise UsageError(f"{endpoint.name}: no user is given", next_step="set winrm_user")

@@ -277,7 +277,7 @@ class CmdBackend(BaseBackend):
         session = self._connector.open()
         assert session.read_only
         session.begin()
-        completed = session.perform(CommandLine(line, codepage=self._codepage))
+        completed = session.send(CommandLine(line, codepage=self._codepage))
         return self.result(completed.exit_code, line.encode(), completed.stdout, completed.stderr)
 
 

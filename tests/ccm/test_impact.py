@@ -13,8 +13,8 @@ from provmode.errors import AccessDenied, RemoteFault
 from provmode.lab import fleet
 from provmode.lab.personas import make
 from provmode.lab.process import LabProcess
-from provmode.lab.windows.clientsdk import WindowType
 from provmode.lab.windows.configmgr import Client
+from provmode.lab.windows.deployments import WindowType
 from provmode.reading import Absent, Known, Unknown
 from provmode.transport.session import Session
 from provmode.windows.model import PcClock

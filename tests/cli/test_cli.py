@@ -28,7 +28,7 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
         ("import nosuchmodule\npcs = ['@winrm/PC-1']\n", (), "cannot read the inventory fleet.py"),
         ("pcs = [int('s3cret')]\n", (), "cannot read the inventory fleet.py: ValueError (fleet.py, line 1)"),
         ("pcs = ['@winrm/PC-1', '@winrm/pc-1']\n", (), "one PC as @winrm/PC-1 and as @winrm/pc-1"),
-        ("pcs = ['@winrm/PC-1/wsman']\n", (), "PC-1/wsman is no host name"),
+        ("pcs = ['@winrm/PC-1/wsman']\n", (), "PC-1/wsman is not a host name"),
         (ONE, ("--data", "winrm_codepage=-5"), "winrm_codepage: code page -5 is not known here"),
         ("raise SystemExit('no lab is running')\n", (), "no lab is running"),
         ("pcs = ['@nosuch/PC-1']\n", (), "there is no connector @nosuch"),

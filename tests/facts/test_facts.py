@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import facts
+from facts.base import ConversationFact
 from facts.cim import Query
 from facts.client import (
     ClientService,
@@ -29,10 +30,9 @@ from facts.client import (
 )
 from facts.files import Contents, File, FileContents, Sha256
 from facts.registry import Keys, Value, Values
-from facts.survey import SurveyFact
 from facts.system import BootTime, Clock, OperatingSystem, SetupState
 from provmode.ccm.model import ClientReadings
-from provmode.connector.commands import Survey
+from provmode.connector.commands import ConversationCommand
 from provmode.lab.process import Host, LabProcess
 from provmode.reading import Absent, Known, Unknown, plain
 from provmode.transport.session import Session
@@ -47,7 +47,7 @@ ALL = sorted(
         item
         for module in pkgutil.iter_modules(facts.__path__)
         for item in vars(importlib.import_module(f"facts.{module.name}")).values()
-        if inspect.isclass(item) and issubclass(item, SurveyFact) and hasattr(item, "command")
+        if inspect.isclass(item) and issubclass(item, ConversationFact) and hasattr(item, "command")
     },
     key=lambda fact: fact.__qualname__,
 )
@@ -57,7 +57,7 @@ def read(session: Session, fact_class: Any, **arguments: Any) -> Any:
     """Ask a fact as the connector does, and read it back from JSON as pyinfra does."""
     fact = fact_class()
     command = fact.command(**arguments)
-    assert isinstance(command, Survey)
+    assert isinstance(command, ConversationCommand)
     answer = session.converse(command.converse())
     again = fact.process([json.dumps(plain(answer))])
     assert again == answer
@@ -65,7 +65,7 @@ def read(session: Session, fact_class: Any, **arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
-def test_a_fact_shows_its_three_answers_and_its_source(fact: type[SurveyFact[Any]]) -> None:
+def test_a_fact_shows_its_three_answers_and_its_source(fact: type[ConversationFact[Any]]) -> None:
     said = inspect.getdoc(fact) or ""
 
     for case in ("Known(", "Absent(", "Unknown("):
@@ -73,14 +73,14 @@ def test_a_fact_shows_its_three_answers_and_its_source(fact: type[SurveyFact[Any
 
 
 @pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
-def test_a_pc_that_was_not_reached_is_could_not_tell(fact: type[SurveyFact[Any]]) -> None:
+def test_a_pc_that_was_not_reached_is_could_not_tell(fact: type[ConversationFact[Any]]) -> None:
     default = fact.default()
 
     readings = [default] if not isinstance(default, ClientReadings) else [default.client_version, default.service]
     assert all(isinstance(reading, Unknown) for reading in readings)
 
 
-KNOWN: list[tuple[type[SurveyFact[Any]], dict[str, Any], Callable[[Any], bool]]] = [
+KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], bool]]] = [
     (ClientVersion, {}, lambda value: value.startswith("5.00.")),
     (ClientService, {}, lambda value: value.name == "CcmExec" and value.running),
     (ProvisioningMode, {}, lambda value: value is True),

@@ -214,7 +214,7 @@ def test_a_host_that_the_inventory_has_no_more_is_stale_alone(works: Works) -> N
 
     assert ran.returncode == 2
     assert ended(report) == ["stale", "changed", "changed"]
-    assert "the inventory has it no more" in report["hosts"][0]["detail"]
+    assert "the inventory does not have it any more" in report["hosts"][0]["detail"]
 
 
 def test_what_was_begun_is_ended_though_the_client_would_now_leave_by_itself(tmp_path: Path) -> None:
@@ -343,4 +343,4 @@ def test_undo_names_what_it_cannot_take_back(works: Works) -> None:
     assert [line.split(" ")[0] for line in host["cannot"]] == ["ProvisioningMode", "machine"]
     assert works.mutations() == before
     assert stranger.returncode == 1
-    assert "tells nothing about ELSEWHERE" in stranger.stderr
+    assert "has nothing about ELSEWHERE" in stranger.stderr

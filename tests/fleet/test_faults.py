@@ -23,14 +23,19 @@ from provmode.ccm.policy import Policy
 from provmode.connector.host_data import target_of
 from provmode.connector.winrm import WinRMConnector
 from provmode.errors import UsageError
-from provmode.fleet.apply import Application, Ended, HostResult
+from provmode.fleet import apply_host
+from provmode.fleet.apply import PlanRun
+from provmode.fleet.apply_host import HostResult
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, read
 from provmode.fleet.plan import run_plan
 from provmode.fleet.plan_file import Plan, load, sign, write
-from provmode.fleet.undo import Undone, run_undo
+from provmode.fleet.progress import Silent
+from provmode.fleet.results import HostOutcome
+from provmode.fleet.undo import HostUndoResult, undo_hosts
+from provmode.fleet.visit import GeventRunner
 from provmode.lab.process import Host, LabProcess
-from provmode.remediation.execute import perform
+from provmode.remediation.execute import execute
 from provmode.remediation.lease import ABANDONED, FOLDER, NAME, Token
 from provmode.remediation.steps import DisarmTcf, SetMode, SetServiceState, SetStartMode, Step
 from provmode.transport.session import Session
@@ -44,6 +49,16 @@ KEY = b"a key of the owner of the fleet"
 
 def now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+class Heard(Silent):
+    """Progress that remembers the results."""
+
+    def __init__(self) -> None:
+        self.results: list[HostResult] = []
+
+    def ended(self, result: HostResult) -> None:
+        self.results.append(result)
 
 
 class Bench:
@@ -69,7 +84,7 @@ class Bench:
         return host.connector.open()
 
     def plan_anew(self) -> Plan:
-        planned = run_plan(self.fleet, self.fleet.names, now=now, working=1)
+        planned = run_plan(self.fleet, self.fleet.names, now=now, runner=GeventRunner(working=1))
         document = planned.document(
             plan_id="a-plan", inventory="lab", limit=(), by="a test", now=now(), valid=timedelta(hours=1)
         )
@@ -88,27 +103,27 @@ class Bench:
             told = whole.hosts
         else:
             book = Journal.create(journal, plan.id, now, nonce=str(journal))
-        application = Application(plan, self.fleet, book, now=now, told=told, working=1, **options)
+        application = PlanRun(plan, self.fleet, book, now=now, earlier=told, runner=GeventRunner(working=1), **options)
         applied = application.run([len(plan.changing)])
-        if application.halted:
+        if application.journal_lost:
             book.abandon()
         else:
             book.close()
-        (result,) = applied.results
+        (result,) = applied.hosts
         return result
 
-    def undo(self, journal: Path) -> Undone:
+    def undo(self, journal: Path) -> HostUndoResult:
         book, told = Journal.resume(journal, self.plan.id, now, event="undo-begun")
-        run = run_undo(self.fleet, self.fleet.names, told.hosts, book, now=now, working=1)
+        run = undo_hosts(self.fleet, self.fleet.names, told.hosts, book, now=now, runner=GeventRunner(working=1))
         book.close("undo-ended")
-        (result,) = run.results
+        (result,) = run.hosts
         return result
 
     def do(self, step: Step) -> None:
         """Change the PC as another program does."""
         session = self.session()
         session.read_only = False
-        session.converse(perform(step))
+        session.converse(execute(step))
         session.close()
 
     def put_tcf(self, data: bytes) -> None:
@@ -125,7 +140,7 @@ class Bench:
         """Run a command line at the PC."""
         session = self.session()
         session.read_only = False
-        completed = session.perform(CommandLine(line))
+        completed = session.send(CommandLine(line))
         session.close()
         return bytes(completed.stdout).decode("utf-8")
 
@@ -183,8 +198,8 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
 
         patch.setattr(WinRMConnector, "open", open_session)
         fleet = fleet_of(lab, list(lab.hosts))
-        planned = run_plan(fleet, fleet.names, now=now, working=1)
-        needy = [item.report.host for item in planned.changing if item.remedy and len(item.remedy.steps) == 5]
+        planned = run_plan(fleet, fleet.names, now=now, runner=GeventRunner(working=1))
+        needy = [item.report.host for item in planned.changing if item.remediation and len(item.remediation.steps) == 5]
         yield [Bench(lab, lab.host(name), tmp_path_factory.mktemp(name)) for name in needy]
 
 
@@ -240,7 +255,7 @@ def assert_claims_are_told(pc: Bench, journal: Path, since: int, where: str) -> 
     tokens = {word.rpartition("\\")[2] for word in made.split() if NAME in word} - {NAME}
     assert all(Token.parse(token) is not None for token in tokens), where
     assert all(f'"token": "{token}"' in text for token in tokens), where
-    assert not pc.claims() or read(journal).hosts[pc.host.name].claim is not None, where
+    assert not pc.claims() or read(journal).hosts[pc.host.name].lease is not None, where
 
 
 def compliant(pc: Bench) -> bool:
@@ -260,14 +275,14 @@ def assert_told_as_it_is(pc: Bench, result: HostResult, journal: Path, since: in
     assert all(times == 1 for kind, times in done.items() if kind != "policy"), where
     assert pc.read_tcf() is not None, where
     assert_claims_are_told(pc, journal, since, where)
-    if result.ended is Ended.CHANGED:
+    if result.outcome is HostOutcome.CHANGED:
         assert set(done) == set(SIGNS), where
         assert compliant(pc), where
     else:
-        overtaken = result.ended is Ended.STALE and "as planned in between" in result.detail
-        assert overtaken or result.ended in (Ended.FAILED, Ended.UNREACHED), f"{where}: {result}"
+        overtaken = result.outcome is HostOutcome.STALE and "as planned in between" in result.detail
+        assert overtaken or result.outcome in (HostOutcome.FAILED, HostOutcome.UNREACHED), f"{where}: {result}"
         assert result.detail, where
-        assert (result.ended is Ended.UNREACHED) <= (not done), where
+        assert (result.outcome is HostOutcome.UNREACHED) <= (not done), where
 
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
@@ -301,7 +316,7 @@ def drive(pcs: list[Bench], fault: dict[str, Any], position: int, words: str) ->
 
     again = pc.apply(journal, resume=True)
 
-    assert again.ended is Ended.CHANGED, f"{where}: {result} then {again}"
+    assert again.outcome is HostOutcome.CHANGED, f"{where}: {result} then {again}"
     assert_told_as_it_is(pc, again, journal, since, where)
     assert [step for step in read(journal).hosts[pc.host.name].steps if step.ending is None] == [], where
     pc.back()
@@ -336,7 +351,7 @@ def test_the_matrix_reaches_the_last_request(pc: Bench) -> None:
 
     result = pc.apply(pc.journal_path())
 
-    assert result.ended is Ended.CHANGED
+    assert result.outcome is HostOutcome.CHANGED
     assert pc.lab.counters(pc.host.name)["requests"] - before < REQUESTS
 
 
@@ -353,7 +368,7 @@ def test_a_pc_on_which_setup_begins_after_the_look_is_not_taken_out_of_the_mode(
     finally:
         setup(0)
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert "Windows Setup in progress" in result.detail
     assert "done before: %windir%\\ccmsetup\\MobileClient.TCF" in result.detail
     assert "mode" not in happened(pc.mutations()[since:])
@@ -371,7 +386,7 @@ def test_a_pc_that_refuses_the_exit_for_now_is_looked_at_before_it_is_asked_agai
     finally:
         pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 0, "DWORD")
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert "Windows Setup in progress" in result.detail
     assert "mode" not in happened(pc.mutations()[since:])
 
@@ -382,10 +397,10 @@ def test_a_name_that_leads_to_another_pc_since_the_plan_is_stale(pcs: list[Bench
     led = fleet_of(pc.lab, [replace(other.host, name=pc.host.name)])
     book = Journal.create(pc.journal_path(), pc.plan.id, now)
 
-    (result,) = Application(pc.plan, led, book, now=now, working=1).run([1]).results
+    (result,) = PlanRun(pc.plan, led, book, now=now, runner=GeventRunner(working=1)).run([1]).hosts
     book.close()
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert "computer" in result.detail
     assert other.mutations()[since:] == []
 
@@ -396,7 +411,7 @@ def test_a_host_that_the_inventory_of_today_would_leave_alone_is_left_alone(pc: 
 
     result = pc.apply(pc.journal_path(), policies={pc.plan.hosts[0].name: today})
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert "it is in-progress now" in result.detail
     assert pc.mutations()[since:] == []
 
@@ -404,28 +419,28 @@ def test_a_host_that_the_inventory_of_today_would_leave_alone_is_left_alone(pc: 
 def test_no_host_is_begun_once_the_plan_has_expired(pcs: list[Bench]) -> None:
     names = [pc.host.name for pc in pcs[:2]]
     fleet = fleet_of(pcs[0].lab, [pc.host for pc in pcs[:2]])
-    planned = run_plan(fleet, fleet.names, now=now, working=1)
+    planned = run_plan(fleet, fleet.names, now=now, runner=GeventRunner(working=1))
     document = planned.document(
         plan_id="two", inventory="lab", limit=(), by="a test", now=now(), valid=timedelta(hours=1)
     )
     path = pcs[0].folder / "two.json"
     write(path, sign(document, KEY))
-    late: list[HostResult] = []
+    late = Heard()
     book = Journal.create(pcs[0].journal_path(), "two", now)
-    application = Application(
+    application = PlanRun(
         load(path, KEY, unsigned=False, now=now()),
         fleet,
         book,
-        now=lambda: now() + timedelta(hours=2 * len(late)),
-        working=1,
-        progress=late.append,
+        now=lambda: now() + timedelta(hours=2 * len(late.results)),
+        runner=GeventRunner(working=1),
+        progress=late,
     )
     applied = application.run([2])
     book.close()
 
-    assert sorted(result.ended.value for result in applied.results) == ["changed", "not-started"]
-    assert "expired" in applied.over_budget
-    assert {result.host for result in applied.results} == set(names)
+    assert sorted(result.outcome.value for result in applied.hosts) == ["changed", "not-started"]
+    assert "expired" in applied.ended_early
+    assert {result.host for result in applied.hosts} == set(names)
 
 
 def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc: Bench) -> None:
@@ -434,7 +449,7 @@ def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc
 
     result = pc.apply(pc.journal_path())
 
-    assert result.ended is Ended.FAILED
+    assert result.outcome is HostOutcome.FAILED
     assert "nothing was done before" in result.detail
     assert pc.mutations()[since:] == []
 
@@ -442,7 +457,7 @@ def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc
 def test_a_host_whose_file_cannot_be_read_stays_pending_in_the_plan(pc: Bench) -> None:
     pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1, times=None)
 
-    planned = run_plan(pc.fleet, pc.fleet.select([pc.host.name]), now=now, working=1)
+    planned = run_plan(pc.fleet, pc.fleet.select([pc.host.name]), now=now, runner=GeventRunner(working=1))
 
     (item,) = planned.proposals
     assert item.report.assessment.verdict.value == "overdue"
@@ -472,8 +487,8 @@ def run_beside(pc: Bench, plan: Plan, at: int, then: Callable[[], Any]) -> tuple
     book = Interrupting.create(path, plan.id, now)
     assert isinstance(book, Interrupting)
     book.at, book.then = at, then  # type: ignore[method-assign]
-    application = Application(plan, pc.fleet, book, now=now, working=1)
-    (result,) = application.run([1]).results
+    application = PlanRun(plan, pc.fleet, book, now=now, runner=GeventRunner(working=1))
+    (result,) = application.run([1]).hosts
     book.close()
     return result, path
 
@@ -485,17 +500,17 @@ def test_a_controller_that_meets_another_at_work_is_stale_and_says_since_when(pc
 
     mine, journal = run_beside(pc, pc.plan, at, lambda: other.append(pc.apply(path)))
 
-    assert mine.ended is Ended.CHANGED
-    assert [result.ended for result in other] == [Ended.STALE]
+    assert mine.outcome is HostOutcome.CHANGED
+    assert [result.outcome for result in other] == [HostOutcome.STALE]
     if at == 0:  # later it already sees that the host is not what the plan saw
         (token,) = re.findall(r'"token": "([^"]+)"', journal.read_text("utf-8"))
-        assert re.search(rf"another controller is at work on it since .* UTC .*\(claim {token}\)", other[0].detail)
+        assert re.search(rf"another controller is at work on it since .* UTC .*\(lease {token}\)", other[0].detail)
         assert other[0].next_step == "apply again when it is done"
     assert other[0].steps == ()
     assert happened(pc.mutations()[since:]) == ONCE
     assert compliant(pc)
     assert pc.claims() == []
-    assert read(path).hosts[pc.host.name].claim is None
+    assert read(path).hosts[pc.host.name].lease is None
 
 
 def test_a_claim_that_a_dead_controller_left_is_taken_over_in_time(pc: Bench) -> None:
@@ -508,12 +523,12 @@ def test_a_claim_that_a_dead_controller_left_is_taken_over_in_time(pc: Bench) ->
     late = pc.apply(pc.journal_path())
 
     assert len(left) == 2
-    assert early.ended is Ended.STALE
+    assert early.outcome is HostOutcome.STALE
     assert "another controller" in early.detail
-    assert late.ended is Ended.CHANGED
+    assert late.outcome is HostOutcome.CHANGED
     assert happened(pc.mutations()[since:]) == ONCE
     assert pc.claims() == []
-    assert read(dead).hosts[pc.host.name].claim is not None
+    assert read(dead).hosts[pc.host.name].lease is not None
 
 
 def test_a_claim_left_by_a_crash_is_given_back_by_a_resume_that_finds_nothing_to_do(pc: Bench) -> None:
@@ -526,9 +541,9 @@ def test_a_claim_left_by_a_crash_is_given_back_by_a_resume_that_finds_nothing_to
     result = pc.apply(journal, resume=True)
 
     assert len(left) == 2
-    assert result.ended is Ended.ALREADY
+    assert result.outcome is HostOutcome.ALREADY
     assert pc.claims() == []
-    assert read(journal).hosts[pc.host.name].claim is None
+    assert read(journal).hosts[pc.host.name].lease is None
 
 
 def test_where_the_claim_cannot_be_made_the_host_failed_in_the_words_of_the_pc(pc: Bench) -> None:
@@ -538,13 +553,13 @@ def test_where_the_claim_cannot_be_made_the_host_failed_in_the_words_of_the_pc(p
     result = pc.apply(journal)
     pc.at(f'del "{FOLDER}"')
 
-    assert result.ended is Ended.FAILED
+    assert result.outcome is HostOutcome.FAILED
     assert re.search(
         r"could not be made: (The directory name is invalid|Der Verzeichnisname ist ungültig)", result.detail
     )
     assert happened(pc.mutations()[since:]) == {}
-    assert read(journal).hosts[pc.host.name].claim is None
-    assert pc.apply(pc.journal_path()).ended is Ended.CHANGED
+    assert read(journal).hosts[pc.host.name].lease is None
+    assert pc.apply(pc.journal_path()).outcome is HostOutcome.CHANGED
 
 
 def test_a_host_that_needs_nothing_is_not_claimed(pc: Bench) -> None:
@@ -553,7 +568,7 @@ def test_a_host_that_needs_nothing_is_not_claimed(pc: Bench) -> None:
 
     result = pc.apply(pc.journal_path())
 
-    assert result.ended is Ended.ALREADY
+    assert result.outcome is HostOutcome.ALREADY
     assert pc.mutations()[since:] == []
 
 
@@ -562,7 +577,7 @@ def test_what_somebody_without_a_claim_did_at_the_same_moment_is_stale_where_it_
 
     mine, journal = run_beside(pc, pc.plan, 0, lambda: pc.do(pc.tcf))
 
-    assert mine.ended is Ended.STALE
+    assert mine.outcome is HostOutcome.STALE
     assert mine.steps == ()
     assert "as planned in between" in mine.detail
     assert happened(pc.mutations()[since:]) == {"tcf": 1}
@@ -573,10 +588,10 @@ def test_what_somebody_without_a_claim_did_at_the_same_moment_is_stale_where_it_
 def test_a_file_that_somebody_else_writes_at_the_same_moment_stays_his(pc: Bench) -> None:
     mine, journal = run_beside(pc, pc.plan, 0, lambda: pc.put_tcf(b"; his\r\n"))
 
-    assert mine.ended is Ended.STALE
+    assert mine.outcome is HostOutcome.STALE
     assert pc.read_tcf() == b"; his\r\n"
     assert not read(journal).hosts[pc.host.name].changed
-    assert pc.undo(journal).ended == "nothing"
+    assert pc.undo(journal).outcome == "nothing"
 
 
 def test_a_controller_that_comes_when_only_policy_is_left_has_nothing_to_do(pc: Bench) -> None:
@@ -584,8 +599,8 @@ def test_a_controller_that_comes_when_only_policy_is_left_has_nothing_to_do(pc: 
 
     mine, _ = run_beside(pc, pc.plan, 4, lambda: other.append(pc.apply(pc.journal_path())))
 
-    assert mine.ended is Ended.CHANGED
-    assert [result.ended for result in other] == [Ended.ALREADY]
+    assert mine.outcome is HostOutcome.CHANGED
+    assert [result.outcome for result in other] == [HostOutcome.ALREADY]
     assert happened(pc.mutations()[since:]) == ONCE
     assert compliant(pc)
 
@@ -606,8 +621,8 @@ def test_where_only_the_mode_is_to_be_left_one_of_two_controllers_calls_the_exit
 
     mine, _ = run_beside(pc, plan, 0, lambda: other.append(pc.apply(pc.journal_path(), plan=plan)))
 
-    assert mine.ended is Ended.CHANGED
-    assert [result.ended for result in other] == [Ended.STALE]
+    assert mine.outcome is HostOutcome.CHANGED
+    assert [result.outcome for result in other] == [HostOutcome.STALE]
     assert happened(pc.mutations()[since:]) == {"mode": 1, "policy": 2}
 
 
@@ -617,7 +632,7 @@ def test_where_somebody_without_a_claim_left_the_mode_a_moment_ago_it_is_already
 
     mine, journal = run_beside(pc, plan, 0, lambda: pc.do(plan.changing[0].steps[0]))
 
-    assert mine.ended is Ended.ALREADY
+    assert mine.outcome is HostOutcome.ALREADY
     assert "somebody else did it first" in mine.detail
     assert happened(pc.mutations()[since:]) == {"mode": 1}
     assert not read(journal).hosts[pc.host.name].changed
@@ -630,7 +645,7 @@ def test_a_host_that_starts_to_work_is_never_touched_though_the_plan_says_so(pc:
     result = pc.apply(pc.journal_path())
 
     pc.lab.set_registry(pc.host.name, "HKLM\\SYSTEM\\Setup", "SystemSetupInProgress", 0, "DWORD")
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert "in-progress" in result.detail
     assert [change for change in pc.mutations()[since:] if change["road"] != "hand"] == []
 
@@ -644,11 +659,11 @@ def test_undo_restores_what_can_be_and_says_what_cannot(pc: Bench) -> None:
 
     undone = pc.undo(journal)
 
-    assert undone.ended == "restored"
+    assert undone.outcome == "restored"
     assert pc.read_tcf() == pc.armed
     assert any("Auto -> Disabled" in line for line in undone.restored)
     assert [line.split(" ")[0] for line in undone.cannot] == ["CcmExec", "ProvisioningMode", "machine"]
-    assert pc.undo(journal).ended == "nothing", "a second undo does nothing"
+    assert pc.undo(journal).outcome == "nothing", "a second undo does nothing"
 
 
 def test_undo_restores_the_rest_where_somebody_changed_one_thing_since(pc: Bench) -> None:
@@ -658,7 +673,7 @@ def test_undo_restores_the_rest_where_somebody_changed_one_thing_since(pc: Bench
 
     undone = pc.undo(journal)
 
-    assert undone.ended == "stale"
+    assert undone.outcome == "stale"
     assert "Manual" in undone.detail
     assert pc.read_tcf() == pc.armed
     pc.do(SetStartMode("CcmExec", "Manual", "Auto"))
@@ -672,7 +687,7 @@ def test_undo_leaves_a_file_alone_that_somebody_wrote_since(pc: Bench) -> None:
 
     undone = pc.undo(journal)
 
-    assert undone.ended == "stale"
+    assert undone.outcome == "stale"
     assert pc.read_tcf() == b"; the work of somebody else\r\n"
     assert any("Auto -> Disabled" in line for line in undone.restored)
 
@@ -686,11 +701,11 @@ def test_undo_after_a_run_that_failed_half_way_restores_what_was_done(pc: Bench,
 
     undone = pc.undo(journal)
 
-    assert failed.ended is Ended.FAILED
+    assert failed.outcome is HostOutcome.FAILED
     assert "undo restores" in failed.detail
-    assert undone.ended == "restored"
+    assert undone.outcome == "restored"
     assert pc.read_tcf() == pc.armed
-    assert pc.undo(journal).ended == "nothing"
+    assert pc.undo(journal).outcome == "nothing"
 
 
 def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
@@ -702,9 +717,9 @@ def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
     pc.lab.heal(pc.host.name)
     second = pc.undo(journal)
 
-    assert first.ended == "failed"
+    assert first.outcome == "failed"
     assert any("Auto -> Disabled" in line for line in first.restored)
-    assert second.ended == "restored"
+    assert second.outcome == "restored"
     assert pc.read_tcf() == pc.armed
 
 
@@ -718,8 +733,8 @@ def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_a
     resumed = pc.apply(journal, resume=True)
     undone = pc.undo(journal)
 
-    assert resumed.ended is Ended.CHANGED
-    assert undone.ended == "restored"
+    assert resumed.outcome is HostOutcome.CHANGED
+    assert undone.outcome == "restored"
     assert pc.read_tcf() == pc.armed
 
 
@@ -732,13 +747,13 @@ def test_an_undo_is_in_the_journal_before_it_is_done(pc: Bench) -> None:
         book, told = Full.resume(path, pc.plan.id, now, event="undo-begun")
         assert isinstance(book, Full)
         book.lines = lines
-        run = run_undo(pc.fleet, pc.fleet.names, told.hosts, book, now=now, working=1)
+        run = undo_hosts(pc.fleet, pc.fleet.names, told.hosts, book, now=now, runner=GeventRunner(working=1))
         book.abandon()
 
-        assert [result.ended for result in run.results] == ["failed"]
+        assert [result.outcome for result in run.hosts] == ["failed"]
         assert bool(pc.mutations()[since:]) is restored
         assert read(path).hosts[pc.host.name].undone is restored
-        assert (pc.apply(path, resume=True).ended is Ended.STALE) is restored
+        assert (pc.apply(path, resume=True).outcome is HostOutcome.STALE) is restored
         pc.undo(path)
         pc.back()
 
@@ -751,7 +766,7 @@ def test_an_undo_touches_no_pc_on_which_something_runs(pc: Bench) -> None:
     undone = pc.undo(path)
     pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 0, "DWORD")
 
-    assert undone.ended == "stale"
+    assert undone.outcome == "stale"
     assert "Windows Setup in progress" in undone.detail
     assert all("SystemSetupInProgress" in mutation["what"] for mutation in pc.mutations()[since:])
 
@@ -766,8 +781,8 @@ def test_a_client_that_came_up_a_moment_ago_is_waited_for(pc: Bench) -> None:
     pc.lab.heal(pc.host.name)
     pc.lab.inject(pc.host.name, kind="fault", code=SERVICE_UNAVAILABLE, action="Get", times=5)
 
-    assert first.ended is Ended.FAILED
-    assert pc.apply(journal, resume=True).ended is Ended.CHANGED
+    assert first.outcome is HostOutcome.FAILED
+    assert pc.apply(journal, resume=True).outcome is HostOutcome.CHANGED
 
 
 def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
@@ -778,7 +793,7 @@ def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
 
     result = pc.apply(journal, resume=True)
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert pc.mutations()[since:] == []
 
 
@@ -791,7 +806,7 @@ def test_a_host_that_somebody_moved_between_a_run_and_its_resume_is_stale(pc: Be
 
     result = pc.apply(journal, resume=True)
 
-    assert result.ended is Ended.STALE
+    assert result.outcome is HostOutcome.STALE
     assert pc.mutations()[since:] == []
 
 
@@ -800,7 +815,7 @@ def test_a_second_resume_does_nothing(pc: Bench) -> None:
     pc.apply(journal)
     since = len(pc.mutations())
 
-    assert pc.apply(journal, resume=True).ended is Ended.CHANGED
+    assert pc.apply(journal, resume=True).outcome is HostOutcome.CHANGED
     assert pc.mutations()[since:] == []
 
 
@@ -812,7 +827,7 @@ def test_a_journal_of_a_plan_that_was_edited_since_is_refused(pc: Bench) -> None
 
     book = Journal.create(pc.journal_path(), "a-plan", now)
     with pytest.raises(UsageError, match="edited since"):
-        Application(pc.plan, pc.fleet, book, now=now, told=told.hosts, working=1)
+        PlanRun(pc.plan, pc.fleet, book, now=now, earlier=told.hosts, runner=GeventRunner(working=1))
     book.close()
 
 
@@ -838,17 +853,19 @@ def test_when_the_disk_is_full_nothing_is_changed_that_is_not_in_the_journal(pc:
     book = Full.create(path, pc.plan.id, now)
     assert isinstance(book, Full)
     book.lines = lines
-    application = Application(pc.plan, pc.fleet, book, now=now, working=1)
+    application = PlanRun(pc.plan, pc.fleet, book, now=now, runner=GeventRunner(working=1))
 
-    (result,) = application.run([1]).results
+    (result,) = application.run([1]).hosts
     book.abandon()
 
-    assert application.halted
-    assert result.ended is (Ended.CHANGED if lines >= 11 else Ended.FAILED)  # it lacks what says how it ended
+    assert application.journal_lost
+    assert result.outcome is (
+        HostOutcome.CHANGED if lines >= 11 else HostOutcome.FAILED
+    )  # it lacks what says how it ended
     assert set(happened(pc.mutations()[since:])) <= announced(path, pc.host.name)
     assert lines or pc.mutations()[since:] == []
     assert pc.claims() == []
-    assert pc.apply(path, resume=True).ended is Ended.CHANGED
+    assert pc.apply(path, resume=True).outcome is HostOutcome.CHANGED
     assert all(times == 1 for kind, times in happened(pc.mutations()[since:]).items() if kind != "policy")
     assert compliant(pc)
 
@@ -864,24 +881,24 @@ def test_a_host_that_the_inventory_calls_read_only_is_neither_changed_nor_undone
     undone = pc.undo(other)
     pc.fleet = fleet
 
-    assert result.ended is Ended.FAILED
+    assert result.outcome is HostOutcome.FAILED
     assert "winrm_read_only" in result.detail
     assert changes == []
-    assert undone.ended == "failed"
+    assert undone.outcome == "failed"
     assert pc.read_tcf() != pc.armed
 
 
 def test_a_defect_of_ours_in_the_middle_is_a_failure_of_that_host_and_never_hidden(
     pc: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Any, *arguments: Any) -> HostResult:
+    def broken(*arguments: Any) -> HostResult:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Application, "_read_back", broken)
+    monkeypatch.setattr(apply_host, "_read_back", broken)
 
     result = pc.apply(pc.journal_path())
 
-    assert result.ended is Ended.FAILED
+    assert result.outcome is HostOutcome.FAILED
     assert "ZeroDivisionError" in result.detail
     assert len(result.steps) == 5
 
@@ -893,14 +910,14 @@ def test_a_client_whose_service_restarts_when_it_is_looked_at_is_waited_for(pc: 
     plan, since = pc.plan_anew(), len(pc.mutations())
     session = pc.session()
     session.read_only = False
-    session.perform(SetMode(False, "true").operations[0])  # it restarts now
+    session.send(SetMode(False, "true").operations[0])  # it restarts now
     session.close()
     for name, data in pc.values.items():
         pc.lab.set_registry(pc.host.name, CCMEXEC, name, data, "SZ")
 
     result = pc.apply(pc.journal_path(), plan=plan)
 
-    assert result.ended is Ended.CHANGED, result
+    assert result.outcome is HostOutcome.CHANGED, result
     assert happened(pc.mutations()[since:]) == {"mode": 2, "policy": 2}
 
 
@@ -931,7 +948,7 @@ def at_request(number: int, *, before: bool) -> Callable[[pytest.MonkeyPatch], N
     sent = itertools.count()
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        real = Session._send
+        real = Session._exchange
 
         def send(self: Session, request: Any) -> Any:
             mine = next(sent) == number
@@ -942,7 +959,7 @@ def at_request(number: int, *, before: bool) -> Callable[[pytest.MonkeyPatch], N
                 die()
             return answer
 
-        monkeypatch.setattr(Session, "_send", send)
+        monkeypatch.setattr(Session, "_exchange", send)
 
     return patch
 
@@ -974,7 +991,7 @@ def assert_resumed_as_if_nothing_had_been(pc: Bench, journal: Path, since: int, 
 
     result = pc.apply(journal, resume=True)
 
-    assert result.ended is Ended.CHANGED, f"{where}: {result}"
+    assert result.outcome is HostOutcome.CHANGED, f"{where}: {result}"
     assert all(times == 1 for kind, times in happened(pc.mutations()[since:]).items() if kind != "policy"), where
     assert set(happened(pc.mutations()[since:])) == set(SIGNS), where
     assert compliant(pc), where

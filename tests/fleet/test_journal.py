@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from provmode.errors import UsageError
-from provmode.fleet.journal import Journal, JournalDamaged, Told, read
+from provmode.fleet.journal import Journal, JournalDamaged, JournalState, read
 from provmode.remediation.steps import DisarmTcf, RequestPolicy, SetMode, SetStartMode
 
 Run = Callable[..., Any]
@@ -56,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("journal") / "journal"
 
 
-def reading(place: Path, data: bytes) -> Told:
+def reading(place: Path, data: bytes) -> JournalState:
     place.write_bytes(data)
     return read(place)
 
@@ -70,8 +70,8 @@ def test_what_was_written_is_told(place: Path, whole: bytes) -> None:
     assert (second.step, second.previous, second.ending) == (SetMode(False, "true"), None, None)
     assert told.hosts["PC-Ä"].done == {0}
     assert told.hosts["PC-Ä"].changed
-    assert told.hosts["PC-Ä"].claim == "20260102T030405Z-0123456789abcdef"
-    assert told.hosts["PC-2"].claim is None
+    assert told.hosts["PC-Ä"].lease == "20260102T030405Z-0123456789abcdef"
+    assert told.hosts["PC-2"].lease is None
     assert told.hosts["PC-2"].outcome == "stale"
     assert not told.hosts["PC-2"].changed
     assert not told.hosts["PC-2"].done
@@ -319,7 +319,7 @@ def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_
 
     assert fine.returncode == 0
     assert "11 lines" in fine.stdout
-    assert "open: PC-Ä: claim 20260102T030405Z-0123456789abcdef: it may still be on the PC" in fine.stdout
+    assert "open: PC-Ä: lease 20260102T030405Z-0123456789abcdef: it may still be on the PC" in fine.stdout
     assert "open: PC-Ä: ProvisioningMode true -> false" in fine.stdout
     assert "PC-2" not in fine.stdout
     assert torn.returncode == 2
@@ -354,9 +354,9 @@ def test_a_run_is_the_same_run_when_it_is_gone_on_with_and_another_in_another_jo
     again, _ = Journal.resume(tmp_path / "one", "plan-1", now, nonce="3")
     again.close()
 
-    assert again.run == one.run
-    assert len({one.run, two.run, plain.run}) == 3
-    assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in (one.run, two.run, plain.run))
+    assert again.run_id == one.run_id
+    assert len({one.run_id, two.run_id, plain.run_id}) == 3
+    assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in (one.run_id, two.run_id, plain.run_id))
 
 
 def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None:

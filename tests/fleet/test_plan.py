@@ -20,7 +20,7 @@ from provmode.fleet.plan_file import KEY_ENVIRONMENT, PlanRefused, key_from, loa
 from provmode.lab.fleet import compose
 from provmode.lab.personas import make
 from provmode.lab.process import LabProcess
-from provmode.lab.windows.clientsdk import WindowType
+from provmode.lab.windows.deployments import WindowType
 from provmode.report.lines import names_of
 
 Run = Callable[..., Any]
@@ -347,7 +347,7 @@ def test_an_unsigned_plan_with_strange_types_is_read_or_refused_in_one_line(plac
             steps = [step.to_json() for host in plan.hosts for step in host.steps]
             assert all(not misfits(SCHEMA["$defs"]["step"], step) for step in steps)
         assert "\n" not in refused
-        assert not refused or "was not seen" in refused or misfits(SCHEMA, sign(changed, None)), refused
+        assert not refused or "was not assessed" in refused or misfits(SCHEMA, sign(changed, None)), refused
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_what_is_no_plan_is_refused_in_one_line(place: Path, text: str) -> None:
 def test_bytes_that_are_no_text_are_no_plan(place: Path) -> None:
     place.write_bytes(b"\xff\xfe\x00\xd8{}")
 
-    with pytest.raises(PlanRefused, match="no JSON"):
+    with pytest.raises(PlanRefused, match="not valid JSON"):
         load(place, KEY, unsigned=True, now=now())
 
 

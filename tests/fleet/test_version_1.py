@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
+
+from provmode.clock import utc_now
+from provmode.fleet.apply import apply_plan
+from provmode.fleet.audit import audit_inventory
+from provmode.fleet.inventory import InventorySource
 from provmode.fleet.journal import read
 from provmode.fleet.plan_file import load
+from provmode.fleet.undo import undo_run
+from provmode.fleet.verify import verify_journal
+from provmode.lab.process import LabProcess
 
 KEPT = Path(__file__).parent / "version-1"
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -42,3 +53,55 @@ def test_a_journal_of_version_1_that_a_crash_cut_off_is_read() -> None:
     assert journal.torn
     assert not journal.closed
     assert [record.ending for host in journal.hosts.values() for record in host.steps] == [None, None, None]
+
+
+# -- and used ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def armed() -> Iterator[LabProcess]:
+    """The lab that the plan was made for."""
+    with LabProcess(3, 11, mix={"armed": 1}) as lab:
+        yield lab
+
+
+def written_then() -> datetime:
+    return WRITTEN
+
+
+def test_a_plan_of_version_1_is_applied_and_the_journal_of_then_undoes_it(
+    armed: LabProcess, source_of: Callable[[LabProcess], InventorySource], tmp_path: Path
+) -> None:
+    inventory = source_of(armed)
+    plan = load(KEPT / "three-armed.plan.json", KEY, unsigned=False, now=WRITTEN)
+    old = tmp_path / "old.journal"
+    old.write_bytes((KEPT / "three-armed.journal").read_bytes())
+
+    applied = apply_plan(plan, inventory, journal=tmp_path / "new.journal", now=written_then, key=KEY)
+    undone = undo_run(old, inventory, now=written_then, key=KEY)
+
+    assert [result.outcome.value for result in applied.hosts] == ["changed"] * 3
+    assert [result.outcome.value for result in undone.hosts] == ["restored"] * 3
+    assert {event["event"] for event in map(json.loads, old.read_bytes().splitlines())} >= {"run-begun", "undo-ended"}
+    assert verify_journal(old, key=KEY).undone == 3
+    verdicts = {report.assessment.verdict.value for report in audit_inventory(inventory, now=utc_now).reports}
+    assert verdicts == {"armed"}
+
+
+def test_a_killed_run_of_version_1_is_resumed(
+    armed: LabProcess, source_of: Callable[[LabProcess], InventorySource], tmp_path: Path
+) -> None:
+    inventory = source_of(armed)
+    plan = load(KEPT / "three-armed.plan.json", KEY, unsigned=False, now=WRITTEN)
+    journal = tmp_path / "killed.journal"
+    journal.write_bytes((KEPT / "three-armed-killed.journal").read_bytes())
+
+    applied = apply_plan(plan, inventory, journal=journal, now=written_then, key=KEY, resume=True)
+
+    assert [result.outcome.value for result in applied.hosts] == ["changed"] * 3
+    found = verify_journal(journal, key=KEY)
+    assert (found.exit_code(), found.open_steps, found.open_leases) == (0, [], [])
+    assert all(
+        len([change for change in armed.mutations(host.name) if "MobileClient" in change["what"]])
+        for host in armed.hosts
+    )

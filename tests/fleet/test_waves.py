@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.errors import UsageError
-from provmode.fleet.apply import Applied, Ended, HostResult
+from provmode.fleet.apply import ApplyResult
+from provmode.fleet.apply_host import HostResult
+from provmode.fleet.results import APPLY_OUTCOMES, HostOutcome
 from provmode.fleet.waves import Budget, wave_sizes
 
 PARTS = st.lists(
@@ -17,7 +19,7 @@ PARTS = st.lists(
     min_size=1,
     max_size=6,
 )
-RESULTS = st.lists(st.sampled_from(Ended).map(lambda ended: HostResult("PC-1", ended)), max_size=60)
+RESULTS = st.lists(st.sampled_from(APPLY_OUTCOMES).map(lambda ended: HostResult("PC-1", ended)), max_size=60)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +115,16 @@ def test_without_a_failure_nothing_is_spent() -> None:
 
 @given(RESULTS, st.booleans())
 def test_the_exit_code_says_the_worst_and_nothing_else(results: list[HostResult], interrupted: bool) -> None:
-    ended = {result.ended for result in results}
-    code = Applied(results, interrupted=interrupted).exit_code()
+    ended = {result.outcome for result in results}
+    code = ApplyResult(results, interrupted=interrupted).exit_code()
 
     if interrupted:
         assert code == 130
         return
-    assert bool(code & 4) is (Ended.FAILED in ended)
-    assert bool(code & 2) is bool(ended & {Ended.STALE, Ended.NOT_STARTED})
-    assert (code == 8) is (bool(ended) and Ended.UNREACHED in ended <= {Ended.UNREACHED, Ended.CHANGED, Ended.ALREADY})
-    assert (code == 0) is (ended <= {Ended.CHANGED, Ended.ALREADY})
+    assert bool(code & 4) is (HostOutcome.FAILED in ended)
+    assert bool(code & 2) is bool(ended & {HostOutcome.STALE, HostOutcome.NOT_STARTED})
+    assert (code == 8) is (
+        bool(ended)
+        and HostOutcome.UNREACHED in ended <= {HostOutcome.UNREACHED, HostOutcome.CHANGED, HostOutcome.ALREADY}
+    )
+    assert (code == 0) is (ended <= {HostOutcome.CHANGED, HostOutcome.ALREADY})

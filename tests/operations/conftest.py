@@ -185,7 +185,7 @@ def at(fleet: LabProcess, connect: Callable[..., Session]) -> Callable[[Host, st
     """Run a command at a PC, in a session that only reads, and return what it printed."""
 
     def run(host: Host, line: str) -> str:
-        completed = connect(fleet, host, read_only=True).perform(CommandLine(line))
+        completed = connect(fleet, host, read_only=True).send(CommandLine(line))
         return bytes(completed.stdout).decode("utf-8", "replace").replace("\r\n", "\n")
 
     return run

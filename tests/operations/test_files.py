@@ -223,14 +223,14 @@ def test_a_file_that_changes_in_between_is_left_as_it_is(pyinfra: Any, pcs: Pcs,
     pc = pcs("healthy")[2]
     path = f"{FOLDER}\\raced.txt"
     deploy = HEAD + (
-        "from operations.step import Perform\n"
+        "from operations.step import StepCommand\n"
         "from provmode.remediation.steps import SetFile\n"
         "from provmode.windows.files import sha256\n"
         "from pyinfra.api import operation\n"
         f"PATH = {path!r}\n"
         "@operation()\n"
         "def as_it_was_seen():\n"
-        "    yield Perform(SetFile(PATH, sha256(b'seen'), sha256(b'new')), data=b'new')\n"
+        "    yield StepCommand(SetFile(PATH, sha256(b'seen'), sha256(b'new')), data=b'new')\n"
         "files.contents(name='somebody', path=PATH, data='newer')\n"
         "as_it_was_seen(name='too late', _ignore_errors=True)\n"
     )

@@ -13,7 +13,7 @@ import pytest
 from provmode.ccm.codes import SERVICE_RETURN
 from provmode.errors import AccessDenied, AnswerLost, HostError, RemoteFault
 from provmode.remediation.decide import disarm
-from provmode.remediation.execute import ALREADY, CHANGED, PAUSES, NotProved, StaleStep, perform
+from provmode.remediation.execute import ALREADY, CHANGED, PAUSES, NotProved, StaleStep, execute
 from provmode.remediation.steps import (
     RequestPolicy,
     SetFile,
@@ -57,40 +57,40 @@ def holds(data: str) -> tuple[Instance, Instance]:
 
 
 def test_a_value_is_looked_at_changed_and_read_back(drive: Drive) -> None:
-    assert drive(perform(STEP), *holds("old"), DONE, *holds("new")) == CHANGED
+    assert drive(execute(STEP), *holds("old"), DONE, *holds("new")) == CHANGED
 
 
 def test_a_value_that_is_so_already_is_not_sent(drive: Drive) -> None:
-    assert drive(perform(STEP), *holds("new")) == ALREADY
+    assert drive(execute(STEP), *holds("new")) == ALREADY
 
 
 def test_a_value_that_somebody_changed_is_stale_and_nothing_is_sent(drive: Drive) -> None:
     with pytest.raises(StaleStep, match=r"X\\v is REG_SZ 'other', not REG_SZ 'old' as it was; look again"):
-        drive(perform(STEP), *holds("other"))
+        drive(execute(STEP), *holds("other"))
     with pytest.raises(StaleStep, match="is absent, not REG_SZ 'old'"):
-        drive(perform(STEP), NO_KEY)
+        drive(execute(STEP), NO_KEY)
 
 
 def test_a_value_that_reads_otherwise_afterwards_is_not_proved(drive: Drive) -> None:
     with pytest.raises(NotProved, match="is REG_SZ 'old' after the change, not REG_SZ 'new'"):
-        drive(perform(STEP), *holds("old"), DONE, *holds("old"))
+        drive(execute(STEP), *holds("old"), DONE, *holds("old"))
 
 
 def test_a_lost_answer_is_read_back_and_may_have_happened(drive: Drive) -> None:
-    assert drive(perform(STEP), *holds("old"), LOST, *holds("new")) == CHANGED
+    assert drive(execute(STEP), *holds("old"), LOST, *holds("new")) == CHANGED
     with pytest.raises(NotProved):
-        drive(perform(STEP), *holds("old"), LOST, *holds("old"))
+        drive(execute(STEP), *holds("old"), LOST, *holds("old"))
 
 
 def test_a_new_value_has_its_key_created_first(drive: Drive) -> None:
-    assert drive(perform(SetRegistryValue(KEY, "v", None, NEW)), NO_KEY, DONE, DONE, *holds("new")) == CHANGED
+    assert drive(execute(SetRegistryValue(KEY, "v", None, NEW)), NO_KEY, DONE, DONE, *holds("new")) == CHANGED
 
 
 def test_a_value_is_deleted(drive: Drive) -> None:
     step = SetRegistryValue(KEY, "v", OLD, None)
 
-    assert drive(perform(step), *holds("old"), DONE, answer(ReturnValue="0")) == CHANGED
-    assert drive(perform(step), NO_KEY) == ALREADY
+    assert drive(execute(step), *holds("old"), DONE, answer(ReturnValue="0")) == CHANGED
+    assert drive(execute(step), NO_KEY) == ALREADY
 
 
 @pytest.mark.parametrize(
@@ -99,17 +99,17 @@ def test_a_value_is_deleted(drive: Drive) -> None:
 )
 def test_a_value_that_the_pc_does_not_take_is_not_changed(drive: Drive, code: str, said: str) -> None:
     with pytest.raises(HostError, match=f"{said}.*it was not changed"):
-        drive(perform(STEP), *holds("old"), answer(ReturnValue=code))
+        drive(execute(STEP), *holds("old"), answer(ReturnValue=code))
 
 
 def test_a_value_that_cannot_be_read_is_not_changed(drive: Drive) -> None:
     with pytest.raises(HostError, match="cannot be read: access denied; look at the account's rights"):
-        drive(perform(STEP), DENIED)
+        drive(execute(STEP), DENIED)
 
 
 def test_a_refusal_of_the_pc_is_passed_on(drive: Drive) -> None:
     with pytest.raises(AccessDenied):
-        drive(perform(STEP), *holds("old"), DENIED)
+        drive(execute(STEP), *holds("old"), DENIED)
 
 
 @pytest.mark.parametrize("present", [True, False])
@@ -118,14 +118,14 @@ def test_a_key_is_looked_at_changed_and_looked_at_again(drive: Drive, present: b
     there, away = answer(ReturnValue="0"), NO_KEY
     before, after = (away, there) if present else (there, away)
 
-    assert drive(perform(step), before, DONE, after) == CHANGED
-    assert drive(perform(step), after) == ALREADY
-    assert drive(perform(step), before, LOST, after) == CHANGED
+    assert drive(execute(step), before, DONE, after) == CHANGED
+    assert drive(execute(step), after) == ALREADY
+    assert drive(execute(step), before, LOST, after) == CHANGED
     words = "absent after the change, not present" if present else "present after the change, not absent"
     with pytest.raises(NotProved, match=rf"X is {words}"):
-        drive(perform(step), before, DONE, before)
+        drive(execute(step), before, DONE, before)
     with pytest.raises(HostError, match="cannot be read"):
-        drive(perform(step), DENIED)
+        drive(execute(step), DENIED)
 
 
 # -- services -------------------------------------------------------------------------------------------------------
@@ -140,15 +140,15 @@ def test_a_start_mode_is_looked_at_changed_and_read_back(drive: Drive) -> None:
     step = SetStartMode("X", "Auto", "Manual")
     manual = found(start_mode="Manual")
 
-    assert drive(perform(step), found(), DONE, manual) == CHANGED
-    assert drive(perform(step), found(), LOST, manual) == CHANGED
-    assert drive(perform(step), manual) == ALREADY
+    assert drive(execute(step), found(), DONE, manual) == CHANGED
+    assert drive(execute(step), found(), LOST, manual) == CHANGED
+    assert drive(execute(step), manual) == ALREADY
     with pytest.raises(StaleStep, match="X start mode is Disabled, not Auto as it was"):
-        drive(perform(step), found(start_mode="Disabled"))
+        drive(execute(step), found(start_mode="Disabled"))
     with pytest.raises(NotProved, match="X start mode is Auto after the change, not Manual"):
-        drive(perform(step), found(), DONE, found())
+        drive(execute(step), found(), DONE, found())
     with pytest.raises(HostError, match="there is no service X"):
-        drive(perform(step), [])
+        drive(execute(step), [])
 
 
 @pytest.mark.parametrize(("code", "word"), [item for item in SERVICE_RETURN.items() if item[0] not in (0, 10)])
@@ -156,7 +156,7 @@ def test_a_return_code_is_said_in_words(drive: Drive, code: int, word: str) -> N
     step = SetServiceState("X", "Stopped", "Running")
 
     with pytest.raises(HostError, match=rf"start of X: the PC answered {word} \({code}\)"):
-        drive(perform(step), found("Stopped"), answer(ReturnValue=str(code)))
+        drive(execute(step), found("Stopped"), answer(ReturnValue=str(code)))
 
 
 @pytest.mark.parametrize(
@@ -164,32 +164,32 @@ def test_a_return_code_is_said_in_words(drive: Drive, code: int, word: str) -> N
 )
 def test_an_answer_that_nobody_knows_is_said_as_it_is(drive: Drive, properties: dict[str, str], said: str) -> None:
     with pytest.raises(HostError, match=said):
-        drive(perform(SetStartMode("X", "Auto", "Manual")), found(), answer(**properties))
+        drive(execute(SetStartMode("X", "Auto", "Manual")), found(), answer(**properties))
 
 
 def test_a_service_on_its_way_is_waited_for(drive: Drive) -> None:
     step = SetServiceState("X", "Stopped", "Running")
     pending = found("Start Pending")
 
-    assert drive(perform(step), found("Stopped"), DONE, pending, None, pending, None, found()) == CHANGED
+    assert drive(execute(step), found("Stopped"), DONE, pending, None, pending, None, found()) == CHANGED
 
 
 def test_a_stop_is_waited_for_and_one_that_stops_already_is_no_failure(drive: Drive) -> None:
     step = SetServiceState("X", "Running", "Stopped")
     pending = found("Stop Pending")
 
-    assert drive(perform(step), found(), DONE, pending, None, found("Stopped")) == CHANGED
+    assert drive(execute(step), found(), DONE, pending, None, found("Stopped")) == CHANGED
     for code in ("5", "6"):
-        assert drive(perform(step), pending, answer(ReturnValue=code), pending, None, found("Stopped")) == CHANGED
-    assert drive(perform(step), found("Stopped")) == ALREADY
+        assert drive(execute(step), pending, answer(ReturnValue=code), pending, None, found("Stopped")) == CHANGED
+    assert drive(execute(step), found("Stopped")) == ALREADY
 
 
 def test_a_restart_stops_waits_and_starts(drive: Drive) -> None:
     step = SetServiceState("X", "Running", "Restarted")
 
-    assert drive(perform(step), found(), DONE, found("Stopped"), DONE, found()) == CHANGED
-    assert drive(perform(step), found("Stopped"), DONE, found()) == CHANGED
-    assert drive(perform(step), found(), LOST, found("Stopped"), answer(ReturnValue="10"), found()) == CHANGED
+    assert drive(execute(step), found(), DONE, found("Stopped"), DONE, found()) == CHANGED
+    assert drive(execute(step), found("Stopped"), DONE, found()) == CHANGED
+    assert drive(execute(step), found(), LOST, found("Stopped"), answer(ReturnValue="10"), found()) == CHANGED
 
 
 def test_a_service_that_never_arrives_is_not_proved_after_two_minutes(drive: Drive) -> None:
@@ -197,7 +197,7 @@ def test_a_service_that_never_arrives_is_not_proved_after_two_minutes(drive: Dri
     looks = [item for _ in PAUSES for item in (found("Start Pending"), None)]
 
     with pytest.raises(NotProved, match="X state is Start Pending after the change, not Running"):
-        drive(perform(step), found("Stopped"), DONE, *looks, found("Start Pending"))
+        drive(execute(step), found("Stopped"), DONE, *looks, found("Start Pending"))
     assert 100 <= sum(PAUSES) <= 150
 
 
@@ -227,49 +227,49 @@ REMOVE = SetFile("C:\\x", sha256(b"old"), None)
 
 
 def test_a_file_is_read_swapped_and_proved_by_its_hash(drive: Drive) -> None:
-    assert drive(perform(FILE, data=b"new"), reads(b"old"), swapped(b"new")) == CHANGED
-    assert drive(perform(FILE, data=b"new"), reads(b"new")) == ALREADY
-    assert drive(perform(CREATE, data=b"new"), reads(None), swapped(b"new")) == CHANGED
+    assert drive(execute(FILE, data=b"new"), reads(b"old"), swapped(b"new")) == CHANGED
+    assert drive(execute(FILE, data=b"new"), reads(b"new")) == ALREADY
+    assert drive(execute(CREATE, data=b"new"), reads(None), swapped(b"new")) == CHANGED
 
 
 def test_a_file_that_somebody_changed_is_stale(drive: Drive) -> None:
     for there in (b"newer", None):
         with pytest.raises(StaleStep, match="not what it was"):
-            drive(perform(FILE, data=b"new"), reads(there))
+            drive(execute(FILE, data=b"new"), reads(there))
     with pytest.raises(StaleStep):
-        drive(perform(CREATE, data=b"new"), reads(b"somebody's"))
+        drive(execute(CREATE, data=b"new"), reads(b"somebody's"))
     with pytest.raises(StaleStep, match="is another file, not what it was a moment ago"):
-        drive(perform(FILE, data=b"new"), reads(b"old"), script(result="stale"), reads(b"newer"))
+        drive(execute(FILE, data=b"new"), reads(b"old"), script(result="stale"), reads(b"newer"))
 
 
 def test_a_lost_answer_of_a_swap_is_read_back_by_hash(drive: Drive) -> None:
-    assert drive(perform(FILE, data=b"new"), reads(b"old"), LOST, reads(b"new")) == CHANGED
+    assert drive(execute(FILE, data=b"new"), reads(b"old"), LOST, reads(b"new")) == CHANGED
     for there in (b"old", b"newer", None):
         with pytest.raises(NotProved, match="after the change, not what was written"):
-            drive(perform(FILE, data=b"new"), reads(b"old"), LOST, reads(there))
+            drive(execute(FILE, data=b"new"), reads(b"old"), LOST, reads(there))
 
 
 @pytest.mark.parametrize("data", [None, b"other"])
 def test_other_bytes_than_the_steps_are_never_written(drive: Drive, data: bytes | None) -> None:
     with pytest.raises(HostError, match="the bytes to write are not those of the step"):
-        drive(perform(FILE, data=data))
+        drive(execute(FILE, data=data))
 
 
 def test_a_file_is_moved_away_and_proved(drive: Drive) -> None:
     removed = script(result="removed", backup="C:\\x.provmode-backup")
 
-    assert drive(perform(REMOVE), reads(b"old"), removed, reads(None)) == CHANGED
-    assert drive(perform(REMOVE), reads(b"old"), LOST, reads(None)) == CHANGED
-    assert drive(perform(REMOVE), reads(None)) == ALREADY
+    assert drive(execute(REMOVE), reads(b"old"), removed, reads(None)) == CHANGED
+    assert drive(execute(REMOVE), reads(b"old"), LOST, reads(None)) == CHANGED
+    assert drive(execute(REMOVE), reads(None)) == ALREADY
     with pytest.raises(NotProved, match="is a file after the change, not absent"):
-        drive(perform(REMOVE), reads(b"old"), removed, reads(b"again"))
+        drive(execute(REMOVE), reads(b"old"), removed, reads(b"again"))
     with pytest.raises(StaleStep):
-        drive(perform(REMOVE), reads(b"newer"))
+        drive(execute(REMOVE), reads(b"newer"))
 
 
 def test_the_three_scripts_get_path_hash_and_bytes_on_standard_input() -> None:
-    asked = list(played(perform(FILE, data=b"new"), reads(b"old"), swapped(b"new")))
-    asked += list(played(perform(REMOVE), reads(b"old"), script(result="removed"), reads(None)))
+    asked = list(played(execute(FILE, data=b"new"), reads(b"old"), swapped(b"new")))
+    asked += list(played(execute(REMOVE), reads(b"old"), script(result="removed"), reads(None)))
 
     assert [line.line for line in asked] == [READ_BYTES, SWAP_BYTES, READ_BYTES, REMOVE_FILE, READ_BYTES]
     assert json.loads(asked[1].stdin or b"") == {
@@ -299,12 +299,12 @@ def test_an_armed_file_is_disarmed_from_its_own_bytes(drive: Drive) -> None:
     disarmed = ARMED.replace(b" SMSPROVISIONINGMODE=1", b"")
     kept: list[Any] = []
 
-    assert drive(perform(step, record=kept.append), reads(ARMED), swapped(disarmed)) == CHANGED
+    assert drive(execute(step, announce=kept.append), reads(ARMED), swapped(disarmed)) == CHANGED
     assert kept == [ARMED]
-    assert drive(perform(step), reads(disarmed)) == ALREADY
+    assert drive(execute(step), reads(disarmed)) == ALREADY
     for there in (ARMED + b"; more", None):
         with pytest.raises(StaleStep):
-            drive(perform(step), reads(there))
+            drive(execute(step), reads(there))
 
 
 # -- keeping what was -----------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_what_cannot_be_kept_is_not_changed(
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        drive(perform(step, record=full, data=data), *looks)
+        drive(execute(step, announce=full, data=data), *looks)
 
     assert told == [kept]
 
@@ -396,7 +396,7 @@ class Client:
 
     def converse(self, step: Step) -> Any:
         """Answer a whole conversation."""
-        conversation = perform(step)
+        conversation = execute(step)
         given: Any = None
         try:
             while True:
@@ -469,7 +469,7 @@ def test_a_client_that_refuses_is_said_by_its_number() -> None:
 
 def test_a_mode_that_cannot_be_read_is_not_set(drive: Drive) -> None:
     with pytest.raises(HostError, match="the mode cannot be read: access denied"):
-        drive(perform(LEAVE), DENIED, answer(ReturnValue="0", sValue=""))
+        drive(execute(LEAVE), DENIED, answer(ReturnValue="0", sValue=""))
 
 
 def test_policy_is_requested_and_then_evaluated() -> None:

@@ -15,7 +15,7 @@ from provmode.errors import AnswerLost, HostError
 from provmode.lab.windows import cmd, configmgr
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
-from provmode.remediation.lease import ABANDONED, EMPTY_PAUSE, LOOK, ClaimRefused, ClaimTaken, Token, release, take
+from provmode.remediation.lease import ABANDONED, EMPTY_PAUSE, LOOK, LeaseRefused, LeaseTaken, Token, release, take
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
 from provmode.wsman import CommandLine, Completed, Enumerate, Instance
@@ -131,7 +131,7 @@ def test_it_is_announced_before_anything_is_sent_and_what_stops_that_stops_it(wi
 def test_a_claim_of_another_is_left_alone_and_named(windows: Windows) -> None:
     windows.make(ago(ABANDONED))
 
-    with pytest.raises(ClaimTaken, match=r"since 2026-03-02 07:45:00 UTC by its clock \(claim 20260302T074500Z-fe"):
+    with pytest.raises(LeaseTaken, match=r"since 2026-03-02 07:45:00 UTC by its clock \(lease 20260302T074500Z-fe"):
         windows.converse(take(MINE))
     assert windows.converse(release(MINE))
     assert windows.left() == [ago(ABANDONED)]
@@ -166,10 +166,10 @@ def test_of_two_that_find_an_abandoned_claim_one_takes_it_over(windows: Windows)
                     asked[number] = talk.send(windows.answer(asked[number]))
                 except StopIteration as stop:
                     ends[number] = stop.value
-                except ClaimTaken as taken:
+                except LeaseTaken as taken:
                     ends[number] = taken
 
-    assert [type(end) for end in ends] == [Token, ClaimTaken]
+    assert [type(end) for end in ends] == [Token, LeaseTaken]
     assert windows.left() == [str(ends[0])]
 
 
@@ -187,7 +187,7 @@ def test_an_empty_claim_that_is_filled_in_the_meantime_is_taken(drive: Callable[
     empty = Completed(1, b"provmode-claim\r\n", b"File Not Found\r\n")
     filled = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
 
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(LeaseTaken):
         drive(take(MINE), clock_says(START), busy, empty, None, filled)
 
 
@@ -206,14 +206,14 @@ def clock_says(when: datetime) -> list[Instance]:
 
 
 def test_what_the_pc_refuses_is_said_in_its_words(drive: Callable[..., Any]) -> None:
-    with pytest.raises(ClaimRefused, match=r"provmode-claim could not be made: Access is denied\."):
+    with pytest.raises(LeaseRefused, match=r"provmode-claim could not be made: Access is denied\."):
         drive(take(MINE), clock_says(START), DENIED, NOTHING, DENIED, NOTHING)
 
 
 def test_an_account_that_may_not_write_there_is_refused(windows: Windows) -> None:
     windows.pc.protected = ("c:\\windows\\ccmsetup",)
 
-    with pytest.raises(ClaimRefused, match="Access is denied"):
+    with pytest.raises(LeaseRefused, match="Access is denied"):
         windows.converse(take(MINE))
     assert windows.pc.mutations == []
 
@@ -225,7 +225,7 @@ def test_an_account_that_may_not_write_there_is_refused(windows: Windows) -> Non
 def test_what_is_in_the_way_is_left_there(windows: Windows, path: str, words: str) -> None:
     windows.pc.files.write(path, b"x", START)
 
-    with pytest.raises(ClaimRefused, match=words):
+    with pytest.raises(LeaseRefused, match=words):
         windows.converse(take(MINE))
     assert windows.pc.files.read(path) == b"x"
 
@@ -266,7 +266,7 @@ def test_where_the_line_was_lost_as_well_it_is_sent_again(drive: Callable[..., A
 def test_a_claim_that_another_has_when_the_answer_was_lost_is_his(drive: Callable[..., Any]) -> None:
     his = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
 
-    with pytest.raises(ClaimTaken):
+    with pytest.raises(LeaseTaken):
         drive(take(MINE), clock_says(START), LOST, his)
 
 
@@ -327,7 +327,7 @@ def test_however_the_commands_of_three_meet_never_two_are_at_work(
         run = f"{number + 1:x}" * 16
         try:
             token = yield from talk(take(run))
-        except (ClaimTaken, ClaimRefused):
+        except (LeaseTaken, LeaseRefused):
             token = None
         else:
             working.add(number)

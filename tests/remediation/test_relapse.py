@@ -13,8 +13,8 @@ from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.lab.process import Host, LabProcess
-from provmode.remediation.decide import survey_remedy
-from provmode.remediation.execute import perform
+from provmode.remediation.decide import plan_remediation
+from provmode.remediation.execute import execute
 from provmode.remediation.steps import SetMode, SetRegistryValue
 from provmode.transport.session import Session
 from provmode.windows.registry import RegistryData, ValueType
@@ -44,16 +44,16 @@ class Patient:
         """Do what the plan says; return the steps."""
         self.session.read_only = True
         self.session.begin()
-        remedy = self.session.converse(survey_remedy(now, policy or Policy()))
-        for step in remedy.steps:
-            self.perform(step)
-        return [step.kind for step in remedy.steps]
+        remediation = self.session.converse(plan_remediation(now, policy or Policy()))
+        for step in remediation.steps:
+            self.execute(step)
+        return [step.kind for step in remediation.steps]
 
-    def perform(self, step: Any) -> str:
+    def execute(self, step: Any) -> str:
         """Carry out one step."""
         self.session.read_only = False
         self.session.begin()
-        return self.session.converse(perform(step))
+        return self.session.converse(execute(step))
 
     def days_pass(self, days: float) -> None:
         self.lab.advance(days * DAY, self.host.name)
@@ -97,7 +97,7 @@ def test_a_mode_left_without_disarming_the_tcf_comes_back_with_the_health_evalua
     pc.days_pass(1.1)
     assert pc.lab.registry(pc.host.name, CCMEXEC, "ProvisioningMode") == "true"
 
-    assert pc.perform(SetMode(False, "true")) == "changed"
+    assert pc.execute(SetMode(False, "true")) == "changed"
     assert pc.verdict() is Verdict.ARMED
     pc.days_pass(1.1)
 
@@ -135,7 +135,7 @@ def test_a_registry_edit_alone_leaves_a_half_exited_client(patient: Any) -> None
     pc = patient("stuck-old-client")
     mode = RegistryData(ValueType.REG_SZ, str(pc.lab.registry(pc.host.name, CCMEXEC, "ProvisioningMode")))
 
-    pc.perform(SetRegistryValue(CCMEXEC, "ProvisioningMode", mode, RegistryData(ValueType.REG_SZ, "false")))
+    pc.execute(SetRegistryValue(CCMEXEC, "ProvisioningMode", mode, RegistryData(ValueType.REG_SZ, "false")))
 
     assert pc.verdict() is Verdict.HALF_EXITED
     assert pc.comply() == ["mode", "policy"]
@@ -182,16 +182,16 @@ def test_a_disabled_service_is_enabled_before_the_exit_method_is_called(patient:
 def test_leaving_the_mode_starts_what_the_plan_said_it_would(patient: Any) -> None:
     pc = patient("overdue")
     pc.session.begin()
-    remedy = pc.session.converse(survey_remedy(now, Policy()))
+    remediation = pc.session.converse(plan_remediation(now, Policy()))
 
-    for step in remedy.steps:
-        pc.perform(step)
+    for step in remediation.steps:
+        pc.execute(step)
 
     started = sorted(
         item.split("install of ")[1].split(" started")[0] for item in pc.mutations if "install of " in item
     )
-    assert remedy.impact is not None
-    assert list(remedy.impact.past_due.value) == started
+    assert remediation.impact is not None
+    assert list(remediation.impact.past_due.value) == started
 
 
 def test_a_second_remedy_changes_nothing(patient: Any) -> None:

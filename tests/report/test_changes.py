@@ -8,9 +8,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from rich.console import Console
 
-from provmode.fleet.apply import Applied, Ended, HostResult
-from provmode.remediation.lease import ClaimTaken, Token, take
-from provmode.report.changes import print_applied
+from provmode.fleet.apply import ApplyResult
+from provmode.fleet.apply_host import HostResult
+from provmode.fleet.results import HostOutcome
+from provmode.remediation.lease import LeaseTaken, Token, take
+from provmode.report.changes import print_apply
 from provmode.wsman import Completed, Instance
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
@@ -22,19 +24,19 @@ def refused_by(token: Token) -> str:
     next(talk)
     talk.send([Instance("XmlFragment", {"LocalDateTime": START.isoformat(), "CurrentTimeZone": "0"})])
     talk.send(Completed(1))
-    with pytest.raises(ClaimTaken) as raised:
+    with pytest.raises(LeaseTaken) as raised:
         talk.send(Completed(0, f"provmode-claim\r\n{token}\r\n".encode()))
     return raised.value.what
 
 
 def test_hosts_that_one_other_controller_is_at_work_on_come_together() -> None:
     results = [
-        HostResult(f"PC-{number}", Ended.STALE, refused_by(Token(START + timedelta(seconds=number), run * 16)))
+        HostResult(f"PC-{number}", HostOutcome.STALE, refused_by(Token(START + timedelta(seconds=number), run * 16)))
         for number, run in enumerate("aab")
     ]
     file = io.StringIO()
 
-    print_applied(Applied(results), Console(file=file, width=100, highlight=False))
+    print_apply(ApplyResult(results), Console(file=file, width=100, highlight=False))
 
     said = file.getvalue()
     assert f"another controller is at work on it (run {'a' * 16})" in said

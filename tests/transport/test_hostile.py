@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from provmode.errors import HostError
-from provmode.transport.session import Session, Target
-from provmode.transport.target import Credentials, Deadlines, Endpoint, Trust
+from provmode.transport.session import Session
+from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.wsman import Get, Resource
 
 CANARY = "canary-Pa55word-that-nobody-may-see"
@@ -109,7 +109,7 @@ def ask(session: Session) -> str:
     """Ask something; return the one line of the error that it has to end in."""
     try:
         with pytest.raises(HostError) as error:
-            session.perform(CLIENT)
+            session.send(CLIENT)
     finally:
         session.close()
     said = str(error.value)

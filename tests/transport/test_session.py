@@ -50,7 +50,7 @@ def test_ntlm_over_http_is_sealed_and_authenticates_once(lab: LabProcess, health
     session = connect(lab, healthy)
 
     for _ in range(5):
-        assert text(session.perform(CLIENT), "ClientVersion")
+        assert text(session.send(CLIENT), "ClientVersion")
 
     assert lab.counters(healthy.name)["handshakes"] == before + 3  # one login is three requests
     assert session.counters.requests == 3 + 5
@@ -58,7 +58,7 @@ def test_ntlm_over_http_is_sealed_and_authenticates_once(lab: LabProcess, health
 
 
 def test_identify_tells_the_version_of_windows(lab: LabProcess, healthy: Host, connect: Connect) -> None:
-    assert connect(lab, healthy).perform(Identify()).version.startswith("OS: 10.0.")
+    assert connect(lab, healthy).send(Identify()).version.startswith("OS: 10.0.")
 
 
 @pytest.mark.parametrize("authentication", ["ntlm", "basic"])
@@ -69,7 +69,7 @@ def test_https_is_validated_against_the_given_ca(
 
     session.connect()
 
-    assert text(session.perform(CLIENT), "ClientVersion")
+    assert text(session.send(CLIENT), "ClientVersion")
 
 
 def test_a_certificate_of_an_unknown_ca_is_refused(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
@@ -89,7 +89,7 @@ def test_validation_can_be_turned_off_by_name(secure_lab: LabProcess, connect: C
 
     session.connect()
 
-    assert text(session.perform(CLIENT), "ClientVersion")
+    assert text(session.send(CLIENT), "ClientVersion")
 
 
 def test_basic_over_plain_http_is_refused_unless_asked_for(lab: LabProcess, healthy: Host, connect: Connect) -> None:
@@ -139,10 +139,10 @@ def test_a_reading_is_asked_again_on_a_new_connection(
     lab: LabProcess, healthy: Host, connect: Connect, kind: str
 ) -> None:
     session = connect(lab, healthy)
-    session.perform(CLIENT)
+    session.send(CLIENT)
     lab.inject(healthy.name, kind=kind, action="Get")
 
-    assert text(session.perform(CLIENT), "ClientVersion")
+    assert text(session.send(CLIENT), "ClientVersion")
     assert session.counters.retries == 1
 
 
@@ -157,7 +157,7 @@ def test_a_change_whose_answer_was_lost_is_not_repeated(lab: LabProcess, healthy
     )
 
     with pytest.raises(AnswerLost, match="may have happened"):
-        session.perform(trigger)
+        session.send(trigger)
 
     assert len(lab.mutations(healthy.name)) == before + 1
 
@@ -171,7 +171,7 @@ def test_a_command_that_makes_a_folder_and_whose_answer_was_lost_is_not_repeated
     lab.inject(healthy.name, kind="drop-after", action=action)
 
     with pytest.raises(AnswerLost, match="may have happened"):
-        session.perform(CommandLine(f'mkdir "C:\\{action}"'))
+        session.send(CommandLine(f'mkdir "C:\\{action}"'))
 
     changes = [change["what"] for change in lab.mutations(healthy.name)[before:]]
     assert changes == [f"folder C:\\{action} made"]
@@ -187,7 +187,7 @@ def test_a_change_refused_by_quota_is_asked_again(lab: LabProcess, healthy: Host
         (("sScheduleID", "{00000000-0000-0000-0000-000000000022}"),),
     )
 
-    session.perform(trigger)
+    session.send(trigger)
 
     assert len(lab.mutations(healthy.name)) == before + 1
 
@@ -197,7 +197,7 @@ def test_a_quota_that_stays_is_said_after_a_few_attempts(lab: LabProcess, health
     session = connect(lab, healthy)
 
     with pytest.raises(QuotaExceeded):
-        session.perform(CLIENT)
+        session.send(CLIENT)
 
     assert session.counters.retries == 3
 
@@ -206,14 +206,14 @@ def test_a_connection_that_dies_in_every_answer_is_given_up(lab: LabProcess, hea
     lab.inject(healthy.name, kind="cut-answer", times=None)
 
     with pytest.raises(ProtocolError, match="4 attempts"):
-        connect(lab, healthy).perform(CLIENT)
+        connect(lab, healthy).send(CLIENT)
 
 
 def test_no_answer_in_time_is_a_deadline(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     lab.inject(healthy.name, kind="stall", action="Get")
 
     with pytest.raises(DeadlineExceeded, match="read deadline"):
-        connect(lab, healthy, deadlines=Deadlines(connect=5, read=1, host=30)).perform(CLIENT)
+        connect(lab, healthy, deadlines=Deadlines(connect=5, read=1, host=30)).send(CLIENT)
 
 
 def test_pauses_count_against_the_hosts_deadline(lab: LabProcess, healthy: Host, make_target: Any) -> None:
@@ -222,7 +222,7 @@ def test_pauses_count_against_the_hosts_deadline(lab: LabProcess, healthy: Host,
     session = Session(make_target(lab, healthy), read_only=True, seconds=lambda: next(clock), pause=lambda _: None)
 
     with pytest.raises((QuotaExceeded, DeadlineExceeded)):
-        session.perform(CLIENT)
+        session.send(CLIENT)
     session.close()
 
 
@@ -245,7 +245,7 @@ def test_a_read_only_session_refuses_changes_before_a_byte_is_sent(
     before = requests_of(lab, healthy)
 
     with pytest.raises(ReadOnlyRefused):
-        connect(lab, healthy, read_only=True).perform(operation)
+        connect(lab, healthy, read_only=True).send(operation)
 
     assert requests_of(lab, healthy) == before
 
@@ -256,7 +256,7 @@ def test_an_answer_in_plain_text_is_refused_where_sealing_is_in_force(
     lab.inject(healthy.name, kind="plain-text", action="Get")
 
     with pytest.raises(ProtocolError, match="plain text"):
-        connect(lab, healthy).perform(CLIENT)
+        connect(lab, healthy).send(CLIENT)
 
 
 def test_a_redirect_is_not_followed(lab: LabProcess, healthy: Host, connect: Connect, of_persona: Any) -> None:
@@ -265,7 +265,7 @@ def test_a_redirect_is_not_followed(lab: LabProcess, healthy: Host, connect: Con
     before = requests_of(lab, other)
 
     with pytest.raises(ProtocolError, match="redirect"):
-        connect(lab, healthy).perform(CLIENT)
+        connect(lab, healthy).send(CLIENT)
 
     assert requests_of(lab, other) == before
 
@@ -274,12 +274,12 @@ def test_junk_under_a_good_seal_is_a_protocol_error(lab: LabProcess, healthy: Ho
     for junk in ("no xml", "<a/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"):
         lab.inject(healthy.name, kind="junk", action="Get", text=junk)
         with pytest.raises(ProtocolError):
-            connect(lab, healthy).perform(CLIENT)
+            connect(lab, healthy).send(CLIENT)
 
 
 def test_a_missing_class_is_a_fault_with_its_number(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     with pytest.raises(RemoteFault) as fault:
-        connect(lab, healthy).perform(Get(Resource.cim("root/nowhere", "SMS_Client")))
+        connect(lab, healthy).send(Get(Resource.cim("root/nowhere", "SMS_Client")))
 
     assert fault.value.kind == "not-found"
     assert fault.value.code
@@ -289,14 +289,14 @@ def test_a_denied_operation_is_told_from_a_refused_account(lab: LabProcess, heal
     lab.inject(healthy.name, kind="access-denied", action="Get")
 
     with pytest.raises(AccessDenied):
-        connect(lab, healthy).perform(CLIENT)
+        connect(lab, healthy).send(CLIENT)
 
 
 # -- command lines and files ------------------------------------------------------------------------------------
 
 
 def test_a_command_line_gives_exit_code_and_both_outputs(lab: LabProcess, healthy: Host, connect: Connect) -> None:
-    completed = connect(lab, healthy).perform(CommandLine("echo out& nosuchprogram"))
+    completed = connect(lab, healthy).send(CommandLine("echo out& nosuchprogram"))
 
     assert completed.stdout == b"out\r\n"
     assert b"nosuchprogram" in completed.stderr
@@ -306,14 +306,14 @@ def test_a_command_line_gives_exit_code_and_both_outputs(lab: LabProcess, health
 def test_standard_input_arrives_whole(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     data = os.urandom(150_000).hex().encode()
 
-    assert connect(lab, healthy).perform(CommandLine("more", stdin=data)).stdout == data
+    assert connect(lab, healthy).send(CommandLine("more", stdin=data)).stdout == data
 
 
 def test_output_is_in_the_code_page_that_was_asked_for(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     session = connect(lab, healthy)
 
     for codepage, codec in ((65001, "utf-8"), (437, "cp437"), (850, "cp850"), (1252, "cp1252")):
-        assert session.perform(CommandLine("echo M\u00fcnchen", codepage=codepage)).stdout == "M\u00fcnchen\r\n".encode(
+        assert session.send(CommandLine("echo M\u00fcnchen", codepage=codepage)).stdout == "M\u00fcnchen\r\n".encode(
             codec
         )
 
@@ -323,7 +323,7 @@ def test_a_command_that_runs_too_long_is_terminated_on_the_pc(lab: LabProcess, h
     before = lab.counters(healthy.name)["actions"].get("Signal", 0)
 
     with pytest.raises(DeadlineExceeded, match="time-out"):
-        session.perform(CommandLine("more", timeout=0.5))  # waits for its input
+        session.send(CommandLine("more", timeout=0.5))  # waits for its input
 
     assert lab.counters(healthy.name)["actions"]["Signal"] == before + 1
 
@@ -359,7 +359,7 @@ def test_a_read_only_session_reads_files_and_writes_none(lab: LabProcess, health
 
 
 def test_a_query_collects_all_pages(lab: LabProcess, healthy: Host, connect: Connect) -> None:
-    found = connect(lab, healthy).perform(Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process"))
+    found = connect(lab, healthy).send(Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process"))
 
     assert len(found) > 40
 
@@ -382,7 +382,7 @@ def test_a_command_that_was_accepted_is_never_run_twice(
     lab.inject(healthy.name, kind=kind, action="Receive", code=0x80041014, text="<a/>")
 
     with pytest.raises(AnswerLost, match="may have happened"):
-        session.perform(CommandLine(line))
+        session.send(CommandLine(line))
 
     ran = [command for command in lab.counters(healthy.name)["commands"] if command == line]
     assert len(ran) == before + 1
@@ -395,7 +395,7 @@ def test_a_change_whose_answer_makes_no_sense_may_have_happened(
     lab.inject(healthy.name, kind=kind, action="CreateKey", text="<a/>")
 
     with pytest.raises(AnswerLost, match="may have happened"):
-        connect(lab, healthy).perform(Key.parse("HKLM\\SOFTWARE\\Test").invoke("CreateKey"))
+        connect(lab, healthy).send(Key.parse("HKLM\\SOFTWARE\\Test").invoke("CreateKey"))
 
 
 @pytest.mark.parametrize("kind", ["drop-before", "drop-after", "fault", "junk"])
@@ -406,5 +406,5 @@ def test_a_finished_command_is_not_lost_when_only_the_clean_up_fails(
     lab.inject(healthy.name, kind=kind, action="Delete", code=0x80041014, text="<a/>")
     before = lab.counters(healthy.name)["commands"].count(line)
 
-    assert session.perform(CommandLine(line)).exit_code == 0
+    assert session.send(CommandLine(line)).exit_code == 0
     assert lab.counters(healthy.name)["commands"].count(line) == before + 1

@@ -14,7 +14,7 @@ from pyinfra.api import FactBase
 from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
-from provmode.connector.commands import Survey
+from provmode.connector.commands import ConversationCommand
 from provmode.errors import UsageError
 from provmode.reading import Reading, Unknown, from_json
 from provmode.windows.conversation import Conversation
@@ -23,8 +23,8 @@ from provmode.wsman.operations import Operation
 T = TypeVar("T")
 
 
-class SurveyFact(FactBase[T]):
-    """A fact that is read by a conversation. ``command`` returns ``self.survey(...)``."""
+class ConversationFact(FactBase[T]):
+    """A fact that is read by a conversation. ``command`` returns ``self.converse(...)``."""
 
     @override
     @staticmethod
@@ -32,11 +32,11 @@ class SurveyFact(FactBase[T]):
         """Return the answer of a host that could not be asked: could not tell."""
         return Unknown("not-asked", "the PC was not reached or the command failed; its error is above")
 
-    def survey(self, converse: Callable[[], Conversation[Any]], *begins_with: Operation) -> Survey:
+    def converse(self, converse: Callable[[], Conversation[Any]], *begins_with: Operation) -> ConversationCommand:
         """Return the command for a conversation; *begins_with* is what its printed text shows."""
-        return Survey(converse, begins_with)
+        return ConversationCommand(converse, begins_with)
 
-    def refused(self, error: ValueError) -> Survey:
+    def refused(self, error: ValueError) -> ConversationCommand:
         """Return the command for arguments that make no sense: it sends nothing and fails with *error*, one line.
 
         Raised from ``command`` itself it would end pyinfra's run for every host, with a traceback.
@@ -46,7 +46,7 @@ class SurveyFact(FactBase[T]):
             raise UsageError(str(error))
             yield  # a conversation that never asks
 
-        return Survey(refuse, ())
+        return ConversationCommand(refuse, ())
 
     def read(self, document: Any) -> T:
         """Rebuild the fact's value from its JSON form.
@@ -65,7 +65,7 @@ class SurveyFact(FactBase[T]):
             raise FactProcessError(f"{type(self).__name__}: not the expected answer ({error})") from None
 
 
-class ReadingFact(SurveyFact[Reading[T]]):
+class ReadingFact(ConversationFact[Reading[T]]):
     """A fact whose value is a `Reading`: known, known absent, or could not tell."""
 
     def value(self, document: Any) -> T:

@@ -1,0 +1,128 @@
+"""``provmode plan``: say what would be changed on which host, and why."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provmode.atomic_file import check_output
+from provmode.cli.common import (
+    Finite,
+    complain,
+    console_for,
+    data_option,
+    file_path,
+    format_option,
+    interruptible,
+    key_file_option,
+    limit_option,
+    parallel_option,
+    print_json,
+    progress_bar,
+    read_override,
+    runner_for,
+)
+from provmode.clock import utc_now
+from provmode.errors import UsageError
+from provmode.fleet.results import EXIT_CODES
+
+if TYPE_CHECKING:
+    from provmode.fleet.plan import Planned
+
+
+@click.command(epilog=EXIT_CODES["plan"].help)
+@click.argument("inventory")
+@click.option("--output", type=file_path(), help="Write the plan to this file.")
+@limit_option
+@data_option
+@click.option(
+    "--valid",
+    type=Finite(0, 8784, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="Hours until the plan expires.",
+)
+@key_file_option
+@click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
+@format_option
+@parallel_option
+def plan(
+    inventory: str,
+    output: Path | None,
+    limit: tuple[str, ...],
+    data: tuple[str, ...],
+    valid: float,
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    parallel: int,
+) -> int:
+    """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
+    from provmode.fleet.plan_file import key_from, sign, write
+
+    key = None if unsigned else key_from(key_file)
+    if output is not None and key is None and not unsigned:
+        raise UsageError("there is no key to sign the plan with", next_step="give --key-file, or say --unsigned")
+    if output is not None:
+        check_output(output)
+    planned = run_plan_of(inventory, limit=limit, override=read_override(data), parallel=parallel)
+    document = sign(
+        planned.document(
+            plan_id=str(uuid.uuid4()),
+            inventory=inventory,
+            limit=limit,
+            by=f"{_user()}@{platform.node()}",
+            now=utc_now(),
+            valid=timedelta(hours=valid),
+        ),
+        key,
+    )
+    if output is not None and not planned.audit.interrupted:
+        write(output, document)
+    if output_format == "json":
+        print_json(document)
+    else:
+        show_plan(planned)
+    if output is not None and planned.audit.interrupted:
+        complain(f"interrupted; the plan {output} was not written")
+    return planned.audit.exit_code()
+
+
+def _user() -> str:
+    """Return who runs this; in a container without a user database, the user's number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def run_plan_of(
+    inventory: str, *, limit: tuple[str, ...] = (), override: dict[str, Any] | None = None, parallel: int
+) -> Planned:
+    """Plan for the hosts of an inventory, with progress, until interrupted."""
+    from provmode.fleet.plan import plan_inventory
+
+    with interruptible() as stop, progress_bar("planning") as progress:
+        return plan_inventory(
+            inventory,
+            limit=limit,
+            override=override,
+            now=utc_now,
+            progress=progress,
+            stop=stop,
+            runner=runner_for(parallel),
+        )
+
+
+def show_plan(planned: Planned) -> None:
+    """Print a plan on standard output."""
+    from provmode.report.changes import print_plan
+
+    print_plan(planned, console_for(None))

@@ -1,0 +1,73 @@
+"""``provmode undo``: restore what a run changed, by its journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provmode.cli.common import (
+    complain,
+    console_for,
+    data_option,
+    file_path,
+    format_option,
+    interruptible,
+    key_file_option,
+    parallel_option,
+    print_json,
+    progress_bar,
+    read_override,
+    runner_for,
+)
+from provmode.clock import utc_now
+from provmode.fleet.results import EXIT_CODES
+
+
+@click.command(epilog=EXIT_CODES["undo"].help)
+@click.argument("journal", type=file_path())
+@click.option("--inventory", required=True, help="The inventory that the run was over.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
+@data_option
+@key_file_option
+@click.option("--unsigned", is_flag=True, help="Accept an unsigned journal.")
+@format_option
+@parallel_option
+def undo(
+    journal: Path,
+    inventory: str,
+    hosts: tuple[str, ...],
+    data: tuple[str, ...],
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    parallel: int,
+) -> int:
+    """Restore what was there before the run of JOURNAL: files, start modes, registry. A mode that was left stays
+    left.
+    """
+    from provmode.fleet.plan_file import key_from
+    from provmode.fleet.undo import undo_run
+    from provmode.report.changes import print_undo
+
+    key, override = key_from(key_file), read_override(data)
+    with interruptible() as stop, progress_bar("undoing") as progress:
+        result = undo_run(
+            journal,
+            inventory,
+            hosts=hosts,
+            override=override,
+            key=key,
+            unsigned=unsigned,
+            now=utc_now,
+            progress=progress,
+            stop=stop,
+            runner=runner_for(parallel),
+        )
+    if result.notice:
+        complain(result.notice)
+    if output_format == "json":
+        print_json(result.to_json())
+    else:
+        print_undo(result, console_for(None))
+    return result.exit_code()

@@ -1,0 +1,25 @@
+"""``provmode verify``: check that a journal is as it was written, and say what is open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from provmode.cli.common import file_path, key_file_option
+from provmode.fleet.results import EXIT_CODES
+
+
+@click.command(epilog=EXIT_CODES["verify"].help)
+@click.argument("journal", type=file_path())
+@key_file_option
+def verify(journal: Path, key_file: Path | None) -> int:
+    """Check that no line of JOURNAL was changed, added or taken out, and say what is open."""
+    from provmode.fleet.plan_file import key_from
+    from provmode.fleet.verify import verify_journal
+    from provmode.report.journal import verification_lines
+
+    found = verify_journal(journal, key=key_from(key_file))
+    for line in verification_lines(found, journal):
+        print(line)
+    return found.exit_code()

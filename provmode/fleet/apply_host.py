@@ -1,0 +1,324 @@
+"""Applying a plan on one host: look again, take the lease, carry out the steps, read back, release the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from provmode.ccm.client import away, client_state
+from provmode.ccm.judge import judge
+from provmode.ccm.model import ClientReadings
+from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
+from provmode.errors import (
+    AuthenticationFailed,
+    Cause,
+    CertificateUntrusted,
+    HostError,
+    ProvmodeError,
+    Unreachable,
+    UsageError,
+)
+from provmode.fleet.journal import HostRecord, Journal
+from provmode.fleet.lease import HostLease
+from provmode.fleet.plan_file import PlannedHost
+from provmode.fleet.results import HostOutcome
+from provmode.fleet.visit import Visit, cause_of_failure
+from provmode.remediation.decide import check_idle, fingerprint, unread_now, what_changed
+from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
+from provmode.remediation.steps import Step
+from provmode.transport.session import Session
+from provmode.windows.conversation import Conversation, Pause
+from provmode.windows.files import StaleFile
+
+AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted)
+"""Errors of a PC that was there for the look and is not any more. Any other error is a step that failed."""
+
+
+@dataclass(frozen=True)
+class HostResult:
+    """How one host ended, and why."""
+
+    host: str
+    outcome: HostOutcome
+    detail: str = ""
+    """A sentence; for failures with the step and what can be undone."""
+    cause: str | None = None
+    """For `unreached`: one of the nine causes."""
+    next_step: str = ""
+    steps: tuple[str, ...] = ()
+    """What was changed, in words."""
+    requests: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name; cause and next step only if there is one."""
+        document: dict[str, Any] = {"host": self.host, "ended": self.outcome.value, "detail": self.detail}
+        if self.cause is not None:
+            document["cause"] = self.cause
+        if self.next_step:
+            document["next_step"] = self.next_step
+        return {**document, "steps": list(self.steps), "requests": self.requests}
+
+
+def settled_client(now: Callable[[], datetime], policy: Policy) -> Conversation[ClientReadings]:
+    """Ask a client's state. While its service starts or stops, or started a moment ago, wait and ask again."""
+    for pause in (*PAUSES, None):
+        client: ClientReadings = yield from client_state(now, policy.legitimate_processes)
+        if pause is None or not (away(client) or judge(client, policy, now()).rule == "client-starting"):
+            break
+        yield Pause(pause)
+    return client
+
+
+class JournalLost(Exception):
+    """The journal could not be written: nothing more may be changed."""
+
+
+class HostApply:
+    """Applies one host's part of a plan.
+
+    *earlier* is what the journal of a resumed run says about the host. *today* is the inventory's policy as it is now:
+    a host that it would leave alone is left alone, whatever the plan's own policy says.
+
+    Raises:
+        UsageError: *earlier* has other steps than the plan.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedHost,
+        journal: Journal,
+        *,
+        now: Callable[[], datetime],
+        earlier: HostRecord | None = None,
+        today: Policy | None = None,
+    ) -> None:
+        self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
+        self._today = today if today is not None else planned.policy
+        names = dict.fromkeys((*planned.policy.legitimate_processes, *self._today.legitimate_processes))
+        self._policy = replace(planned.policy, legitimate_processes=tuple(names))
+        self.journal_lost = False
+        """Whether the journal could not be written: the run has to end."""
+        _check_same_steps(planned, earlier)
+
+    def done_before(self) -> HostResult | None:
+        """Return how the host ended if an earlier run leaves nothing to do here."""
+        earlier, host = self._earlier, self._planned.host
+        if earlier is None:
+            return None
+        if earlier.undone:
+            return HostResult(host, HostOutcome.STALE, "its changes were undone since", next_step="plan anew")
+        if earlier.outcome in (HostOutcome.CHANGED.value, HostOutcome.ALREADY.value):
+            return HostResult(host, HostOutcome(earlier.outcome), "done by the run that was resumed")
+        return None
+
+    def run(self, visit: Visit) -> HostResult:
+        """Work on the host; its lease is released however that ends."""
+        left = self._earlier is not None and self._earlier.lease is not None and not visit.read_only
+        lease = HostLease(self._planned.host, visit.session, self._write, self._journal.run_id, left=left)
+        result = self._work(visit, lease)
+        try:
+            lease.release()
+        except JournalLost:
+            self.journal_lost = True
+        return replace(result, requests=visit.counters.requests)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        try:
+            self._journal.write(event, **fields)
+        except OSError as error:
+            raise JournalLost(f"the journal cannot be written: {error.strerror}; nothing was sent") from None
+
+    def _work(self, visit: Visit, lease: HostLease) -> HostResult:
+        session, host, policy = visit.session, self._planned.host, self._policy
+        steps = HostSteps(self._planned, session, self._journal, self._earlier, lambda: check_idle(self._now, policy))
+        looked = False
+        try:
+            refused = self._refuse(session)
+            looked = True
+            if refused is not None:
+                return refused
+            if visit.read_only:
+                return HostResult(host, HostOutcome.FAILED, "the inventory says not to change it (winrm_read_only)")
+            session.read_only = False
+            lease.take()
+            steps.run()
+            session.begin()
+            client = session.converse(settled_client(self._now, policy))
+            result = _read_back(host, judge(client, policy, self._now()), steps)
+        except (StaleStep, StaleFile) as error:
+            result = HostResult(host, HostOutcome.STALE, steps.stale(error), next_step=error.next_step)
+        except JournalLost as error:
+            self.journal_lost = True
+            result = HostResult(
+                host, HostOutcome.FAILED, str(error), next_step="make room for the journal, then --resume"
+            )
+        except ProvmodeError as error:
+            if not steps.announced and isinstance(error, AWAY if looked else HostError):
+                result = unreached(host, error)
+            else:
+                result = HostResult(host, HostOutcome.FAILED, steps.explain(error.what), next_step=error.next_step)
+        except Exception as error:  # noqa: BLE001 - a defect of ours concerns this host alone, and is never hidden
+            message = steps.explain(f"provmode's own error ({type(error).__name__}: {error})")
+            result = HostResult(host, HostOutcome.FAILED, message, next_step="report it")
+        return replace(result, steps=tuple(steps.changed))
+
+    def _refuse(self, session: Session) -> HostResult | None:
+        """Look at the host once more; return how it ends if the plan does not hold for it any more."""
+        planned, policy, earlier = self._planned, self._policy, self._earlier
+        client = session.converse(settled_client(self._now, policy))
+        assessment = judge(client, policy, self._now())
+        kind = outcome(assessment.verdict)
+        begun = earlier is not None and bool(earlier.steps)
+        if kind is Outcome.COMPLIANT and not begun:
+            return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
+        if assessment.verdict is Verdict.UNASSESSED:
+            return HostResult(
+                planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step
+            )
+        if earlier is not None and begun:
+            # what an earlier run did moved it on: with its service back it may be about to leave by itself
+            as_left = kind in (Outcome.COMPLIANT, Outcome.PENDING) or assessment.verdict is Verdict.SELF_HEALING
+            holds = as_left and all(planned.steps[number].still_done(client) for number in earlier.done)
+        else:
+            holds = kind is Outcome.PENDING and fingerprint(client) == planned.fingerprint
+        if holds:
+            return self._left_alone_today(client, begun=begun)
+        return self._not_as_planned(client)
+
+    def _left_alone_today(self, client: ClientReadings, *, begun: bool) -> HostResult | None:
+        """Return how a host ends that the inventory's policy of today would not touch."""
+        today = judge(client, self._today, self._now())
+        if outcome(today.verdict) in (Outcome.PENDING, Outcome.COMPLIANT):
+            return None
+        if begun and today.verdict is Verdict.SELF_HEALING:
+            return None  # what was begun is brought to its end
+        detail = f"the inventory's policy has changed since the plan: it is {today.verdict.value} now: {today.reason}"
+        return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
+
+    def _not_as_planned(self, client: ClientReadings) -> HostResult:
+        facts: Mapping[str, Any] = self._planned.document.get("facts", {})
+        unread = unread_now(facts, client)
+        if unread is not None:  # not known is not changed
+            cause = unread.cause if unread.cause in {cause.value for cause in Cause} else Cause.PROTOCOL.value
+            detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
+            return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, "apply the plan again")
+        detail = what_changed(facts, client, self._policy, self._now())
+        return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
+
+
+def _read_back(host: str, assessment: Assessment, steps: HostSteps) -> HostResult:
+    if outcome(assessment.verdict) is not Outcome.COMPLIANT:
+        found = f"read back: {assessment.verdict.value}: {assessment.reason}"
+        return HostResult(host, HostOutcome.FAILED, steps.explain(found))
+    if not steps.anything_changed:
+        return HostResult(host, HostOutcome.ALREADY, "somebody else did it first")
+    return HostResult(host, HostOutcome.CHANGED, assessment.reason)
+
+
+class HostSteps:
+    """The steps of one host, carried out in order and journaled."""
+
+    def __init__(
+        self, planned: PlannedHost, session: Session, journal: Journal, earlier: HostRecord | None, look: Look
+    ) -> None:
+        self._host, self._steps = planned.host, planned.steps
+        self._session, self._journal, self._look = session, journal, look
+        self._done = earlier.done if earlier is not None else frozenset()
+        self._begun = {record.number for record in earlier.steps} if earlier is not None else set()
+        self._changed_before = earlier is not None and earlier.changed
+        self.changed: list[str] = []
+        self.announced = False
+        """Whether a step was announced: from then on something may have been sent that changes the PC."""
+        self._current: Step | None = None
+        self._open: int | None = None
+        """The step that was announced and has not ended."""
+        self._kept: list[Step] = []
+
+    @property
+    def anything_changed(self) -> bool:
+        """Whether a step changed something, in this run or in the one that is resumed."""
+        return bool(self.changed) or self._changed_before
+
+    def run(self) -> None:
+        """Carry out what is not done yet."""
+        for number, step in enumerate(self._steps):
+            if number in self._done or (step.only_after_changes and not self.anything_changed):
+                continue  # whoever made the changes also asks for policy
+            self._current = step
+            self._session.begin()
+            ending = self._session.converse(execute(step, announce=self._announcer(number, step), look=self._look))
+            if ending == "changed":
+                self.changed += [str(item) for item in step.properties]
+                self._kept.append(step)
+                self._end(number, ending)
+            elif number in self._begun:  # an earlier run announced it, and it happened: it was ours
+                self._changed_before = True
+                self._end(number, "changed")
+            elif self._open == number:  # somebody else did it after we had announced it
+                self._end(number, ending)
+        self._current = None
+
+    def _announcer(self, number: int, step: Step) -> Callable[[Any], None]:
+        def announce(previous: bytes | None) -> None:
+            try:
+                self._journal.step_begun(self._host, number, step, previous)
+            except OSError as error:
+                raise self._journal_lost(error) from None
+            self.announced = True
+            self._open = number
+
+        return announce
+
+    def _end(self, number: int, ending: str) -> None:
+        self._open = None
+        try:
+            self._journal.write("step-ended", host=self._host, number=number, ending=ending)
+        except OSError as error:
+            raise self._journal_lost(error) from None
+
+    def _journal_lost(self, error: OSError) -> JournalLost:
+        return JournalLost(f"the journal cannot be written: {error.strerror}; {done_before(self._kept)}")
+
+    def stale(self, error: HostError) -> str:
+        """Explain a stale step; journal that the announced step did not happen, if that is certain."""
+        certain = self._open is not None and self._open not in self._begun and not isinstance(error, OvertakenStep)
+        if certain and self._open is not None:
+            try:
+                self._end(self._open, "stale")
+            except JournalLost:
+                pass  # leave it open: claim less rather than more
+        return self.explain(error.what)
+
+    def explain(self, what: str) -> str:
+        """Return *what* happened, with the step it happened in and what was done before."""
+        where = f"{self._current.properties[0].name}: " if self._current is not None else ""
+        return f"{where}{what}; {done_before(self._kept)}"
+
+
+def done_before(kept: Sequence[Step]) -> str:
+    """Return in words what was done before, and what of it can be undone."""
+    if not kept:
+        return "nothing was done before"
+    undoable = [step.properties[0].name for step in kept if step.undo is not None]
+    done = ", ".join(step.properties[0].name for step in kept)
+    return f"done before: {done}" + (f" (undo restores {', '.join(undoable)})" if undoable else " (cannot be undone)")
+
+
+def _check_same_steps(planned: PlannedHost, earlier: HostRecord | None) -> None:
+    for record in earlier.steps if earlier is not None else ():
+        if not 0 <= record.number < len(planned.steps) or planned.steps[record.number] != record.step:
+            raise UsageError(
+                f"the journal has another step on {planned.host} than the plan: the plan was edited since",
+                next_step="give the plan it was written for",
+            )
+
+
+def unreached(host: str, error: Exception | None) -> HostResult:
+    """Return the result for a host that could not be reached because of *error*."""
+    if isinstance(error, ProvmodeError):
+        return HostResult(host, HostOutcome.UNREACHED, error.what, cause_of_failure(error), error.next_step)
+    detail = f"provmode's own error ({type(error).__name__}: {error})"
+    return HostResult(host, HostOutcome.UNREACHED, detail, "protocol")

@@ -1,0 +1,146 @@
+"""How hosts and runs end: the one table of outcomes and exit codes.
+
+The commands take their exit codes from it, and so do their help texts and the documents (tests compare them).
+
+Exit codes 2 and 4 add up to 6. Code 8 stands alone: it is used only if there is nothing else to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from provmode.ccm.verdict import Outcome
+
+COMPLIANT, BAD_USAGE, PENDING, REFUSED, FAILED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 8, 130
+
+
+class HostOutcome(str, Enum):
+    """How one host ended in a run that changes PCs."""
+
+    CHANGED = "changed"
+    """As planned, and read back."""
+    RESTORED = "restored"
+    """Undone, and read back."""
+    ALREADY = "already"
+    """It was compliant before anything was done; nothing was changed."""
+    NOTHING = "nothing"
+    """There was nothing to undo, or nothing that can be undone."""
+    STALE = "stale"
+    """It is not what the plan saw, or another controller is at work on it; nothing was changed from there on."""
+    FAILED = "failed"
+    """A step failed, or reading back does not show a compliant client."""
+    UNREACHED = "unreached"
+    NOT_STARTED = "not-started"
+
+    def __str__(self) -> str:
+        """Return the word itself."""
+        return self.value
+
+
+APPLY_OUTCOMES = (
+    *(HostOutcome.CHANGED, HostOutcome.ALREADY, HostOutcome.STALE),
+    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED),
+)
+"""The outcomes of an apply, as its JSON counts them."""
+
+MEANINGS: Mapping[HostOutcome, str] = {
+    HostOutcome.CHANGED: "changed as planned, and read back",
+    HostOutcome.RESTORED: "restored, and read back",
+    HostOutcome.ALREADY: "compliant before anything was done",
+    HostOutcome.NOTHING: "nothing to restore",
+    HostOutcome.STALE: "not what the plan saw, or in other hands: left as it is",
+    HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
+    HostOutcome.UNREACHED: "could not be reached or assessed",
+    HostOutcome.NOT_STARTED: "the run ended before its turn",
+}
+
+
+@dataclass(frozen=True)
+class ExitCodes:
+    """The exit codes of one command: which outcomes of hosts lead to which, and what each means."""
+
+    of: Mapping[Enum, int]
+    """The code that an outcome asks for; outcomes that are not here ask for 0."""
+    meanings: Mapping[int, str]
+    """What each code means, in the order of help and documents."""
+
+    def code(self, outcomes: Iterable[Enum], *, interrupted: bool = False) -> int:
+        """Return the exit code of a run in which the hosts ended with *outcomes*."""
+        if interrupted:
+            return INTERRUPTED
+        asked = {self.of[outcome] for outcome in outcomes if outcome in self.of}
+        return (PENDING if PENDING in asked else 0) | (FAILED if FAILED in asked else 0) or max(asked, default=0)
+
+    @property
+    def help(self) -> str:
+        """The table as the end of a help text."""
+        rows = [f"{code:>3}  {meaning}" for code, meaning in self.meanings.items()]
+        return "\b\nExit codes:\n" + "\n".join(rows)
+
+
+AUDIT = ExitCodes(
+    {Outcome.PENDING: PENDING, Outcome.FAILED: FAILED, Outcome.UNASSESSED: UNKNOWN},
+    {
+        COMPLIANT: "all compliant",
+        PENDING: "changes pending",
+        FAILED: "failed on some host: a client is broken",
+        PENDING | FAILED: "changes pending and failed",
+        UNKNOWN: "nothing pending, but some hosts not assessed",
+        BAD_USAGE: "bad usage, or provmode's own error",
+        INTERRUPTED: "interrupted: what is known so far was printed, with what is missing",
+    },
+)
+"""Of `audit`, `plan` and `demo`."""
+
+APPLY = ExitCodes(
+    {
+        HostOutcome.STALE: PENDING,
+        HostOutcome.NOT_STARTED: PENDING,
+        HostOutcome.FAILED: FAILED,
+        HostOutcome.UNREACHED: UNKNOWN,
+    },
+    {
+        COMPLIANT: "everything planned is done, or was so already",
+        PENDING: "some hosts were stale, or their turn did not come: plan anew",
+        REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
+        FAILED: "a change failed; the report names the step and what `undo` restores",
+        PENDING | FAILED: "both 2 and 4",
+        UNKNOWN: "nothing failed, but some hosts were not reached",
+        BAD_USAGE: "bad usage, or provmode's own error",
+        INTERRUPTED: "interrupted; the hosts in hand were finished",
+    },
+)
+
+UNDO = ExitCodes(
+    APPLY.of,
+    {
+        COMPLIANT: "everything that can be restored is restored, or was so already",
+        PENDING: "something was changed since and left as it is, or a host's turn did not come",
+        FAILED: "restoring failed on some host",
+        PENDING | FAILED: "both 2 and 4",
+        UNKNOWN: "nothing failed, but some hosts were not reached",
+        BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",
+        INTERRUPTED: "interrupted; the hosts in hand were finished",
+    },
+)
+
+VERIFY = ExitCodes(
+    {},
+    {
+        COMPLIANT: "every line is there, as it was written",
+        PENDING: "every line that is there is as it was written, but the last run or undo did not come to its end",
+        BAD_USAGE: "a line was changed, added or taken out, or the journal cannot be read",
+    },
+)
+
+EXIT_CODES: Mapping[str, ExitCodes] = {
+    "audit": AUDIT,
+    "plan": AUDIT,
+    "demo": AUDIT,
+    "apply": APPLY,
+    "undo": UNDO,
+    "verify": VERIFY,
+}
+"""The table of every command that has exit codes of its own."""

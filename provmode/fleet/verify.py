@@ -1,0 +1,55 @@
+"""Verifying a journal: that no line was changed, added or taken out, and what a crash left open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from provmode.fleet.journal import JournalState, read
+from provmode.fleet.results import COMPLIANT, PENDING
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A journal whose lines are as they were written."""
+
+    state: JournalState
+
+    @property
+    def changed(self) -> int:
+        """How many steps changed something."""
+        return sum(record.ending == "changed" for host in self.state.hosts.values() for record in host.steps)
+
+    @property
+    def undone(self) -> int:
+        """How many steps were undone."""
+        return sum(record.undone for host in self.state.hosts.values() for record in host.steps)
+
+    @property
+    def open_steps(self) -> list[str]:
+        """Steps that were announced and are not known to have ended: they may have happened."""
+        return [
+            f"{name}: {record.step.properties[0]}"
+            for name, host in self.state.hosts.items()
+            for record in host.steps
+            if record.ending is None and not record.undone
+        ]
+
+    @property
+    def open_leases(self) -> list[str]:
+        """Leases that were announced and are not known to have been released."""
+        return [f"{name}: lease {host.lease}" for name, host in self.state.hosts.items() if host.lease is not None]
+
+    def exit_code(self) -> int:
+        """Return the exit code (contract): see `provmode.fleet.results`."""
+        return COMPLIANT if self.state.closed else PENDING
+
+
+def verify_journal(journal: Path, *, key: bytes | None = None) -> Verification:
+    """Read and verify a journal.
+
+    Raises:
+        JournalDamaged: a line was changed, is missing, or was signed with another key.
+        UsageError: the journal cannot be read, or it is signed and there is no key.
+    """
+    return Verification(read(journal, key))

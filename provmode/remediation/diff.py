@@ -1,0 +1,24 @@
+"""What differs between two files, as text to show. Pure."""
+
+from __future__ import annotations
+
+import difflib
+
+from provmode.ccm import tcf
+from provmode.windows.files import sha256
+
+LONGEST_DIFF = 2000
+"""Lines of two files together that are compared line by line. Beyond that, one PC's file would hold up all the
+others."""
+
+
+def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return a unified diff of two files as text, without line endings; empty if their text does not differ.
+
+    For files of more than `LONGEST_DIFF` lines it shows their hashes alone.
+    """
+    lines = (tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines())
+    if sum(map(len, lines)) > LONGEST_DIFF and before != after:
+        sums = [f"{len(each)} lines, SHA-256 {sha256(data)}" for each, data in zip(lines, (before, after), strict=True)]
+        return (f"--- {path}", f"+++ {path}", f"-({sums[0]})", f"+({sums[1]})")
+    return tuple(line.rstrip("\n") for line in difflib.unified_diff(*lines, path, path, lineterm=""))

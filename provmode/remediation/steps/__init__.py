@@ -1,0 +1,28 @@
+"""The kinds of step, each one class: what it does, proves, undoes, shows, and how it is written down.
+
+`provmode.remediation.steps.base` says what a new kind has to have.
+"""
+
+from provmode.remediation.steps.base import KINDS, Property, Step, step_from_json
+from provmode.remediation.steps.client import RequestPolicy, SetMode
+from provmode.remediation.steps.file import DisarmTcf, SetFile
+from provmode.remediation.steps.registry import SetRegistryKey, SetRegistryValue, data_text
+from provmode.remediation.steps.service import START_MODES, SetServiceState, SetStartMode, service_resource
+
+__all__ = [
+    "KINDS",
+    "START_MODES",
+    "DisarmTcf",
+    "Property",
+    "RequestPolicy",
+    "SetFile",
+    "SetMode",
+    "SetRegistryKey",
+    "SetRegistryValue",
+    "SetServiceState",
+    "SetStartMode",
+    "Step",
+    "data_text",
+    "service_resource",
+    "step_from_json",
+]

@@ -1,0 +1,171 @@
+"""Steps on Windows services, by the methods of ``Win32_Service``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from provmode.ccm.codes import SERVICE_RETURN, name_of
+from provmode.ccm.model import ClientReadings
+from provmode.errors import AnswerLost, HostError
+from provmode.fields import TEXT, Field, one_of
+from provmode.reading import Absent, Unknown, known
+from provmode.remediation.steps.base import (
+    ALREADY,
+    CHANGED,
+    PAUSES,
+    Announce,
+    Look,
+    Property,
+    Step,
+    Work,
+    no_look,
+    not_proved,
+    register,
+    stale,
+)
+from provmode.windows.conversation import Conversation, Pause
+from provmode.windows.model import Service
+from provmode.windows.system import service
+from provmode.wsman import Instance, Invoke, Operation, Resource, integer
+
+START_MODES: dict[str, str] = {"Auto": "Automatic", "Manual": "Manual", "Disabled": "Disabled"}
+"""What ``Win32_Service.StartMode`` says, and what ``ChangeStartMode`` takes. Microsoft, "Win32_Service class"."""
+
+
+@register
+@dataclass(frozen=True)
+class SetStartMode(Step):
+    """How a service starts."""
+
+    kind: ClassVar[str] = "start-mode"
+    plan_fields: ClassVar[Mapping[str, Field]] = {"service": TEXT, "before": TEXT, "after": one_of(*START_MODES)}
+    plan_description = "How a service starts."
+    service: str
+    before: str
+    after: str
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """One property: ``service start mode``."""
+        return (Property(f"{self.service} start mode", self.before, self.after),)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """``Win32_Service.ChangeStartMode``."""
+        mode = START_MODES.get(self.after, self.after)
+        return (Invoke(service_resource(self.service), "ChangeStartMode", (("StartMode", mode),)),)
+
+    @property
+    def undo(self) -> SetStartMode | None:
+        """The step back."""
+        return SetStartMode(self.service, self.after, self.before)
+
+    def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
+        """Change the start mode if it is still what was seen, and read it back."""
+        what = f"{self.service} start mode"
+        there = yield from service_there(self.service)
+        if there.start_mode == self.after:
+            return ALREADY
+        if there.start_mode != self.before:
+            raise stale(what, self.before, there.start_mode)
+        announce(None)
+        yield from _call(self.operations[0], what)
+        there = yield from service_there(self.service)
+        if there.start_mode != self.after:
+            raise not_proved(what, self.after, there.start_mode)
+        return CHANGED
+
+    def still_done(self, client: ClientReadings) -> bool:
+        """Return whether the client's service still starts so."""
+        there = known(client.service, None)
+        return there is None or there.start_mode == self.after
+
+
+@register
+@dataclass(frozen=True)
+class SetServiceState(Step):
+    """Whether a service runs. ``Restarted`` stops and starts it."""
+
+    kind: ClassVar[str] = "service-state"
+    plan_fields: ClassVar[Mapping[str, Field]] = {"service": TEXT, "before": TEXT, "after": one_of("Running")}
+    plan_description = "A service is started."
+    service: str
+    before: str
+    after: Literal["Running", "Stopped", "Restarted"]
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """One property: ``service state``."""
+        return (Property(f"{self.service} state", self.before, self.after),)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """``StopService`` and ``StartService``."""
+        stop = Invoke(service_resource(self.service), "StopService")
+        start = Invoke(service_resource(self.service), "StartService")
+        return {"Running": (start,), "Stopped": (stop,), "Restarted": (stop, start)}[self.after]
+
+    @property
+    def undo(self) -> SetServiceState | None:
+        """Nothing: what a service did in the meantime is done; its start mode decides what comes next."""
+        return None
+
+    def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
+        """Stop or start the service, and wait until it has the wanted state."""
+        there = yield from service_there(self.service)
+        if there.state == self.after:
+            return ALREADY
+        announce(None)
+        if self.after in ("Stopped", "Restarted") and there.state != "Stopped":
+            # 5, 6: it cannot accept the control, or is not active: it stops already
+            yield from _call(self.operations[0], f"stop of {self.service}", fine=frozenset({0, 5, 6}))
+            yield from _until(self.service, "Stopped")
+        if self.after in ("Running", "Restarted"):
+            # 10: it runs already
+            yield from _call(self.operations[-1], f"start of {self.service}", fine=frozenset({0, 10}))
+            yield from _until(self.service, "Running")
+        return CHANGED
+
+
+def service_resource(name: str) -> Resource:
+    """Return the address of one service."""
+    return Resource.cim("root/cimv2", "Win32_Service", {"Name": name})
+
+
+def service_there(name: str) -> Conversation[Service]:
+    """Return a service as it is now.
+
+    Raises:
+        HostError: there is no such service, or it cannot be read.
+    """
+    reading = yield from service(name)
+    if isinstance(reading, Absent):
+        raise HostError(f"there is no service {name}", next_step="check its name")
+    if isinstance(reading, Unknown):
+        raise HostError(f"service {name} cannot be read: {reading.detail}", next_step="look at the account's rights")
+    return reading.value
+
+
+def _call(operation: Operation, what: str, *, fine: frozenset[int] = frozenset({0})) -> Work:
+    """Call a method of Win32_Service; a return value outside *fine* is an error, in words."""
+    try:
+        answer: Instance = yield operation
+    except AnswerLost:
+        return CHANGED  # the caller reads back
+    code = integer(answer, "ReturnValue")
+    if code not in fine:
+        meaning = "nothing" if code is None else f"{name_of(code, SERVICE_RETURN)} ({code})"
+        raise HostError(f"{what}: the PC answered {meaning}", next_step="look at the service on the PC")
+    return CHANGED
+
+
+def _until(name: str, state: str) -> Work:
+    for pause in (*PAUSES, None):
+        there = yield from service_there(name)
+        if there.state == state:
+            return CHANGED
+        if pause is not None:
+            yield Pause(pause)
+    raise not_proved(f"{name} state", state, there.state)

@@ -1,0 +1,68 @@
+"""What a session needs of a connection: the seam between the session and whatever speaks HTTP below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from provmode.errors import Cause, HostError
+from provmode.transport.target import Counters, Target
+
+
+class ConnectionLost(HostError):
+    """The connection is gone. `sent` tells whether the PC may have got the request."""
+
+    cause = Cause.PROTOCOL
+
+    def __init__(self, what: str, *, sent: bool) -> None:
+        super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
+        self.sent = sent
+
+
+class Connection(Protocol):
+    """One TCP connection to one PC: `dial`, `authenticate`, `exchange` any number of times, `close`.
+
+    After an error it is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
+    """
+
+    def dial(self) -> None:
+        """Resolve the name and open the TCP connection, within the connect deadline. Sends nothing.
+
+        Raises:
+            Unreachable: the name does not resolve, nothing answered in time, or the connection was refused.
+        """
+
+    def authenticate(self) -> None:
+        """Prove the account and take the keys, if the scheme has any. Does nothing the second time.
+
+        Raises:
+            AuthenticationFailed: the PC refused the account or the password, or offers no common scheme.
+            CertificateUntrusted: TLS failed.
+            ProtocolError: what answers is not a WinRM listener.
+            ConnectionLost: the PC closed the connection during the handshake.
+            DeadlineExceeded: there was no answer within the read deadline.
+        """
+
+    def exchange(self, message: bytes) -> tuple[int, bytes]:
+        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed.
+
+        Raises:
+            ConnectionLost: the connection broke.
+            AuthenticationFailed: the account was refused only now, as with Basic and certificates.
+            DeadlineExceeded: there was no answer within the read deadline; the PC may have got the message.
+            ProtocolError: another status, a plain answer although encryption is in force, or a broken seal.
+        """
+
+    def close(self) -> None:
+        """Close the connection. Never raises, and may be called twice."""
+
+
+class Connect(Protocol):
+    """Makes connections to a PC, not yet dialled."""
+
+    def __call__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
+        """Return a connection to *target*. It adds what it costs to *counters*; *seconds* is a monotonic clock.
+
+        Raises:
+            UsageError: the target's credentials would give a secret away or cannot work.
+        """

@@ -1,4 +1,4 @@
-"""The page about the lab is true: its tables are complete, and its session runs as it is written down."""
+"""docs/lab.md matches the lab: its tables are complete, and its session runs as written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from provmode.lab.personas import PERSONAS, WORDS
+from provmode.lab.personas import DESCRIPTIONS, PERSONAS
 from provmode.lab.server.control import Control
 from provmode.lab.server.counters import Counters
 from provmode.lab.server.hosting import Lab
@@ -35,11 +35,11 @@ def rows(head: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table]
 
 
-def test_every_persona_is_listed_with_what_an_audit_has_to_say_of_it() -> None:
-    assert set(WORDS) == {persona.name for persona in PERSONAS}
+def test_every_persona_is_listed_with_its_verdict() -> None:
+    assert set(DESCRIPTIONS) == {persona.name for persona in PERSONAS}
     assert GUIDE.count("\n| `") > len(PERSONAS)
     for persona in PERSONAS:
-        assert f"\n| `{persona.name}` | `{persona.verdict}` | {WORDS[persona.name]} |\n" in GUIDE
+        assert f"\n| `{persona.name}` | `{persona.verdict}` | {DESCRIPTIONS[persona.name]} |\n" in GUIDE
     assert len(rows("persona")) == len(PERSONAS)
 
 
@@ -56,23 +56,23 @@ def test_every_field_of_an_injection_is_listed_with_its_default() -> None:
     ]
 
 
-def fits(written: Any, said: Any) -> bool:
-    """Return whether what was said is as written, where ``"..."`` stands for anything."""
+def fits(written: Any, received: Any) -> bool:
+    """Return whether *received* matches *written*, in which ``"..."`` matches anything."""
     if written == "...":
         return True
-    if not isinstance(written, dict) or not isinstance(said, dict):
-        if isinstance(written, list) and isinstance(said, list):
-            return len(written) == len(said) and all(map(fits, written, said))
-        return bool(written == said)
+    if not isinstance(written, dict) or not isinstance(received, dict):
+        if isinstance(written, list) and isinstance(received, list):
+            return len(written) == len(received) and all(map(fits, written, received))
+        return bool(written == received)
     named = set(written) - {"..."}
-    return (named == set(said) or ("..." in written and named <= set(said))) and all(
-        fits(written[name], said[name]) for name in named
+    return (named == set(received) or ("..." in written and named <= set(received))) and all(
+        fits(written[name], received[name]) for name in named
     )
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """The lab that the session begins with."""
+    """Start the lab of the first line of the session."""
     start = SESSION[0]
     assert start.startswith("$ provmode lab ")
     command = [sys.executable, "-m", *shlex.split(start.removeprefix("$ "))]
@@ -90,8 +90,8 @@ def test_the_session_runs_as_it_is_written(lab: subprocess.Popen[str], tmp_path:
             lab.stdin.write(text + "\n")
             lab.stdin.flush()
         elif mark == "< ":
-            said = json.loads(lab.stdout.readline())
-            assert fits(json.loads(text), said), f"{text}\n{said}"
+            received = json.loads(lab.stdout.readline())
+            assert fits(json.loads(text), received), f"{text}\n{received}"
         elif mark == "$ ":
             ran = subprocess.run([sys.executable, "-m", *shlex.split(text)], cwd=tmp_path, check=False)
             assert ran.returncode in (0, 2, 8)
@@ -109,7 +109,7 @@ def test_the_session_runs_as_it_is_written(lab: subprocess.Popen[str], tmp_path:
     assert not (tmp_path / ".lab").exists()
 
 
-def test_a_line_that_is_no_request_is_answered_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_request_is_answered_and_does_not_end_the_lab(tmp_path: Path) -> None:
     lines = ("", "x", "[]", "[" * 100_000, '{"op": "nope"}', '{"op": []}', '{"op": "advance", "seconds": 1e300}')
     (tmp_path / "session").write_text(
         "\n".join((*lines, '{"op": "inject", "host": "PC-00001"}', '{"op": "mutations"}'))

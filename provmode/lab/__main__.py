@@ -10,7 +10,7 @@ from provmode.lab.command import lab
 
 
 def main() -> int:
-    """Run the lab; errors of the caller's are one line on standard error and exit code 1."""
+    """Run the lab; an error of the caller is one line on standard error and exit code 1."""
     try:
         code = lab.main(prog_name="python -m provmode.lab", standalone_mode=False)
     except click.ClickException as error:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from provmode.lab.server.run import LabOptions, parse_mix, serve
-
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -18,9 +16,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--mix", metavar="PERSONA=SHARE,...", help="Which personas, instead of a plausible fleet.")
 @click.option("--https", type=click.FloatRange(0, 1), default=0.0, help="Share of the PCs that listen on HTTPS.")
 @click.option("--basic", is_flag=True, help="Offer Basic authentication as well.")
-@click.option("--truth", type=_FILE, help="Write which PC is what to this file.")
+@click.option("--truth", type=_FILE, help="Write the persona and verdict of every PC to this file.")
 @click.option("--inventory", type=_FILE, help="Write a pyinfra inventory to this file.")
-@click.option("--control", is_flag=True, help="Take requests on standard input, a line of JSON each: docs/lab.md.")
+@click.option("--control", is_flag=True, help="Take requests on standard input, one line of JSON each: docs/lab.md.")
 def lab(
     hosts: int,
     seed: int,
@@ -33,8 +31,11 @@ def lab(
 ) -> int:
     """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it.
 
-    With --control it also moves their clocks, lets things go wrong and tells what was done to them.
+    With --control it also moves their clocks on, injects faults and reports what was changed on them.
     """
+    # here and not above: the whole command line imports this file, and most of its commands run no lab
+    from provmode.lab.server.run import LabOptions, parse_mix, serve
+
     for path in filter(None, (truth, inventory)):
         _check_folder(path)
     try:
@@ -51,11 +52,11 @@ def lab(
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise click.ClickException(f"the lab could not be run: {where}{error.strerror or error}") from None
+        file = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"the lab could not be run: {file}{error.strerror or error}") from None
 
 
 def _check_folder(path: Path) -> None:
-    """Refuse a file that cannot be written, before a lab is built for it."""
+    """Reject a file in a missing folder before the lab is built."""
     if not path.parent.is_dir():
         raise click.ClickException(f"cannot write {path}: there is no such folder")

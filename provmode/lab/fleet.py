@@ -1,4 +1,4 @@
-"""Which PC of a lab fleet is what: reproducible by seed, and the truth about it."""
+"""Which PC of a lab fleet has which persona, reproducible by seed, and which verdict an audit must give it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provmode.lab.personas import BY_NAME, PERSONAS, Persona
 
 
 @dataclass(frozen=True)
-class Placed:
+class FleetMember:
     """One PC before it is built."""
 
     name: str
@@ -20,14 +20,14 @@ class Placed:
     seed: int
 
 
-def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> list[Placed]:
+def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> list[FleetMember]:
     """Return *hosts* PCs; the same *seed* and *mix* give the same fleet.
 
-    *mix* gives personas their shares by name; without it the shares of a plausible fleet are used. Every persona of
-    the mix is there at least once where there are hosts enough.
+    *mix* maps personas to their shares; without it the shares of a plausible fleet are used. If there are enough
+    hosts, every persona of the mix occurs at least once.
 
     Raises:
-        ValueError: no hosts, an unknown persona, or a share that is not a number above 0.
+        ValueError: no hosts, an unknown persona, or a share that is not a finite number above 0.
     """
     if hosts < 1:
         raise ValueError(f"a fleet of {hosts} hosts: give 1 or more")
@@ -36,7 +36,9 @@ def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> li
     chosen = list(shares) if hosts >= len(shares) else []
     chosen += rng.choices(list(shares), weights=list(shares.values()), k=hosts - len(chosen))
     rng.shuffle(chosen)
-    return [Placed(f"PC-{number:05d}", BY_NAME[name], rng.randrange(2**63)) for number, name in enumerate(chosen, 1)]
+    return [
+        FleetMember(f"PC-{number:05d}", BY_NAME[name], rng.randrange(2**63)) for number, name in enumerate(chosen, 1)
+    ]
 
 
 def _shares(mix: Mapping[str, float] | None) -> dict[str, float]:
@@ -54,11 +56,11 @@ def _shares(mix: Mapping[str, float] | None) -> dict[str, float]:
     return dict(mix)
 
 
-def truth(placed: Sequence[Placed]) -> dict[str, Any]:
-    """Return ``{"hosts": {name: {"persona", "verdict"[, "cause"]}}}``: what an audit has to find."""
+def truth(members: Sequence[FleetMember]) -> dict[str, Any]:
+    """Return ``{"hosts": {name: {"persona", "verdict"[, "cause"]}}}``: what an audit must find."""
     hosts = {}
-    for item in placed:
-        hosts[item.name] = {"persona": item.persona.name, "verdict": item.persona.verdict}
-        if item.persona.cause is not None:
-            hosts[item.name]["cause"] = item.persona.cause
+    for member in members:
+        hosts[member.name] = {"persona": member.persona.name, "verdict": member.persona.verdict}
+        if member.persona.cause is not None:
+            hosts[member.name]["cause"] = member.persona.cause
     return {"hosts": hosts}

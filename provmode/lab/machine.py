@@ -1,4 +1,4 @@
-"""What the server needs of a modelled PC: the border between WS-Management and the Windows behind it."""
+"""What the server needs of a modelled PC: the interface between WS-Management and the Windows behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Instance:
     class_name: str
     properties: Mapping[str, Value] = field(default_factory=dict)
     namespace: str = ""
-    """``root/cimv2``; of an embedded object, empty where it is that of the object around it."""
+    """``root/cimv2``; empty for an embedded object in the namespace of the object around it."""
     keys: tuple[str, ...] = ()
     """Names of its key properties."""
 
@@ -32,14 +32,14 @@ class Reference:
 Value = Union[None, bool, int, str, dt.datetime, dt.timedelta, Instance, Reference, Sequence["Value"]]
 """A CIM value; datetimes are aware, arrays are lists or tuples."""
 Row = Union[Instance, Mapping[str, Value]]
-"""What a query finds: a whole object, or the properties of a projection."""
+"""One result of a query: a whole object, or the properties of a projection."""
 
 
 class CimError(Exception):
     """WMI failed.
 
-    *status* is WMI's own code (``WBEM_E_*``, such as 0x80041002), *operation* what WMI was doing in its own word
-    (``ExecQuery``, ``GetObject``, ``ExecMethod``), *parameter_info* with what.
+    *status* is WMI's own code (``WBEM_E_*``, such as 0x80041002), *operation* WMI's name of what it was doing
+    (``ExecQuery``, ``GetObject``, ``ExecMethod``), *parameter_info* the query, class or method.
     """
 
     def __init__(self, status: int, operation: str = "", parameter_info: str = "") -> None:
@@ -54,18 +54,18 @@ class Machine(Protocol):
 
     computer_name: str
     mutations: list[Any]
-    """What was changed on it; each with a ``to_json``."""
+    """What was changed on it; each change has a ``to_json``."""
     os_version: str
     """``10.0.22631``."""
 
     def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
-        """Return one instance, or a singleton where *keys* is empty."""
+        """Return one instance, or a singleton if *keys* is empty."""
 
     def put(self, namespace: str, class_name: str, keys: Mapping[str, str], changes: Mapping[str, Any]) -> Instance:
-        """Write properties of an instance; return it as it is afterwards."""
+        """Write properties of an instance; return the instance afterwards."""
 
     def enumerate(self, namespace: str, class_name: str) -> Sequence[Row]:
-        """Return all instances of a class and of those derived from it."""
+        """Return all instances of a class and of the classes derived from it."""
 
     def query(self, namespace: str, text: str, /) -> Sequence[Row]:
         """Return what a WQL query finds."""

@@ -1,7 +1,7 @@
-"""The cases an audit meets, as ways to build a PC: what each is, and what verdict it deserves and why.
+"""The cases an audit meets: how to build a PC of each, and the verdict an audit must give it.
 
 Every persona keeps well away from the edges of the default policy (minimum age 4 h, one hour of grace, 5 minutes of
-clock skew), so that a seed never decides a verdict. The clock that counts is the PC's: by the controller's,
+clock skew), so that a seed never decides a verdict. The PC's clock counts: by the controller's clock,
 ``wrong-clock`` is over its limit.
 """
 
@@ -33,14 +33,14 @@ class Persona:
 
     name: str
     verdict: str
-    """What an audit with the default policy has to say."""
+    """What an audit with the default policy must say."""
     build: Build
     share: float
-    """Its part of a fleet, against the others."""
+    """Its share of a fleet, relative to the other personas."""
     network: str = "answers"
-    """How it is to be reached: a value of `provmode.lab.server.hosting.Network`."""
+    """How the network reaches it: a value of `provmode.lab.server.hosting.Network`."""
     cause: str | None = None
-    """For ``unassessed``: why."""
+    """The cause of ``unassessed``."""
     latency: float = 0.0
     """Seconds every answer takes."""
     skew: timedelta = timedelta(0)
@@ -50,12 +50,12 @@ class Persona:
 # -- parts ------------------------------------------------------------------------------------------------------
 
 
-def _true(rng: random.Random) -> str:
+def _true_text(rng: random.Random) -> str:
     return rng.choice(("true", "true", "True", "TRUE"))
 
 
-def _entered(rng: random.Random, when: datetime) -> tuple[RegType, Any]:
-    """Return ProvisioningEnabledTime in one of the types it is found in."""
+def _enabled_time(rng: random.Random, when: datetime) -> tuple[RegType, Any]:
+    """Return ProvisioningEnabledTime in one of the registry types that occur in the field."""
     kind = rng.choice((RegType.QWORD, RegType.QWORD, RegType.DWORD, RegType.SZ))
     return kind, str(unix(when)) if kind is RegType.SZ else unix(when)
 
@@ -63,11 +63,11 @@ def _entered(rng: random.Random, when: datetime) -> tuple[RegType, Any]:
 def _in_mode(pc: PC, rng: random.Random, version: str, age: timedelta | None) -> Client:
     """Put a client into the mode; *age* ``None`` leaves no time stamp behind."""
     values: dict[str, tuple[RegType, Any]] = {
-        "ProvisioningMode": (RegType.SZ, _true(rng)),
+        "ProvisioningMode": (RegType.SZ, _true_text(rng)),
         "SystemTaskExcludes": (RegType.SZ, EXCLUDES),
     }
     if age is not None:
-        values["ProvisioningEnabledTime"] = _entered(rng, pc.now() - age)
+        values["ProvisioningEnabledTime"] = _enabled_time(rng, pc.now() - age)
     client = install(pc, version, values=values)
     client.in_mode = True
     client.deployments = _deployments(pc, rng)
@@ -91,10 +91,10 @@ def _deployments(pc: PC, rng: random.Random) -> list[Deployment]:
     ]
 
 
-def _tell_user(pc: PC, client: Client, rng: random.Random) -> None:
-    """Give a client what its user is told beside: what leaving the mode sets off, or does not.
+def _add_client_sdk_data(pc: PC, client: Client, rng: random.Random) -> None:
+    """Add what ClientSDK shows: deployments that leaving the mode does not start, service windows, a pending restart.
 
-    *rng* is a stream of its own: what a persona draws must not move with this.
+    *rng* is a stream of its own, so that changes here do not change what a persona draws.
     """
     now = pc.now().replace(second=0, microsecond=0)
     client.deployments += [
@@ -114,19 +114,19 @@ def _tell_user(pc: PC, client: Client, rng: random.Random) -> None:
     client.service_windows = [window(WindowType.NON_WORKING_HOURS, hours, 9, 1)]
     kind = rng.choice((WindowType.ALL_PROGRAMS, WindowType.SOFTWARE_UPDATES))
     begins = rng.choice((None, None, timedelta(hours=-1), timedelta(hours=30)))
-    if begins is not None:  # open now, or for later
+    if begins is not None:  # open now, or later
         client.service_windows.append(window(kind, begins, 6, 7))
     if rng.random() < 0.2:
         deadline = rng.choice((None, now + timedelta(hours=rng.randint(2, 40))))
         client.pending_restart = PendingRestart(deadline, hard=rng.random() < 0.3)
 
 
-def _run(pc: PC, *names: str) -> None:
+def _start_processes(pc: PC, *names: str) -> None:
     for name in names:
         pc.processes.start(name, f"C:\\Windows\\CCM\\{name}", pc.now() - timedelta(minutes=12))
 
 
-def _set_state(pc: PC, name: str, state: str | None = None, start_mode: str | None = None) -> None:
+def _set_service(pc: PC, name: str, state: str | None = None, start_mode: str | None = None) -> None:
     service = pc.services.get(name)
     assert service is not None
     service = replace(service, state=state or service.state, start_mode=start_mode or service.start_mode)
@@ -136,8 +136,8 @@ def _set_state(pc: PC, name: str, state: str | None = None, start_mode: str | No
 _HEADER = "; mobileclient.tcf\r\n[IDENT]\r\nTYPE=Target Configuration File\r\n\r\n[Site]\r\nSMSSITECODE=PS1\r\n"
 
 
-def _tcf(pc: PC, rng: random.Random, *, armed: bool) -> None:
-    """Write MobileClient.TCF in one of many encodings, with one of many line endings."""
+def _write_tcf(pc: PC, rng: random.Random, *, armed: bool) -> None:
+    """Write MobileClient.TCF in one of several encodings, with one of several line endings."""
     properties = "INSTALL=ALL SMSSITECODE=PS1 CCMLOGLEVEL=1 SMSMP=mp01.corp.example"
     line = ""
     if armed and rng.random() < 0.5:
@@ -154,9 +154,9 @@ def _tcf(pc: PC, rng: random.Random, *, armed: bool) -> None:
     pc.files.write(TCF_PATH, data, pc.now() - timedelta(days=90))
 
 
-def _some_tcf(pc: PC, rng: random.Random) -> None:
+def _usually_write_tcf(pc: PC, rng: random.Random) -> None:
     if rng.random() < 0.8:
-        _tcf(pc, rng, armed=False)
+        _write_tcf(pc, rng, armed=False)
 
 
 # -- personas ---------------------------------------------------------------------------------------------------
@@ -170,37 +170,37 @@ def _healthy(pc: PC, rng: random.Random) -> None:
             "SystemTaskExcludes": (RegType.SZ, ""),
         }
         if rng.random() < 0.5:  # left the mode long ago: the time stamp stays
-            values["ProvisioningEnabledTime"] = _entered(rng, pc.now() - timedelta(days=rng.randint(20, 300)))
+            values["ProvisioningEnabledTime"] = _enabled_time(rng, pc.now() - timedelta(days=rng.randint(20, 300)))
     install(pc, rng.choice(MODERN + OLD[:1]), values=values)
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _osd_running(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(minutes=rng.randint(8, 170)))
     ends = pc.now() + timedelta(minutes=rng.randint(30, 90))
     client.task_sequences = [TaskSequence("PS100021", "Windows 11 24H2 bare metal", ends=ends)]
-    _run(pc, "TSManager.exe", "TsProgressUI.exe")
-    _set_state(pc, "smstsmgr", "Running")
-    _some_tcf(pc, rng)
+    _start_processes(pc, "TSManager.exe", "TsProgressUI.exe")
+    _set_service(pc, "smstsmgr", "Running")
+    _usually_write_tcf(pc, rng)
 
 
 def _upgrade_running(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(MODERN + OLD[:2]), timedelta(minutes=rng.randint(15, 600)))
     client.task_sequences = [TaskSequence("PS100042", "In-place upgrade to Windows 11 24H2")]
-    _run(pc, "TSManager.exe", "SetupHost.exe")
+    _start_processes(pc, "TSManager.exe", "SetupHost.exe")
     if rng.random() < 0.6:  # the step Upgrade Operating System stops and disables CcmExec
-        _set_state(pc, "CcmExec", "Stopped", "Disabled")
+        _set_service(pc, "CcmExec", "Stopped", "Disabled")
     if rng.random() < 0.4:
         pc.registry.set(HKLM, "SYSTEM\\Setup", "SystemSetupInProgress", RegType.DWORD, 1)
         pc.registry.set(HKLM, "SYSTEM\\Setup", "Upgrade", RegType.DWORD, 1)
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _self_healing(pc: PC, rng: random.Random) -> None:
     _in_mode(pc, rng, rng.choice(MODERN), timedelta(minutes=rng.randint(5 * 60, 30 * 60)))
     if rng.random() < 0.3:
         pc.registry.set(HKLM, KEY, "ProvisioningMaxMinutes", RegType.DWORD, rng.choice((0, 2880, 4320)))
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _wrong_clock(pc: PC, rng: random.Random) -> None:
@@ -210,59 +210,59 @@ def _wrong_clock(pc: PC, rng: random.Random) -> None:
     _in_mode(pc, rng, rng.choice(MODERN), age)
     if limit is not None:
         pc.registry.set(HKLM, KEY, "ProvisioningMaxMinutes", RegType.DWORD, limit)
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _stuck_old_client(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(OLD), None)
     if rng.random() < 0.4:  # the task sequence died and its request stayed
         client.task_sequences = [TaskSequence("PS100033", "Windows 10 1809 upgrade", "Running", "Running")]
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _stuck_no_enabled_time(pc: PC, rng: random.Random) -> None:
     _in_mode(pc, rng, rng.choice(MODERN), None)
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _stuck_service_disabled(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(hours=rng.randint(6, 36)))
-    _set_state(pc, "CcmExec", "Stopped", "Disabled")
+    _set_service(pc, "CcmExec", "Stopped", "Disabled")
     pc.registry.set(HKLM, "SOFTWARE\\Microsoft\\CCM\\CcmEval", "NotifyOnly", RegType.SZ, "True")
     client.health_task_enabled = rng.random() < 0.7
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _overdue(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(MODERN), timedelta(hours=rng.randint(60, 900)))
     client.time_out_broken = True
     if rng.random() < 0.5:
-        _set_state(pc, "CcmExec", "Stopped", "Disabled")
+        _set_service(pc, "CcmExec", "Stopped", "Disabled")
         client.health_task_enabled = False
     if rng.random() < 0.3:
-        _tcf(pc, rng, armed=True)
+        _write_tcf(pc, rng, armed=True)
 
 
 def _half_exited(pc: PC, rng: random.Random) -> None:
     client = _in_mode(pc, rng, rng.choice(MODERN + OLD), timedelta(days=rng.randint(2, 40)))
     pc.registry.set(HKLM, KEY, "ProvisioningMode", RegType.SZ, "false")  # somebody's script
     client.time_out_broken = True
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _armed(pc: PC, rng: random.Random) -> None:
     _healthy(pc, rng)
-    _tcf(pc, rng, armed=True)
+    _write_tcf(pc, rng, armed=True)
 
 
 def _client_broken(pc: PC, rng: random.Random) -> None:
     client = install(pc, rng.choice(MODERN))
     client.wmi_present = False
-    _some_tcf(pc, rng)
+    _usually_write_tcf(pc, rng)
 
 
 def _no_client(pc: PC, rng: random.Random) -> None:
-    """Leave the PC as Windows came."""
+    """Leave the PC as Windows was installed."""
 
 
 PERSONAS: tuple[Persona, ...] = (
@@ -290,31 +290,31 @@ PERSONAS: tuple[Persona, ...] = (
     Persona("dies-in-mid-answer", "unassessed", _healthy, 1, network="dies", cause="protocol"),
 )
 BY_NAME = {persona.name: persona for persona in PERSONAS}
-WORDS = {
-    "healthy": "never in the mode, or long out of it",
+DESCRIPTIONS = {
+    "healthy": "never in the mode, or left it long ago",
     "osd-running": "in the mode while a bare-metal task sequence runs; it ends well within 90 minutes",
     "upgrade-running": "in the mode while an in-place upgrade runs, often with CcmExec stopped and disabled",
     "self-healing": "in the mode for 5 to 30 hours, its time limit still ahead",
-    "stuck-old-client": "in the mode, and older than 5.00.8790: there is no time limit",
+    "stuck-old-client": "in the mode; the client is older than 5.00.8790 and has no time limit",
     "stuck-no-enabled-time": "in the mode without `ProvisioningEnabledTime`, from which the limit counts",
     "stuck-service-disabled": "in the mode, CcmExec disabled, and the client's own repair only notifies",
     "overdue": "in the mode long after its limit; half of them with CcmExec disabled",
-    "half-exited": "`ProvisioningMode` edited to `false` by hand, the system tasks still excluded",
+    "half-exited": "somebody set `ProvisioningMode` to `false` in the registry; the system tasks are still excluded",
     "armed": "healthy, but `MobileClient.TCF` carries `SMSPROVISIONINGMODE=1`",
-    "client-broken": "CcmExec runs, and there is no `root\\ccm`",
-    "no-client": "Windows as it came",
-    "wrong-clock": "in the mode, 2 to 4 hours before its limit by its own clock, which is 7 hours behind",
+    "client-broken": "CcmExec runs, but WMI has no `root\\ccm`",
+    "no-client": "Windows without a ConfigMgr client",
+    "wrong-clock": "in the mode, 2 to 4 hours before its limit by its own clock, which is 7 hours slow",
     "slow": "healthy, and takes 150 ms for every answer",
     "refused": "nothing listens on its port",
-    "black-hole": "attempts to connect are swallowed, as by a firewall or a PC that is off",
-    "unresolvable-name": "its name is in no DNS",
+    "black-hole": "attempts to connect get no answer, as with a firewall or a PC that is off",
+    "unresolvable-name": "no DNS server knows its name",
     "bad-certificate": "listens on HTTPS, with a self-signed certificate for another name",
     "wrong-password": "the account has another password here",
-    "access-denied": "the account may log on, and may do nothing",
-    "quota-exceeded": "the account's operations are used up, for ever",
-    "dies-in-mid-answer": "the connection breaks inside every answer",
+    "access-denied": "the account may log on, but every operation is denied",
+    "quota-exceeded": "the account's quota of operations is always used up",
+    "dies-in-mid-answer": "the connection breaks in the middle of every answer",
 }
-"""What each persona is, in one line."""
+"""What each persona is, in one line: the table in docs/lab.md."""
 
 _SYSTEMS = (
     ("10.0.26100", "Microsoft Windows 11 Enterprise"),
@@ -325,8 +325,8 @@ _SYSTEMS = (
 )
 
 
-def make(persona: Persona, name: str, seed: int, start: datetime, seconds: Callable[[], float]) -> PC:
-    """Build the PC *name* of *persona*; *start* is the true time, *seconds* the lab's passing of it."""
+def build_pc(persona: Persona, name: str, seed: int, start: datetime, seconds: Callable[[], float]) -> PC:
+    """Build the PC *name* of *persona*; *start* is the true time, *seconds* the lab's clock."""
     rng = random.Random(seed)  # noqa: S311 - variety, not secrecy
     version, caption = rng.choice(_SYSTEMS)
     pc = PC(
@@ -340,6 +340,6 @@ def make(persona: Persona, name: str, seed: int, start: datetime, seconds: Calla
     )
     persona.build(pc, rng)
     if isinstance(pc.client, Client):
-        _tell_user(pc, pc.client, random.Random(f"{seed} ClientSDK"))  # noqa: S311
-    pc.finished()
+        _add_client_sdk_data(pc, pc.client, random.Random(f"{seed} ClientSDK"))  # noqa: S311
+    pc.start_recording()
     return pc

@@ -1,8 +1,8 @@
 """A lab in a process of its own, for tests, the demo and benchmarks.
 
-The two ends speak JSON, a line each, on the lab's standard input and output. The lab ends when its input does, so
-that it never outlives the program that started it, however that ends. Only the standard library is used on this
-side: it works in programs whose sockets gevent has patched, and in others.
+Both sides exchange lines of JSON on the lab's standard input and output. The lab ends when its input ends, so it
+never outlives the program that started it, however that program ends. This side uses only the standard library,
+so it works with and without gevent's monkey patching.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 
 class LabError(RuntimeError):
-    """The lab did not start, has ended, or refused what was asked of it."""
+    """The lab did not start, has ended, or rejected a request."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """One PC of the lab as a client finds it."""
+    """One PC of the lab, and how a client reaches it."""
 
     name: str
     address: str
@@ -39,10 +39,10 @@ class Host:
 
 
 class LabProcess:
-    """A lab of *hosts* PCs; a context manager that has started it on entry and stopped it on exit.
+    """A lab of *hosts* PCs; as a context manager it starts on entry and stops on exit.
 
-    *mix* names the personas and their shares (``{"healthy": 9, "overdue": 1}``); without it the fleet's own mix is
-    used. The same *seed* gives the same fleet.
+    *mix* maps personas to their shares (``{"healthy": 9, "overdue": 1}``); without it the fleet's own mix is used. The
+    same *seed* gives the same fleet.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class LabProcess:
         return self._running().pid
 
     def start(self) -> LabProcess:
-        """Start the lab and wait until it says that every port listens.
+        """Start the lab and wait until every port listens.
 
         Raises:
-            LabError: it ended instead; what it said is on standard error.
+            LabError: the lab ended instead; its error message is on standard error.
 
         """
         self._process = subprocess.Popen(
@@ -107,14 +107,14 @@ class LabProcess:
         return self
 
     def stop(self) -> None:
-        """End the lab and wait until it has ended; it removes its files itself."""
+        """Stop the lab and wait until it has ended; the lab removes its own files."""
         process, self._process = self._process, None
         if process is None:
             return
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.close()  # the end of its input is the lab's sign to stop
+            process.stdin.close()  # the lab stops at the end of its input
         except BrokenPipeError:
             pass  # it has ended already
         try:
@@ -137,38 +137,38 @@ class LabProcess:
         return next(host for host in self.hosts if host.name == name)
 
     def advance(self, seconds: float, host: str | None = None) -> None:
-        """Let *seconds* pass on every PC's clock, or on that of *host* alone."""
+        """Move the clock of *host*, or of every PC, on by *seconds*."""
         self.ask("advance", seconds=seconds, host=host)
 
     def mutations(self, host: str | None = None) -> Any:
-        """Return what has been changed on *host* over the wire, or on every PC by name."""
+        """Return what was changed on *host*, or on every PC as a dictionary by name."""
         return self.ask("mutations", host=host)
 
     def counters(self, host: str | None = None) -> Any:
-        """Return the request counters of *host*, or of every PC by name."""
+        """Return the request counters of *host*, or of every PC as a dictionary by name."""
         return self.ask("requests", host=host)
 
     def inject(self, host: str, **injection: Any) -> None:
-        """Let something go wrong on *host*: the fields of `provmode.lab.server.injection.Injection`."""
+        """Inject a fault on *host*: the fields of `provmode.lab.server.injection.Injection`."""
         self.ask("inject", host=host, injection=injection)
 
     def heal(self, host: str) -> None:
-        """Take back every injection on *host*, its persona's own included."""
+        """Remove every injection on *host*, including the persona's own."""
         self.ask("heal", host=host)
 
     def registry(self, host: str, key: str, value: str) -> Any:
-        """Return the data of a registry value as somebody at the PC sees it; ``None``: there is none."""
+        """Return the data of a registry value, read at the PC itself; ``None``: no such value."""
         return self.ask("registry-read", host=host, key=key, value=value)
 
     def set_registry(self, host: str, key: str, value: str, data: Any, kind: str) -> None:
-        """Write a registry value by hand, as somebody at the PC does: nothing else follows from it."""
+        """Write a registry value as a user at the PC does; nothing else changes."""
         self.ask("registry-write", host=host, key=key, value=value, data=data, kind=kind)
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """Send one request of the control protocol and return its result.
 
         Raises:
-            LabError: the lab has ended, or refuses; the message says why.
+            LabError: the lab has ended or rejected the request; the message says why.
 
         """
         with self._lock:
@@ -185,7 +185,11 @@ class LabProcess:
         return answer.get("result")
 
     def _running(self) -> subprocess.Popen[str]:
-        """Return the process; raises `LabError` where there is none."""
+        """Return the process.
+
+        Raises:
+            LabError: the lab is not running.
+        """
         if self._process is None:
             raise LabError("the lab is not running")
         return self._process

@@ -1,4 +1,4 @@
-"""A lab in a thread of the test process, in front of PCs small enough to see what the server makes of them."""
+"""A lab in a thread of the test process, with minimal PCs that show what the server asks of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
 
 
 class SmallCommand:
-    """A command line: ``echo``, ``cat`` (its input), ``exit N``, ``wait`` (until signalled); else ``hi``."""
+    """A command: ``echo``, ``cat`` (prints its input), ``exit N``, ``wait`` (for a signal); any other prints ``hi``."""
 
     def __init__(self, line: str, codepage: int) -> None:
         word, _, rest = line.partition(" ")
@@ -54,7 +54,7 @@ class SmallCommand:
 
 
 class SmallPC:
-    """Enough CIM to see every shape: an object, rows, a method, a failure."""
+    """A PC with enough CIM for every shape: an object, rows, a method, a failure."""
 
     def __init__(self, name: str = "PC-1") -> None:
         self.computer_name = name
@@ -133,7 +133,7 @@ class Served:
         return self.lab.services[self.host.name]
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call *function* in the lab's own thread."""
+        """Call *function* in the lab's thread."""
 
         async def run() -> Any:
             return function(*arguments)
@@ -185,7 +185,7 @@ def _served(specs: list[HostSpec], **options: Any) -> Iterator[Served]:
 
 
 async def _finish(loop: asyncio.AbstractEventLoop) -> None:
-    """Let cancelled tasks and closing transports come to their end."""
+    """Cancel all tasks and wait until they have ended."""
     tasks = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
     for task in tasks:
         task.cancel()
@@ -194,13 +194,13 @@ async def _finish(loop: asyncio.AbstractEventLoop) -> None:
 
 @pytest.fixture
 def serve() -> Callable[..., Any]:
-    """Return the context manager under which a lab of the given PCs runs."""
+    """Return the context manager that runs a lab of the given PCs."""
     return _served
 
 
 @pytest.fixture
 def spec() -> Callable[..., HostSpec]:
-    """Make the `HostSpec` of a small PC."""
+    """Return a function that makes the `HostSpec` of a small PC."""
 
     def make(name: str = "PC-1", **fields: Any) -> HostSpec:
         machine = SmallPC(name)
@@ -211,13 +211,13 @@ def spec() -> Callable[..., HostSpec]:
 
 @pytest.fixture
 def served(spec: Callable[..., HostSpec]) -> Iterator[Served]:
-    """One small PC that answers."""
+    """A lab of one small PC."""
     with _served([spec()]) as running:
         yield running
 
 
 class RawClient:
-    """A client of bare requests, for what no decent client sends."""
+    """A client of raw requests, for requests that a correct client never sends."""
 
     def __init__(self, host: LabHost, context: ssl.SSLContext | None = None) -> None:
         if context:
@@ -261,7 +261,7 @@ class RawClient:
 
 @pytest.fixture
 def raw() -> Iterator[Callable[..., RawClient]]:
-    """Make bare clients; closed at the end."""
+    """Return a function that makes raw clients; they are closed at the end."""
     clients: list[RawClient] = []
 
     def make(host: LabHost, context: ssl.SSLContext | None = None) -> RawClient:
@@ -284,7 +284,7 @@ ENVELOPE = (
 
 @pytest.fixture
 def envelope() -> Callable[..., bytes]:
-    """Write a request: headers by name, ``None`` leaves one out, ``extra`` is XML of its own."""
+    """Return a function that writes a request: headers by name, ``None`` omits a header, ``extra`` is more XML."""
 
     def write(action: str, uri: str, body: str = "", extra: str = "", **changes: str | None) -> bytes:
         anonymous = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous"

@@ -1,4 +1,4 @@
-"""What the commands of cmd.exe and the tools beside it show of a modelled PC, and what they change."""
+"""The commands of cmd.exe and the tools of Windows on a modelled PC: their output and their changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_FOUND = "ERROR: The system was unable to find the specified registry key or 
 def a_pc() -> PC:
     pc = PC("PC-1", Clock(START, lambda: 0.0), os_version="10.0.19045")
     configmgr.install(pc, "5.00.9128.1007")
-    pc.finished()
+    pc.start_recording()
     return pc
 
 
@@ -41,11 +41,11 @@ def run(pc: PC, line: str) -> tuple[int | None, str, str]:
     return code, out.decode("cp437").replace("\r\n", "\n"), err.decode("cp437").replace("\r\n", "\n")
 
 
-# -- who and what -----------------------------------------------------------------------------------------------
+# -- the PC -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "output"),
     [
         ("hostname", "PC-1\n"),
         ("HOSTNAME.EXE", "PC-1\n"),
@@ -57,15 +57,15 @@ def run(pc: PC, line: str) -> tuple[int | None, str, str]:
         ("cd /d C:\\Windows&cd", "C:\\Windows\n"),
     ],
 )
-def test_the_pc_says_what_it_is(pc: PC, line: str, said: str) -> None:
-    assert run(pc, line) == (0, said, "")
+def test_programs_print_what_the_pc_is(pc: PC, line: str, output: str) -> None:
+    assert run(pc, line) == (0, output, "")
     assert pc.mutations == []
 
 
 def test_the_running_processes_are_listed(pc: PC) -> None:
-    code, said, _ = run(pc, "tasklist | findstr CcmExec")
+    code, output, _ = run(pc, "tasklist | findstr CcmExec")
     assert code == 0
-    assert said.startswith("CcmExec.exe")
+    assert output.startswith("CcmExec.exe")
     pc.processes.end_all("ccmexec.exe")
     assert run(pc, "tasklist | findstr CcmExec") == (1, "", "")
 
@@ -101,7 +101,7 @@ def test_type_passes_utf_16_without_mark_and_big_endian_as_it_is(pc: PC) -> None
         ("C:\\Nowhere\\nothing.txt", "The system cannot find the path specified.\n"),
     ],
 )
-def test_type_complains_of_a_missing_file(pc: PC, path: str, complaint: str) -> None:
+def test_type_reports_a_missing_file(pc: PC, path: str, complaint: str) -> None:
     assert run(pc, f"type {path}") == (1, "", complaint)
     assert run(pc, f"type {path} 2>nul || echo gone") == (0, "gone\n", "")
 
@@ -110,12 +110,12 @@ def test_type_without_a_name_is_wrong_syntax(pc: PC) -> None:
     assert run(pc, "type") == (1, "", "The syntax of the command is incorrect.\n")
 
 
-def test_type_of_several_files_shows_those_that_are_there(pc: PC) -> None:
+def test_type_of_several_files_shows_the_existing_ones(pc: PC) -> None:
     pc.files.write("C:\\Windows\\a.txt", b"A", START)
-    code, said, complained = run(pc, "type C:\\Windows\\a.txt C:\\Windows\\none.txt")
-    assert (code, said) == (1, "A")
-    assert "a.txt" in complained
-    assert "cannot find the file" in complained
+    code, output, errors = run(pc, "type C:\\Windows\\a.txt C:\\Windows\\none.txt")
+    assert (code, output) == (1, "A")
+    assert "a.txt" in errors
+    assert "cannot find the file" in errors
 
 
 @given(st.text(st.characters(codec="utf-8")))
@@ -153,7 +153,7 @@ def test_a_folder_is_made_and_removed_and_each_is_recorded(pc: PC) -> None:
     assert {change.road for change in pc.mutations} == {"shell"}
 
 
-def test_an_empty_folder_is_there_and_lists_as_one_that_is_not(pc: PC) -> None:
+def test_an_empty_folder_exists_but_lists_like_a_missing_one(pc: PC) -> None:
     run(pc, "mkdir C:\\Empty")
     assert run(pc, "if exist C:\\Empty echo there") == (0, "there\n", "")
     assert run(pc, "dir /b C:\\Empty") == run(pc, "dir /b C:\\Nowhere") == (1, "", "File Not Found\n")
@@ -162,17 +162,17 @@ def test_an_empty_folder_is_there_and_lists_as_one_that_is_not(pc: PC) -> None:
     assert run(pc, "dir /b C:\\Nope*") == (1, "", "File Not Found\n")
 
 
-def test_a_folder_that_is_there_cannot_be_made_and_what_follows_is_not_done(pc: PC) -> None:
+def test_an_existing_folder_cannot_be_made_and_the_next_command_does_not_run(pc: PC) -> None:
     pc.files.write("C:\\Data\\a.txt", b"", START)
     for name in ("C:\\Windows", '"C:\\Data\\a.txt"'):
         bare = name.strip('"')
-        said = (1, "", f"A subdirectory or file {bare} already exists.\n")
-        assert run(pc, f"mkdir {name}") == run(pc, f"mkdir {name} && echo done") == said
+        output = (1, "", f"A subdirectory or file {bare} already exists.\n")
+        assert run(pc, f"mkdir {name}") == run(pc, f"mkdir {name} && echo done") == output
     assert run(pc, "mkdir") == run(pc, "rmdir") == (1, "", "The syntax of the command is incorrect.\n")
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "said"),
+    ("path", "code", "output"),
     [
         ("C:\\Windows\\nothing", 2, "The system cannot find the file specified.\n"),
         ("C:\\Nowhere\\nothing", 3, "The system cannot find the path specified.\n"),
@@ -180,14 +180,14 @@ def test_a_folder_that_is_there_cannot_be_made_and_what_follows_is_not_done(pc: 
         ("C:\\Windows\\win.ini", 267, "The directory name is invalid.\n"),
     ],
 )
-def test_a_folder_that_cannot_be_removed_stays_and_what_follows_is_not_done(
-    pc: PC, path: str, code: int, said: str
+def test_a_folder_that_cannot_be_removed_stays_and_the_next_command_does_not_run(
+    pc: PC, path: str, code: int, output: str
 ) -> None:
-    assert run(pc, f"rmdir {path}") == run(pc, f"rmdir {path} && echo done") == (code, "", said)
+    assert run(pc, f"rmdir {path}") == run(pc, f"rmdir {path} && echo done") == (code, "", output)
     assert pc.mutations == []
 
 
-def test_a_folder_is_removed_with_what_is_in_it_only_when_told_to(pc: PC) -> None:
+def test_a_folder_is_removed_with_its_contents_only_with_s(pc: PC) -> None:
     pc.files.write("C:\\Data\\Deep\\a.txt", b"", START)
     run(pc, "mkdir C:\\Data\\Empty\\More")
     assert run(pc, "rmdir C:\\Data")[0] == 145
@@ -195,7 +195,7 @@ def test_a_folder_is_removed_with_what_is_in_it_only_when_told_to(pc: PC) -> Non
     assert not pc.files.exists("C:\\Data")
 
 
-def test_where_the_account_may_not_write_no_folder_is_made_or_removed(pc: PC) -> None:
+def test_in_a_protected_path_no_folder_is_made_or_removed(pc: PC) -> None:
     run(pc, "mkdir C:\\Data\\Kept")
     pc.protected, before = ("c:\\data",), list(pc.mutations)
     assert run(pc, "mkdir C:\\Data\\New") == (1, "", "Access is denied.\n")
@@ -207,9 +207,9 @@ def test_where_the_account_may_not_write_no_folder_is_made_or_removed(pc: PC) ->
 
 
 def test_reg_shows_one_value(pc: PC) -> None:
-    code, said, complained = run(pc, 'reg query "HKLM\\software\\microsoft\\CCM\\CcmExec" /v provisioningmode')
-    assert (code, complained) == (0, "")
-    lines = said.splitlines()
+    code, output, errors = run(pc, 'reg query "HKLM\\software\\microsoft\\CCM\\CcmExec" /v provisioningmode')
+    assert (code, errors) == (0, "")
+    lines = output.splitlines()
     assert lines[1].lower() == "hkey_local_machine\\software\\microsoft\\ccm\\ccmexec"
     assert lines[2] == "    ProvisioningMode    REG_SZ    false"
 
@@ -221,9 +221,9 @@ def test_reg_shows_a_key_with_its_values_and_subkeys(pc: PC) -> None:
     pc.registry.set(HKLM, "SOFTWARE\\Lab", "b", RegType.BINARY, b"\x01\xab")
     pc.registry.set(HKLM, "SOFTWARE\\Lab", "", RegType.SZ, "x")
     pc.registry.set(HKLM, "SOFTWARE\\Lab\\Inner", "q", RegType.QWORD, 255)
-    code, said, _ = run(pc, f"reg query {LAB}")
+    code, output, _ = run(pc, f"reg query {LAB}")
     assert code == 0
-    assert said.splitlines()[1:] == [
+    assert output.splitlines()[1:] == [
         "HKEY_LOCAL_MACHINE\\SOFTWARE\\Lab",
         "    d    REG_DWORD    0xb40",
         "    m    REG_MULTI_SZ    a\\0b",
@@ -237,7 +237,7 @@ def test_reg_shows_a_key_with_its_values_and_subkeys(pc: PC) -> None:
 
 
 @pytest.mark.parametrize("line", ["reg query HKLM\\None", "reg query HKLM\\SYSTEM\\Setup /v None"])
-def test_reg_complains_of_what_is_missing(pc: PC, line: str) -> None:
+def test_reg_reports_a_missing_key_or_value(pc: PC, line: str) -> None:
     assert run(pc, line) == (1, "", NOT_FOUND)
 
 
@@ -252,10 +252,10 @@ def test_reg_complains_of_what_is_missing(pc: PC, line: str) -> None:
         f"reg add {LAB} /v x /t REG_BINARY /d zz",
     ],
 )
-def test_reg_complains_of_wrong_syntax_and_writes_nothing(pc: PC, line: str) -> None:
-    code, said, complained = run(pc, line)
-    assert (code, said) == (1, "")
-    assert complained.startswith("ERROR: Invalid syntax.")
+def test_reg_reports_wrong_syntax_and_writes_nothing(pc: PC, line: str) -> None:
+    code, output, errors = run(pc, line)
+    assert (code, output) == (1, "")
+    assert errors.startswith("ERROR: Invalid syntax.")
     assert pc.mutations == []
 
 
@@ -282,7 +282,7 @@ def test_reg_writes_a_value(pc: PC, kind: str, given_data: str, data: object) ->
     assert run(pc, f"reg delete {LAB} /v x /f") == (1, "", NOT_FOUND)
 
 
-def test_the_registry_edited_by_reg_is_half_an_exit(pc: PC) -> None:
+def test_a_registry_edit_by_reg_is_only_half_an_exit(pc: PC) -> None:
     pc.invoke("root/ccm", "SMS_Client", {}, "SetClientProvisioningMode", {"bEnable": "true"})
     run(pc, "reg add HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec /v ProvisioningMode /t REG_SZ /d false /f")
     assert pc.client is not None
@@ -290,7 +290,7 @@ def test_the_registry_edited_by_reg_is_half_an_exit(pc: PC) -> None:
     assert pc.mutations[-1].road == "shell"
 
 
-def test_the_32_bit_view_is_another_one(pc: PC) -> None:
+def test_the_32_bit_view_is_separate(pc: PC) -> None:
     key = "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion"
     assert "C:\\Program Files\n" in run(pc, f"reg query {key} /v ProgramFilesDir")[1]
     assert "C:\\Program Files (x86)\n" in run(pc, f"reg query {key} /v ProgramFilesDir /reg:32")[1]
@@ -300,10 +300,10 @@ def test_the_32_bit_view_is_another_one(pc: PC) -> None:
 
 
 def test_sc_shows_the_state_of_a_service(pc: PC) -> None:
-    code, said, _ = run(pc, "sc query ccmexec")
+    code, output, _ = run(pc, "sc query ccmexec")
     assert code == 0
-    assert "SERVICE_NAME: CcmExec" in said
-    assert "STATE              : 4  RUNNING" in said
+    assert "SERVICE_NAME: CcmExec" in output
+    assert "STATE              : 4  RUNNING" in output
     assert "STATE              : 1  STOPPED" in run(pc, "sc query BITS")[1]
     pc.invoke("root/ccm", "SMS_Client", {}, "SetClientProvisioningMode", {"bEnable": "false"})
     assert "STATE              : 3  STOP_PENDING" in run(pc, "sc query CcmExec")[1]
@@ -327,10 +327,10 @@ def test_sc_starts_and_stops(pc: PC) -> None:
     assert run(pc, "sc start CcmExec")[0] == 1056
 
 
-def test_sc_knows_no_such_service(pc: PC) -> None:
-    code, said, _ = run(pc, "sc query Nobody")
+def test_sc_reports_an_unknown_service(pc: PC) -> None:
+    code, output, _ = run(pc, "sc query Nobody")
     assert code == 1060
-    assert said.startswith("[SC] EnumQueryServicesStatus:OpenService FAILED 1060:")
+    assert output.startswith("[SC] EnumQueryServicesStatus:OpenService FAILED 1060:")
 
 
 def test_net_starts_and_stops(pc: PC) -> None:

@@ -1,4 +1,4 @@
-"""cmd.exe on a modelled PC: its operators, quotes, variables and redirections, and what it says to nonsense."""
+"""cmd.exe on a modelled PC: its operators, quotes, variables redirections, and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
 
 def a_pc(german: bool = False) -> PC:
     pc = PC("PC-1", Clock(START, lambda: 0.0), german=german)
-    pc.finished()
+    pc.start_recording()
     return pc
 
 
@@ -27,10 +27,10 @@ def pc() -> PC:
 
 
 def run(pc: PC, line: str, stdin: bytes = b"", codepage: int = 437, user: str = "lab\\admin") -> tuple[int, str, str]:
-    """Return exit code, output and errors, lines ended by a bare line feed."""
+    """Return exit code, output and errors, with plain line feeds."""
     running = cmd.start(pc, line, codepage=codepage, user=user)
     running.feed(stdin, end=True)
-    assert running.exit_code is not None, "it does not end"
+    assert running.exit_code is not None, "the command does not end"
     out, err = (data.decode("utf-8" if codepage == 65001 else f"cp{codepage}") for data in running.read())
     return running.exit_code, out.replace("\r\n", "\n"), err.replace("\r\n", "\n")
 
@@ -45,7 +45,7 @@ GOOD, BAD = "echo good", "type missing.txt 2>nul"
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "said"),
+    ("line", "code", "output"),
     [
         ("echo a&echo b", 0, "a\nb\n"),
         ("echo a & echo b", 0, "a \nb\n"),
@@ -75,12 +75,12 @@ GOOD, BAD = "echo good", "type missing.txt 2>nul"
         ("rem nothing & nothing", 1, ""),
     ],
 )
-def test_commands_are_joined_as_cmd_joins_them(pc: PC, line: str, code: int, said: str) -> None:
-    assert run(pc, line)[:2] == (code, said)
+def test_commands_are_joined_as_cmd_joins_them(pc: PC, line: str, code: int, output: str) -> None:
+    assert run(pc, line)[:2] == (code, output)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "output"),
     [
         ("echo hello", "hello\n"),
         ("ECHO  two  blanks ", " two  blanks \n"),
@@ -96,12 +96,12 @@ def test_commands_are_joined_as_cmd_joins_them(pc: PC, line: str, code: int, sai
         ("echo a;b,c", "a;b,c\n"),
     ],
 )
-def test_echo_says_what_follows_it(pc: PC, line: str, said: str) -> None:
-    assert run(pc, line) == (0, said, "")
+def test_echo_prints_its_argument(pc: PC, line: str, output: str) -> None:
+    assert run(pc, line) == (0, output, "")
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "output"),
     [
         ("echo %COMPUTERNAME%", "PC-1\n"),
         ("echo %computername%%OS%", "PC-1Windows_NT\n"),
@@ -111,28 +111,28 @@ def test_echo_says_what_follows_it(pc: PC, line: str, said: str) -> None:
         ('echo "%OS%"', '"Windows_NT"\n'),
     ],
 )
-def test_variables_are_put_in(pc: PC, line: str, said: str) -> None:
-    assert run(pc, line) == (0, said, "")
+def test_variables_are_expanded(pc: PC, line: str, output: str) -> None:
+    assert run(pc, line) == (0, output, "")
 
 
-def test_a_variable_set_in_a_line_is_not_there_before_the_next(pc: PC) -> None:
+def test_a_variable_is_expanded_before_the_line_sets_it(pc: PC) -> None:
     assert out(pc, "set x=1& echo %x%") == "%x%\n"
     assert out(pc, "set x=1&cmd /c set x") == "x=1\n"
     assert out(pc, "set x=1&&set x") == "x=1\n"
     assert run(pc, "set nobody")[0] == 1
 
 
-def test_a_shell_inside_a_shell_keeps_its_variables_and_folder_to_itself(pc: PC) -> None:
+def test_a_nested_shell_has_its_own_variables_and_folder(pc: PC) -> None:
     assert out(pc, 'cmd /c "set x=1&set x&cd C:\\Windows&cd"&set x&cd') == "x=1\nC:\\Windows\nC:\\Windows\\system32\n"
 
 
-def test_the_environment_of_the_shell_is_seen(pc: PC) -> None:
+def test_a_command_gets_the_environment_of_the_shell(pc: PC) -> None:
     running = cmd.start(pc, "echo %Colour% %OS%", environment={"COLOUR": "red"})
     assert running.read()[0] == b"red Windows_NT\r\n"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "output"),
     [
         ("if exist C:\\Windows\\win.ini echo there", "there\n"),
         ('if exist "C:\\Windows\\win.ini" (echo there) else (echo not)', "there\n"),
@@ -145,14 +145,14 @@ def test_the_environment_of_the_shell_is_seen(pc: PC) -> None:
         ("if a==A echo same", ""),
     ],
 )
-def test_conditions(pc: PC, line: str, said: str) -> None:
-    assert run(pc, line) == (0, said, "")
+def test_conditions(pc: PC, line: str, output: str) -> None:
+    assert run(pc, line) == (0, output, "")
 
 
 # -- redirection ------------------------------------------------------------------------------------------------
 
 
-def test_output_goes_to_a_file_and_comes_back(pc: PC) -> None:
+def test_output_is_written_to_a_file_and_read_back(pc: PC) -> None:
     assert run(pc, "echo one>C:\\Temp\\a.txt&echo two>>C:\\Temp\\a.txt") == (0, "", "")
     assert pc.files.read("c:\\temp\\A.TXT") == b"one\r\ntwo\r\n"
     assert out(pc, "type C:\\Temp\\a.txt") == "one\ntwo\n"
@@ -168,7 +168,7 @@ def test_a_file_is_the_input_of_a_command(pc: PC) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said", "complained"),
+    ("line", "output", "errors"),
     [
         ("nobody 2>nul", "", ""),
         ("nobody >nul 2>&1", "", ""),
@@ -179,16 +179,16 @@ def test_a_file_is_the_input_of_a_command(pc: PC) -> None:
         ("echo a2>nul", "", ""),
     ],
 )
-def test_output_is_sent_elsewhere(pc: PC, line: str, said: str, complained: str) -> None:
-    assert run(pc, line)[1:] == (said, complained)
+def test_output_is_redirected(pc: PC, line: str, output: str, errors: str) -> None:
+    assert run(pc, line)[1:] == (output, errors)
 
 
-def test_errors_can_be_sent_where_the_output_goes(pc: PC) -> None:
-    _, said, complained = run(pc, "nobody 2>&1")
-    assert (said.startswith("'nobody' is not recognized"), complained) == (True, "")
+def test_errors_can_be_redirected_to_the_output(pc: PC) -> None:
+    _, output, errors = run(pc, "nobody 2>&1")
+    assert (output.startswith("'nobody' is not recognized"), errors) == (True, "")
 
 
-def test_a_pipe_hands_output_on(pc: PC) -> None:
+def test_a_pipe_passes_output_on(pc: PC) -> None:
     assert out(pc, "(echo b&echo a)|sort") == "a\nb\n"
     assert out(pc, "(echo b&echo a&echo ab)|findstr a|sort") == "a\nab\n"
     assert run(pc, "echo x|findstr y") == (1, "", "")
@@ -203,7 +203,7 @@ def test_a_command_waits_for_the_end_of_its_input(pc: PC) -> None:
     running.feed(b"a\r\n", end=True)
     assert running.exit_code == 0
     assert running.read()[0] == b"a\r\nb\r\nend\r\n"
-    assert running.read() == (b"", b""), "what was read is read"
+    assert running.read() == (b"", b""), "output is returned only once"
 
 
 @pytest.mark.parametrize(("signal", "code"), [("terminate", 1), ("ctrl_c", 0xC000013A), ("ctrl_break", 0xC000013A)])
@@ -216,7 +216,7 @@ def test_a_command_that_waits_can_be_ended(pc: PC, signal: str, code: int) -> No
     assert (running.exit_code, running.read()) == (code, (b"", b""))
 
 
-# -- what is wrong ----------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["nobody", "Nobody.exe", "C:\\tools\\nobody", "Get-Process"])
@@ -225,16 +225,16 @@ def test_an_unknown_command_is_not_recognized(pc: PC, name: str) -> None:
     assert run(pc, f"{name} /x y") == (1, "", expected)
 
 
-def test_a_german_pc_says_it_in_german() -> None:
-    _, _, complained = run(a_pc(german=True), "gibtsnicht", codepage=850)
-    assert complained == 'Der Befehl "gibtsnicht" ist entweder falsch geschrieben oder\nkonnte nicht gefunden werden.\n'
+def test_a_german_pc_has_german_messages() -> None:
+    _, _, errors = run(a_pc(german=True), "gibtsnicht", codepage=850)
+    assert errors == 'Der Befehl "gibtsnicht" ist entweder falsch geschrieben oder\nkonnte nicht gefunden werden.\n'
 
 
 @pytest.mark.parametrize(
     ("line", "token"),
     [("&& echo a", "&&"), ("echo a && || echo b", "||"), ("| sort", "|"), ("echo a && & echo b", "&"), (") x", ")")],
 )
-def test_an_operator_without_a_command_was_unexpected(pc: PC, line: str, token: str) -> None:
+def test_an_operator_without_a_command_is_unexpected(pc: PC, line: str, token: str) -> None:
     assert run(pc, line) == (1, "", f"{token} was unexpected at this time.\n")
 
 
@@ -257,7 +257,7 @@ def test_a_line_that_is_too_long_is_refused(pc: PC) -> None:
         "cmd /c " * 1000 + "echo a",
     ],
 )
-def test_a_line_of_any_shape_ends_before_it_is_too_deep(pc: PC, line: str) -> None:
+def test_a_deeply_nested_line_ends(pc: PC, line: str) -> None:
     assert run(pc, line)[0] in (0, 1)
 
 
@@ -303,5 +303,5 @@ def test_any_line_ends_with_an_exit_code(line: str, stdin: bytes) -> None:
     running = cmd.start(pc, line, codepage=437)
     running.feed(stdin, end=True)
     assert running.exit_code in range(2**32)
-    said, complained = running.read()
-    assert isinstance(said + complained, bytes)
+    output, errors = running.read()
+    assert isinstance(output + errors, bytes)

@@ -1,4 +1,4 @@
-"""The fleet and its personas: every PC is what the truth says it is, and the same seed gives the same fleet."""
+"""The fleet and its personas: every PC has the verdict of its persona, and the same seed gives the same fleet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.lab import fleet
-from provmode.lab.personas import BY_NAME, MODERN, OLD, PERSONAS, Persona, make
+from provmode.lab.personas import BY_NAME, MODERN, OLD, PERSONAS, Persona, build_pc
 from provmode.lab.server.hosting import Network
 from provmode.lab.windows.configmgr import KEY, TCF_PATH, Client
 from provmode.lab.windows.pc import PC
@@ -33,7 +33,7 @@ NAMES = [persona.name for persona in PERSONAS]
 
 
 def build(name: str, seed: int) -> PC:
-    return make(BY_NAME[name], f"PC-{seed}", seed, START, lambda: 0.0)
+    return build_pc(BY_NAME[name], f"PC-{seed}", seed, START, lambda: 0.0)
 
 
 def client(pc: PC) -> Client:
@@ -60,7 +60,7 @@ def limit(pc: PC) -> timedelta:
 
 
 def observed(pc: PC) -> str:
-    """Judge a PC by the table of the design, from what can be seen on it."""
+    """Return the verdict of a PC by the table of the design, from its visible state."""
     if pc.client is None:
         return "no-client"
     if not pc.client.wmi_present:
@@ -81,7 +81,7 @@ def observed(pc: PC) -> str:
 
 
 def state(pc: PC) -> dict[str, Any]:
-    """Return all of a PC that a seed decides."""
+    """Return the state of a PC that its seed decides."""
     return {
         "system": (pc.computer_name, pc.os_version, pc.caption, pc.utc_offset_minutes, pc.german, pc.booted, pc.now()),
         "values": pc.registry.values(HKLM, KEY),
@@ -109,7 +109,7 @@ def test_the_verdicts_of_the_personas_are_the_documented_ones_and_all_occur() ->
 
 
 @pytest.mark.parametrize("persona", PERSONAS, ids=NAMES)
-def test_a_cause_goes_with_unassessed_alone(persona: Persona) -> None:
+def test_only_unassessed_has_a_cause(persona: Persona) -> None:
     assert (persona.cause is not None) == (persona.verdict == "unassessed")
     assert persona.cause is None or persona.cause in CAUSES
     assert (persona.network != "answers") == (persona.verdict == "unassessed")
@@ -120,7 +120,7 @@ def test_a_cause_goes_with_unassessed_alone(persona: Persona) -> None:
 @pytest.mark.parametrize(
     "persona", [each for each in PERSONAS if each.verdict != "unassessed"], ids=lambda each: each.name
 )
-def test_a_pc_is_what_its_persona_says(persona: Persona) -> None:
+def test_a_pc_has_the_verdict_of_its_persona(persona: Persona) -> None:
     assert {observed(build(persona.name, seed)) for seed in SEEDS} == {persona.verdict}
 
 
@@ -129,14 +129,14 @@ def test_a_pc_has_the_time_of_its_clock_and_a_clean_record(name: str) -> None:
     pc = build(name, 1)
     assert pc.now() == START + BY_NAME[name].skew
     assert pc.booted < pc.now()
-    assert pc.mutations == [], "building is no change"
+    assert pc.mutations == [], "building a PC is not a change"
     assert pc.computer_name == "PC-1"
     pc.files.write("C:\\new.txt", b"", START)
     assert [(item.what, item.road) for item in pc.mutations] == [("file C:\\new.txt written (0 bytes)", "hand")]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_gives_the_same_pc_and_another_another(name: str) -> None:
+def test_the_same_seed_gives_the_same_pc_and_another_seed_another_pc(name: str) -> None:
     assert state(build(name, 5)) == state(build(name, 5))
     systems = {repr(state(build(name, seed))["system"][1:]) for seed in SEEDS}
     assert len(systems) > 10
@@ -165,13 +165,13 @@ def test_a_wrong_clock_is_over_its_limit_by_every_clock_but_its_own() -> None:
         assert time + (START - pc.now()) > edge + timedelta(minutes=30)
 
 
-def test_every_client_has_hours_that_are_no_maintenance_window_and_some_have_one_open() -> None:
+def test_every_client_has_non_working_hours_and_some_have_open_windows() -> None:
     met = set()
     for seed in range(100):
         pc = build("healthy", seed)
-        shown = pc.enumerate("root/ccm/ClientSDK", "CCM_ServiceWindow")
-        spans = [(each.properties["StartTime"], each.properties["EndTime"]) for each in shown]
-        types = [each.properties["Type"] for each in shown]
+        windows = pc.enumerate("root/ccm/ClientSDK", "CCM_ServiceWindow")
+        spans = [(each.properties["StartTime"], each.properties["EndTime"]) for each in windows]
+        types = [each.properties["Type"] for each in windows]
         assert types.count(6) == 1
         assert set(types) <= {1, 4, 6}
         assert all(begin < end and end > pc.now() for begin, end in spans)
@@ -179,7 +179,7 @@ def test_every_client_has_hours_that_are_no_maintenance_window_and_some_have_one
     assert met == {(kind, is_open) for kind in (1, 4, 6) for is_open in (True, False)}
 
 
-def test_what_runs_is_younger_than_it_could_be_or_seen_as_running() -> None:
+def test_running_personas_have_a_running_task_sequence() -> None:
     for name in ("osd-running", "upgrade-running"):
         for seed in SEEDS:
             pc = build(name, seed)
@@ -187,7 +187,7 @@ def test_what_runs_is_younger_than_it_could_be_or_seen_as_running() -> None:
             assert pc.query("root/ccm/softmgmtagent", "SELECT * FROM CCM_TSExecutionRequest")
 
 
-def test_versions_are_those_the_persona_needs() -> None:
+def test_personas_have_the_versions_they_need() -> None:
     assert all(int(version.split(".")[2]) >= 8790 for version in MODERN)
     assert all(int(version.split(".")[2]) < 8790 for version in OLD)
     assert {client(build("stuck-old-client", seed)).version for seed in range(100)} == set(OLD)
@@ -203,7 +203,7 @@ def test_an_armed_file_comes_in_several_encodings_and_is_always_found() -> None:
     assert {b"\xff\xfe", b"\xef\xbb"} < set(marks)
 
 
-# -- what becomes of them ---------------------------------------------------------------------------------------
+# -- over time --------------------------------------------------------------------------------------------------
 
 
 def later(name: str, seed: int, hours: int) -> str:
@@ -230,7 +230,7 @@ def later(name: str, seed: int, hours: int) -> str:
         ("no-client", 60, {"no-client"}),
     ],
 )
-def test_time_makes_of_a_pc_what_the_documents_say(name: str, hours: int, verdicts: set[str]) -> None:
+def test_a_pc_changes_over_time_as_documented(name: str, hours: int, verdicts: set[str]) -> None:
     assert {later(name, seed, hours) for seed in range(8)} <= verdicts
 
 
@@ -249,11 +249,11 @@ def test_another_seed_gives_another_fleet() -> None:
 
 
 def test_two_thousand_pcs_have_names_and_seeds_of_their_own() -> None:
-    placed = fleet.compose(2000, 1)
-    assert len(placed) == len({item.name for item in placed}) == len({item.seed for item in placed}) == 2000
-    assert (placed[0].name, placed[-1].name) == ("PC-00001", "PC-02000")
-    built = [make(item.persona, item.name, item.seed, START, lambda: 0.0) for item in placed]
-    assert [pc.computer_name for pc in built] == [item.name for item in placed]
+    members = fleet.compose(2000, 1)
+    assert len(members) == len({item.name for item in members}) == len({item.seed for item in members}) == 2000
+    assert (members[0].name, members[-1].name) == ("PC-00001", "PC-02000")
+    built = [build_pc(item.persona, item.name, item.seed, START, lambda: 0.0) for item in members]
+    assert [pc.computer_name for pc in built] == [item.name for item in members]
     one, other = built[0], built[1]
     one.registry.set(HKLM, KEY, "Mine", one.registry.get(HKLM, "SYSTEM\\Setup", "CmdLine").type, "x")  # type: ignore[union-attr]
     assert other.registry.get(HKLM, KEY, "Mine") is None
@@ -273,9 +273,9 @@ def test_a_fleet_follows_the_shares_of_its_personas() -> None:
         assert abs(counts[persona.name] - expected) < 5 * expected**0.5 + 1, persona.name
 
 
-def test_a_mix_is_respected() -> None:
-    placed = fleet.compose(1000, 3, {"overdue": 3, "healthy": 1})
-    counts = Counter(item.persona.name for item in placed)
+def test_a_fleet_follows_the_given_mix() -> None:
+    members = fleet.compose(1000, 3, {"overdue": 3, "healthy": 1})
+    counts = Counter(item.persona.name for item in members)
     assert set(counts) == {"overdue", "healthy"}
     assert 700 < counts["overdue"] < 800
     assert {item.persona.name for item in fleet.compose(2, 3, {"overdue": 1e6, "healthy": 1e-6})} == {
@@ -299,7 +299,7 @@ def test_a_mix_is_respected() -> None:
         (5, {"healthy": 1, "armed": float("inf")}, "give a number"),
     ],
 )
-def test_a_fleet_that_cannot_be_is_refused_in_words(hosts: int, mix: dict[str, float] | None, words: str) -> None:
+def test_an_invalid_fleet_is_rejected_with_a_reason(hosts: int, mix: dict[str, float] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fleet.compose(hosts, 1, mix)
 
@@ -309,14 +309,14 @@ MIXES = st.dictionaries(st.sampled_from(NAMES), st.floats(0.001, 1000), min_size
 
 @given(st.integers(1, 120), st.integers(), MIXES)
 def test_any_mix_gives_the_fleet_asked_for_and_its_truth(hosts: int, seed: int, mix: dict[str, float]) -> None:
-    placed = fleet.compose(hosts, seed, mix)
-    assert len(placed) == hosts
-    assert {item.persona.name for item in placed} <= set(mix)
-    assert hosts < len(mix) or {item.persona.name for item in placed} == set(mix)
-    told = fleet.truth(placed)["hosts"]
-    assert set(told) == {item.name for item in placed}
-    for item in placed:
-        entry = dict(told[item.name])
+    members = fleet.compose(hosts, seed, mix)
+    assert len(members) == hosts
+    assert {item.persona.name for item in members} <= set(mix)
+    assert hosts < len(mix) or {item.persona.name for item in members} == set(mix)
+    truth = fleet.truth(members)["hosts"]
+    assert set(truth) == {item.name for item in members}
+    for item in members:
+        entry = dict(truth[item.name])
         assert entry.pop("persona") == item.persona.name
         assert entry.pop("verdict") in DOCUMENTED
         assert entry == ({} if item.persona.cause is None else {"cause": item.persona.cause})

@@ -1,4 +1,4 @@
-"""The small PowerShell of the modelled PCs: what it evaluates, and how everything else ends."""
+"""The small PowerShell of the modelled PCs: what it evaluates, and how everything else fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
 
 def a_pc() -> PC:
     pc = PC("PC-1", Clock(START, lambda: 0.0))
-    pc.finished()
+    pc.start_recording()
     return pc
 
 
@@ -34,7 +34,7 @@ def run(script: str, stdin: bytes = b"", pc: PC | None = None) -> tuple[int | No
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "output"),
     [
         ("'it''s'", "it's\n"),
         ('$x = \'a\'; "<$x>`t$nobody`$x"""', '<a>\t$x"\n'),
@@ -68,12 +68,12 @@ def run(script: str, stdin: bytes = b"", pc: PC | None = None) -> tuple[int | No
         (" ", ""),
     ],
 )
-def test_a_script_says(script: str, said: str) -> None:
-    assert run(script) == (0, said, "")
+def test_a_script_prints(script: str, output: str) -> None:
+    assert run(script) == (0, output, "")
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "output"),
     [
         ("try { throw 'x' } catch { $_.Exception.Message }", "x\n"),
         ("try { 'a' } catch { 'b' } finally { 'c' }", "a\nc\n"),
@@ -85,8 +85,8 @@ def test_a_script_says(script: str, said: str) -> None:
         ("try { try { throw 'x' } finally { 'f' } } catch { 'c' }", "f\nc\n"),
     ],
 )
-def test_an_exception_is_caught(script: str, said: str) -> None:
-    assert run(script) == (0, said, "")
+def test_an_exception_is_caught(script: str, output: str) -> None:
+    assert run(script) == (0, output, "")
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 3", 3), ("exit", 0), ("try { exit 4 } catch { exit 5 }", 4)])
@@ -122,13 +122,13 @@ def test_a_script_ends_with_its_code(script: str, code: int) -> None:
         "ConvertFrom-Json ('[' + '" + "[" * 1200 + "')",
     ],
 )
-def test_what_goes_wrong_ends_with_code_1_and_words(script: str) -> None:
+def test_a_failing_script_ends_with_code_1_and_an_error(script: str) -> None:
     code, out, err = run(script)
     assert (code, out) == (1, "")
     assert err
 
 
-def test_a_script_may_come_in_every_way_powershell_takes_it() -> None:
+def test_a_script_can_be_passed_in_every_way_of_powershell() -> None:
     pc = a_pc()
     for line in (
         "powershell -Command 'a'",
@@ -169,8 +169,8 @@ def test_files_are_those_of_the_pc() -> None:
     assert run("[IO.File]::Move('C:\\Windows\\x', 'C:\\Windows\\y')", pc=pc)[0] == 0
     assert run("[IO.File]::Move('C:\\Windows\\y', 'C:\\Windows\\win.ini')", pc=pc)[0] == 1
     assert run("[IO.File]::Delete('C:\\Windows\\y'); [IO.File]::Exists('C:\\Windows\\y')", pc=pc)[1] == "False\n"
-    assert run("[IO.File]::Delete('C:\\Windows\\y')", pc=pc)[0] == 0, "a missing file is no error"
-    assert run("[IO.File]::Delete('C:\\Nowhere\\y')", pc=pc)[0] == 1, "a missing folder is one"
+    assert run("[IO.File]::Delete('C:\\Windows\\y')", pc=pc)[0] == 0, "a missing file is not an error"
+    assert run("[IO.File]::Delete('C:\\Nowhere\\y')", pc=pc)[0] == 1, "a missing folder is an error"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_a_protected_file_is_denied(call: str) -> None:
     pc.files.write("C:\\Secret\\a", b"secret", START)
     pc.protected = ("c:\\secret\\",)
     before = len(pc.mutations)
-    said = run(f"try {{ {call} }} catch {{ $_.Exception.GetBaseException().GetType().Name }}", pc=pc)
-    assert said == (0, "UnauthorizedAccessException\n", "")
+    output = run(f"try {{ {call} }} catch {{ $_.Exception.GetBaseException().GetType().Name }}", pc=pc)
+    assert output == (0, "UnauthorizedAccessException\n", "")
     assert len(pc.mutations) == before
 
 

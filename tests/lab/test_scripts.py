@@ -1,6 +1,6 @@
-"""The project's three PowerShell scripts: run by the modelled PCs, and by a real PowerShell where there is one.
+"""The project's three PowerShell scripts: run by the modelled PCs, and by a real PowerShell if there is one.
 
-What they are asked travels on standard input; what they answer is one line of JSON.
+The request is passed on standard input; the answer is one line of JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ POWERSHELLS = ["model", *(["pwsh"] if shutil.which("pwsh") else [])]
 
 
 class Place(Protocol):
-    """A folder on some PC, and the scripts run there."""
+    """A folder on a modelled or real machine, where the scripts run."""
 
     def path(self, name: str) -> str: ...
     def put(self, name: str, data: bytes) -> str: ...
@@ -46,11 +46,11 @@ class Place(Protocol):
 
 
 class Modelled:
-    """A modelled PC."""
+    """A folder on a modelled PC."""
 
     def __init__(self) -> None:
         self.pc = PC("PC-1", Clock(START, lambda: 0.0))
-        self.pc.finished()
+        self.pc.start_recording()
         self.put("other.txt", b"other")
 
     def path(self, name: str) -> str:
@@ -74,7 +74,7 @@ class Modelled:
 
 
 class Real:
-    """The machine of the test, and its PowerShell."""
+    """The machine that runs the tests, and its PowerShell."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -107,8 +107,8 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def run(place: Place, line: str, asked: Any) -> dict[str, Any]:
-    code, out, err = place.run(line, json.dumps(asked).encode())
+def run(place: Place, line: str, request: Any) -> dict[str, Any]:
+    code, out, err = place.run(line, json.dumps(request).encode())
     assert (code, err) == (0, b"")
     assert out.count(b"\n") == 1
     answer = json.loads(out)
@@ -121,8 +121,8 @@ def read(place: Place, path: str, offset: int = 0, count: int = 1000) -> dict[st
 
 
 def swap(place: Place, path: str, expected: str, data: bytes) -> dict[str, Any]:
-    asked = {"path": path, "expected": expected, "base64": base64.b64encode(data).decode(), "backup": "before"}
-    return run(place, scripts.SWAP_BYTES, asked)
+    request = {"path": path, "expected": expected, "base64": base64.b64encode(data).decode(), "backup": "before"}
+    return run(place, scripts.SWAP_BYTES, request)
 
 
 # -- the scripts themselves -------------------------------------------------------------------------------------
@@ -137,13 +137,13 @@ def test_the_command_line_carries_the_script_and_fits_into_cmd(name: str) -> Non
     line = LINES[name]
     assert len(line) < 8191
     assert re.fullmatch(r"powershell\.exe( -[A-Za-z]+| [A-Za-z]+)* -EncodedCommand [A-Za-z0-9+/=]+", line), (
-        "nothing in it that cmd.exe would interpret"
+        "nothing that cmd.exe would interpret"
     )
     assert base64.b64decode(line.rpartition(" ")[2]).decode("utf-16-le") == text(name)
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_a_script_is_pure_text_and_interpolates_nothing(name: str) -> None:
+def test_a_script_is_ascii_and_interpolates_nothing(name: str) -> None:
     script = text(name)
     assert script.isascii()
     assert '"' not in script, "a double-quoted string is expanded"
@@ -174,7 +174,7 @@ DATA = bytes(range(256)) * 3
         (5, 0, b""),
     ],
 )
-def test_a_piece_of_a_file_is_read_with_the_hash_of_the_whole(
+def test_a_part_of_a_file_is_read_with_the_hash_of_the_whole(
     place: Place, offset: int, count: int, piece: bytes
 ) -> None:
     answer = read(place, place.put("a.bin", DATA), offset, count)
@@ -182,7 +182,7 @@ def test_a_piece_of_a_file_is_read_with_the_hash_of_the_whole(
     assert answer == {"exists": True, "size": 768, "sha256": sha(DATA)}
 
 
-def test_an_empty_file_is_there_and_empty(place: Place) -> None:
+def test_an_empty_file_exists_and_is_empty(place: Place) -> None:
     answer = read(place, place.put("a.bin", b""))
     assert answer == {"exists": True, "size": 0, "sha256": sha(b""), "base64": ""}
 
@@ -192,16 +192,16 @@ def test_a_missing_file_is_an_answer_not_an_error(place: Place) -> None:
     assert place.names() == []
 
 
-def test_a_piece_beyond_the_end_is_an_error_with_the_name_of_the_exception(place: Place) -> None:
+def test_a_part_beyond_the_end_is_an_error_with_the_name_of_the_exception(place: Place) -> None:
     assert read(place, place.put("a.bin", b"abc"), 4, 1) == {"error": "ArgumentOutOfRangeException"}
 
 
-def test_a_name_with_other_letters_and_signs_is_found(place: Place) -> None:
+def test_a_file_name_with_unicode_and_punctuation_is_found(place: Place) -> None:
     path = place.put("Grüße & $x 'it' (1).txt", b"abc")
     assert read(place, path)["size"] == 3
 
 
-def test_what_a_request_says_is_never_executed(place: Place) -> None:
+def test_the_contents_of_a_request_are_never_executed(place: Place) -> None:
     kept = place.put("kept.txt", b"kept")
     for hostile in ("$(Remove-Item kept.txt)", "'; exit 5; '", '"; exit 5 #', "\n[IO.File]::Delete('kept.txt')\n"):
         assert read(place, place.path(hostile)) in ({"exists": False}, {"error": "ArgumentException"})
@@ -211,7 +211,7 @@ def test_what_a_request_says_is_never_executed(place: Place) -> None:
 # -- swapping ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_expected_is_swapped_and_kept_beside(place: Place) -> None:
+def test_a_file_with_the_expected_hash_is_swapped_and_backed_up(place: Place) -> None:
     path = place.put("a.bin", b"old")
     answer = swap(place, path, sha(b"old"), b"new\x00\xff")
     assert answer == {
@@ -221,11 +221,11 @@ def test_what_is_expected_is_swapped_and_kept_beside(place: Place) -> None:
         "backup": f"{path}.before",
     }
     assert (place.get("a.bin"), place.get("a.bin.before")) == (b"new\x00\xff", b"old")
-    assert place.names() == ["a.bin", "a.bin.before"], "nothing else stays behind"
+    assert place.names() == ["a.bin", "a.bin.before"], "nothing else is left behind"
 
 
 @pytest.mark.parametrize("expected", [hashlib.sha256(b"x").hexdigest(), "", "old"])
-def test_what_is_not_expected_stays_as_it_is(place: Place, expected: str) -> None:
+def test_a_file_with_another_hash_is_not_changed(place: Place, expected: str) -> None:
     answer = swap(place, place.put("a.bin", b"old"), expected, b"new")
     assert answer == {"result": "stale", "before": sha(b"old")}
     assert (place.names(), place.get("a.bin")) == (["a.bin"], b"old")
@@ -235,13 +235,13 @@ def test_the_hash_may_be_written_in_capitals(place: Place) -> None:
     assert swap(place, place.put("a.bin", b"old"), sha(b"old").upper(), b"new")["result"] == "swapped"
 
 
-def test_a_file_that_should_not_be_there_yet_is_created(place: Place) -> None:
+def test_a_file_that_must_not_exist_yet_is_created(place: Place) -> None:
     answer = swap(place, place.path("a.bin"), "", b"new")
     assert answer == {"result": "swapped", "before": "", "after": sha(b"new")}
     assert (place.names(), place.get("a.bin")) == (["a.bin"], b"new")
 
 
-def test_a_file_that_has_gone_is_stale(place: Place) -> None:
+def test_a_missing_file_is_stale(place: Place) -> None:
     assert swap(place, place.path("a.bin"), sha(b"old"), b"new") == {"result": "stale", "before": ""}
     assert place.names() == []
 
@@ -266,21 +266,21 @@ def test_a_file_is_emptied_and_filled_again(place: Place) -> None:
     assert swap(place, path, sha(b""), b"new")["after"] == sha(b"new")
 
 
-def test_bytes_that_are_no_base64_change_nothing(place: Place) -> None:
+def test_bytes_that_are_not_base64_change_nothing(place: Place) -> None:
     path = place.put("a.bin", b"old")
-    asked = {"path": path, "expected": sha(b"old"), "base64": "!!!", "backup": "before"}
-    assert run(place, scripts.SWAP_BYTES, asked) == {"error": "FormatException"}
+    request = {"path": path, "expected": sha(b"old"), "base64": "!!!", "backup": "before"}
+    assert run(place, scripts.SWAP_BYTES, request) == {"error": "FormatException"}
     assert (place.names(), place.get("a.bin")) == (["a.bin"], b"old")
 
 
 def test_a_request_without_an_expected_hash_swaps_nothing(place: Place) -> None:
-    asked = {"path": place.path("a.bin"), "base64": "", "backup": "before"}
-    assert run(place, scripts.SWAP_BYTES, asked) == {"result": "stale", "before": ""}
+    request = {"path": place.path("a.bin"), "base64": "", "backup": "before"}
+    assert run(place, scripts.SWAP_BYTES, request) == {"result": "stale", "before": ""}
     assert place.names() == []
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=list(LINES))
-def test_a_request_that_is_no_json_fails(place: Place, line: str) -> None:
+def test_a_request_that_is_not_json_fails(place: Place, line: str) -> None:
     code, out, err = place.run(line, b"{")
     assert (code, out) == (1, b"")
     assert err
@@ -288,7 +288,7 @@ def test_a_request_that_is_no_json_fails(place: Place, line: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_any_bytes_come_back_as_they_went(old: bytes, new: bytes) -> None:
+def test_any_bytes_are_read_back_unchanged(old: bytes, new: bytes) -> None:
     place = Modelled()
     path = place.put("a.bin", old)
     assert swap(place, path, sha(old), new)["after"] == sha(new)
@@ -296,7 +296,7 @@ def test_any_bytes_come_back_as_they_went(old: bytes, new: bytes) -> None:
     assert place.get("a.bin.before") == old
 
 
-# -- what only the model can be asked ---------------------------------------------------------------------------
+# -- only on the model ------------------------------------------------------------------------------------------
 
 
 def denied() -> Modelled:
@@ -325,7 +325,7 @@ def test_a_denied_file_is_an_error_and_changes_nothing(attempt: Callable[[Modell
     assert (place.names(), place.get("a.bin")) == (["a.bin"], b"secret")
 
 
-def test_variables_of_the_pc_are_put_into_a_path() -> None:
+def test_variables_in_a_path_are_expanded() -> None:
     place = Modelled()
     assert read(place, "%WINDIR%\\win.ini")["exists"] is True
     assert swap(place, "%SystemDrive%\\Data\\b.bin", "", b"new")["result"] == "swapped"
@@ -345,11 +345,11 @@ def test_reading_changes_nothing() -> None:
     assert len(place.pc.mutations) == before
 
 
-def test_the_scripts_run_under_any_name_of_the_program() -> None:
+def test_the_scripts_run_with_any_path_of_powershell() -> None:
     place = Modelled()
     line = scripts.READ_BYTES.replace("powershell.exe", "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\PowerShell")
-    asked = {"path": place.path("other.txt"), "offset": 0, "count": 9}
-    assert run(place, line, asked)["size"] == 5
+    request = {"path": place.path("other.txt"), "offset": 0, "count": 9}
+    assert run(place, line, request)["size"] == 5
 
 
 # -- removing -----------------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ def remove(place: Place, path: str, expected: str) -> dict[str, Any]:
     return run(place, scripts.REMOVE_FILE, {"path": path, "expected": expected, "backup": "before"})
 
 
-def test_an_expected_file_goes_and_its_backup_stays(place: Place) -> None:
+def test_an_expected_file_is_removed_and_its_backup_stays(place: Place) -> None:
     path = place.put("a.bin", DATA)
     place.put("a.bin.before", b"an older backup")
 
@@ -370,7 +370,7 @@ def test_an_expected_file_goes_and_its_backup_stays(place: Place) -> None:
     assert place.get("a.bin.before") == DATA
 
 
-def test_another_file_stays_and_the_removal_is_stale(place: Place) -> None:
+def test_a_file_with_another_hash_stays_and_the_removal_is_stale(place: Place) -> None:
     path = place.put("a.bin", DATA)
 
     assert remove(place, path, sha(b"expected"))["result"] == "stale"

@@ -46,14 +46,14 @@ def test_the_account_file_is_private_holds_no_password_and_is_in_force_only_insi
     assert not file.path.exists()
 
 
-def test_an_account_answers_to_every_spelling_of_its_name() -> None:
+def test_an_account_has_every_spelling_of_its_name() -> None:
     account = Account("svc", "x", "CORP")
-    assert all(account.answers_to(name) for name in ("SVC", "corp\\svc", "svc@CORP", ".\\svc"))
-    assert not account.answers_to("OTHER\\svc")
+    assert all(account.matches_name(name) for name in ("SVC", "corp\\svc", "svc@CORP", ".\\svc"))
+    assert not account.matches_name("OTHER\\svc")
 
 
 @given(st.binary(max_size=600), st.binary(min_size=16, max_size=16))
-def test_a_framed_message_is_cut_where_it_was_put_together(data: bytes, signature: bytes) -> None:
+def test_splitting_a_framed_message_gives_back_its_parts(data: bytes, signature: bytes) -> None:
     body = frame(signature, data, len(data), "application/soap+xml;charset=UTF-8")
     assert split(body) == ("application/soap+xml;charset=UTF-8", len(data), signature, data)
 

@@ -1,4 +1,4 @@
-"""WinRM clients that are not ours drive the lab: pypsrp and pywinrm."""
+"""Third-party WinRM clients use the lab: pypsrp and pywinrm."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pull_request(context: str, elements: int = 32000) -> ET.Element:
 
 
 def enumerate_all(client: Any, uri: str, request: ET.Element) -> tuple[list[ET.Element], list[str], list[int]]:
-    """Return the items, the contexts and how many items each answer held."""
+    """Return the items, the contexts, and the number of items in each answer."""
     body = client.enumerate(uri, request)
     items, contexts, sizes = [], [], []
     while True:
@@ -147,7 +147,7 @@ def test_an_item_larger_than_the_envelope_is_a_fault(served: Any) -> None:
     assert fault.code == 2150858824
 
 
-def test_without_optimisation_the_first_answer_holds_nothing_and_a_pull_one_item(served: Any) -> None:
+def test_without_optimisation_the_first_answer_is_empty_and_a_pull_has_one_item(served: Any) -> None:
     client = served.client()
     body = client.enumerate(WMI + "*", enumerate_request("SELECT Name FROM X", elements=None, optimize=False))
     assert body.find(f".//{{{W}}}Items") is None
@@ -157,7 +157,7 @@ def test_without_optimisation_the_first_answer_holds_nothing_and_a_pull_one_item
     assert len(client.pull(WMI + "*", pull).find(f".//{{{N}}}Items")) == 1
 
 
-def test_a_context_is_good_once_and_until_it_is_released_or_idle(serve: Any, spec: Any) -> None:
+def test_a_context_is_valid_once_and_until_it_is_released_or_idle(serve: Any, spec: Any) -> None:
     with serve([spec(options=ServiceOptions(stack=WINRM_2))]) as served:
         client = served.client()
 
@@ -198,13 +198,13 @@ def test_enumeration_modes_give_references_objects_or_both(served: Any) -> None:
         (WMI + "*", "SELECT * FROM Win32_Processa", {}, 2150858778),
     ],
 )
-def test_bad_enumerations_are_told_by_their_code(served: Any, uri: str, wql: str, keys: Any, code: int) -> None:
+def test_bad_enumerations_have_their_codes(served: Any, uri: str, wql: str, keys: Any, code: int) -> None:
     client = served.client()
     fault = fault_of(lambda: client.enumerate(uri, enumerate_request(wql), selector_set=selectors(**keys)))
     assert fault.code == code
 
 
-def test_a_missing_instance_a_missing_method_and_a_foreign_uri_are_told_by_their_code(served: Any) -> None:
+def test_a_missing_instance_a_missing_method_and_a_foreign_uri_have_their_codes(served: Any) -> None:
     client = served.client()
     assert fault_of(lambda: client.get(WMI + "Win32_Missing", None)).code == 2150858752
     uri = WMI + "StdRegProv"

@@ -1,4 +1,4 @@
-"""Headers as strictly as Windows checks them, and answers and faults in its shapes."""
+"""Headers are checked as strictly as in Windows, and answers and faults have its shapes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from provmode.lab.server.envelope import (
     read_root,
     write_fault,
 )
-from provmode.lab.server.faults import FaultSite, SoapFault
+from provmode.lab.server.faults import FaultContext, SoapFault
 from provmode.lab.server.languages import translate
 from provmode.lab.server.xmltree import DEPTH_LIMIT, MalformedXml, escape, parse
 
 GET = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get"
 OS = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/Win32_OperatingSystem"
-SITE = FaultSite("pc-1", "PC-1", "en-US")
+CONTEXT = FaultContext("pc-1", "PC-1", "en-US")
 ANYWHERE = "<a:ReplyTo><a:Address>http://elsewhere/</a:Address></a:ReplyTo>"
 
 
@@ -40,7 +40,7 @@ def refused(message: bytes) -> faults.Fault:
     return raised.value.fault
 
 
-def test_a_good_request_is_read_whole(envelope: Any) -> None:
+def test_a_valid_request_is_read_completely(envelope: Any) -> None:
     extra = (
         '<w:SelectorSet><w:Selector Name="Name">Spooler</w:Selector></w:SelectorSet>'
         '<w:OptionSet><w:Option Name="winrs_codepage">65001</w:Option></w:OptionSet>'
@@ -88,7 +88,7 @@ def test_an_unknown_header_is_skipped_unless_it_must_be_understood(envelope: Any
     unknown = '<z:Odd xmlns:z="urn:odd"{}>1</z:Odd>'
     read_request(read_root(envelope(GET, OS, "", unknown.format("")), "UTF-8"), Limits())
     fault = refused(envelope(GET, OS, "", unknown.format(' s:mustUnderstand="true"')))
-    text = write_fault(fault, Partial("uuid:1"), WINRM_3, SITE)
+    text = write_fault(fault, Partial("uuid:1"), WINRM_3, CONTEXT)
     root = ET.fromstring(text)
     soap = "{http://www.w3.org/2003/05/soap-envelope}"
     assert root.findtext(f".//{soap}Code/{soap}Value") == "s:MustUnderstand"
@@ -123,7 +123,7 @@ def test_requests_are_clamped_to_the_services_limits(envelope: Any) -> None:
         b"\xff\xfe\xff",
     ],
 )
-def test_what_is_no_soap_envelope_fails_its_schema(message: bytes) -> None:
+def test_an_invalid_soap_envelope_is_a_schema_fault(message: bytes) -> None:
     with pytest.raises(SoapFault) as raised:
         read_root(message, "UTF-8")
     assert raised.value.fault.code == 2150858817
@@ -136,7 +136,7 @@ def test_a_document_that_nests_too_deeply_is_refused() -> None:
 
 
 @given(st.text())
-def test_any_text_is_carried_or_becomes_a_question_mark(text: str) -> None:
+def test_any_character_is_kept_or_becomes_a_question_mark(text: str) -> None:
     read = parse(f"<a>{escape(text)}</a>".encode(), "UTF-8").text or ""
     assert len(read) <= len(text)
     assert all(
@@ -153,11 +153,11 @@ def test_durations_are_read_in_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "P", "PT", "60", "PT-1S", "-PT1S", "PT1", "pt1s", "PT1S "])
-def test_what_is_no_duration_is_none(text: str) -> None:
+def test_an_invalid_duration_is_none(text: str) -> None:
     assert parse_duration(text) is None
 
 
-def test_the_machine_is_what_the_client_typed() -> None:
+def test_the_machine_in_a_fault_is_the_name_the_client_typed() -> None:
     assert machine_of("http://pc-1.corp:5985/wsman") == "pc-1.corp"
     assert machine_of("https://[::1]:5986/wsman") == "[::1]"
     assert machine_of("nonsense") == ""
@@ -167,9 +167,9 @@ def test_quota_faults_follow_the_stack() -> None:
     new = faults.quota(faults.QUOTA_SHELLS, 30, "shells", as_wmi_error=True)
     old = faults.quota(faults.QUOTA_OPERATIONS, 15, "operations", as_wmi_error=False)
     request = Partial("uuid:1", "pc-1")
-    assert "RelatesTo" not in write_fault(new, request, WINRM_3, SITE)
-    assert "30 concurrent shells, which has been exceeded" in write_fault(new, request, WINRM_3, SITE)
-    text = write_fault(old, request, WINRM_2, SITE)
+    assert "RelatesTo" not in write_fault(new, request, WINRM_3, CONTEXT)
+    assert "30 concurrent shells, which has been exceeded" in write_fault(new, request, WINRM_3, CONTEXT)
+    text = write_fault(old, request, WINRM_2, CONTEXT)
     assert "RelatesTo>uuid:1<" in text
     assert 'Code="2150859174" Machine="pc-1"' in text
     assert "15 concurrent operations" in text
@@ -177,15 +177,15 @@ def test_quota_faults_follow_the_stack() -> None:
 
 def test_newer_stacks_name_the_activity_and_echo_the_operation() -> None:
     request = Partial("uuid:1", "pc-1", "uuid:op")
-    new, old = (write_fault(faults.TIMED_OUT, request, stack, SITE) for stack in (WINRM_3, WINRM_1))
+    new, old = (write_fault(faults.TIMED_OUT, request, stack, CONTEXT) for stack in (WINRM_3, WINRM_1))
     assert "<p:ActivityId>" in new
     assert 'OperationID s:mustUnderstand="false">uuid:op<' in new
     assert "ActivityId" not in old
     assert "OperationID" not in old
 
 
-def test_a_german_pc_words_its_faults_in_german_and_keeps_the_numbers() -> None:
-    text = write_fault(faults.TIMED_OUT, Partial("uuid:1"), WINRM_3, replace(SITE, language="de-DE"))
+def test_a_german_pc_has_german_faults_with_the_same_codes() -> None:
+    text = write_fault(faults.TIMED_OUT, Partial("uuid:1"), WINRM_3, replace(CONTEXT, language="de-DE"))
     assert 'xml:lang="de-DE"' in text
     assert "Der WS-Verwaltungsdienst" in text
     assert "2150858793" in text

@@ -48,7 +48,7 @@ def test_requests_torn_at_any_byte_read_the_same(cuts: list[int]) -> None:
         (b"X" * HEAD_LIMIT, 400),
     ],
 )
-def test_a_malformed_head_is_refused_with_the_status_http_sys_gives(head: bytes, status: int) -> None:
+def test_a_malformed_head_is_refused_with_the_status_of_http_sys(head: bytes, status: int) -> None:
     with pytest.raises(HttpRefusal) as refusal:
         read_all([head])
     assert refusal.value.status == status
@@ -67,7 +67,7 @@ def test_any_bytes_are_a_request_or_a_refusal_or_wait_for_more(data: bytes) -> N
     assert status in (0, 400, 411, 413, 501, 505)
 
 
-def test_the_client_is_told_to_go_on_once() -> None:
+def test_the_client_gets_100_continue_once() -> None:
     reader = RequestReader(1000)
     reader.feed(b"POST /wsman HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert reader.take() is None
@@ -81,7 +81,7 @@ def test_connection_is_kept_or_closed_as_the_client_says() -> None:
     assert [request.keep_alive for request in read_all([REQUEST + close + old])] == [True, False, False]
 
 
-def test_an_answer_carries_server_and_length() -> None:
+def test_an_answer_has_server_and_length() -> None:
     data = HttpAnswer(500, (("Content-Type", "text/plain"),), b"abc").encode()
     head, _, body = data.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 500 ")

@@ -1,4 +1,4 @@
-"""The lab as a process of its own: started, asked, stopped, and nothing left behind."""
+"""The lab as a process of its own: start, requests, stop, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -75,24 +75,24 @@ def lab() -> Iterator[LabProcess]:
         yield running
 
 
-def playing(lab: LabProcess, persona: str) -> Host:
+def host_with(lab: LabProcess, persona: str) -> Host:
     return next(host for host in lab.hosts if host.persona == persona)
 
 
-def test_the_password_file_is_private_and_the_ca_is_there(lab: LabProcess) -> None:
+def test_the_password_file_is_private_and_the_ca_file_exists(lab: LabProcess) -> None:
     assert stat.S_IMODE(lab.password_file.stat().st_mode) == 0o600
     assert "BEGIN CERTIFICATE" in lab.ca_file.read_text()
 
 
-def test_a_client_that_is_not_ours_reads_the_registry_of_a_stuck_pc(lab: LabProcess) -> None:
-    wsman = client(lab, playing(lab, "stuck-old-client"))
+def test_pypsrp_reads_the_registry_of_a_stuck_pc(lab: LabProcess) -> None:
+    wsman = client(lab, host_with(lab, "stuck-old-client"))
     answer = get_string(wsman, KEY, "ProvisioningMode")
     assert answer["ReturnValue"] == "0"
     assert (answer["sValue"] or "").lower() == "true"
 
 
-def test_a_client_that_is_not_ours_runs_a_command(lab: LabProcess) -> None:
-    host = playing(lab, "healthy")
+def test_pypsrp_runs_a_command(lab: LabProcess) -> None:
+    host = host_with(lab, "healthy")
     with WinRS(client(lab, host), codepage=65001) as shell:
         process = Process(shell, "hostname")
         process.invoke()
@@ -117,19 +117,19 @@ def test_a_client_that_is_not_ours_runs_a_command(lab: LabProcess) -> None:
 )
 def test_each_network_persona_fails_in_its_own_way(lab: LabProcess, persona: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        client(lab, playing(lab, persona)).get(WMI + "Win32_OperatingSystem")
+        client(lab, host_with(lab, persona)).get(WMI + "Win32_OperatingSystem")
 
 
-def test_the_registry_can_be_read_and_written_by_hand_and_says_by_whom(lab: LabProcess) -> None:
-    host = playing(lab, "healthy").name
+def test_the_registry_can_be_read_and_written_at_the_pc_and_the_road_is_hand(lab: LabProcess) -> None:
+    host = host_with(lab, "healthy").name
     lab.set_registry(host, f"HKLM\\{KEY}", "ByHand", 5, "DWORD")
     assert lab.registry(host, f"HKLM\\{KEY}", "ByHand") == 5
     assert lab.registry(host, f"HKLM\\{KEY}", "Missing") is None
     assert lab.mutations(host)[-1]["road"] == "hand"
 
 
-def test_counters_and_mutations_are_told_for_one_pc_or_all(lab: LabProcess) -> None:
-    host = playing(lab, "healthy")
+def test_counters_and_mutations_are_returned_for_one_pc_or_all(lab: LabProcess) -> None:
+    host = host_with(lab, "healthy")
     before = lab.counters(host.name)["requests"]
     client(lab, host).get(WMI + "Win32_OperatingSystem")
     after = lab.counters(host.name)
@@ -138,8 +138,8 @@ def test_counters_and_mutations_are_told_for_one_pc_or_all(lab: LabProcess) -> N
     assert set(lab.mutations()) == {each.name for each in lab.hosts}
 
 
-def test_an_injection_strikes_once_and_can_be_healed(lab: LabProcess) -> None:
-    host = playing(lab, "healthy")
+def test_an_injection_fails_requests_until_it_is_healed(lab: LabProcess) -> None:
+    host = host_with(lab, "healthy")
     lab.inject(host.name, kind="fault", code=2150858793, times=None)
     with pytest.raises(WSManFaultError):
         client(lab, host).get(WMI + "Win32_OperatingSystem")
@@ -148,7 +148,7 @@ def test_an_injection_strikes_once_and_can_be_healed(lab: LabProcess) -> None:
 
 
 def test_the_clock_moves_on_one_pc_or_all(lab: LabProcess) -> None:
-    host = playing(lab, "healthy")
+    host = host_with(lab, "healthy")
     cim = ".//{http://schemas.dmtf.org/wbem/wscim/1/common}Datetime"
 
     def local_time() -> str:
@@ -168,10 +168,10 @@ def test_the_clock_moves_on_one_pc_or_all(lab: LabProcess) -> None:
         (lambda lab: lab.counters("PC-99999"), "no such PC"),
         (lambda lab: lab.inject("PC-00001", kind="explode"), "explode|never answers"),
         (lambda lab: lab.ask("advance"), "seconds"),
-        (lambda lab: lab.registry(playing(lab, "healthy").name, "HKXX\\a", "b"), "no such hive"),
+        (lambda lab: lab.registry(host_with(lab, "healthy").name, "HKXX\\a", "b"), "no such hive"),
     ],
 )
-def test_what_the_lab_cannot_do_is_said_and_it_lives_on(lab: LabProcess, ask: Any, message: str) -> None:
+def test_a_bad_request_is_an_error_and_the_lab_keeps_running(lab: LabProcess, ask: Any, message: str) -> None:
     with pytest.raises(LabError, match=message):
         ask(lab)
     assert len(lab.counters()) > 0

@@ -1,7 +1,7 @@
 """Requests recorded with real Windows, sent to the lab: the answers have the recorded shape.
 
-Compared are element names, attribute names, the header list and its order, and every text that is not an
-identifier. The recordings are data of other projects (``tests/recordings``), each under its own licence.
+The tests compare element names, attributes, the headers and their order, and every text that is not an identifier.
+The recordings are data of other projects (``tests/recordings``), each under its own licence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 
 from provmode.lab.server.cim_faults import INVALID_CLASS, query_fault
 from provmode.lab.server.envelope import WINRM_2, WINRM_3, Partial, write_fault
-from provmode.lab.server.faults import QUOTA_OPERATIONS, QUOTA_SHELLS, ExtendedStatus, FaultSite, quota
+from provmode.lab.server.faults import QUOTA_OPERATIONS, QUOTA_SHELLS, ExtendedStatus, FaultContext, quota
 from provmode.lab.server.hosting import USER
 from provmode.lab.server.service import ServiceOptions
 
@@ -27,7 +27,7 @@ VARIES = re.compile(
 
 
 def shape(element: ET.Element) -> Any:
-    """Return an element as nested data, with what varies from run to run left out."""
+    """Return an element as nested data, without the values that vary from run to run."""
     text = (element.text or "").strip()
     attributes = {name: "*" if VARIES.match(value) else value for name, value in sorted(element.attrib.items())}
     return (element.tag, attributes, "*" if VARIES.match(text) else text, [shape(child) for child in element])
@@ -39,7 +39,7 @@ def dialogue(name: str) -> list[dict[str, Any]]:
 
 
 class Replay:
-    """Sends recorded requests with the identifiers of this run in the place of the recorded ones."""
+    """Sends recorded requests with the identifiers of this run instead of the recorded ones."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -67,7 +67,7 @@ def replay(served: Any, raw: Any, name: str) -> list[tuple[dict[str, Any], int, 
 
 
 def without_streams(root: ET.Element) -> ET.Element:
-    """Leave out the output itself: the small PC writes other things than the recorded one."""
+    """Remove the output itself: the small PC prints other output than the recorded PC."""
     stream = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}Stream"
     for parent in root.iter():
         for child in [each for each in parent if each.tag == stream and not each.get("End")]:
@@ -91,7 +91,7 @@ def recorded(path: str) -> ET.Element:
 
 
 def normal(element: ET.Element) -> Any:
-    """Like `shape`, for files their authors have re-indented: white space in texts is collapsed."""
+    """Like `shape`, for files that were re-indented: white space in texts is collapsed."""
     text = " ".join((element.text or "").split())
     attributes = {name: "*" if name == "Machine" else " ".join(value.split()) for name, value in element.attrib.items()}
     return (
@@ -105,11 +105,11 @@ def normal(element: ET.Element) -> Any:
 def test_the_fault_of_an_unknown_class_is_the_recorded_one() -> None:
     extended = ExtendedStatus("root/cimv2", "ExecQuery", 'Select * from Win32_Processa where name="sshd.exe"')
     fault = query_fault(INVALID_CLASS, extended, WINRM_2)
-    ours = write_fault(fault, Partial("uuid:0CB1C49A-5054-4C12-AF30-FC60BE995DD9", "localhost"), WINRM_2, SITE)
+    ours = write_fault(fault, Partial("uuid:0CB1C49A-5054-4C12-AF30-FC60BE995DD9", "localhost"), WINRM_2, CONTEXT)
     assert normal(ET.fromstring(ours)) == normal(recorded("winrb-winrm/soap_fault_v2.xml"))
 
 
-SITE = FaultSite("localhost", "vagrant-2008R2", "en-US")
+CONTEXT = FaultContext("localhost", "vagrant-2008R2", "en-US")
 
 
 @pytest.mark.parametrize(
@@ -120,17 +120,17 @@ SITE = FaultSite("localhost", "vagrant-2008R2", "en-US")
     ],
 )
 def test_the_quota_faults_are_the_recorded_ones(file: str, fault: Any, limit: int, noun: str, language: str) -> None:
-    told = quota(fault, limit, noun, as_wmi_error=True)
+    quota_fault = quota(fault, limit, noun, as_wmi_error=True)
     stack = WINRM_2  # these recordings predate the activity header
-    ours = write_fault(told, Partial("uuid:1", "localhost"), stack, FaultSite("localhost", "X", language))
+    ours = write_fault(quota_fault, Partial("uuid:1", "localhost"), stack, FaultContext("localhost", "X", language))
     assert normal(ET.fromstring(ours)) == normal(recorded(file))
 
 
-def test_a_timed_out_operation_is_told_as_recorded() -> None:
+def test_the_fault_of_a_timed_out_operation_is_the_recorded_one() -> None:
     from provmode.lab.server.faults import TIMED_OUT
 
     request = Partial("26ba4524-38c7-46fe-a31d-52c49d7df4f9", "bp1xeuap3221")
-    ours = ET.fromstring(write_fault(TIMED_OUT, request, WINRM_2, FaultSite("x", "X", "en-GB")))
+    ours = ET.fromstring(write_fault(TIMED_OUT, request, WINRM_2, FaultContext("x", "X", "en-GB")))
     theirs = recorded("ianclegg-winrmlib/operation_timeout.xml")
     for root in (ours, theirs):
         text = next(root.iter("{http://www.w3.org/2003/05/soap-envelope}Text"))
@@ -153,7 +153,7 @@ def test_a_method_answers_in_the_shape_of_the_recorded_enumkey(served: Any, raw:
     assert ours.findtext(action) == theirs.findtext(action)
 
 
-def test_the_openwsman_clients_enumerate_request_is_understood(served: Any, raw: Any) -> None:
+def test_openwsmans_enumerate_request_is_accepted(served: Any, raw: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     response, answer = client.sealed((RECORDINGS / "openwsman" / "mu_002.xml").read_bytes())

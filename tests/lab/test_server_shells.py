@@ -1,4 +1,4 @@
-"""Shells over WS-Management: what they refuse, how they wait, how they end."""
+"""Shells over WS-Management: refused requests, waiting, and the end of a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RSP = f"{{{SHELL}}}"
 
 
 class ShellClient:
-    """Speaks the shell's messages one by one."""
+    """Sends the shell's messages one by one."""
 
     def __init__(self, client: Any, envelope: Any) -> None:
         self._client, self._envelope = client, envelope
@@ -93,7 +93,7 @@ def shell(served: Any, connect: Any) -> ShellClient:
     return client
 
 
-def test_a_shell_says_who_owns_it(served: Any, connect: Any) -> None:
+def test_a_shell_names_its_owner(served: Any, connect: Any) -> None:
     root = connect(served).create("<rsp:Shell><rsp:IdleTimeOut>PT90S</rsp:IdleTimeOut></rsp:Shell>")
     assert root.findtext(f".//{RSP}Owner") == USER
     assert root.findtext(f".//{RSP}ClientIP") == "127.0.0.1"
@@ -160,7 +160,7 @@ def test_an_empty_command_is_an_invalid_parameter(shell: ShellClient, line: str)
     assert code_of(shell.command(line)) == 87
 
 
-def test_unknown_shells_and_commands_are_told_by_their_code(shell: ShellClient) -> None:
+def test_unknown_shells_and_commands_have_their_codes(shell: ShellClient) -> None:
     assert code_of(shell.receive("00000000-0000-0000-0000-000000000000")) == 2150858843
     command = shell.run("echo x")
     shell.receive(command)
@@ -180,7 +180,7 @@ def test_malformed_shell_messages_are_refused(shell: ShellClient) -> None:
     assert code_of(shell.send(SHELL + "/Dance", "<rsp:Dance></rsp:Dance>")[1]) == 2150858771
 
 
-def test_a_command_line_no_process_can_have_is_refused(shell: ShellClient) -> None:
+def test_a_command_line_too_long_for_a_process_is_refused(shell: ShellClient) -> None:
     assert code_of(shell.command("echo " + "x" * 32768)) == 2147942606
 
 

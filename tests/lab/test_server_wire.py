@@ -1,4 +1,4 @@
-"""What the server does on the wire with clients that are wrong, unlucky or hostile."""
+"""The server on the wire, with clients that are wrong, interrupted or hostile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IDENTIFY = (
 )
 
 
-def test_an_unauthenticated_request_is_told_what_is_offered(served: Any, raw: Any) -> None:
+def test_an_unauthenticated_request_gets_the_schemes_on_offer(served: Any, raw: Any) -> None:
     response, body = raw(served.host).post(b"", Content_Type=SOAP)
     assert (response.status, body) == (401, b"")
     assert response.headers.get_all("WWW-Authenticate") == ["Negotiate", "Kerberos"]
@@ -52,7 +52,7 @@ def test_a_sealed_get_is_answered_sealed(served: Any, raw: Any, envelope: Any) -
     assert b"RelatesTo>uuid:5E6FD101-710A-4EEA-A50D-70C0BF863AA3<" in answer
 
 
-def test_spnego_wrapped_ntlm_is_taken_as_well(served: Any, raw: Any, envelope: Any) -> None:
+def test_spnego_wrapped_ntlm_is_accepted(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     assert client.login(USER, served.lab.account.password, "negotiate") == 200
     assert client.sealed(envelope(GET, OS))[0].status == 200
@@ -76,7 +76,7 @@ def test_every_connection_authenticates_for_itself(served: Any, raw: Any, envelo
     assert second.sealed(envelope(GET, OS))[0].status == 401
 
 
-def test_a_message_in_clear_is_refused_where_sealing_is_required(served: Any, raw: Any, envelope: Any) -> None:
+def test_an_unencrypted_message_is_refused_if_sealing_is_required(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     response, body = client.post(envelope(GET, OS), Content_Type=SOAP)
@@ -98,7 +98,7 @@ def test_a_message_sealed_with_stale_keys_is_a_400_and_ends_the_connection(
     assert served.service.machine.calls == []
 
 
-def test_a_sealed_message_played_again_is_refused(served: Any, raw: Any, envelope: Any) -> None:
+def test_a_replayed_sealed_message_is_refused(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     body = seal(client.context, envelope(GET, OS), SOAP)
@@ -132,14 +132,14 @@ def test_two_requests_in_one_packet_are_answered_in_order(served: Any) -> None:
     assert data.index(b"HTTP/1.1 401") < data.index(b"HTTP/1.1 404")
 
 
-def test_garbage_is_a_400_and_the_server_lives_on(served: Any, raw: Any) -> None:
+def test_garbage_is_a_400_and_the_server_keeps_running(served: Any, raw: Any) -> None:
     with socket.create_connection((served.host.address, served.host.port)) as wire:
         wire.sendall(b"\x16\x03\x01 not http at all\r\n\r\n")
         assert wire.recv(4096).startswith(b"HTTP/1.1 400 ")
     assert raw(served.host).post()[0].status == 401
 
 
-def test_identify_without_authentication_tells_the_stack_alone(served: Any, raw: Any) -> None:
+def test_identify_without_authentication_names_only_the_stack(served: Any, raw: Any) -> None:
     response, body = raw(served.host).post(IDENTIFY, Content_Type=SOAP, WSMANIDENTIFY="unauthenticated")
     assert response.status == 200
     assert b"OS: 0.0.0 SP: 0.0 Stack: 3.0<" in body
@@ -147,20 +147,20 @@ def test_identify_without_authentication_tells_the_stack_alone(served: Any, raw:
     assert b"SecurityProfiles" not in body
 
 
-def test_identify_with_authentication_tells_the_system(served: Any, raw: Any) -> None:
+def test_identify_with_authentication_names_the_system(served: Any, raw: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     assert b"OS: 10.0.20348 SP: 0.0 Stack: 3.0<" in client.sealed(IDENTIFY)[1]
 
 
-def test_only_identify_may_come_unauthenticated(served: Any, raw: Any, envelope: Any) -> None:
+def test_only_identify_needs_no_authentication(served: Any, raw: Any, envelope: Any) -> None:
     response, body = raw(served.host).post(envelope(GET, OS), Content_Type=SOAP, WSMANIDENTIFY="unauthenticated")
     assert response.status == 500
     assert b"Access is denied" in body
     assert served.service.machine.calls == []
 
 
-def test_basic_is_checked_where_it_is_enabled(serve: Any, spec: Any, raw: Any, envelope: Any) -> None:
+def test_basic_is_checked_if_it_is_enabled(serve: Any, spec: Any, raw: Any, envelope: Any) -> None:
     with serve([spec(allow_unencrypted=True)], basic=True) as served:
         offered = raw(served.host).post()[0].headers.get_all("WWW-Authenticate")
         assert 'Basic realm="WSMAN"' in offered
@@ -170,7 +170,7 @@ def test_basic_is_checked_where_it_is_enabled(serve: Any, spec: Any, raw: Any, e
             assert raw(served.host).post(envelope(GET, OS), **headers)[0].status == status
 
 
-def test_basic_is_refused_where_it_is_not_enabled(served: Any, raw: Any, envelope: Any) -> None:
+def test_basic_is_refused_if_it_is_not_enabled(served: Any, raw: Any, envelope: Any) -> None:
     token = base64.b64encode(f"{USER}:{served.lab.account.password}".encode()).decode()
     response, _ = raw(served.host).post(envelope(GET, OS), Content_Type=SOAP, Authorization=f"Basic {token}")
     assert response.status == 401
@@ -198,13 +198,15 @@ def test_channel_binding_is_checked_over_https(
     with serve([spec(https=True, cbt=level)]) as served:
         context = ssl.create_default_context(cafile=str(served.lab.authority.path))
         client = raw(served.host, context)
-        digest = served.call(lambda: served.lab._certified.digest)
+        digest = served.call(lambda: served.lab._trusted.digest)
         options = {"right": _bindings(digest), "wrong": _bindings(b"\1" * 32)}
         given = {"channel_bindings": options[token]} if token in options else {}
         assert client.login(USER, served.lab.account.password, **given) == status
 
 
-def test_over_https_messages_need_no_sealing_and_the_ca_vouches(serve: Any, spec: Any, raw: Any, envelope: Any) -> None:
+def test_over_https_messages_need_no_sealing_and_the_ca_is_trusted(
+    serve: Any, spec: Any, raw: Any, envelope: Any
+) -> None:
     with serve([spec(https=True)]) as served:
         client = raw(served.host, ssl.create_default_context(cafile=str(served.lab.authority.path)))
         client.login(USER, served.lab.account.password)
@@ -221,7 +223,7 @@ def test_utf16_requests_are_answered_in_utf16(serve: Any, spec: Any, raw: Any, e
         assert "GetResponse" in answer.decode("utf-16")
 
 
-# The personas of the network.
+# The network's failures.
 
 
 def test_a_refused_port_resets(serve: Any, spec: Any) -> None:
@@ -236,12 +238,12 @@ def test_a_black_hole_never_completes_a_connection(serve: Any, spec: Any) -> Non
             wire.connect((served.host.address, served.host.port))
 
 
-def test_an_unresolvable_pc_has_a_name_in_no_dns(serve: Any, spec: Any) -> None:
+def test_the_name_of_an_unresolvable_pc_is_not_in_dns(serve: Any, spec: Any) -> None:
     with serve([spec(network=Network.UNRESOLVABLE)]) as served:
         assert served.host.address == "pc-1.invalid"
 
 
-def test_a_bad_certificate_is_not_vouched_for(serve: Any, spec: Any, raw: Any) -> None:
+def test_a_bad_certificate_is_not_trusted(serve: Any, spec: Any, raw: Any) -> None:
     with serve([spec(network=Network.BAD_CERTIFICATE)]) as served:
         assert served.host.scheme == "https"
         client = raw(served.host, ssl.create_default_context(cafile=str(served.lab.authority.path)))
@@ -270,9 +272,7 @@ def test_access_denied_comes_after_authentication(
     assert code in answer
 
 
-def test_a_used_up_quota_is_told_as_msft_wmierror_without_relates_to(
-    serve: Any, spec: Any, raw: Any, envelope: Any
-) -> None:
+def test_a_used_up_quota_is_an_msft_wmierror_without_relates_to(serve: Any, spec: Any, raw: Any, envelope: Any) -> None:
     with serve([spec(network=Network.QUOTA)]) as served:
         client = raw(served.host)
         client.login(USER, served.lab.account.password)
@@ -313,7 +313,7 @@ def test_an_answer_can_be_lost_before_or_after_the_request_is_carried_out(
     assert len(served.service.machine.calls) == executed
 
 
-def test_an_injection_waits_its_turn_and_strikes_as_often_as_asked(served: Any, raw: Any, envelope: Any) -> None:
+def test_an_injection_skips_and_repeats_as_set(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     _inject(served, kind="fault", action="Get", skip=1, times=2, code=2150858793)
@@ -332,7 +332,7 @@ def test_http_itself_can_go_wrong(served: Any, raw: Any, envelope: Any, fields: 
     assert (response.status, body) == (status, b"")
 
 
-def test_an_answer_can_come_in_clear_or_as_junk(served: Any, raw: Any, envelope: Any) -> None:
+def test_an_answer_can_be_unencrypted_or_junk(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     _inject(served, kind="plain-text")
@@ -365,7 +365,7 @@ def test_an_unknown_kind_or_field_of_injection_is_refused() -> None:
         Injection.from_json({"kind": "junk", "colour": 1})
 
 
-def test_a_slow_pc_that_is_later_than_the_timeout_has_carried_out_what_it_cannot_tell(
+def test_a_pc_slower_than_the_timeout_has_carried_out_the_request(
     serve: Any, spec: Any, raw: Any, envelope: Any
 ) -> None:
     with serve([spec(options=replace(ServiceOptions(), latency=0.1))]) as served:
@@ -378,7 +378,7 @@ def test_a_slow_pc_that_is_later_than_the_timeout_has_carried_out_what_it_cannot
         assert len(served.service.machine.calls) == 1
 
 
-def test_the_counters_tell_authentication_from_operations(served: Any, raw: Any, envelope: Any) -> None:
+def test_the_counters_separate_authentication_from_operations(served: Any, raw: Any, envelope: Any) -> None:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     client.sealed(envelope(GET, OS))

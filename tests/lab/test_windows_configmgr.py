@@ -1,4 +1,4 @@
-"""The modelled ConfigMgr client: into the mode and out of it, by method, by hand and by itself, as its clock moves."""
+"""The modelled ConfigMgr client enters and leaves the mode: by its method, by a registry edit, and by itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make() -> Callable[..., PC]:
     def build(version: str = NEW) -> PC:
         pc = PC("PC-1", Clock(START, lambda: 0.0))
         install(pc, version)
-        pc.finished()
+        pc.start_recording()
         return pc
 
     return build
@@ -85,7 +85,7 @@ def write(pc: PC, name: str, kind: RegType, data: Data) -> None:
 
 
 def enter(pc: PC) -> None:
-    """Enter the mode and wait until the client is back."""
+    """Enter the mode and wait until the client has restarted."""
     set_mode(pc, "true")
     pc.advance(30)
 
@@ -98,7 +98,7 @@ def hours(pc: PC, count: int) -> None:
 # -- by method --------------------------------------------------------------------------------------------------
 
 
-def test_entering_writes_what_the_documents_say(pc: PC) -> None:
+def test_entering_writes_the_documented_values(pc: PC) -> None:
     assert set_mode(pc, "true") == {}, "the method has no return value"
     assert value(pc, "ProvisioningMode") == (RegType.SZ, "true")
     assert value(pc, "SystemTaskExcludes") == (RegType.SZ, EXCLUDES)
@@ -107,7 +107,7 @@ def test_entering_writes_what_the_documents_say(pc: PC) -> None:
     assert {item.road for item in pc.mutations} == {"cim"}
 
 
-def test_an_old_client_writes_no_time(make: Callable[..., PC]) -> None:
+def test_an_old_client_does_not_write_the_enabled_time(make: Callable[..., PC]) -> None:
     pc = make(OLD)
     set_mode(pc, "true")
     assert value(pc, "ProvisioningMode") == (RegType.SZ, "true")
@@ -140,7 +140,7 @@ def test_the_method_restarts_the_client_which_does_not_answer_meanwhile(pc: PC, 
     assert pc.get("root/ccm", "SMS_Client", {}).properties["ClientVersion"] == NEW
 
 
-def test_all_of_the_namespace_is_away_while_the_client_restarts(pc: PC) -> None:
+def test_the_whole_namespace_does_not_answer_while_the_client_restarts(pc: PC) -> None:
     set_mode(pc, "false")
     with pytest.raises(CimError) as raised:
         pc.query("root/ccm/softmgmtagent", "SELECT * FROM CCM_TSExecutionRequest")
@@ -158,12 +158,12 @@ def test_the_method_fails_while_the_service_is_stopped(pc: PC) -> None:
 
 
 @pytest.mark.parametrize("enabled", ["yes", "", "2"])
-def test_the_method_wants_a_truth_value(pc: PC, enabled: str) -> None:
+def test_the_method_requires_a_boolean(pc: PC, enabled: str) -> None:
     assert fault(pc, "invoke", "SetClientProvisioningMode", {"bEnable": enabled}) == 0x80041005
     assert pc.mutations == []
 
 
-def test_a_pc_without_client_has_no_namespace_of_it() -> None:
+def test_a_pc_without_a_client_has_no_ccm_namespace() -> None:
     pc = PC("PC-1", Clock(START, lambda: 0.0))
     assert fault(pc) == 0x8004100E
     install(pc, NEW)
@@ -179,10 +179,10 @@ def test_schedules_are_triggered_and_remembered(pc: PC) -> None:
     assert client(pc).schedules == [schedule]
 
 
-# -- by hand ----------------------------------------------------------------------------------------------------
+# -- by a registry edit -----------------------------------------------------------------------------------------
 
 
-def test_a_registry_write_changes_the_registry_alone(pc: PC) -> None:
+def test_a_registry_write_changes_only_the_registry(pc: PC) -> None:
     enter(pc)
     changes = len(pc.mutations)
     write(pc, "ProvisioningMode", RegType.SZ, "false")
@@ -192,7 +192,7 @@ def test_a_registry_write_changes_the_registry_alone(pc: PC) -> None:
     assert [(item.road, item.what[:14]) for item in pc.mutations[changes:]] == [("hand", "registry value")]
 
 
-def test_a_client_half_out_of_the_mode_stays_so(pc: PC) -> None:
+def test_a_client_half_out_of_the_mode_stays_half_out(pc: PC) -> None:
     enter(pc)
     client(pc).deployments = [Deployment("late", START)]
     write(pc, "ProvisioningMode", RegType.SZ, "false")
@@ -231,7 +231,7 @@ def test_an_older_client_never_leaves(make: Callable[..., PC], version: str) -> 
 @pytest.mark.parametrize(
     ("kind", "minutes", "limit"), [(RegType.DWORD, 120, 2), (RegType.DWORD, 0, 48), (RegType.DWORD, 4320, 72)]
 )
-def test_the_limit_is_the_one_the_admin_gave(pc: PC, kind: RegType, minutes: int, limit: int) -> None:
+def test_the_limit_is_the_one_the_admin_set(pc: PC, kind: RegType, minutes: int, limit: int) -> None:
     enter(pc)
     write(pc, "ProvisioningMaxMinutes", kind, minutes)
     hours(pc, limit - 1)
@@ -250,7 +250,7 @@ def test_a_limit_below_an_hour_acts_at_the_hourly_check(pc: PC) -> None:
 
 
 @pytest.mark.parametrize("kind", [RegType.QWORD, RegType.DWORD, RegType.SZ])
-def test_the_time_is_understood_in_each_type_it_is_found_in(pc: PC, kind: RegType) -> None:
+def test_the_enabled_time_is_read_in_each_registry_type(pc: PC, kind: RegType) -> None:
     enter(pc)
     entered = int((START - timedelta(hours=50)).timestamp())
     write(pc, "ProvisioningEnabledTime", kind, str(entered) if kind is RegType.SZ else entered)
@@ -269,7 +269,7 @@ def test_the_time_is_understood_in_each_type_it_is_found_in(pc: PC, kind: RegTyp
     ],
 )
 @pytest.mark.parametrize("name", ["ProvisioningEnabledTime", "ProvisioningMaxMinutes"])
-def test_a_time_that_is_no_number_is_no_time(pc: PC, name: str, kind: RegType, data: Data) -> None:
+def test_an_enabled_time_that_is_not_a_number_is_ignored(pc: PC, name: str, kind: RegType, data: Data) -> None:
     enter(pc)
     write(pc, name, kind, data)
     hours(pc, 47)
@@ -321,7 +321,7 @@ def test_no_check_while_the_service_is_stopped(pc: PC) -> None:
     assert not client(pc).in_mode
 
 
-def test_changing_the_start_mode_does_not_put_the_hourly_check_off(pc: PC) -> None:
+def test_changing_the_start_mode_does_not_delay_the_hourly_check(pc: PC) -> None:
     enter(pc)
     write(pc, "ProvisioningMaxMinutes", RegType.DWORD, 60)
     for _ in range(8):
@@ -365,7 +365,7 @@ def test_the_health_evaluation_enables_and_starts_a_disabled_service(pc: PC) -> 
 
 
 @pytest.mark.parametrize("hindrance", ["notify-only", "task-disabled", "task-sequence"])
-def test_the_health_evaluation_repairs_nothing_where_it_must_not(pc: PC, hindrance: str) -> None:
+def test_the_health_evaluation_repairs_nothing_if_it_must_not(pc: PC, hindrance: str) -> None:
     if hindrance == "notify-only":
         pc.registry.set(HKLM, EVAL, "NotifyOnly", RegType.SZ, "TRUE")
     elif hindrance == "task-disabled":

@@ -1,4 +1,4 @@
-"""The modelled ConfigMgr client over days: deployments that waited, task sequences that end, jumps of the clock."""
+"""The modelled ConfigMgr client over days: overdue deployments, task sequences that end, jumps of the clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRY = b"SMSPROVISIONINGMODE=1\r\n"
 def a_pc(version: str = NEW, name: str = "PC-1") -> tuple[PC, Client]:
     pc = PC(name, Clock(START, lambda: 0.0))
     client = install(pc, version)
-    pc.finished()
+    pc.start_recording()
     return pc, client
 
 
@@ -31,8 +31,8 @@ def set_mode(pc: PC, enabled: str) -> None:
     pc.invoke("root/ccm", "SMS_Client", {}, "SetClientProvisioningMode", {"bEnable": enabled})
 
 
-def seen(pc: PC) -> dict[str, Any]:
-    """Return all that an admin can see of the client's state."""
+def visible_state(pc: PC) -> dict[str, Any]:
+    """Return the state of the client that an admin can see."""
     assert pc.client is not None
     values = {item.name: item.data for item in pc.registry.values(HKLM, KEY) or ()}
     service = pc.services.get("CcmExec")
@@ -50,7 +50,7 @@ def seen(pc: PC) -> dict[str, Any]:
 # -- deployments ------------------------------------------------------------------------------------------------
 
 
-def test_what_is_past_due_starts_on_the_way_out_and_is_recorded() -> None:
+def test_leaving_starts_overdue_deployments_and_records_them() -> None:
     pc, client = a_pc()
     client.deployments = [
         Deployment("past", START - timedelta(days=2)),
@@ -75,14 +75,14 @@ def test_leaving_twice_starts_nothing_twice() -> None:
     assert client.installs == ["past"]
 
 
-def test_a_client_outside_the_mode_starts_nothing_by_being_told_to_leave() -> None:
+def test_leaving_outside_the_mode_starts_nothing() -> None:
     pc, client = a_pc()
     client.deployments = [Deployment("past", START - timedelta(days=2))]
     set_mode(pc, "false")
     assert client.installs == []
 
 
-def test_the_time_limit_starts_what_is_past_due_too() -> None:
+def test_the_time_limit_also_starts_overdue_deployments() -> None:
     pc, client = a_pc()
     client.deployments = [Deployment("past", START - timedelta(days=2)), Deployment("later", START + timedelta(days=9))]
     set_mode(pc, "true")
@@ -131,7 +131,7 @@ def test_a_task_sequence_without_end_keeps_the_health_evaluation_off() -> None:
 
 
 def healthy(pc: PC, client: Client) -> None:
-    """Leave it as it came."""
+    """Leave the client as it was installed."""
 
 
 def in_mode(pc: PC, client: Client) -> None:
@@ -171,7 +171,7 @@ def test_a_week_in_one_jump_ends_as_a_week_of_minutes(build: Any, version: str) 
     build(walked, client)
     for _ in range(WEEK * 60 // 5):
         walked.advance(5 * 60)
-    assert seen(jumped) == seen(walked)
+    assert visible_state(jumped) == visible_state(walked)
 
 
 def test_an_armed_client_enters_the_mode_again_whenever_it_has_left_it() -> None:
@@ -185,9 +185,9 @@ def test_an_armed_client_enters_the_mode_again_whenever_it_has_left_it() -> None
 
 def test_a_healthy_client_stays_healthy_all_week() -> None:
     pc, _ = a_pc()
-    before = seen(pc) | {"report": None}
+    before = visible_state(pc) | {"report": None}
     pc.advance(WEEK * HOUR)
-    assert seen(pc) | {"report": None} == before
+    assert visible_state(pc) | {"report": None} == before
     assert all("CcmEvalReport" in item.what for item in pc.mutations)
     assert {item.road for item in pc.mutations} == {"self"}
 
@@ -196,7 +196,7 @@ def test_an_old_client_in_the_mode_stays_there_all_week() -> None:
     pc, client = a_pc(OLD)
     in_mode(pc, client)
     pc.advance(WEEK * HOUR)
-    assert seen(pc)["values"] == {"ProvisioningMode": "true", "SystemTaskExcludes": EXCLUDES}
+    assert visible_state(pc)["values"] == {"ProvisioningMode": "true", "SystemTaskExcludes": EXCLUDES}
     assert (client.in_mode, client.installs) == (True, [])
 
 
@@ -205,14 +205,14 @@ def test_an_old_client_in_the_mode_stays_there_all_week() -> None:
 
 def test_two_pcs_do_not_share_state() -> None:
     (one, _), (other, quiet) = a_pc(name="PC-1"), a_pc(name="PC-2")
-    before = seen(other)
+    before = visible_state(other)
     in_mode(one, one.client)  # type: ignore[arg-type]
     armed(one, one.client)  # type: ignore[arg-type]
     one.registry.delete_value(HKLM, "SYSTEM\\Setup", "SetupType")
     one.registry.set(HKLM, KEY, "ProvisioningMaxMinutes", RegType.DWORD, 60)
     one.advance(5 * HOUR)
     assert one.now() - other.now() == timedelta(hours=5)
-    assert seen(other) == before
+    assert visible_state(other) == before
     assert other.mutations == []
     assert (quiet.deployments, quiet.schedules) == ([], [])
     assert other.files.get(TCF_PATH) is None

@@ -1,4 +1,4 @@
-"""The modelled registry provider: every method, and the return code Windows has for each way to fail."""
+"""The modelled registry provider: every method, and Windows' return code for each failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HKLM, HKCU, HKU = "2147483650", "2147483649", "2147483651"
 LAB = "SOFTWARE\\Lab"
 MISMATCH = 0x80041005
 
-# method that reads, method that writes, its parameter, a value as it travels, and the value that comes back
+# the method that reads, the method that writes, its parameter, the value as text, and the value read back
 KINDS = [
     pytest.param("String", "sValue", "Grüße", "Grüße", id="String"),
     pytest.param("ExpandedString", "sValue", "%SystemRoot%\\inf", "C:\\Windows\\inf", id="ExpandedString"),
@@ -31,7 +31,7 @@ KINDS = [
 
 def a_pc() -> PC:
     pc = PC("PC-1", Clock(START, lambda: 0.0))
-    pc.finished()
+    pc.start_recording()
     return pc
 
 
@@ -97,7 +97,7 @@ def test_a_value_of_another_type_is_a_type_mismatch(
     )
 
 
-def test_the_expanded_reading_also_takes_a_plain_string(pc: PC) -> None:
+def test_an_expanded_string_can_be_read_from_a_plain_string(pc: PC) -> None:
     call(pc, "CreateKey")
     call(pc, "SetStringValue", sValueName="Some", sValue="%windir%\\x %nobody% 100%")
     assert call(pc, "GetExpandedStringValue", sValueName="Some")["sValue"] == "C:\\Windows\\x %nobody% 100%"
@@ -124,7 +124,7 @@ def test_the_name_of_a_method_and_its_parameters_compare_without_regard_to_case(
     assert found == {"sValue": "C:\\Windows", "ReturnValue": 0}
 
 
-def test_the_hive_is_hkey_local_machine_where_none_is_given(pc: PC) -> None:
+def test_the_default_hive_is_hkey_local_machine(pc: PC) -> None:
     parameters = {"sSubKeyName": "SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion", "sValueName": "SystemRoot"}
     assert pc.invoke("root/default", "StdRegProv", {}, "GetStringValue", parameters)["sValue"] == "C:\\Windows"
 
@@ -160,17 +160,17 @@ def test_a_single_element_makes_a_list_of_one(pc: PC) -> None:
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("DWORD", 3), ("QWORD", 3)])
-def test_a_number_left_out_is_the_documented_default(pc: PC, kind: str, expected: int) -> None:
+def test_a_missing_number_is_the_documented_default(pc: PC, kind: str, expected: int) -> None:
     call(pc, "CreateKey")
     assert code(pc, f"Set{kind}Value", sValueName="n") == 0
     assert call(pc, f"Get{kind}Value", sValueName="n")["uValue"] == expected
 
 
-# -- what does not fit ------------------------------------------------------------------------------------------
+# -- invalid parameters -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given_value", ["4294967296", "-1", "one", "1.5", "", "1_0", ["1", "2"]])
-def test_a_dword_that_is_none_is_refused(pc: PC, given_value: Any) -> None:
+def test_an_invalid_dword_is_refused(pc: PC, given_value: Any) -> None:
     call(pc, "CreateKey")
     parameters = {"hDefKey": HKLM, "sSubKeyName": LAB, "sValueName": "n", "uValue": given_value}
     assert fault(pc, "SetDWORDValue", **parameters) == MISMATCH
@@ -178,7 +178,7 @@ def test_a_dword_that_is_none_is_refused(pc: PC, given_value: Any) -> None:
 
 
 @pytest.mark.parametrize("given_value", [["256"], ["-1"], ["x"], [["1"]]])
-def test_bytes_that_are_none_are_refused(pc: PC, given_value: Any) -> None:
+def test_invalid_bytes_are_refused(pc: PC, given_value: Any) -> None:
     call(pc, "CreateKey")
     parameters = {"hDefKey": HKLM, "sSubKeyName": LAB, "sValueName": "n", "uValue": given_value}
     assert fault(pc, "SetBinaryValue", **parameters) == MISMATCH
@@ -190,15 +190,15 @@ def test_a_number_may_be_written_in_hexadecimal(pc: PC) -> None:
     assert call(pc, "GetDWORDValue", sValueName="n")["uValue"] == 255
 
 
-def test_a_parameter_nobody_knows_is_invalid(pc: PC) -> None:
+def test_an_unknown_parameter_is_invalid(pc: PC) -> None:
     assert fault(pc, "GetStringValue", hDefKey=HKLM, sSubKeyName=LAB, sName="x") == 0x8004102F
 
 
-def test_the_name_of_the_key_has_to_be_given(pc: PC) -> None:
+def test_the_name_of_the_key_is_required(pc: PC) -> None:
     assert fault(pc, "EnumKey", hDefKey=HKLM) == 0x80041008
 
 
-def test_a_method_nobody_knows_is_invalid(pc: PC) -> None:
+def test_an_unknown_method_is_invalid(pc: PC) -> None:
     assert fault(pc, "GetEveryValue", sSubKeyName=LAB) == 0x8004102E
 
 
@@ -206,7 +206,7 @@ def test_a_method_nobody_knows_is_invalid(pc: PC) -> None:
     "method",
     ["GetStringValue", "SetStringValue", "EnumKey", "EnumValues", "CreateKey", "DeleteKey", "DeleteValue"],
 )
-def test_a_hive_that_is_none_is_an_invalid_handle(pc: PC, method: str) -> None:
+def test_an_unknown_hive_is_an_invalid_handle(pc: PC, method: str) -> None:
     named = {"sValueName": "x"} if method.endswith("Value") else {}
     assert code(pc, method, hive="7", **named) == 6
     assert pc.mutations == []
@@ -248,7 +248,7 @@ def test_a_key_with_subkeys_is_not_deleted(pc: PC) -> None:
     assert code(pc, "DeleteKey") == 2
 
 
-def test_a_key_that_came_with_windows_can_be_deleted_and_made_anew(pc: PC) -> None:
+def test_a_key_of_windows_can_be_deleted_and_created_again(pc: PC) -> None:
     key = "SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\RunOnce"
     assert code(pc, "DeleteKey", key) == 0
     assert code(pc, "EnumValues", key) == 2
@@ -266,7 +266,7 @@ def test_a_value_is_deleted_once(pc: PC) -> None:
     assert code(pc, "GetStringValue", key, sValueName="ProductName") == 1
 
 
-def test_deleting_a_value_of_a_missing_key_says_that_the_key_is_missing(pc: PC) -> None:
+def test_deleting_a_value_of_a_missing_key_reports_the_missing_key(pc: PC) -> None:
     assert code(pc, "DeleteValue", sValueName="x") == 2
 
 
@@ -281,18 +281,18 @@ def test_values_are_listed_with_their_types(pc: PC) -> None:
     assert call(pc, "EnumValues") == {"sNames": list("sebdmq"), "Types": [1, 2, 3, 4, 7, 11], "ReturnValue": 0}
 
 
-def test_listing_a_missing_key_says_so(pc: PC) -> None:
+def test_listing_a_missing_key_reports_the_missing_key(pc: PC) -> None:
     assert call(pc, "EnumKey") == {"sNames": None, "ReturnValue": 2}
     assert call(pc, "EnumValues") == {"sNames": None, "Types": None, "ReturnValue": 2}
 
 
-def test_access_is_granted_to_a_key_that_is_there(pc: PC) -> None:
+def test_access_is_granted_to_an_existing_key(pc: PC) -> None:
     assert call(pc, "CheckAccess", "SYSTEM\\Setup", uRequired="131097") == {"bGranted": True, "ReturnValue": 0}
     assert call(pc, "CheckAccess", uRequired="1") == {"bGranted": False, "ReturnValue": 2}
 
 
 @pytest.mark.parametrize("hive", [HKLM, HKCU, HKU])
-def test_the_root_of_a_hive_is_always_there_and_stays(pc: PC, hive: str) -> None:
+def test_the_root_of_a_hive_always_exists_and_cannot_be_deleted(pc: PC, hive: str) -> None:
     assert code(pc, "EnumKey", "", hive=hive) == 0
     assert call(pc, "CheckAccess", "", hive=hive)["bGranted"] is True
     assert code(pc, "DeleteKey", "", hive=hive) == 5
@@ -303,7 +303,7 @@ def test_the_root_of_a_hive_lists_its_keys(pc: PC) -> None:
     assert call(pc, "EnumKey", "")["sNames"] == ["SOFTWARE", "SYSTEM"]
 
 
-def test_hives_are_apart(pc: PC) -> None:
+def test_hives_are_separate(pc: PC) -> None:
     assert code(pc, "CreateKey", hive=HKCU) == 0
     assert code(pc, "SetStringValue", hive=HKCU, sValueName="Some", sValue="mine") == 0
     assert code(pc, "GetStringValue", sValueName="Some") == 2
@@ -329,7 +329,7 @@ NAMES = st.text(st.characters(min_codepoint=33, exclude_characters="\\", categor
 
 
 @given(NAMES, st.lists(st.text(), max_size=4))
-def test_a_list_of_strings_comes_back_as_it_was(name: str, items: list[str]) -> None:
+def test_a_list_of_strings_is_read_back_unchanged(name: str, items: list[str]) -> None:
     pc = a_pc()
     call(pc, "CreateKey")
     assert code(pc, "SetMultiStringValue", sValueName=name, sValue=items) == 0
@@ -337,7 +337,7 @@ def test_a_list_of_strings_comes_back_as_it_was(name: str, items: list[str]) -> 
 
 
 @given(st.binary(max_size=40))
-def test_bytes_come_back_as_they_were(data: bytes) -> None:
+def test_bytes_are_read_back_unchanged(data: bytes) -> None:
     pc = a_pc()
     call(pc, "CreateKey")
     assert code(pc, "SetBinaryValue", sValueName="b", uValue=[str(byte) for byte in data]) == 0

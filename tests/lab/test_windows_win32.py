@@ -1,4 +1,4 @@
-"""The Windows classes an admin asks: operating system, services, processes, files; properties and return codes."""
+"""The Windows classes an admin queries: operating system, services, processes, files; properties and return codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_KEYS = 0x803380FA
 
 def a_pc(**settings: Any) -> PC:
     pc = PC("PC-1", Clock(START, lambda: 0.0), **settings)
-    pc.finished()
+    pc.start_recording()
     return pc
 
 
@@ -62,10 +62,12 @@ def test_times_of_the_operating_system_carry_the_offset_of_the_pc(minutes: int) 
 def test_the_clock_of_the_operating_system_moves(pc: PC) -> None:
     pc.advance(90)
     assert get(pc, "Win32_OperatingSystem")["LocalDateTime"] == START + timedelta(seconds=90)
-    assert get(pc, "Win32_OperatingSystem")["LastBootUpTime"] == START - timedelta(days=3), "the boot stays"
+    assert get(pc, "Win32_OperatingSystem")["LastBootUpTime"] == START - timedelta(days=3), (
+        "the boot time does not move"
+    )
 
 
-def test_a_clock_passes_by_itself_too() -> None:
+def test_a_clock_also_runs_by_itself() -> None:
     seconds = [100.0]
     pc = PC("PC-1", Clock(START, lambda: seconds[0]))
     seconds[0] = 160.0
@@ -74,19 +76,19 @@ def test_a_clock_passes_by_itself_too() -> None:
     assert pc.now() == START + timedelta(seconds=60.5)
 
 
-def test_the_version_and_its_build_go_together() -> None:
+def test_the_build_number_is_part_of_the_version() -> None:
     found = get(a_pc(os_version="10.0.26100", caption="Microsoft Windows 11 Pro"), "Win32_OperatingSystem")
     assert (found["Version"], found["BuildNumber"]) == ("10.0.26100", "26100")
     assert found["Caption"] == "Microsoft Windows 11 Pro"
     assert found["Name"].startswith("Microsoft Windows 11 Pro|")
 
 
-def test_a_german_pc_says_so() -> None:
+def test_a_german_pc_reports_its_language() -> None:
     found = get(a_pc(german=True), "Win32_OperatingSystem")
     assert (found["OSLanguage"], found["Locale"], found["MUILanguages"]) == (1031, "0407", ["de-DE"])
 
 
-def test_the_computer_has_its_name_everywhere(pc: PC) -> None:
+def test_the_computer_has_the_same_name_everywhere(pc: PC) -> None:
     assert get(pc, "Win32_ComputerSystem", Name="pc-1")["DNSHostName"] == "PC-1"
     assert get(pc, "Win32_OperatingSystem")["CSName"] == "PC-1"
 
@@ -126,17 +128,17 @@ def test_the_start_mode_is_set(pc: PC, method: str, mode: str, expected: str) ->
 
 
 @pytest.mark.parametrize("mode", ["Sometimes", "", "Boot"])
-def test_a_start_mode_no_service_has_is_an_invalid_parameter(pc: PC, mode: str) -> None:
+def test_an_unknown_start_mode_is_an_invalid_parameter(pc: PC, mode: str) -> None:
     assert service(pc, "BITS", "ChangeStartMode", StartMode=mode) == 21
     assert pc.mutations == []
 
 
-def test_a_change_of_nothing_changes_nothing(pc: PC) -> None:
+def test_a_change_without_values_changes_nothing(pc: PC) -> None:
     assert service(pc, "BITS", "Change") == 0
     assert pc.mutations == []
 
 
-def test_a_service_that_others_need_does_not_stop(pc: PC) -> None:
+def test_a_service_that_others_depend_on_does_not_stop(pc: PC) -> None:
     assert service(pc, "RpcSs", "StopService") == 3
     assert state(pc, "RpcSs") == ("Running", "Auto")
     for name in ("Schedule", "Spooler", "Winmgmt"):
@@ -144,7 +146,7 @@ def test_a_service_that_others_need_does_not_stop(pc: PC) -> None:
     assert service(pc, "RpcSs", "StopService") == 0
 
 
-def test_starting_a_service_starts_what_it_needs(pc: PC) -> None:
+def test_starting_a_service_starts_its_dependencies(pc: PC) -> None:
     for name in ("Schedule", "Spooler", "Winmgmt", "RpcSs"):
         service(pc, name, "StopService")
     assert service(pc, "Spooler", "StartService") == 0
@@ -152,7 +154,7 @@ def test_starting_a_service_starts_what_it_needs(pc: PC) -> None:
     assert state(pc, "Schedule") == ("Stopped", "Auto")
 
 
-def test_a_service_whose_need_is_disabled_does_not_start(pc: PC) -> None:
+def test_a_service_with_a_disabled_dependency_does_not_start(pc: PC) -> None:
     for name in ("Schedule", "Spooler", "Winmgmt", "RpcSs"):
         service(pc, name, "StopService")
     service(pc, "RpcSs", "ChangeStartMode", StartMode="Disabled")
@@ -166,7 +168,7 @@ def test_none_of_the_services_pauses(pc: PC) -> None:
     assert get(pc, "Win32_Service", Name="Spooler")["AcceptPause"] is False
 
 
-def test_interrogating_tells_whether_a_service_runs(pc: PC) -> None:
+def test_interrogating_shows_whether_a_service_runs(pc: PC) -> None:
     assert service(pc, "Spooler", "InterrogateService") == 0
     assert service(pc, "BITS", "InterrogateService") == 6
 
@@ -177,7 +179,7 @@ def test_the_properties_of_a_service_follow_its_state(pc: PC) -> None:
     assert (stopped["Started"], stopped["AcceptStop"], stopped["ProcessId"]) == (False, False, 0)
 
 
-def test_a_service_nobody_knows_is_not_found(pc: PC) -> None:
+def test_an_unknown_service_is_not_found(pc: PC) -> None:
     assert fault(pc, "get", "Win32_Service", {"Name": "Nobody"}) == NOT_FOUND
     with pytest.raises(CimError) as raised:
         service(pc, "Nobody", "StartService")
@@ -252,7 +254,7 @@ def test_a_process_without_a_program_is_a_path_not_found(pc: PC, line: str) -> N
 
 
 @pytest.mark.parametrize("line", ["", "  ", None])
-def test_a_process_of_nothing_is_an_invalid_parameter(pc: PC, line: str | None) -> None:
+def test_an_empty_command_line_is_an_invalid_parameter(pc: PC, line: str | None) -> None:
     answer = pc.invoke("root/cimv2", "Win32_Process", {}, "Create", {"CommandLine": line})
     assert answer == {"ProcessId": None, "ReturnValue": 21}
     assert pc.mutations == []
@@ -293,7 +295,7 @@ def test_a_file_is_found_by_its_name_and_described(pc: PC) -> None:
 
 
 @pytest.mark.parametrize(("name", "stem", "extension"), [("plain", "plain", ""), ("a.b.c", "a.b", "c")])
-def test_the_extension_of_a_file_is_what_follows_the_last_dot(pc: PC, name: str, stem: str, extension: str) -> None:
+def test_the_extension_of_a_file_follows_the_last_dot(pc: PC, name: str, stem: str, extension: str) -> None:
     pc.files.write(f"C:\\Data\\{name}", b"", START)
     found = get(pc, "CIM_DataFile", Name=f"c:\\data\\{name}")
     assert (found["FileName"], found["Extension"]) == (stem, extension)
@@ -304,7 +306,7 @@ def test_a_file_that_was_deleted_is_not_found(pc: PC) -> None:
     assert fault(pc, "get", "CIM_DataFile", {"Name": "c:\\windows\\win.ini"}) == NOT_FOUND
 
 
-def test_the_health_task_is_there_only_with_a_client(pc: PC) -> None:
+def test_the_health_task_exists_only_with_a_client(pc: PC) -> None:
     space, text = (
         "root/Microsoft/Windows/TaskScheduler",
         "SELECT State FROM MSFT_ScheduledTask WHERE TaskName LIKE '%Health%'",

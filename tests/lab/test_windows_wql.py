@@ -1,4 +1,4 @@
-"""WQL as the modelled WMI takes it: comparison, LIKE, quotes; and what is refused, as what."""
+"""WQL of the modelled WMI: comparison, LIKE, quotes, and the faults of invalid queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = "SELECT Name FROM Win32_Service WHERE "
 @pytest.fixture(scope="module")
 def pc() -> PC:
     machine = PC("PC-1", Clock(START, lambda: 0.0))
-    machine.finished()
+    machine.start_recording()
     return machine
 
 
@@ -47,10 +47,10 @@ def test_a_star_finds_whole_objects_and_columns_find_rows(pc: PC) -> None:
     assert found.properties["State"] == "Running"
     (row,) = pc.query("root/cimv2", "SELECT state , NAME FROM Win32_Service WHERE Name='WinRM'")
     assert row == {"State": "Running", "Name": "WinRM"}
-    assert list(row) == ["State", "Name"], "in the order asked for, spelled as the class spells them"
+    assert list(row) == ["State", "Name"], "in the order of the query, spelled as in the class"
 
 
-def test_an_object_of_a_derived_class_says_so(pc: PC) -> None:
+def test_an_object_of_a_derived_class_has_its_own_class_name(pc: PC) -> None:
     (found,) = pc.query("root/cimv2", "SELECT * FROM Win32_Service WHERE Name='TermService'")
     assert isinstance(found, Instance)
     assert found.class_name == "Win32_TerminalService"
@@ -95,14 +95,14 @@ def test_nothing_found_is_an_empty_answer(pc: PC) -> None:
         ("InstallDate = NULL AND State='Stopped'", ["BITS", "wuauserv"]),
         ("InstallDate IS NOT NULL", []),
         ("InstallDate <> NULL", []),
-        ("InstallDate <> 'x'", []),  # null compares with nothing
+        ("InstallDate <> 'x'", []),  # a comparison with null is false
         ("NOT InstallDate = 'x' AND Name='BITS'", ["BITS"]),
         ("ProcessId='none'", []),
         ("Started < 'none'", []),
         ("Started <> 'none'", []),
     ],
 )
-def test_a_comparison_finds(pc: PC, where: str, expected: list[str]) -> None:
+def test_a_comparison_finds_the_matching_rows(pc: PC, where: str, expected: list[str]) -> None:
     assert names(pc, where) == expected
 
 
@@ -154,7 +154,7 @@ def test_a_time_compares_with_dmtf_text_of_any_zone(pc: PC, where: str, found: b
         ("B.*S", []),
     ],
 )
-def test_like_finds(pc: PC, pattern: str, expected: list[str]) -> None:
+def test_like_finds_the_matching_rows(pc: PC, pattern: str, expected: list[str]) -> None:
     assert sorted(names(pc, f"Name LIKE '{pattern}'"), key=str.lower) == sorted(expected, key=str.lower)
 
 
@@ -164,7 +164,7 @@ def test_not_like_finds_the_others(pc: PC) -> None:
     assert set(names(pc, "Name NOT LIKE 'w%'")) == {name for name in everything if name[0] not in "wW"}
 
 
-def test_a_pattern_full_of_wildcards_comes_to_an_end(pc: PC) -> None:
+def test_a_pattern_full_of_wildcards_is_matched_in_bounded_time(pc: PC) -> None:
     assert names(pc, "DisplayName LIKE '" + "%" * 60 + "\\u0001'") == []
     assert names(pc, "DisplayName LIKE '" + "%_" * 60 + "~'") == []
     assert names(pc, "DisplayName LIKE '" + "%" * 60 + "'") == [service.name for service in pc.services]
@@ -211,7 +211,7 @@ def test_any_text_can_be_quoted(text: str, quote: str) -> None:
     assert not query.where({"p": text + "x"})
 
 
-# -- what is refused --------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_any_text_can_be_quoted(text: str, quote: str) -> None:
         SERVICE + "NOT " * 3000 + "Name='x'",
     ],
 )
-def test_what_is_not_wql_is_an_invalid_query(pc: PC, text: str) -> None:
+def test_invalid_wql_is_an_invalid_query(pc: PC, text: str) -> None:
     assert refused(pc, text) == INVALID_QUERY
 
 
@@ -284,7 +284,7 @@ WORDS = st.sampled_from(
 
 
 def outcome(pc: PC, text: str) -> int:
-    """Return how many were found, or the status of the fault."""
+    """Return the number of results, or the status of the fault."""
     try:
         return len(pc.query("root/cimv2", text))
     except CimError as error:
@@ -308,6 +308,6 @@ def test_any_condition_ends_in_an_answer_or_an_invalid_query(pc: PC, condition: 
 def test_a_query_changes_nothing(pc: PC) -> None:
     other = PC("PC-2", Clock(START, lambda: 0.0))
     configmgr.install(other, "5.00.9128.1007")
-    other.finished()
+    other.start_recording()
     other.query("root/ccm/softmgmtagent", "SELECT * FROM CCM_TSExecutionRequest")
     assert other.mutations == []

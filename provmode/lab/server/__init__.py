@@ -1,16 +1,18 @@
 """The real WinRM server in front of the modelled PCs.
 
-From the wire inwards, each module knowing only those below it:
+From the wire inwards; each module uses only those below it:
 
 * ``listener``        sockets: one port a PC, and the ones that fail on purpose
 * ``connection``      one TCP connection: HTTP, authentication, sealing, then the service
 * ``http``            HTTP/1.1 framing, as strict as http.sys. Sans-IO
-* ``authentication``  NTLM and Basic, verified; ``accounts`` who may come in
+* ``authentication``  NTLM and Basic, verified; ``accounts`` the users who may log on
 * ``sealing``         ``multipart/encrypted``
 * ``certificates``    the lab's CA and the servers' certificates
-* ``service``         WS-Management of one PC: which operation, quotas, counters
+* ``service``         WS-Management of one PC: dispatch, quotas, counters
 * ``cim``, ``enumeration``, ``shells``   what the operations do
 * ``envelope``, ``objects``, ``faults``, ``languages``   XML <-> values
 
-Nothing here is shared with the client's side of the project, so that a mistake in one cannot hide in the other.
+Nothing here is shared with the project's client side, so that a mistake in one cannot hide in the other. Beside the
+wire: ``build`` makes the PCs of a fleet, ``hosting`` runs them, ``run`` and ``control`` are the process, ``injection``
+makes faults, ``local_registry`` is the registry as a user at the PC edits it.
 """

@@ -1,8 +1,8 @@
-"""The accounts a PC lets in, and the files in which pyspnego's NTLM acceptor looks them up.
+"""The accounts of a PC, and the files in which pyspnego's NTLM acceptor looks them up.
 
-The acceptor reads the file that ``NTLM_USER_FILE`` names, at every login and for the whole process. Here the
-variable is therefore set around that one synchronous step only (`AccountFile.in_force`), so that every PC can have
-accounts of its own and nothing outside sees it. The files hold NT hashes (smbpasswd's format), never a password.
+At every login the acceptor reads the file that ``NTLM_USER_FILE`` names, a variable of the whole process. The lab
+therefore sets the variable only around that one synchronous step (`AccountFile.in_force`), so that every PC can have
+its own accounts and no other code sees the variable. The files hold NT hashes (smbpasswd's format), never a password.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NO_LM_HASH = "AAD3B435B51404EEAAD3B435B51404EE"
-"""The LM hash of no password: Windows has stored no other since Vista (MS-NLMP 3.3.1)."""
+"""The LM hash of the empty password: the only one Windows has stored since Vista (MS-NLMP 3.3.1)."""
 _FILE_VARIABLE = "NTLM_USER_FILE"
 
 
@@ -34,8 +34,8 @@ class Account:
         r"""Return ``DOMAIN\user``, as Windows writes the owner of a shell."""
         return f"{self.domain}\\{self.user}" if self.domain else self.user
 
-    def answers_to(self, name: str) -> bool:
-        r"""Tell whether *name* as a client types it (``user``, ``DOMAIN\user``, ``user@domain``) means this account."""
+    def matches_name(self, name: str) -> bool:
+        r"""Return whether *name* means this account; clients type ``user``, ``DOMAIN\user`` or ``user@domain``."""
         return name.lower() in {spelling.lower() for spelling in self.spellings()}
 
     def spellings(self) -> list[str]:
@@ -58,7 +58,7 @@ class AccountFile:
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
-        """Make this the file the acceptor reads. The block must not wait for anything: the variable is global."""
+        """Make the acceptor read this file. The block must not await anything: the variable is global."""
         before = os.environ.get(_FILE_VARIABLE)
         os.environ[_FILE_VARIABLE] = str(self.path)
         try:
@@ -70,15 +70,15 @@ class AccountFile:
                 os.environ[_FILE_VARIABLE] = before
 
     def check(self, name: str, password: str) -> Account | None:
-        """Return the account that *name* and *password* open (Basic authentication), or ``None``."""
+        """Return the account of *name* and *password* (Basic authentication), or ``None``."""
         for account in self.accounts:
-            if account.answers_to(name) and hmac.compare_digest(account.password.encode(), password.encode()):
+            if account.matches_name(name) and hmac.compare_digest(account.password.encode(), password.encode()):
                 return account
         return None
 
-    def owner_of(self, name: str) -> str:
-        """Return the logon name of the account a client calls *name*, or *name* itself."""
-        return next((account.logon_name for account in self.accounts if account.answers_to(name)), name)
+    def logon_name_of(self, name: str) -> str:
+        """Return the logon name of the account that a client calls *name*; for an unknown account *name* itself."""
+        return next((account.logon_name for account in self.accounts if account.matches_name(name)), name)
 
     def remove(self) -> None:
         """Delete the file."""
@@ -86,7 +86,7 @@ class AccountFile:
 
 
 def _lines(accounts: Iterable[Account]) -> Iterator[str]:
-    """Yield smbpasswd lines: one for each spelling, because the acceptor compares the domain as typed."""
+    """Yield smbpasswd lines, one for each spelling: the acceptor compares the domain as typed."""
     for account in accounts:
         digest = nt_hash(account.password).hex().upper()
         for spelling in account.spellings():

@@ -1,8 +1,8 @@
-"""Who is on the connection: NTLM and Basic, really verified.
+"""Authentication of a connection: NTLM and Basic, really verified.
 
-One `Door` for each TCP connection, because NTLM authenticates the connection (MS-NTHT 3.1). Raw NTLMSSP tokens and
-SPNEGO-wrapped ones are both taken under ``Negotiate``, as Windows does. ``Kerberos`` is offered as Windows offers
-it, but the lab has no key distribution centre: a ticket is refused.
+Each TCP connection has its own `Authenticator`, because NTLM authenticates the connection (MS-NTHT 3.1). As in
+Windows, ``Negotiate`` accepts raw NTLMSSP tokens and SPNEGO-wrapped ones. ``Kerberos`` is offered too, but the lab has
+no key distribution centre: every ticket is refused.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _MSV_AV_CHANNEL_BINDINGS = 10
 
 
 class CbtHardening(str, Enum):
-    """``Service/Auth/CbtHardeningLevel`` (MS-WSMV 2.2.4.6): what becomes of channel binding tokens over HTTPS."""
+    """``Service/Auth/CbtHardeningLevel`` (MS-WSMV 2.2.4.6): how channel binding tokens are checked over HTTPS."""
 
     NONE = "None"
     RELAXED = "Relaxed"
-    """Windows' default: a wrong token is refused, a missing one is not."""
+    """Windows' default: a wrong token is refused, a missing token accepted."""
     STRICT = "Strict"
 
 
 @dataclass(frozen=True)
-class DoorPolicy:
+class AuthenticationPolicy:
     """How a PC's listener authenticates; shared by all its connections."""
 
     accounts: AccountFile
     basic: bool = False
     allow_unencrypted: bool = False
-    """``Service/AllowUnencrypted``: whether plain HTTP bodies are taken."""
+    """``Service/AllowUnencrypted``: whether unencrypted HTTP bodies are accepted."""
     tls: bool = False
     certificate_digest: bytes = b""
     """SHA-256 of the server's certificate: ``tls-server-end-point`` (RFC 5929)."""
@@ -57,8 +57,8 @@ class DoorPolicy:
 
 
 @dataclass(frozen=True)
-class Admitted:
-    """A request that came in: who sent it, and the SOAP message in it."""
+class AcceptedRequest:
+    """A request of a known user, or an anonymous Identify (*user* is empty): the SOAP message and how it came."""
 
     user: str
     message: bytes
@@ -66,12 +66,12 @@ class Admitted:
     sealed: bool
 
 
-class Door:
+class Authenticator:
     """Authentication and unsealing of one connection."""
 
     __slots__ = ("_complete", "_context", "_last_token", "_policy", "user")
 
-    def __init__(self, policy: DoorPolicy) -> None:
+    def __init__(self, policy: AuthenticationPolicy) -> None:
         self._policy = policy
         self._context: spnego.ContextProxy | None = None
         self._complete = False
@@ -80,15 +80,15 @@ class Door:
 
     @property
     def security(self) -> SecurityContext:
-        """Return the context that seals the answers; only after a request was admitted sealed."""
+        """Return the context that seals the answers; only after a sealed request was accepted."""
         assert self._context is not None
         return self._context  # type: ignore[return-value]  # WinRMWrapResult is a Wrapped
 
-    def admit(self, request: HttpRequest) -> Admitted | HttpAnswer:
-        """Return who is there and what was said, or the answer that ends it here.
+    def authenticate(self, request: HttpRequest) -> AcceptedRequest | HttpAnswer:
+        """Return the user and the message, or the HTTP answer if the request goes no further.
 
-        A handshake step is answered with its token, a failed one with 401, a body in clear where sealing is
-        required with an empty 500, a body sealed with other keys with 400.
+        A handshake step is answered with its token, a failed handshake with 401, an unencrypted body with an empty
+        500 if sealing is required, and a body sealed with other keys with 400.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() in ("negotiate", "kerberos", "ntlm"):
@@ -98,11 +98,11 @@ class Door:
         elif scheme.lower() == "basic" and self._policy.basic:
             self._basic(token)
         if self.user is None:
-            return self._refused()
+            return self._unauthorized()
         return self._unwrap(self.user, request)
 
-    def _refused(self) -> HttpAnswer:
-        """Return the 401 that names what is offered."""
+    def _unauthorized(self) -> HttpAnswer:
+        """Return the 401 that names the schemes on offer."""
         return HttpAnswer(401, self._policy.challenges())
 
     def _negotiate(self, scheme: str, token: str) -> HttpAnswer | None:
@@ -116,7 +116,7 @@ class Door:
         try:
             reply = self._step(blob)
         except (spnego.exceptions.SpnegoError, ValueError, struct.error, IndexError, KeyError):
-            # Wrong password, unknown user, wrong channel binding or a token that is none: HTTP tells no difference.
+            # Wrong password, unknown user, wrong channel binding or not a token: the HTTP answer is the same.
             return self._forget()
         token_header = (("WWW-Authenticate", f"{scheme} {base64.b64encode(reply or b'').decode('ascii')}"),)
         if self._complete:
@@ -125,7 +125,7 @@ class Door:
         return HttpAnswer(401, token_header)
 
     def take_last_token(self) -> tuple[tuple[str, str], ...]:
-        """Return the header with SPNEGO's closing token, once: it travels with the first real answer."""
+        """Return the header with SPNEGO's closing token, once: it goes out with the first real answer."""
         header, self._last_token = self._last_token, ()
         return header
 
@@ -139,18 +139,18 @@ class Door:
             self._context = spnego.server(protocol="ntlm" if raw else "negotiate", options=options)
 
     def _step(self, blob: bytes) -> bytes | None:
-        """Feed *blob* to the acceptor; raises pyspnego's errors."""
+        """Feed *blob* to the acceptor; raise pyspnego's errors."""
         assert self._context is not None
         bindings = self._bindings(blob)
         with self._policy.accounts.in_force():
             reply = self._context.step(blob, channel_bindings=bindings)
         if self._context.complete:
             self._complete = True
-            self.user = self._policy.accounts.owner_of(self._context.client_principal or "")
+            self.user = self._policy.accounts.logon_name_of(self._context.client_principal or "")
         return reply
 
     def _bindings(self, blob: bytes) -> spnego.channel_bindings.GssChannelBindings | None:
-        """Return the binding the client must have used, where this PC asks for it."""
+        """Return the binding the client must have used, if this PC checks bindings."""
         policy = self._policy
         if not policy.tls or policy.cbt is CbtHardening.NONE or _AUTHENTICATE not in blob:
             return None
@@ -164,7 +164,7 @@ class Door:
         )
 
     def _basic(self, token: str) -> None:
-        """Check a Basic user and password (RFC 7617); a wrong pair leaves nobody on the connection."""
+        """Check a Basic user and password (RFC 7617); after a wrong pair the connection has no user."""
         self.user = None
         try:
             name, _, password = base64.b64decode(token, validate=True).decode("utf-8").partition(":")
@@ -174,26 +174,26 @@ class Door:
         self.user = account.logon_name if account else None
 
     def _forget(self) -> HttpAnswer:
-        """Drop what there is of a handshake and refuse."""
+        """Drop the handshake and refuse."""
         self._context = None
         self._complete = False
         self.user = None
-        return self._refused()
+        return self._unauthorized()
 
-    def _unwrap(self, user: str, request: HttpRequest) -> Admitted | HttpAnswer:
+    def _unwrap(self, user: str, request: HttpRequest) -> AcceptedRequest | HttpAnswer:
         """Open the body."""
         content_type = request.headers.get("content-type", "")
         if is_sealed(content_type):
             return self._unseal(user, request.body)
         if not request.body:
-            return HttpAnswer(200)  # the end of a handshake whose message comes next, sealed
+            return HttpAnswer(200)  # the handshake has ended; the sealed message comes next
         if not self._policy.tls and not self._policy.allow_unencrypted:
             return HttpAnswer(500)
         if not content_type.lower().startswith(SOAP):
             return HttpAnswer(415)
-        return Admitted(user, request.body, charset_of(content_type), sealed=False)
+        return AcceptedRequest(user, request.body, charset_of(content_type), sealed=False)
 
-    def _unseal(self, user: str, body: bytes) -> Admitted | HttpAnswer:
+    def _unseal(self, user: str, body: bytes) -> AcceptedRequest | HttpAnswer:
         """Open a sealed body with the keys of this connection."""
         if self._context is None or not self._complete:
             return HttpAnswer(400, close=True)
@@ -201,14 +201,14 @@ class Door:
             original, _, signature, data = split(body)
             message = self._context.unwrap_winrm(signature, data)
         except (SealBroken, spnego.exceptions.SpnegoError, ValueError, struct.error):
-            # The cipher stream has moved on with what could not be opened: nothing on this connection can be read.
+            # The cipher stream has advanced past the broken message: nothing more on this connection can be read.
             self._forget()
             return HttpAnswer(400, close=True)
-        return Admitted(user, message, charset_of(original), sealed=True)
+        return AcceptedRequest(user, message, charset_of(original), sealed=True)
 
 
 def charset_of(content_type: str) -> str:
-    """Return the ``charset`` of a content type, UTF-8 where it names none."""
+    """Return the ``charset`` of a content type; UTF-8 by default."""
     for part in content_type.split(";")[1:]:
         name, _, value = part.strip().partition("=")
         if name.lower() == "charset":
@@ -217,7 +217,7 @@ def charset_of(content_type: str) -> str:
 
 
 def channel_binding_of(token: bytes) -> bytes | None:
-    """Return the channel binding hash in an NTLM AUTHENTICATE message, raw or inside SPNEGO; ``None``: it has none.
+    """Return the channel binding hash in an NTLM AUTHENTICATE message, raw or inside SPNEGO; ``None``: no hash.
 
     The message is MS-NLMP 2.2.1.3; the NTLMv2 client challenge with its AV pairs is 2.2.2.7.
     """

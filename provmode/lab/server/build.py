@@ -1,4 +1,4 @@
-"""From the fleet's composition to PCs that listen: persona by persona, the same for the same seed."""
+"""Build the PCs of a fleet, persona by persona; the same seed gives the same PCs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import partial
 
-from provmode.lab.fleet import Placed
-from provmode.lab.personas import make
+from provmode.lab.fleet import FleetMember
+from provmode.lab.personas import build_pc
 from provmode.lab.server.envelope import WINRM_3, WINRM_3_2012, Stack
 from provmode.lab.server.hosting import HostSpec, Network
 from provmode.lab.server.service import ServiceOptions
@@ -18,32 +18,32 @@ from provmode.lab.windows import cmd
 _STACKS: tuple[Stack, ...] = (WINRM_3, WINRM_3, WINRM_3_2012)
 """Some PCs put a single item into the first answer of an enumeration, others as many as fit."""
 _CHUNKS = (4096, 4096, 1024, 61)
-"""Bytes at which output is cut: on some PCs in the middle of lines and characters."""
+"""Bytes of one piece of output: on some PCs output is cut in the middle of lines and characters."""
 
 
-def cast(placed: Sequence[Placed], *, https: float = 0.0) -> list[HostSpec]:
+def build_fleet(members: Sequence[FleetMember], *, https: float = 0.0) -> list[HostSpec]:
     """Build the PCs of a fleet; *https* is the share, 0 to 1, of those that listen on HTTPS."""
     now = datetime.now(timezone.utc)
-    return [_spec(item, now, https) for item in placed]
+    return [_spec(member, now, https) for member in members]
 
 
-def _spec(item: Placed, now: datetime, https: float) -> HostSpec:
-    """Build one PC and say how it is to be reached."""
-    rng = random.Random(f"{item.seed} server")  # noqa: S311 - variety, not secrecy
-    pc = make(item.persona, item.name, item.seed, now, time.monotonic)
+def _spec(member: FleetMember, now: datetime, https: float) -> HostSpec:
+    """Build one PC, its service and its network."""
+    rng = random.Random(f"{member.seed} server")  # noqa: S311 - variety, not secrecy
+    pc = build_pc(member.persona, member.name, member.seed, now, time.monotonic)
     options = ServiceOptions(
         stack=rng.choice(_STACKS),
         language="de-DE" if pc.german else "en-US",
         codepage=850 if pc.german else 437,
         chunk=rng.choice(_CHUNKS),
-        latency=item.persona.latency,
+        latency=member.persona.latency,
     )
     return HostSpec(
-        item.name,
+        member.name,
         pc,
         partial(cmd.start, pc),
         options,
-        network=Network(item.persona.network),
+        network=Network(member.persona.network),
         https=rng.random() < https,
-        persona=item.persona.name,
+        persona=member.persona.name,
     )

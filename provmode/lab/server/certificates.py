@@ -1,7 +1,7 @@
 """The lab's certificate authority and the certificates its listeners present.
 
-Made anew for every lab and valid for it alone. A client trusts the lab by the CA file; the persona with the bad
-certificate presents a self-signed one for another name, which that file does not cover.
+Every lab makes its own. A client trusts the lab by the CA file; the persona with the bad certificate presents a
+self-signed one for another name, which that file does not cover.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _LIFETIME = dt.timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Certified:
+class ServerCertificate:
     """A certificate with its key, ready for a listener."""
 
     context: ssl.SSLContext
     digest: bytes
-    """SHA-256 of the certificate: what ``tls-server-end-point`` binds to (RFC 5929 section 4)."""
+    """SHA-256 of the certificate, to which ``tls-server-end-point`` binds (RFC 5929 section 4)."""
 
 
-class Authority:
+class CertificateAuthority:
     """The lab's CA; writes ``ca.pem`` for clients into *folder*."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,15 +40,15 @@ class Authority:
         self.path = folder / "ca.pem"
         self.path.write_bytes(_pem(self._certificate))
 
-    def certify(self, names: Iterable[str]) -> Certified:
+    def issue(self, names: Iterable[str]) -> ServerCertificate:
         """Return a certificate for *names* (host names and addresses), signed by this CA."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = list(names)
         certificate = _sign(names[0], key.public_key(), "provmode lab CA", self._key, names)
         return _load(certificate, key, self._folder)
 
-    def self_signed(self, name: str) -> Certified:
-        """Return a certificate for *name* that nobody vouches for."""
+    def self_signed(self, name: str) -> ServerCertificate:
+        """Return a self-signed certificate for *name*, which no CA vouches for."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(name, key.public_key(), name, key, [name])
         return _load(certificate, key, self._folder)
@@ -86,12 +86,12 @@ def _sign(
 
 
 def _common_name(name: str) -> x509.Name:
-    """Return a distinguished name of a common name alone (at most 64 characters, X.520)."""
+    """Return a distinguished name that is only a common name (at most 64 characters, X.520)."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
 
 
 def _key_usage(*, ca: bool) -> x509.KeyUsage:
-    """Return what the key may do: sign certificates, or sign handshakes. OpenSSL's strict mode asks for it."""
+    """Return the key usage: signing certificates, or signing handshakes. OpenSSL's strict mode requires it."""
     return x509.KeyUsage(
         digital_signature=not ca,
         key_cert_sign=ca,
@@ -106,7 +106,7 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
 
 
 def _general_name(name: str) -> x509.GeneralName:
-    """Return *name* as an address where it is one, as a host name otherwise."""
+    """Return *name* as an IP address if it is one, else as a host name."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
@@ -118,8 +118,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _load(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, folder: Path) -> Certified:
-    """Return a server context for *certificate*. The key passes through a file, because ``ssl`` loads no other."""
+def _load(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, folder: Path) -> ServerCertificate:
+    """Return a server context for *certificate*. The key passes through a file: ``ssl`` loads nothing else."""
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -132,4 +132,4 @@ def _load(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, folder
         context.load_cert_chain(path)
     finally:
         path.unlink()
-    return Certified(context, certificate.fingerprint(hashes.SHA256()))
+    return ServerCertificate(context, certificate.fingerprint(hashes.SHA256()))

@@ -50,10 +50,10 @@ NO_KEYS_ON_ENUMERATE = Fault(
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is addressed to."""
+    """The class or instance a request addresses."""
 
     uri: str
-    """As the client wrote it: answers repeat it."""
+    """As the client wrote it; answers repeat it."""
     namespace: str
     """``root/cimv2``."""
     class_name: str
@@ -61,7 +61,7 @@ class Target:
 
 
 def read_target(request: Request) -> Target | None:
-    """Return the class or instance a request addresses, or ``None`` where its URI is no CIM one."""
+    """Return the class or instance a request addresses; ``None`` if its URI is not a CIM URI."""
     uri = request.resource_uri
     keys = dict(request.selectors)
     if uri.lower().startswith(WMI + "/"):
@@ -138,7 +138,7 @@ class CimOperations:
         return _pull_response(page)
 
     def release(self, request: Request, owner: str) -> str:
-        """End an enumeration early; return the (empty) body of ReleaseResponse."""
+        """End an enumeration early; return the empty body of ReleaseResponse."""
         body = request.body
         if body is None or body.tag != _N + "Release":
             raise SoapFault(faults.SCHEMA_VALIDATION)
@@ -184,7 +184,7 @@ class CimOperations:
         return [row for row in rows if _matches(row, wanted)]
 
     def _write(self, rows: Iterable[Row], target: Target, body: Element) -> list[str]:
-        """Return rows as XML: objects, references, or both, as the enumeration's mode asks."""
+        """Return rows as XML: objects, references, or both, by the enumeration's mode."""
         mode = (body.findtext(_W + "EnumerationMode") or "EnumerateObject").strip()
         if mode == "EnumerateObject":
             return [self._write_row(row, target) for row in rows]
@@ -203,7 +203,7 @@ class CimOperations:
         return write_fragment(row)
 
     def _write_reference(self, row: Row, target: Target) -> str:
-        """Return the reference to an object; the rows of a projection have no keys to refer to."""
+        """Return the reference to an object; the rows of a projection have no keys and cannot be referred to."""
         if not isinstance(row, Instance):
             raise SoapFault(faults.NOT_SUPPORTED)
         return write_reference(self._uri_of(target, row), {name: row.properties[name] for name in row.keys})
@@ -215,14 +215,16 @@ class CimOperations:
             return target.uri
         return class_uri(target.namespace, instance.class_name)
 
-    def _fail(self, error: CimError, target: Target, shape: Callable[[int, ExtendedStatus, Stack], Fault]) -> NoReturn:
-        """Raise the fault with which WinRM tells *error*."""
+    def _fail(
+        self, error: CimError, target: Target, to_fault: Callable[[int, ExtendedStatus, Stack], Fault]
+    ) -> NoReturn:
+        """Raise the fault with which WinRM reports *error*."""
         extended = ExtendedStatus(target.namespace, error.operation, error.parameter_info)
-        raise SoapFault(shape(error.status, extended, self._stack)) from error
+        raise SoapFault(to_fault(error.status, extended, self._stack)) from error
 
 
 def _max_elements(text: str | None) -> int:
-    """Return how many items a page may hold: 1 where the client does not say (DSP0226 8.2.3)."""
+    """Return how many items a page may hold: 1 if the client does not say (DSP0226 8.2.3)."""
     if text is None or not text.strip():
         return 1
     if not text.strip().isdigit() or int(text) < 1:
@@ -231,14 +233,14 @@ def _max_elements(text: str | None) -> int:
 
 
 def _matches(row: Row, wanted: Mapping[str, str]) -> bool:
-    """Tell whether a row's properties have the *wanted* values, without regard to case."""
+    """Return whether a row's properties have the *wanted* values, ignoring case."""
     properties = row.properties if isinstance(row, Instance) else row
     texts = {name.lower(): str(value).lower() for name, value in properties.items() if value is not None}
     return all(texts.get(name) == value for name, value in wanted.items())
 
 
 def _enumerate_response(page: Page, *, optimized: bool) -> str:
-    """Return an EnumerateResponse: items and end of sequence are WS-Management's there, not WS-Enumeration's."""
+    """Return an EnumerateResponse; its items and end of sequence are in WS-Management's namespace."""
     items = f"<w:Items>{''.join(page.items)}</w:Items>" if optimized else ""
     end = "" if page.context else "<w:EndOfSequence/>"
     return (

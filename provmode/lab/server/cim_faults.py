@@ -1,8 +1,8 @@
-"""WMI's errors as the WMI plug-in of WinRM tells them.
+"""WMI's errors as WinRM's WMI plug-in reports them.
 
-What failed (a query, a Get, a method) decides the shape. Recorded: a query on a class that does not exist, and a
-Get of what is not there. Observed by others' clients: a method on a missing instance answers ``MSFT_WmiError``.
-The rest is built by analogy from the published list of codes.
+The failed operation (a query, a Get, a method) decides the shape. Recorded: a query on a missing class, and a Get of
+a missing instance. Observed by other clients: a method on a missing instance answers ``MSFT_WmiError``. The rest is
+built by analogy from the published list of codes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ INVALID_QUERY, INVALID_QUERY_TYPE, PROVIDER_NOT_CAPABLE = 0x80041017, 0x80041018
 INVALID_METHOD, INVALID_METHOD_PARAMETERS, SHUTTING_DOWN = 0x8004102E, 0x8004102F, 0x80041033
 RPC_SERVER_UNAVAILABLE = 0x800706BA
 NO_KEYS = 0x803380FA
-"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: the plug-in's own, before WMI is asked."""
+"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: raised by the plug-in itself, before it asks WMI."""
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What a WMI error is in CIM's terms."""
+    """A WMI error in CIM's terms."""
 
     text: str
     cim_status: int = 1
@@ -115,7 +115,7 @@ def method_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
 
 
 def error_fault(status: int, extended: ExtendedStatus, stack: Stack) -> Fault:
-    """Return WMI's own error: ``MSFT_WmiError`` on WinRM 3.0 and later, a ``WSManFault`` with WMI's code before."""
+    """Return WMI's own error: ``MSFT_WmiError`` on WinRM 3.0 and later, else a ``WSManFault`` with WMI's code."""
     meaning = _MEANINGS.get(status, _MEANINGS[FAILED])
     fault = Fault(status, "w:InternalError", meaning.text, sender=False)
     if stack.wmi_errors:

@@ -1,7 +1,7 @@
-"""One TCP connection to a PC's WinRM: HTTP, the door, the service, and what goes wrong on request.
+"""One TCP connection to a PC's WinRM: HTTP, authentication, the service, and injected faults.
 
-An `asyncio.Protocol` of its own rather than a web framework: the framing has to be as strict as http.sys, some
-answers have to be cut off in the middle, and the server shares two cores with the client that is measured.
+It is its own `asyncio.Protocol`, not a web framework: the framing must be as strict as http.sys, some answers must be
+cut off in the middle, and the server shares the CPU with the client that is measured.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from provmode.lab.server.authentication import Admitted, Door, DoorPolicy, charset_of
+from provmode.lab.server.authentication import AcceptedRequest, AuthenticationPolicy, Authenticator, charset_of
 from provmode.lab.server.http import (
     CONTINUE,
     HttpAnswer,
@@ -20,16 +20,16 @@ from provmode.lab.server.http import (
 )
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.sealing import CONTENT_TYPE, seal
-from provmode.lab.server.service import Caller, Incoming, SoapAnswer, WinRMService
+from provmode.lab.server.service import Caller, ReceivedMessage, SoapAnswer, WinRMService
 
 PATH = "/wsman"
 
 
 @dataclass
 class Endpoint:
-    """What stands behind a port: who may come in, and the service."""
+    """What a port serves: how clients authenticate, and the service."""
 
-    policy: DoorPolicy
+    policy: AuthenticationPolicy
     service: WinRMService
     open_connections: set[Connection] = field(default_factory=set)
 
@@ -41,19 +41,19 @@ class Endpoint:
 class Connection(asyncio.Protocol):
     """One connection; answers one request at a time, in order."""
 
-    __slots__ = ("_closing", "_door", "_endpoint", "_peer", "_reader", "_task", "_transport")
+    __slots__ = ("_authenticator", "_closing", "_endpoint", "_peer", "_reader", "_task", "_transport")
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._reader = RequestReader(endpoint.service.options.limits.max_envelope + 4096)
-        self._door = Door(endpoint.policy)
+        self._authenticator = Authenticator(endpoint.policy)
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._peer = ""
         self._closing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Accept the connection."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
@@ -62,14 +62,14 @@ class Connection(asyncio.Protocol):
         self._endpoint.open_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting for whatever the client no longer waits for. Shells stay: they are the user's."""
+        """Stop the request in progress. Shells stay open: they belong to the user."""
         self._closing = True
         self._endpoint.open_connections.discard(self)
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; begin with the next request where none is being answered."""
+        """Take bytes; begin the next request unless one is being answered."""
         self._reader.feed(data)
         if self._task is None:
             self._next()
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _next(self) -> None:
-        """Begin with the next request that is here whole."""
+        """Begin the next request if all of it has arrived."""
         try:
             request = self._reader.take()
         except HttpRefusal as refusal:
@@ -94,17 +94,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     async def _serve(self, request: HttpRequest) -> None:
-        """Answer one request and go on to the next."""
+        """Answer one request, then begin the next."""
         counters = self._endpoint.service.counters
         counters.requests += 1
         counters.bytes_in += request.wire_bytes
         try:
             answer = await self._answer(request)
-        except Exception as error:  # noqa: BLE001 - a mistake of the lab's: tell who runs it, let no client wait
+        except Exception as error:  # noqa: BLE001 - a bug of the lab: report it, but answer the client
             report = {"message": "the lab failed to answer a request", "exception": error}
             asyncio.get_running_loop().call_exception_handler(report)
             answer = HttpAnswer(500, close=True)
-        token = self._door.take_last_token()
+        token = self._authenticator.take_last_token()
         if answer is not None:
             self._send(replace(answer, headers=answer.headers + token), close=not request.keep_alive)
         self._task = None
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
             self._next()
 
     def _send(self, answer: HttpAnswer, *, close: bool = False) -> None:
-        """Write *answer*, and close after it where it says so."""
+        """Write *answer*; close the connection afterwards if it says so."""
         if self._transport is None or self._transport.is_closing():
             return
         data = answer.encode()
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer | None:
-        """Return the answer to *request*; ``None`` where there is none to send (any more)."""
+        """Return the answer to *request*; ``None``: send nothing, the connection is closed."""
         if request.target.partition("?")[0].rstrip("/").lower() != PATH:
             return HttpAnswer(404)
         if request.method != "POST":
@@ -131,76 +131,78 @@ class Connection(asyncio.Protocol):
         anonymous = self._anonymous_identify(request)
         if anonymous is not None:
             return await self._soap(anonymous)
-        admitted = self._door.admit(request)
-        if isinstance(admitted, HttpAnswer):
-            self._count_handshake(request, admitted)
-            return admitted
-        return await self._soap(admitted)
+        accepted = self._authenticator.authenticate(request)
+        if isinstance(accepted, HttpAnswer):
+            self._count_handshake(request, accepted)
+            return accepted
+        return await self._soap(accepted)
 
-    def _anonymous_identify(self, request: HttpRequest) -> Admitted | None:
-        """Return an Identify from someone who has not authenticated and says so (MS-WSMV 3.1.4.1.23)."""
-        said = request.headers.get("wsmanidentify", "").strip().lower()
-        if said != "unauthenticated" or "authorization" in request.headers or not request.body:
+    def _anonymous_identify(self, request: HttpRequest) -> AcceptedRequest | None:
+        """Return an Identify request marked as unauthenticated (MS-WSMV 3.1.4.1.23), or ``None``."""
+        mark = request.headers.get("wsmanidentify", "").strip().lower()
+        if mark != "unauthenticated" or "authorization" in request.headers or not request.body:
             return None
-        return Admitted("", request.body, charset_of(request.headers.get("content-type", "")), sealed=False)
+        return AcceptedRequest("", request.body, charset_of(request.headers.get("content-type", "")), sealed=False)
 
     def _count_handshake(self, request: HttpRequest, answer: HttpAnswer) -> None:
-        """Count a request that was authentication alone, and whether a password was refused in it."""
+        """Count a request that only authenticated, and whether its login was refused."""
         counters = self._endpoint.service.counters
         counters.handshakes += 1
-        offered = len(answer.headers) > 1  # the list of schemes, not a token: nobody came in
-        counters.refused_logins += answer.status == 401 and offered and "authorization" in request.headers
+        refused = len(answer.headers) > 1  # the list of schemes instead of a token: the login failed
+        counters.refused_logins += answer.status == 401 and refused and "authorization" in request.headers
 
-    async def _soap(self, admitted: Admitted) -> HttpAnswer | None:
-        """Let the service answer, unless something is to go wrong."""
+    async def _soap(self, accepted: AcceptedRequest) -> HttpAnswer | None:
+        """Let the service answer, unless an injection applies."""
         service = self._endpoint.service
-        incoming = service.read(admitted.message, admitted.charset)
-        injection = service.injections.strike(incoming.info)
+        received = service.read(accepted.message, accepted.charset)
+        injection = service.injections.triggered_by(received.info)
         if injection is not None:
-            return await self._go_wrong(injection, admitted, incoming)
-        return self._pack(await service.answer(incoming, self._caller(admitted)), admitted)
+            return await self._inject(injection, accepted, received)
+        return self._pack(await service.answer(received, self._caller(accepted)), accepted)
 
-    def _caller(self, admitted: Admitted) -> Caller:
-        """Return who asks."""
-        return Caller(admitted.user, self._peer)
+    def _caller(self, accepted: AcceptedRequest) -> Caller:
+        """Return the user and address of the client."""
+        return Caller(accepted.user, self._peer)
 
-    def _pack(self, answer: SoapAnswer, admitted: Admitted, *, sealed: bool | None = None) -> HttpAnswer:
-        """Return *answer* as HTTP: sealed where the request was, in the charset of the request."""
-        content_type = f"application/soap+xml;charset={admitted.charset}"
-        body = answer.text.encode(admitted.charset, "replace")
-        if admitted.sealed if sealed is None else sealed:
-            body = seal(self._door.security, body, content_type)
+    def _pack(self, answer: SoapAnswer, accepted: AcceptedRequest, *, sealed: bool | None = None) -> HttpAnswer:
+        """Return *answer* as HTTP, by default sealed if the request was, in the charset of the request."""
+        content_type = f"application/soap+xml;charset={accepted.charset}"
+        body = answer.text.encode(accepted.charset, "replace")
+        if accepted.sealed if sealed is None else sealed:
+            body = seal(self._authenticator.security, body, content_type)
             content_type = CONTENT_TYPE
         return HttpAnswer(answer.status, (("Content-Type", content_type),), body)
 
-    async def _go_wrong(self, injection: Injection, admitted: Admitted, incoming: Incoming) -> HttpAnswer | None:
-        """Do what *injection* says instead of answering."""
+    async def _inject(
+        self, injection: Injection, accepted: AcceptedRequest, received: ReceivedMessage
+    ) -> HttpAnswer | None:
+        """Carry out *injection*; return the answer to send, if any."""
         kind = injection.kind
         if kind in (Kind.DROP_BEFORE, Kind.STALL):
-            await self._without_answer(kind)
+            await self._leave_unanswered(kind)
             return None
         if kind is Kind.REDIRECT:
             return HttpAnswer(307, (("Location", injection.location),))
         if kind is Kind.STATUS:
             return HttpAnswer(injection.code)
         if kind is Kind.JUNK:
-            return self._pack(SoapAnswer(200, injection.text), admitted)
+            return self._pack(SoapAnswer(200, injection.text), accepted)
         if kind in (Kind.FAULT, Kind.QUOTA, Kind.SHELL_QUOTA, Kind.ACCESS_DENIED):
-            return self._pack(self._endpoint.service.injected_fault(injection, incoming.partial), admitted)
-        answer = await self._endpoint.service.answer(incoming, self._caller(admitted))
+            return self._pack(self._endpoint.service.injected_fault(injection, received.partial), accepted)
+        answer = await self._endpoint.service.answer(received, self._caller(accepted))
         if kind is Kind.PLAIN_TEXT:
-            return self._pack(answer, admitted, sealed=False)
-        self._lose(self._pack(answer, admitted), cut=kind is Kind.CUT_ANSWER)
+            return self._pack(answer, accepted, sealed=False)
+        self._withhold(self._pack(answer, accepted), cut=kind is Kind.CUT_ANSWER)
         return None
 
-    async def _without_answer(self, kind: Kind) -> None:
-        """Drop the connection, or leave the client waiting until it does."""
+    async def _leave_unanswered(self, kind: Kind) -> None:
+        """Close the connection, or wait until the client closes it."""
         if kind is Kind.STALL:
-            await asyncio.Event().wait()  # nobody sets it: the task is cancelled with the connection
+            await asyncio.Event().wait()  # never set: the task is cancelled with the connection
         self.abort()
 
-    def _lose(self, answer: HttpAnswer, *, cut: bool) -> None:
-        """Close the connection instead of sending *answer*, or after the first half of its body."""
+    def _withhold(self, answer: HttpAnswer, *, cut: bool) -> None:
+        """Close the connection without sending *answer*, or with *cut* in the middle of its body."""
         if cut and self._transport is not None:
             data = answer.encode()
             self._transport.write(data[: len(data) - len(answer.body) // 2 - 1])

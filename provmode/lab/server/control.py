@@ -1,8 +1,8 @@
-"""The control channel of a lab: JSON lines, one request and one answer each.
+"""The control channel of a lab: lines of JSON, one request and one answer each.
 
-First comes ``{"op": "ready", ...}`` with what a client needs (`provmode.lab.server.state.describe`); then every
-request ``{"op": ..., ...}`` is answered with ``{"result": ...}`` or ``{"error": "..."}``. ``stop`` and the end of
-the input end the lab. A line that is no request is answered too: a slip of somebody who types ends no lab.
+The lab first writes ``{"op": "ready", ...}`` with what a client needs (`provmode.lab.server.state.describe`). It then
+answers every request ``{"op": ..., ...}`` with ``{"result": ...}`` or ``{"error": "..."}``. ``stop`` and the end of the
+input end the lab. A line that is not a request is answered with an error: a typing mistake does not end the lab.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STOP = "stop"
 
 
 class Control:
-    """Carries out the requests of the channel on *lab*."""
+    """Carries out the channel's requests on *lab*."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
@@ -42,9 +42,9 @@ class Control:
         }
 
     def answer(self, line: str) -> dict[str, Any]:
-        """Carry out one request and return its answer; what is wrong with it is said in ``error``.
+        """Carry out one request and return its answer; ``error`` says what is wrong with a request.
 
-        The answer to ``stop`` is empty: there is none.
+        ``stop`` returns an empty dictionary: send no answer.
         """
         try:
             request = json.loads(line)
@@ -63,7 +63,7 @@ class Control:
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """Return what can be asked."""
+        """Return the names of all operations."""
         return (*self._operations, STOP)
 
     def _spec(self, request: Mapping[str, Any]) -> HostSpec:
@@ -77,7 +77,7 @@ class Control:
         """Return the modelled PC a request names."""
         machine = self._spec(request).machine
         if not isinstance(machine, PC):
-            raise TypeError(f"{request['host']} is no modelled PC")
+            raise TypeError(f"{request['host']} is not a modelled PC")
         return machine
 
     def _service(self, request: Mapping[str, Any]) -> WinRMService:
@@ -88,12 +88,12 @@ class Control:
         return self._lab.services[spec.name]
 
     def _advance(self, request: Mapping[str, Any]) -> None:
-        """Move the clocks on: of one PC, or of all."""
+        """Move the clock of one PC, or of all, on."""
         host = request.get("host")
         self._lab.advance(float(request["seconds"]), None if host is None else self._spec(request).name)
 
     def _mutations(self, request: Mapping[str, Any]) -> Any:
-        """Return what was changed over the wire."""
+        """Return the changes of one PC, or of all."""
         if request.get("host") is not None:
             return _mutations(self._spec(request))
         return {name: _mutations(spec) for name, spec in self._specs.items()}
@@ -105,11 +105,11 @@ class Control:
         return {name: service.counters.to_json() for name, service in self._lab.services.items()}
 
     def _inject(self, request: Mapping[str, Any]) -> None:
-        """Let something go wrong."""
+        """Inject a fault."""
         self._service(request).injections.add(Injection.from_json(request["injection"]))
 
     def _heal(self, request: Mapping[str, Any]) -> None:
-        """Let everything go right again."""
+        """Remove every injection."""
         self._service(request).injections.clear()
 
     def _registry_read(self, request: Mapping[str, Any]) -> Any:
@@ -117,34 +117,34 @@ class Control:
         return read_registry(self._pc(request), request["key"], request["value"])
 
     def _registry_write(self, request: Mapping[str, Any]) -> None:
-        """Write a registry value by hand."""
+        """Write a registry value as a user at the PC does."""
         write_registry(self._pc(request), request["key"], request["value"], request["data"], request["kind"])
 
 
 def _mutations(spec: HostSpec) -> list[dict[str, str]]:
-    """Return what was changed on a PC, in order: when, what, and by which road."""
+    """Return the changes of a PC in order: ``when``, ``what`` and ``road``."""
     return [mutation.to_json() for mutation in spec.machine.mutations]
 
 
-async def attend(lab: Lab) -> None:
+async def serve_control(lab: Lab) -> None:
     """Serve the control channel on standard input and output until it ends."""
     control = Control(lab)
     reader = asyncio.StreamReader(limit=2**24)
     transport = await _connect(reader)
-    _say({"op": "ready", **describe(lab)})
+    _write_line({"op": "ready", **describe(lab)})
     try:
         while line := await reader.readline():
             answer = control.answer(line.decode("utf-8", "replace"))
             if not answer:
                 return
-            _say(answer)
+            _write_line(answer)
     finally:
         if transport is not None:
             transport.close()
 
 
 async def _connect(reader: asyncio.StreamReader) -> asyncio.BaseTransport | None:
-    """Let *reader* have standard input; a file or a device other than a terminal cannot be waited for: no transport."""
+    """Connect *reader* to standard input; a file or device is read at once, as asyncio cannot wait for it."""
     mode = os.fstat(sys.stdin.fileno()).st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):
         reader.feed_data(sys.stdin.buffer.read())
@@ -156,6 +156,6 @@ async def _connect(reader: asyncio.StreamReader) -> asyncio.BaseTransport | None
     return transport
 
 
-def _say(document: Mapping[str, Any]) -> None:
-    """Write one line and send it off."""
+def _write_line(document: Mapping[str, Any]) -> None:
+    """Write one line of JSON to standard output and flush it."""
     print(json.dumps(document), flush=True)

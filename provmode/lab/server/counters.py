@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass
 class Counters:
-    """Counted at the server, so that no client can flatter itself."""
+    """The counters of one PC: counted at the server, not by the client under test."""
 
     connections: int = 0
     requests: int = 0
     """HTTP requests answered or dropped, authentication included."""
     handshakes: int = 0
-    """Requests that carried authentication alone, or were refused for the lack of it."""
+    """Requests that only authenticated, or were refused without authentication."""
     bytes_in: int = 0
     bytes_out: int = 0
     actions: Counter[str] = field(default_factory=Counter)
     """SOAP requests by the last part of their action (``Get``, ``Pull``, ``Command``, ``GetStringValue``)."""
     commands: list[str] = field(default_factory=list)
-    """Command lines started, in order: each is a process on the PC."""
+    """Command lines started, in order; each is a process on the PC."""
     refused_logins: int = 0
 
     def to_json(self) -> dict[str, Any]:

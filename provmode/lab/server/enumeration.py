@@ -1,7 +1,7 @@
 """Enumerations in progress: pages, contexts that change with every answer, and their end (DSP0226 section 8).
 
-A page holds as many items as the client asked for and its envelope takes, counted as UTF-16, two octets a
-character. A context that nobody has pulled for `IDLE_SECONDS` of the PC's clock is dropped.
+A page holds as many items as the client asked for, if they fit into its envelope at two octets a character (UTF-16).
+A context that has been idle for `IDLE_SECONDS` of the lab's clock is dropped.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class _Enumeration:
 
     items: deque[str]
     owner: str
-    touched: float
+    last_used: float
 
 
 @dataclass(frozen=True)
 class Page:
-    """One answer's worth of items."""
+    """The items of one answer."""
 
     items: tuple[str, ...]
     context: str
-    """The context to pull with next, or empty at the end of the sequence."""
+    """The context for the next Pull; empty at the end of the sequence."""
 
 
 class Enumerations:
@@ -62,17 +62,17 @@ class Enumerations:
         """Return the next page.
 
         Raises:
-            SoapFault: 2150858779 where the context is old, finished, idle too long, or another user's.
+            SoapFault: 2150858779 if the context is old, finished, idle for too long, or another user's.
 
         """
         return self._page(self._take(context, owner), count, max_envelope)
 
     def release(self, context: str, owner: str) -> None:
-        """End an enumeration before its end; raises like `pull`."""
+        """End an enumeration early; raises like `pull`."""
         self._take(context, owner)
 
     def _take(self, context: str, owner: str) -> _Enumeration:
-        """Return the enumeration of *context*, which is no longer valid after this."""
+        """Return the enumeration of *context* and make the context invalid."""
         self._drop_idle()
         found = self._open.get(context)
         if found is None or found.owner != owner:
@@ -81,7 +81,7 @@ class Enumerations:
         return found
 
     def _page(self, enumeration: _Enumeration, count: int, max_envelope: int) -> Page:
-        """Cut a page off *enumeration*."""
+        """Take the next page from *enumeration*."""
         room = max_envelope // 2 - _ENVELOPE_OVERHEAD
         items: list[str] = []
         while enumeration.items and len(items) < count and len(enumeration.items[0]) <= room:
@@ -94,12 +94,12 @@ class Enumerations:
     def _keep(self, enumeration: _Enumeration) -> str:
         """Keep *enumeration* under a new context."""
         context = f"uuid:{str(uuid.uuid4()).upper()}"
-        enumeration.touched = self._clock()
+        enumeration.last_used = self._clock()
         self._open[context] = enumeration
         return context
 
     def _drop_idle(self) -> None:
-        """Drop what nobody has pulled for too long."""
+        """Drop enumerations that have been idle for too long."""
         now = self._clock()
-        for context in [key for key, each in self._open.items() if now - each.touched >= IDLE_SECONDS]:
+        for context in [key for key, each in self._open.items() if now - each.last_used >= IDLE_SECONDS]:
             del self._open[context]

@@ -1,4 +1,4 @@
-"""SOAP envelopes: reading a request's headers as strictly as Windows, writing answers shaped as recorded.
+"""SOAP envelopes: read a request's headers as strictly as Windows, write answers in the recorded shape.
 
 Header rules: MS-WSMV 3.1.4.1.1 to 3.1.4.1.10 and DSP0226 sections 5 and 6.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element
 
 from provmode.lab.server import faults
-from provmode.lab.server.faults import Fault, FaultSite, SoapFault, fault_body
+from provmode.lab.server.faults import Fault, FaultContext, SoapFault, fault_body
 from provmode.lab.server.xmltree import MalformedXml, escape, local, parse
 
 SOAP = "http://www.w3.org/2003/05/soap-envelope"
@@ -60,7 +60,7 @@ _DURATION = re.compile(
 
 @dataclass(frozen=True)
 class Limits:
-    """The service's own limits (MS-WSMV 2.2.4.10), which requests are clamped to."""
+    """The service's own limits (MS-WSMV 2.2.4.10); requests are clamped to them."""
 
     max_envelope: int = 500 * 1024
     """Octets."""
@@ -70,7 +70,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Request:
-    """A request whose headers hold."""
+    """A request with valid headers."""
 
     action: str
     resource_uri: str
@@ -81,7 +81,7 @@ class Request:
     timeout: float
     """Seconds the client waits, clamped to the service's own limit."""
     max_envelope: int
-    """Octets of the largest answer; counted as UTF-16, two a character."""
+    """Octets of the largest answer, counted as UTF-16: two octets a character."""
     body: Element | None
     """The one element in the SOAP body."""
     to: str
@@ -89,13 +89,13 @@ class Request:
     """Echoed by WinRM 3.0 and later to a client that also named its session."""
 
     def selector(self, name: str) -> str | None:
-        """Return the value of the selector *name*, in any case of letters."""
+        """Return the value of the selector *name*, ignoring case."""
         return next((value for key, value in self.selectors if key.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True)
 class Partial:
-    """What is known of a request before its headers were checked: enough to send a fault."""
+    """What a fault needs of a request whose headers are not checked yet."""
 
     message_id: str | None = None
     machine: str = ""
@@ -107,12 +107,12 @@ class Stack:
     """The generation of the WinRM service: what it puts into its envelopes and how it enumerates."""
 
     version: str = "3.0"
-    """As Identify tells it."""
+    """As Identify reports it."""
     activity_id: bool = True
     wmi_errors: bool = True
     """Quotas and CIM errors as ``MSFT_WmiError``."""
     first_page: int | None = None
-    """Items the first EnumerateResponse may hold: 1 on 2008 to 2012, ``None`` for as many as fit."""
+    """Items the first EnumerateResponse may hold: 1 on Windows Server 2008 to 2012; ``None``: as many as fit."""
     max_shells: int = 30
     max_operations: int = 1500
 
@@ -124,7 +124,7 @@ WINRM_2 = Stack("2.0", activity_id=False, wmi_errors=False, first_page=1, max_sh
 WINRM_3_2012 = Stack("3.0", activity_id=True, wmi_errors=True, first_page=1)
 """Windows 8 and Server 2012."""
 WINRM_3 = Stack("3.0")
-"""Later ones. No recording shows their first page; as many as fit is what the protocol allows (DSP0226 8.2.3)."""
+"""Later versions. No recording has their first page; the protocol allows as many items as fit (DSP0226 8.2.3)."""
 
 
 def read_root(message: bytes, charset: str) -> Element:
@@ -143,10 +143,10 @@ def read_root(message: bytes, charset: str) -> Element:
 
 
 def body_of(root: Element) -> Element | None:
-    """Return the one element in the SOAP body, or ``None`` where it is empty.
+    """Return the one element in the SOAP body, or ``None`` if the body is empty.
 
     Raises:
-        SoapFault: there is more than one.
+        SoapFault: the body has more than one element.
     """
     body = root.find(f"{{{SOAP}}}Body")
     if body is None or len(body) > 1:
@@ -161,7 +161,7 @@ def header_elements(root: Element) -> list[Element]:
 
 
 def partial(root: Element) -> Partial:
-    """Return what a fault needs of a request that may be wrong in anything else."""
+    """Return what a fault needs of a request; the rest of the request need not be valid."""
     texts = {element.tag: (element.text or "").strip() for element in header_elements(root)}
     return Partial(
         texts.get(f"{{{ADDRESSING}}}MessageID") or None,
@@ -171,13 +171,13 @@ def partial(root: Element) -> Partial:
 
 
 def machine_of(to: str) -> str:
-    """Return the host of the URL a client addressed its message to; empty where it is no URL."""
+    """Return the host of the URL a client addressed its message to; empty if it is not a URL."""
     match = _HOST.match(to)
     return match[1] if match else ""
 
 
 def _operation_id(texts: Mapping[str, str]) -> str | None:
-    """Return the ``OperationID`` to echo: only where a ``SessionId`` came with it."""
+    """Return the ``OperationID`` to echo: only if the request also has a ``SessionId``."""
     return texts.get(f"{{{WSMV}}}OperationID") if f"{{{WSMV}}}SessionId" in texts else None
 
 
@@ -185,7 +185,7 @@ def read_request(root: Element, limits: Limits) -> Request:
     """Check the headers of a request and return it.
 
     Raises:
-        SoapFault: a header is missing, malformed, not understood, or asks for what there is not.
+        SoapFault: a header is missing, malformed, not understood, or asks for something unsupported.
     """
     headers: dict[str, Element] = {}
     for element in header_elements(root):
@@ -214,20 +214,20 @@ def read_request(root: Element, limits: Limits) -> Request:
 
 
 def must_understand(element: Element) -> bool:
-    """Tell whether a header must be understood. Windows also takes the attribute without its namespace."""
+    """Return whether a header must be understood. Windows also accepts the attribute without a namespace."""
     value = element.get(f"{{{SOAP}}}mustUnderstand", element.get("mustUnderstand", "false"))
     return value.strip().lower() in ("true", "1")
 
 
 def _check_understood(element: Element) -> None:
-    """Refuse a header that must be understood and is not (SOAP 1.2 part 1, section 5.4.8)."""
+    """Reject a header that must be understood but is not (SOAP 1.2 part 1, section 5.4.8)."""
     namespace = element.tag[1:].rpartition("}")[0] if element.tag.startswith("{") else ""
     if must_understand(element) and local(element) not in _UNDERSTOOD.get(namespace, ()):
         raise SoapFault(replace(faults.MUST_UNDERSTAND, not_understood=(namespace, local(element))))
 
 
 def _check_addresses(headers: Mapping[str, Element]) -> None:
-    """Refuse a request whose answer would go anywhere but back (MS-WSMV 3.1.4.1.3 and 3.1.4.1.4)."""
+    """Reject a request whose answer would go anywhere but to the client (MS-WSMV 3.1.4.1.3 and 3.1.4.1.4)."""
     reply_to = headers.get(f"{{{ADDRESSING}}}ReplyTo")
     if reply_to is None:
         raise SoapFault(faults.HEADER_REQUIRED)
@@ -239,7 +239,7 @@ def _check_addresses(headers: Mapping[str, Element]) -> None:
 
 
 def _check_locales(headers: Mapping[str, Element]) -> None:
-    """Refuse a language that must be understood (MS-WSMV 3.1.4.1.8 and 3.1.4.1.9)."""
+    """Reject a language that must be understood (MS-WSMV 3.1.4.1.8 and 3.1.4.1.9)."""
     for tag, fault in (
         (f"{{{WSMAN}}}Locale", faults.UNSUPPORTED_LOCALE),
         (f"{{{WSMV}}}DataLocale", faults.UNSUPPORTED_DATA_LOCALE),
@@ -249,7 +249,7 @@ def _check_locales(headers: Mapping[str, Element]) -> None:
 
 
 def _required(texts: Mapping[str, str], namespace: str, name: str) -> str:
-    """Return the text of an addressing header that must be there."""
+    """Return the text of a required addressing header."""
     value = texts.get(f"{{{namespace}}}{name}", "")
     if not value:
         raise SoapFault(faults.HEADER_REQUIRED)
@@ -257,7 +257,7 @@ def _required(texts: Mapping[str, str], namespace: str, name: str) -> str:
 
 
 def _resource_uri(texts: Mapping[str, str]) -> str:
-    """Return the resource URI; without one there is nothing to address."""
+    """Return the resource URI, which every request needs."""
     uri = texts.get(f"{{{WSMAN}}}ResourceURI", "")
     if not uri:
         raise SoapFault(faults.INVALID_RESOURCE_URI)
@@ -265,7 +265,7 @@ def _resource_uri(texts: Mapping[str, str]) -> str:
 
 
 def _pairs(parent: Element | None, child: str) -> tuple[tuple[str, str], ...]:
-    """Return the (name, value) of each named child. Twice the same name is a fault (DSP0226 5.4.2)."""
+    """Return the (name, value) of each named child. A duplicate name is a fault (DSP0226 5.4.2)."""
     if parent is None:
         return ()
     found: dict[str, tuple[str, str]] = {}
@@ -294,7 +294,7 @@ def _timeout(text: str | None, limits: Limits) -> float:
 
 
 def parse_duration(text: str) -> float | None:
-    """Return the seconds of an ``xs:duration`` (a year 365 days, a month 30), or ``None`` where it is none."""
+    """Return the seconds of an ``xs:duration`` (a year is 365 days, a month 30); ``None`` if it is not a duration."""
     match = _DURATION.match(text)
     if match is None or not any(match.groups()):
         return None
@@ -337,7 +337,7 @@ def write_answer(
     return _envelope(action, body, request.message_id, request.operation_id, stack, language, prefixes)
 
 
-def write_fault(fault: Fault, request: Partial, stack: Stack, site: FaultSite) -> str:
+def write_fault(fault: Fault, request: Partial, stack: Stack, context: FaultContext) -> str:
     """Return the envelope of *fault*."""
     related = request.message_id if fault.related else None
     extra = ""
@@ -346,11 +346,11 @@ def write_fault(fault: Fault, request: Partial, stack: Stack, site: FaultSite) -
         extra = f'<s:NotUnderstood qname="q:{escape(name)}" xmlns:q="{escape(namespace)}"/>'
     return _envelope(
         fault.action,
-        fault_body(fault, site),
+        fault_body(fault, context),
         related,
         request.operation_id,
         stack,
-        site.language,
+        context.language,
         "s a x e n w p",
         extra,
     )

@@ -1,8 +1,8 @@
 """SOAP faults in Windows' own words and shapes.
 
-Codes and texts are those of the published list of WS-Management codes (``wsmerror.h``); the shapes those of the
-recorded faults: a ``WSManFault``, with a ``ProviderFault`` inside where a provider raised it, and for quotas (and
-CIM errors of newer stacks) a ``MSFT_WmiError``, whose envelope carries no ``RelatesTo``.
+Codes and texts are those of the published list of WS-Management codes (``wsmerror.h``), the shapes those of the
+recorded faults: a ``WSManFault``, with a ``ProviderFault`` inside if a provider raised it. Quotas, and CIM errors of
+newer stacks, are a ``MSFT_WmiError``, and their envelope has no ``RelatesTo``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ExtendedStatus:
 
 @dataclass(frozen=True)
 class ProviderFault:
-    """What a plug-in of the service raised."""
+    """A fault that a plug-in of the service raised."""
 
     provider: str
     path: str
@@ -51,7 +51,7 @@ class ProviderFault:
 
 @dataclass(frozen=True)
 class WmiError:
-    """``MSFT_WmiError``: a CIM error, as WinRM 3.0 and later tell quotas and failed methods."""
+    """``MSFT_WmiError``: the CIM error with which WinRM 3.0 and later report quotas and failed methods."""
 
     cim_status: int
     category: int
@@ -72,15 +72,15 @@ class Fault:
     """With Windows' prefix: ``w:TimedOut``."""
     reason: str
     sender: bool = True
-    """``s:Sender`` (yours) or ``s:Receiver`` (ours)."""
+    """``s:Sender`` (the client's fault) or ``s:Receiver`` (the server's)."""
     detail: str | None = None
     """The last part of the ``faultDetail`` URI."""
     message: str | None = None
-    """The text in the detail where it says more than the reason."""
+    """The text in the detail, if it differs from the reason."""
     provider: ProviderFault | None = None
     wmi_error: WmiError | None = None
     not_understood: tuple[str, str] | None = None
-    """(namespace, name) of a header that must be understood and is not: a ``s:MustUnderstand`` fault."""
+    """(namespace, name) of a header that must be understood but is not: a ``s:MustUnderstand`` fault."""
 
     @property
     def action(self) -> str:
@@ -89,12 +89,12 @@ class Fault:
 
     @property
     def related(self) -> bool:
-        """Tell whether the envelope carries ``RelatesTo``."""
+        """Return whether the envelope has ``RelatesTo``."""
         return self.wmi_error is None
 
 
 class SoapFault(Exception):
-    """Raised anywhere below the service to answer with *fault*."""
+    """Raised anywhere below the service to make it answer with *fault*."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(f"{fault.code}: {fault.reason}")
@@ -102,52 +102,52 @@ class SoapFault(Exception):
 
 
 @dataclass(frozen=True)
-class FaultSite:
-    """Where a fault is told: for its language and the two machine names in it."""
+class FaultContext:
+    """What a fault contains of its PC: the language and two names."""
 
     machine: str
-    """What the client called the PC."""
+    """The PC's name as the client wrote it."""
     computer: str
-    """What the PC is called."""
+    """The PC's own name."""
     language: str
 
-    def say(self, text: str) -> str:
+    def translated(self, text: str) -> str:
         """Return *text* in the PC's language, escaped."""
         return escape(translate(text, self.language))
 
 
-def fault_body(fault: Fault, site: FaultSite) -> str:
+def fault_body(fault: Fault, context: FaultContext) -> str:
     """Return the ``s:Fault`` element."""
     role = "s:MustUnderstand" if fault.not_understood else ("s:Sender" if fault.sender else "s:Receiver")
     subcode = "" if fault.not_understood else f"<s:Subcode><s:Value>{fault.subcode}</s:Value></s:Subcode>"
     detail = f"<w:FaultDetail>{FAULT_DETAIL}{fault.detail}</w:FaultDetail>" if fault.detail else ""
-    inner = _wmi_error(fault, fault.wmi_error, site) if fault.wmi_error else _wsman_fault(fault, site)
+    inner = _wmi_error(fault, fault.wmi_error, context) if fault.wmi_error else _wsman_fault(fault, context)
     return (
         f"<s:Fault><s:Code><s:Value>{role}</s:Value>{subcode}</s:Code>"
-        f'<s:Reason><s:Text xml:lang="{site.language}">{site.say(fault.reason)}</s:Text></s:Reason>'
+        f'<s:Reason><s:Text xml:lang="{context.language}">{context.translated(fault.reason)}</s:Text></s:Reason>'
         f"<s:Detail>{detail}{inner}</s:Detail></s:Fault>"
     )
 
 
-def _wsman_fault(fault: Fault, site: FaultSite) -> str:
+def _wsman_fault(fault: Fault, context: FaultContext) -> str:
     """Return the ``WSManFault`` of the detail."""
     if fault.provider:
-        message = _provider_fault(fault, fault.provider, site)
+        message = _provider_fault(fault, fault.provider, context)
     else:
-        message = site.say(fault.message or fault.reason)
+        message = context.translated(fault.message or fault.reason)
     return (
         '<f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
-        f'Code="{fault.code}" Machine="{quote(site.machine)}"><f:Message>{message}</f:Message></f:WSManFault>'
+        f'Code="{fault.code}" Machine="{quote(context.machine)}"><f:Message>{message}</f:Message></f:WSManFault>'
     )
 
 
-def _provider_fault(fault: Fault, provider: ProviderFault, site: FaultSite) -> str:
+def _provider_fault(fault: Fault, provider: ProviderFault, context: FaultContext) -> str:
     """Return the ``ProviderFault``: a bare text, or a ``WSManFault`` with WMI's extended status."""
-    text = site.say(provider.text)
+    text = context.translated(provider.text)
     if provider.nested:
         text = (
             '<f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" '
-            f'Code="{fault.code}" Machine="{quote(site.computer)}"><f:Message>{text}</f:Message></f:WSManFault>'
+            f'Code="{fault.code}" Machine="{quote(context.computer)}"><f:Message>{text}</f:Message></f:WSManFault>'
         )
     status = _extended_status(provider.status) if provider.status else ""
     return f'<f:ProviderFault provider="{provider.provider}" path="{provider.path}">{text}{status}</f:ProviderFault>'
@@ -166,9 +166,9 @@ def _extended_status(status: ExtendedStatus) -> str:
     )
 
 
-def _wmi_error(fault: Fault, error: WmiError, site: FaultSite) -> str:
+def _wmi_error(fault: Fault, error: WmiError, context: FaultContext) -> str:
     """Return the ``MSFT_WmiError`` of the detail, its properties in the recorded order."""
-    message = site.say(fault.message or fault.reason)
+    message = context.translated(fault.message or fault.reason)
     fields = (
         ("CIMStatusCode", "UnsignedInt", str(error.cim_status)),
         ("CIMStatusCodeDescription", "String", None),
@@ -323,7 +323,7 @@ INVALID_PARAMETER = Fault(
 NOT_SUPPORTED = Fault(50, "w:InternalError", "The request is not supported. ", sender=False)
 ACCESS_DENIED = Fault(2147942405, "w:InternalError", "Access is denied. ", sender=False)
 ACCESS_DENIED_OLD = replace(ACCESS_DENIED, code=5)
-"""What Windows Server 2008 R2 and earlier say."""
+"""The code of Windows Server 2008 R2 and earlier."""
 QUOTA_SHELLS = Fault(
     2150859173,
     "w:QuotaLimit",
@@ -340,7 +340,7 @@ QUOTA_OPERATIONS = Fault(
 
 
 def quota(fault: Fault, limit: int, noun: str, *, as_wmi_error: bool) -> Fault:
-    """Return *fault* naming the *limit* that was exceeded: as ``MSFT_WmiError`` (WinRM 3.0 on) or ``WSManFault``."""
+    """Return *fault* with *limit* in its text, as ``MSFT_WmiError`` (WinRM 3.0 and later) or ``WSManFault``."""
     wmi_error = WmiError(27, 30) if as_wmi_error else None
     closing = fault.reason.partition("exceeded. ")[2]
     message = (
@@ -351,7 +351,7 @@ def quota(fault: Fault, limit: int, noun: str, *, as_wmi_error: bool) -> Fault:
 
 
 def by_code(code: int, reason: str) -> Fault:
-    """Return a fault with any *code*: what a test injects."""
+    """Return a fault with any *code*, for injections."""
     for known in (TIMED_OUT, RESOURCE_NOT_FOUND, ACCESS_DENIED, ACCESS_DENIED_OLD, INVALID_CONTEXT):
         if known.code == code:
             return known

@@ -16,8 +16,8 @@ from typing import Any
 from provmode.lab.machine import Machine
 from provmode.lab.server import listener
 from provmode.lab.server.accounts import Account, AccountFile
-from provmode.lab.server.authentication import CbtHardening, DoorPolicy
-from provmode.lab.server.certificates import Authority, Certified
+from provmode.lab.server.authentication import AuthenticationPolicy, CbtHardening
+from provmode.lab.server.certificates import CertificateAuthority, ServerCertificate
 from provmode.lab.server.connection import Endpoint
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.listener import LOOPBACK, Port
@@ -25,32 +25,32 @@ from provmode.lab.server.service import ServiceOptions, WinRMService
 from provmode.lab.server.shells import StartCommand
 
 USER = "LAB\\provmode"
-"""The lab's account, on every PC that lets anybody in."""
+"""The lab's account, which every PC knows."""
 
 
 class Network(str, Enum):
-    """How a PC is to be reached, or is not."""
+    """How a PC is reached, or why it is not."""
 
     ANSWERS = "answers"
     REFUSED = "refused"
-    """Nothing listens: connections are reset."""
+    """Nothing listens: the kernel resets connections."""
     BLACK_HOLE = "black-hole"
-    """Connection attempts are swallowed, as by a firewall or a PC that is off."""
+    """Connection attempts get no answer, as with a firewall or a PC that is off."""
     UNRESOLVABLE = "unresolvable"
-    """The name is in no DNS."""
+    """No DNS server knows the name."""
     BAD_CERTIFICATE = "bad-certificate"
     """HTTPS with a self-signed certificate for another name."""
     WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a kind of failure
     """The lab's account has another password here."""
     ACCESS_DENIED = "access-denied"
-    """The account may log on, and may do nothing."""
+    """The account may log on, but every operation is denied."""
     QUOTA = "quota"
-    """The user's operations are used up, for ever."""
+    """The user's quota of operations is always used up."""
     DIES = "dies"
-    """The connection breaks inside every answer."""
+    """The connection breaks in the middle of every answer."""
 
 
-_STANDING_INJECTIONS = {
+_PERMANENT_INJECTIONS = {
     Network.ACCESS_DENIED: Kind.ACCESS_DENIED,
     Network.QUOTA: Kind.QUOTA,
     Network.DIES: Kind.CUT_ANSWER,
@@ -73,12 +73,12 @@ class HostSpec:
     accounts: tuple[Account, ...] | None = None
     """Its own accounts instead of the lab's."""
     persona: str = ""
-    """What it plays."""
+    """The name of its persona."""
 
 
 @dataclass(frozen=True)
 class LabHost:
-    """One PC of the lab as clients find it."""
+    """One PC of the lab, and how clients reach it."""
 
     name: str
     address: str
@@ -98,22 +98,22 @@ class LabHost:
 
 
 class LabClock:
-    """The seconds of the lab: they pass by themselves, and can be moved on."""
+    """The lab's clock in seconds; it runs, and can be moved on."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
 
     def __call__(self) -> float:
-        """Return the seconds since some moment."""
+        """Return the seconds since a fixed moment."""
         return time.monotonic() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass at once."""
+        """Move the clock on by *seconds*."""
         self._ahead += seconds
 
 
 class Lab:
-    """A fleet that listens; use as an asynchronous context, or `start` and `stop`."""
+    """A fleet that listens; use it as an asynchronous context manager, or call `start` and `stop`."""
 
     def __init__(self, specs: Iterable[HostSpec], *, basic: bool = False) -> None:
         self._specs = list(specs)
@@ -122,7 +122,7 @@ class Lab:
         self.clock = LabClock()
         self.account = Account("provmode", secrets.token_urlsafe(18), "LAB")
         self.services: dict[str, WinRMService] = {}
-        """By PC; those that never answer have none."""
+        """By name of the PC; PCs that never answer have no service."""
         self.hosts: list[LabHost] = []
 
     @property
@@ -152,7 +152,7 @@ class Lab:
             self._prepare()
             for spec in self._specs:
                 self._ports[spec.name] = port = await self._listen(spec)
-                self.hosts.append(self._as_found(spec, port))
+                self.hosts.append(self._lab_host(spec, port))
         except BaseException:
             await self.stop()
             raise
@@ -160,15 +160,15 @@ class Lab:
     def _prepare(self) -> None:
         """Write the account files and make the certificates."""
         assert self.folder is not None
-        self.authority = Authority(self.folder)
+        self.authority = CertificateAuthority(self.folder)
         self._accounts = AccountFile([self.account], self.folder)
-        stranger = replace(self.account, password=secrets.token_urlsafe(18))
-        self._strangers = AccountFile([stranger], self.folder)
+        other_password = replace(self.account, password=secrets.token_urlsafe(18))
+        self._other_password_accounts = AccountFile([other_password], self.folder)
         self.password_file = self.folder / "password"
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(self.account.password + "\n", encoding="utf-8")
-        self._certified: Certified | None = None
-        self._distrusted: Certified | None = None
+        self._trusted: ServerCertificate | None = None
+        self._distrusted: ServerCertificate | None = None
 
     async def stop(self) -> None:
         """Close every port and connection, and delete the files."""
@@ -185,51 +185,51 @@ class Lab:
             return listener.black_hole()
         if spec.network is Network.UNRESOLVABLE:
             return Port(5986 if spec.https else 5985)
-        certified = self._certificate(spec)
+        certificate = self._certificate(spec)
         service = WinRMService(spec.machine, spec.start, replace(spec.options, basic=self._basic), self.clock)
-        kind = _STANDING_INJECTIONS.get(spec.network)
+        kind = _PERMANENT_INJECTIONS.get(spec.network)
         if kind is not None:
             service.injections.add(Injection(kind, times=None))
         self.services[spec.name] = service
-        policy = DoorPolicy(
+        policy = AuthenticationPolicy(
             accounts=self._accounts_of(spec),
             basic=self._basic,
             allow_unencrypted=spec.allow_unencrypted,
-            tls=certified is not None,
-            certificate_digest=certified.digest if certified else b"",
+            tls=certificate is not None,
+            certificate_digest=certificate.digest if certificate else b"",
             cbt=spec.cbt,
         )
-        return await listener.answer(Endpoint(policy, service), certified.context if certified else None)
+        return await listener.listen(Endpoint(policy, service), certificate.context if certificate else None)
 
     def _accounts_of(self, spec: HostSpec) -> AccountFile:
-        """Return who may come in."""
+        """Return the accounts that may log on to a PC."""
         if spec.accounts is not None:
             return AccountFile(spec.accounts, self.folder)
-        return self._strangers if spec.network is Network.WRONG_PASSWORD else self._accounts
+        return self._other_password_accounts if spec.network is Network.WRONG_PASSWORD else self._accounts
 
-    def _certificate(self, spec: HostSpec) -> Certified | None:
-        """Return the certificate a PC presents: one for all that are honest, and one for those that are not."""
+    def _certificate(self, spec: HostSpec) -> ServerCertificate | None:
+        """Return the certificate a PC presents: all good PCs share one, and so do all bad ones."""
         if spec.network is Network.BAD_CERTIFICATE:
             self._distrusted = self._distrusted or self.authority.self_signed("somebody-else.example")
             return self._distrusted
         if not spec.https:
             return None
-        if self._certified is None:
+        if self._trusted is None:
             names = [each.name for each in self._specs if each.https]
-            self._certified = self.authority.certify(["localhost", LOOPBACK, *names])
-        return self._certified
+            self._trusted = self.authority.issue(["localhost", LOOPBACK, *names])
+        return self._trusted
 
     @staticmethod
-    def _as_found(spec: HostSpec, port: Port) -> LabHost:
+    def _lab_host(spec: HostSpec, port: Port) -> LabHost:
         """Return a PC as an inventory lists it."""
         address = f"{spec.name.lower()}.invalid" if spec.network is Network.UNRESOLVABLE else LOOPBACK
         https = spec.https or spec.network is Network.BAD_CERTIFICATE
         return LabHost(spec.name, address, port.number, "https" if https else "http", spec.persona)
 
     def advance(self, seconds: float, name: str | None = None) -> None:
-        """Let *seconds* pass: on every PC and in the lab itself, or on the PC called *name* alone.
+        """Move the clocks on by *seconds*: of every PC and of the lab, or only of the PC called *name*.
 
-        What waits for the clock goes on.
+        Requests that wait for output look again.
         """
         if name is None:
             self.clock.advance(seconds)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as http.sys speaks it on a WinRM port: reading requests strictly, writing answers.
+"""HTTP/1.1 as http.sys speaks it on a WinRM port: strict reading of requests, writing of answers.
 
-Bytes in, requests out; no socket. What http.sys refuses before WinRM sees it is refused here, as an `HttpRefusal`
-with the status that http.sys gives. Sources: RFC 9112 for the framing; MS-WSMV 2.1 for the path and the method;
+Bytes in, requests out; no socket. Requests that http.sys refuses before WinRM sees them raise an `HttpRefusal` with
+the status of http.sys. Sources: RFC 9112 for the framing; MS-WSMV 2.1 for the path and the method;
 the limits are http.sys' documented defaults (``MaxRequestBytes`` 16384).
 """
 
@@ -55,7 +55,7 @@ class HttpRequest:
     body: bytes = b""
     keep_alive: bool = True
     wire_bytes: int = 0
-    """Bytes it took on the wire, headers included."""
+    """Its bytes on the wire, headers included."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _date() -> str:
 
 
 def refusal_answer(refusal: HttpRefusal) -> HttpAnswer:
-    """Return the page with which http.sys refuses, and close."""
+    """Return http.sys' error page, which closes the connection."""
     title = _REASONS.get(refusal.status, "Error")
     page = (
         f"<HTML><HEAD><TITLE>{title}</TITLE></HEAD><BODY><h2>{title}</h2>"
@@ -113,8 +113,8 @@ def refusal_answer(refusal: HttpRefusal) -> HttpAnswer:
 class RequestReader:
     """Cuts a byte stream into requests.
 
-    Feed it bytes as they come, torn anywhere, and take requests out until there is none. After an `HttpRefusal`
-    the stream cannot be read any further.
+    Feed it bytes as they arrive, cut anywhere, and take requests out until it returns ``None``. After an
+    `HttpRefusal` the stream cannot be read any further.
     """
 
     body_limit: int
@@ -127,7 +127,7 @@ class RequestReader:
         self._buffer += data
 
     def take(self) -> HttpRequest | None:
-        """Return the next whole request, or ``None`` where more bytes are needed.
+        """Return the next whole request, or ``None`` if more bytes are needed.
 
         Raises:
             HttpRefusal: http.sys would refuse it.
@@ -144,18 +144,18 @@ class RequestReader:
         return HttpRequest(method, target, headers, body, keep_alive, head_bytes + length)
 
     def take_expectation(self) -> bool:
-        """Return whether the client waits for ``100 Continue`` before it sends the body; true once a request."""
+        """Return whether the client waits for ``100 Continue`` before it sends the body; at most once a request."""
         if self._head is None or self._head[4] <= len(self._buffer):
             return False
         return self._head[2].pop("expect", "").lower() == "100-continue"
 
     @property
     def mid_request(self) -> bool:
-        """Whether a request has begun and not ended: closing now tears it."""
+        """Whether a request has arrived only in part."""
         return self._head is not None or bool(self._buffer)
 
     def _take_head(self) -> bool:
-        """Read request line and headers into ``_head``; ``False`` where they are not all here."""
+        """Read request line and headers into ``_head``; ``False`` if they are not complete yet."""
         end = self._buffer.find(b"\r\n\r\n", 0, HEAD_LIMIT)
         if end < 0:
             if len(self._buffer) >= HEAD_LIMIT:
@@ -192,7 +192,7 @@ def parse_head(head: bytes) -> tuple[str, str, dict[str, str], bool]:
 
 
 def _parse_headers(lines: Iterable[str]) -> dict[str, str]:
-    """Return the headers by lower-case name. Folded lines and names that are no tokens are a 400."""
+    """Return the headers by lower-case name. Folded lines and invalid names are a 400."""
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
@@ -200,13 +200,13 @@ def _parse_headers(lines: Iterable[str]) -> dict[str, str]:
         if not colon or not _TOKEN.match(name) or "\n" in value or "\0" in value:
             raise HttpRefusal(400, "a malformed header")
         if key in headers and key in ("content-length", "host", "authorization"):
-            raise HttpRefusal(400, f"{name} is there twice")
+            raise HttpRefusal(400, f"{name} occurs twice")
         headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
     return headers
 
 
 def _body_length(method: str, headers: Mapping[str, str]) -> int:
-    """Return how many bytes of body follow: what ``Content-Length`` says.
+    """Return the length of the body from ``Content-Length``.
 
     Raises:
         HttpRefusal: 411 for a POST without one, 501 for a transfer coding, 400 for nonsense.
@@ -219,5 +219,5 @@ def _body_length(method: str, headers: Mapping[str, str]) -> int:
             raise HttpRefusal(411, "a POST without Content-Length")
         return 0
     if not (text.isascii() and text.isdigit()) or len(text) > 12:
-        raise HttpRefusal(400, "Content-Length is no number")
+        raise HttpRefusal(400, "Content-Length is not a number")
     return int(text)

@@ -1,4 +1,4 @@
-"""Faults on request: what a test wants to go wrong, at which request of which PC."""
+"""Injected faults: what is to go wrong, and at which request of a PC."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ class Kind(str, Enum):
     """What goes wrong."""
 
     DROP_BEFORE = "drop-before"
-    """The connection is closed and nothing is carried out."""
+    """The connection is closed and the request is not carried out."""
     DROP_AFTER = "drop-after"
-    """The request is carried out and its answer lost."""
+    """The request is carried out and its answer is lost."""
     CUT_ANSWER = "cut-answer"
-    """The request is carried out and the connection closed inside the answer's body."""
+    """The request is carried out and the connection is closed in the middle of the answer's body."""
     STALL = "stall"
-    """Nothing is carried out and nothing is answered, until the client gives up."""
+    """The request is neither carried out nor answered, until the client gives up."""
     FAULT = "fault"
-    """A fault with ``code`` and ``text``."""
+    """The answer is a fault with ``code`` and ``text``."""
     QUOTA = "quota"
     """The quota of concurrent operations is exceeded."""
     SHELL_QUOTA = "shell-quota"
     """The quota of concurrent shells is exceeded."""
     ACCESS_DENIED = "access-denied"
     PLAIN_TEXT = "plain-text"
-    """The request is carried out and its answer sent in clear where sealing is in force."""
+    """The request is carried out and its answer is sent unencrypted although encryption is required."""
     REDIRECT = "redirect"
-    """307 to ``location``."""
+    """The answer is a 307 redirect to ``location``."""
     JUNK = "junk"
-    """``text`` instead of a SOAP envelope, sealed like one."""
+    """The answer is ``text`` instead of a SOAP envelope, encrypted like one."""
     STATUS = "status"
-    """An empty answer with the HTTP status ``code``."""
+    """The answer is empty, with the HTTP status ``code``."""
 
 
 @dataclass(frozen=True)
 class RequestInfo:
-    """What can be known of a request when it is decided whether it goes wrong."""
+    """What an injection can match of a request."""
 
     number: int
-    """From 1; counts the PC's SOAP requests."""
+    """The number of the PC's SOAP request, from 1."""
     action: str
     """The last part of the action URI: ``Get``, ``Enumerate``, ``Command``, or a method's name."""
     resource_uri: str
@@ -49,22 +49,22 @@ class RequestInfo:
 
 @dataclass
 class Injection:
-    """One thing to go wrong."""
+    """One fault to inject."""
 
     kind: Kind
     action: str = ""
-    """Only at this action; empty for any."""
+    """Only for this action; empty: any action."""
     skip: int = 0
-    """How many matching requests pass before."""
+    """How many matching requests are left alone first."""
     times: int | None = 1
-    """How often it goes wrong; ``None`` for ever after."""
+    """How often it goes wrong; ``None``: every time."""
     code: int = 0
     text: str = ""
     location: str = ""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Injection:
-        """Read an injection from its JSON form: the fields by name.
+        """Read an injection from JSON: the fields by name.
 
         Raises:
             ValueError: an unknown kind or field.
@@ -75,8 +75,8 @@ class Injection:
             raise ValueError(f"unknown fields of an injection: {', '.join(sorted(unknown))}")
         return cls(**{**document, "kind": Kind(document["kind"])})
 
-    def strikes(self, info: RequestInfo) -> bool:
-        """Tell whether the request of *info* goes wrong, and count it."""
+    def triggers(self, info: RequestInfo) -> bool:
+        """Return whether the request goes wrong, and count it."""
         if self.action and self.action.lower() != info.action.lower():
             return False
         if self.skip > 0:
@@ -89,19 +89,19 @@ class Injection:
 
 
 class Injections:
-    """Everything that is to go wrong on one PC."""
+    """The injections of one PC."""
 
     def __init__(self) -> None:
         self._pending: list[Injection] = []
 
     def add(self, injection: Injection) -> None:
-        """Let *injection* happen from now on."""
+        """Add *injection*."""
         self._pending.append(injection)
 
     def clear(self) -> None:
-        """Let everything go right again."""
+        """Remove all injections."""
         self._pending.clear()
 
-    def strike(self, info: RequestInfo) -> Injection | None:
-        """Return what goes wrong with the request of *info*, if anything."""
-        return next((each for each in self._pending if each.strikes(info)), None)
+    def triggered_by(self, info: RequestInfo) -> Injection | None:
+        """Return the first injection that applies to the request, if any."""
+        return next((each for each in self._pending if each.triggers(info)), None)

@@ -1,8 +1,8 @@
 """Windows' messages in the languages of the lab's PCs.
 
-The English texts are those of the published list of WS-Management codes and of the recorded faults; the German
-ones are translations of them. Where a text has no translation the English one stands, as on a PC whose language
-pack is not complete. Clients must never match on texts: this is what shows when one does.
+The English texts are those of the published list of WS-Management codes and of the recorded faults; the German texts
+are translations of them. A text without a translation stays English, as on a PC with an incomplete language pack.
+Clients must never match on texts: German PCs reveal a client that does.
 """
 
 from __future__ import annotations
@@ -50,5 +50,5 @@ _TRANSLATIONS = {"de": _GERMAN}
 
 
 def translate(text: str, language: str) -> str:
-    """Return *text* as a Windows whose display language is *language* (``de-DE``) words it."""
+    """Return *text* as a Windows with the display language *language* (``de-DE``) writes it."""
     return _TRANSLATIONS.get(language.partition("-")[0].lower(), {}).get(text, text)

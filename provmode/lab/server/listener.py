@@ -1,4 +1,4 @@
-"""One loopback port a PC: ports that answer, ports that refuse, and ports that swallow every connection attempt."""
+"""One loopback port a PC: ports that answer, ports that refuse, and ports that never answer a connection attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKLOG = 512
 
 @dataclass
 class Port:
-    """A bound port and what holds it."""
+    """A bound port, and its sockets and server."""
 
     number: int
     sockets: list[socket.socket] = field(default_factory=list)
@@ -35,24 +35,23 @@ class Port:
             each.close()
 
 
-async def answer(endpoint: Endpoint, context: ssl.SSLContext | None = None) -> Port:
-    """Listen and answer, over TLS where there is a *context*."""
+async def listen(endpoint: Endpoint, context: ssl.SSLContext | None = None) -> Port:
+    """Listen and answer, over TLS if there is a *context*."""
     bound = _bind()
     server = await asyncio.get_running_loop().create_server(endpoint.connect, sock=bound, ssl=context, backlog=BACKLOG)
     return Port(bound.getsockname()[1], server=server, endpoint=endpoint)
 
 
 def refuse() -> Port:
-    """Hold a port without listening: the kernel answers every attempt with a reset."""
+    """Bind a port without listening: the kernel answers every attempt with a reset."""
     bound = _bind()
     return Port(bound.getsockname()[1], [bound])
 
 
 def black_hole() -> Port:
-    """Listen with a backlog that is full for good: the kernel drops every further SYN, as a firewall does.
+    """Listen with a full backlog: the kernel drops every further SYN, as a firewall does.
 
-    One connection of our own fills a backlog of 0, and nobody ever accepts it (Linux: an accept queue holds
-    backlog + 1).
+    Our own connection fills a backlog of 0 and is never accepted (on Linux an accept queue holds backlog + 1).
     """
     bound = _bind()
     bound.listen(0)
@@ -75,7 +74,7 @@ def allow_open_files(needed: int) -> None:
     """Raise the limit of open files as far as the system lets us.
 
     Raises:
-        OSError: the hard limit is below *needed*; it says what to raise.
+        OSError: the hard limit is below *needed*; the message says how to raise it.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:

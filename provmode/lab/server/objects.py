@@ -1,8 +1,8 @@
-"""CIM objects as Windows writes them to XML, and the parameters it reads (MS-WSMV 2.2.4, shapes as recorded).
+"""CIM objects in Windows' XML: objects written, parameters read (MS-WSMV 2.2.4, shapes as recorded).
 
 * a whole object: ``<p:Class xsi:type="p:Class_Type">``, ``p`` bound to the class's own URI, properties in
   alphabetical order and in that namespace
-* a projection (``SELECT a, b``): ``<w:XmlFragment>`` with properties in no namespace at all
+* a projection (``SELECT a, b``): ``<w:XmlFragment>`` with properties without a namespace
 * a method's answer: ``<p:Method_OUTPUT>`` without ``xsi:type``, ``ReturnValue`` last
 """
 
@@ -22,7 +22,7 @@ CIM = "http://schemas.dmtf.org/wbem/wscim/1/common"
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi"
 
 Parameter = Union[None, str, Instance, Reference, list["Parameter"]]
-"""What a client sent for a property or parameter: text, nil, an object, a reference, or several of them."""
+"""A property or parameter from a client: text, nil, an object, a reference, or a list of them."""
 
 
 def class_uri(namespace: str, class_name: str) -> str:
@@ -73,7 +73,7 @@ def _reference_parts(uri: str, keys: Mapping[str, Value]) -> str:
 
 
 def _selector_text(value: Value) -> str:
-    """Return a key's value as a selector holds it; a reference is a whole endpoint reference there."""
+    """Return a key's value as a selector contains it; a reference becomes a whole endpoint reference."""
     if isinstance(value, Reference):
         return write_reference(class_uri(value.namespace, value.class_name), value.keys)
     return escape(scalar_text(value))
@@ -85,7 +85,7 @@ def _alphabetical(properties: Mapping[str, Value]) -> list[tuple[str, Value]]:
 
 
 def _members(properties: Iterable[tuple[str, Value]], prefix: str, uri: str) -> str:
-    """Return the property elements. An array is its element repeated, an empty one is nil."""
+    """Return the property elements. An array is a repeated element; an empty array is nil."""
     parts: list[str] = []
     for name, value in properties:
         if isinstance(value, (list, tuple)):
@@ -109,7 +109,7 @@ def _member(name: str, value: Value, prefix: str, uri: str) -> str:
 
 
 def _content(value: Value, prefix: str) -> str:
-    """Return what stands inside a property element."""
+    """Return the content of a property element."""
     if isinstance(value, Reference):
         return _reference_parts(class_uri(value.namespace, value.class_name), value.keys)
     kind = "Datetime" if isinstance(value, dt.datetime) else "Interval" if isinstance(value, dt.timedelta) else ""
@@ -131,7 +131,7 @@ def scalar_text(value: Value) -> str:
 
 
 def datetime_text(moment: dt.datetime) -> str:
-    """Return an xs:dateTime with the fraction cut where it is zero, ``Z`` for UTC."""
+    """Return an xs:dateTime without trailing zeros in its fraction; ``Z`` for UTC."""
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     if moment.microsecond:
         text += f".{moment.microsecond:06d}".rstrip("0")
@@ -151,7 +151,7 @@ def duration_text(interval: dt.timedelta) -> str:
 
 
 def read_members(element: Element) -> dict[str, Parameter]:
-    """Return the children as parameters, by local name; repeated ones become a list."""
+    """Return the children as parameters, by local name; repeated names become a list."""
     members: dict[str, Parameter] = {}
     for child in element:
         name, value = local(child), read_value(child)
@@ -164,7 +164,7 @@ def read_members(element: Element) -> dict[str, Parameter]:
 
 
 def read_value(element: Element) -> Parameter:
-    """Return what an element holds: nil, text, a datetime's text, a reference or an object."""
+    """Return the value of an element: nil, text, a datetime's text, a reference or an object."""
     if element.get(f"{{{XSI}}}nil", "").strip().lower() in ("true", "1"):
         return None
     if not len(element):
@@ -186,7 +186,7 @@ def _type_of(element: Element) -> str:
 
 
 def read_reference(element: Element) -> Reference:
-    """Return the reference an endpoint reference makes."""
+    """Return an endpoint reference as a `Reference`."""
     parameters = element.find(f"{{{ADDRESSING}}}ReferenceParameters")
     if parameters is None:
         return Reference("", "", {})

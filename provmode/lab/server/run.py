@@ -1,4 +1,4 @@
-"""Runs a lab until it is told to stop: ``provmode lab`` and ``python -m provmode.lab``."""
+"""Run a lab until it is stopped: ``provmode lab`` and ``python -m provmode.lab``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provmode.lab.fleet import Placed, compose, truth
-from provmode.lab.server.build import cast
-from provmode.lab.server.control import attend
+from provmode.lab.fleet import FleetMember, compose, truth
+from provmode.lab.server.build import build_fleet
+from provmode.lab.server.control import serve_control
 from provmode.lab.server.hosting import USER, Lab
 from provmode.lab.server.state import STATE_FILE, describe, inventory, write_json
 
@@ -30,7 +30,7 @@ class LabOptions:
     basic: bool = False
     """Whether Basic authentication is offered as well."""
     truth: Path | None = None
-    """Where to write which PC is what."""
+    """Where to write the persona and verdict of every PC."""
     inventory: Path | None = None
     """Where to write a pyinfra inventory; without one the state goes to ``.lab/fleet.json``."""
 
@@ -39,7 +39,7 @@ def parse_mix(text: str) -> dict[str, float]:
     """Read ``healthy=9,overdue=1``.
 
     Raises:
-        ValueError: it is written otherwise; the message says how.
+        ValueError: *text* is not a mix; the message says how to write one.
     """
     mix: dict[str, float] = {}
     for part in text.split(","):
@@ -52,26 +52,26 @@ def parse_mix(text: str) -> dict[str, float]:
 
 
 async def serve(
-    options: LabOptions, *, control: bool = False, say: Callable[[str], None] = print, state: Path | None = None
+    options: LabOptions, *, control: bool = False, echo: Callable[[str], None] = print, state: Path | None = None
 ) -> int:
     """Run a lab until SIGINT or SIGTERM, with *control* until its input ends; return 0.
 
-    *say* takes the lines a person reads; *state* is where the state file goes instead of `STATE_FILE`. Files the
-    lab wrote for its clients are removed at the end; the truth stays.
+    *echo* prints the lines for a person; *state* is the path of the state file instead of `STATE_FILE`. At the end the
+    lab removes the files it wrote for its clients; the truth file stays.
 
     Raises:
         ValueError: an unknown persona in the mix.
         OSError: no port or file descriptor left, or a file cannot be written.
     """
-    placed = compose(options.hosts, options.seed, options.mix)
-    async with Lab(cast(placed, https=options.https), basic=options.basic) as lab:
-        _write_truth(placed, options)
+    members = compose(options.hosts, options.seed, options.mix)
+    async with Lab(build_fleet(members, https=options.https), basic=options.basic) as lab:
+        _write_truth(members, options)
         written = _write_files(lab, options, control=control, state=state or STATE_FILE)
         try:
             if control:
-                await _until_stopped(attend(lab), ignore_interrupt=True)
+                await _until_stopped(serve_control(lab), ignore_interrupt=True)
             else:
-                _announce(lab, options, say)
+                _announce(lab, options, echo)
                 await _until_stopped(asyncio.Event().wait(), ignore_interrupt=False)
         finally:
             for path in written:
@@ -79,14 +79,14 @@ async def serve(
     return 0
 
 
-def _write_truth(placed: Sequence[Placed], options: LabOptions) -> None:
-    """Write which PC is what, where that was asked for."""
+def _write_truth(members: Sequence[FleetMember], options: LabOptions) -> None:
+    """Write the persona and verdict of every PC, if a file was given."""
     if options.truth is not None:
-        options.truth.write_text(json.dumps(truth(placed), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        options.truth.write_text(json.dumps(truth(members), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
-    """Write what clients need to find the lab; return the files, which end with it."""
+    """Write what clients need to find the lab; return the files to remove when the lab ends."""
     if options.inventory is not None:
         options.inventory.write_text(inventory(lab), encoding="utf-8")
         return [options.inventory]
@@ -97,7 +97,7 @@ def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -
 
 
 async def _until_stopped(work: object, *, ignore_interrupt: bool) -> None:
-    """Run *work* until it ends or a signal comes. A lab under control leaves Ctrl-C to the program that has it."""
+    """Run *work* until it ends or a signal comes. A lab under control leaves Ctrl-C to the program that started it."""
     task = asyncio.ensure_future(work)  # type: ignore[call-overload]
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
@@ -105,18 +105,18 @@ async def _until_stopped(work: object, *, ignore_interrupt: bool) -> None:
     try:
         await task
     except asyncio.CancelledError:
-        pass  # a signal: the lab ends as it should
+        pass  # a signal: end normally
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _announce(lab: Lab, options: LabOptions, say: Callable[[str], None]) -> None:
-    """Say what runs and how to use it."""
+def _announce(lab: Lab, options: LabOptions, echo: Callable[[str], None]) -> None:
+    """Print what runs and how to use it."""
     personas = Counter(host.persona for host in lab.hosts)
-    say(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1, seed {options.seed}")
+    echo(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1, seed {options.seed}")
     for persona, count in sorted(personas.items(), key=lambda item: (-item[1], item[0])):
-        say(f"  {count:6,}  {persona}")
-    say(f"account {USER}, password in {lab.password_file}")
-    say(f"inventory: {options.inventory or 'inventories/lab.py'}")
-    say("Ctrl-C ends it")
+        echo(f"  {count:6,}  {persona}")
+    echo(f"account {USER}, password in {lab.password_file}")
+    echo(f"inventory: {options.inventory or 'inventories/lab.py'}")
+    echo("Ctrl-C ends the lab")

@@ -1,6 +1,6 @@
 """``multipart/encrypted``: the framing of sealed messages (MS-WSMV 2.2.9.1).
 
-Only the framing; the sealing itself is done by the security context that is passed in.
+Only the framing: the security context that is passed in does the sealing.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _TAIL = re.compile(rb"--[ ]?Encrypted Boundary--(\r\n)?$")
 
 
 class Wrapped(Protocol):
-    """What a security context makes of a message."""
+    """A message that a security context has sealed."""
 
     header: bytes
     data: bytes
 
 
 class SecurityContext(Protocol):
-    """The part of a pyspnego context that sealing needs. Sequence numbers count in it, per direction."""
+    """The part of a pyspnego context that sealing needs. It counts the sequence numbers of each direction."""
 
     def wrap_winrm(self, data: bytes) -> Wrapped:
         """Seal *data*."""
 
     def unwrap_winrm(self, header: bytes, data: bytes) -> bytes:
-        """Open *data*; raises pyspnego's errors where signature or sequence number are wrong."""
+        """Open *data*; raise pyspnego's errors if the signature or sequence number is wrong."""
 
 
 class SealBroken(Exception):
-    """The body is not framed as specified, or was sealed with other keys."""
+    """The body is not framed as specified."""
 
 
 def is_sealed(content_type: str) -> bool:
-    """Tell whether *content_type* announces a sealed body."""
+    """Return whether *content_type* announces a sealed body."""
     return content_type.lower().startswith("multipart/encrypted")
 
 
@@ -54,7 +54,7 @@ def split(body: bytes) -> tuple[str, int, bytes, bytes]:
     """Cut a sealed body into (original content type, plaintext length, signature, sealed data).
 
     Raises:
-        SealBroken: it is not framed as MS-WSMV 2.2.9.1 says.
+        SealBroken: the body is not framed as in MS-WSMV 2.2.9.1.
     """
     head = _HEAD.match(body)
     if head is None or head["protocol"].decode("latin-1").lower() != SPNEGO.lower():

@@ -1,6 +1,6 @@
-"""The WS-Management service of one PC: takes SOAP messages in clear and answers them.
+"""The WS-Management service of one PC: it answers decrypted SOAP messages.
 
-It knows who asks (the connection has verified that) and nothing of HTTP, sockets or sealing.
+It gets the user from the connection, which has verified it, and knows nothing of HTTP, sockets or sealing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from provmode.lab.server.envelope import (
     write_answer,
     write_fault,
 )
-from provmode.lab.server.faults import Fault, FaultSite, SoapFault
+from provmode.lab.server.faults import Fault, FaultContext, SoapFault
 from provmode.lab.server.injection import Injection, Injections, Kind, RequestInfo
 from provmode.lab.server.shells import CMD, Shells, StartCommand
 from provmode.lab.server.xmltree import escape
@@ -51,7 +51,7 @@ _PREFIXES = {
     "GetResponse": "s a x w p",
     "PutResponse": "s a x w p",
 }
-"""The namespaces each kind of answer declares, as recorded; method calls like Get."""
+"""The namespaces each kind of answer declares, as recorded; methods declare those of Get."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class ServiceOptions:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks."""
+    """The client of a request."""
 
     user: str
-    """Logon name; empty where nobody has authenticated."""
+    """Logon name; empty without authentication."""
     address: str = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Incoming:
-    """A message that was read as far as it goes; whatever was wrong with it is answered in its turn."""
+class ReceivedMessage:
+    """A message, parsed as far as possible; *fault* is the answer to a message that could not be parsed."""
 
     root: Element | None
     partial: Partial
@@ -91,7 +91,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class SoapAnswer:
-    """What goes back: HTTP status and envelope."""
+    """An answer: HTTP status and envelope."""
 
     status: int
     text: str
@@ -112,55 +112,57 @@ class WinRMService:
         self._in_flight = 0
         self._number = 0
 
-    def read(self, message: bytes, charset: str) -> Incoming:
-        """Read *message* as far as is needed to say what it asks."""
+    def read(self, message: bytes, charset: str) -> ReceivedMessage:
+        """Parse *message* as far as its action."""
         self._number += 1
         try:
             root = read_root(message, charset)
         except SoapFault as fault:
-            return Incoming(None, Partial(), RequestInfo(self._number, "", ""), fault.fault)
+            return ReceivedMessage(None, Partial(), RequestInfo(self._number, "", ""), fault.fault)
         texts = {element.tag.rpartition("}")[2]: element.text or "" for element in header_elements(root)}
         action = texts.get("Action", "").strip().rpartition("/")[2] or ("Identify" if _identifies(root) else "")
         self.counters.actions[action] += 1
-        return Incoming(root, partial(root), RequestInfo(self._number, action, texts.get("ResourceURI", "").strip()))
+        return ReceivedMessage(
+            root, partial(root), RequestInfo(self._number, action, texts.get("ResourceURI", "").strip())
+        )
 
-    async def answer(self, incoming: Incoming, caller: Caller) -> SoapAnswer:
-        """Carry out what *incoming* asks and return the answer; never raises for what a client can send."""
+    async def answer(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer:
+        """Carry out *received* and return the answer; a bad request gives a fault, not an exception."""
         self._in_flight += 1
         try:
-            return await self._answer(incoming, caller)
+            return await self._answer(received, caller)
         except SoapFault as fault:
-            return self.fault_answer(fault.fault, incoming.partial)
+            return self.fault_answer(fault.fault, received.partial)
         finally:
             self._in_flight -= 1
 
-    async def _answer(self, incoming: Incoming, caller: Caller) -> SoapAnswer:
-        """Carry out what *incoming* asks; faults are raised."""
-        if incoming.fault:
-            raise SoapFault(incoming.fault)
-        assert incoming.root is not None
-        if _identifies(incoming.root):
+    async def _answer(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer:
+        """Carry out *received*; raise faults."""
+        if received.fault:
+            raise SoapFault(received.fault)
+        assert received.root is not None
+        if _identifies(received.root):
             await self._wait(self.options.latency)
             return SoapAnswer(200, self.identify(authenticated=bool(caller.user)))
         if not caller.user:
             raise SoapFault(faults.ACCESS_DENIED)
-        request = read_request(incoming.root, self.options.limits)
+        request = read_request(received.root, self.options.limits)
         self._check_quota()
         late = self.options.latency >= request.timeout
         await self._wait(min(self.options.latency, request.timeout))
         body, prefixes = await self._perform(request, caller)
         if late:
-            raise SoapFault(faults.TIMED_OUT)  # carried out all the same: an answer that is lost, not a refusal
+            raise SoapFault(faults.TIMED_OUT)  # the request was carried out: only its answer is lost
         return self._written(request, body, prefixes)
 
     @staticmethod
     async def _wait(seconds: float) -> None:
-        """Let a slow PC be slow."""
+        """Wait as long as a slow PC takes."""
         if seconds > 0:
             await asyncio.sleep(seconds)
 
     def _written(self, request: Request, body: str, prefixes: str) -> SoapAnswer:
-        """Return the answer in its envelope, unless that is larger than the client takes."""
+        """Return the answer in its envelope, or a fault if the envelope is too large for the client."""
         action = request.action + "Response"
         text = write_answer(action, body, request, self.options.stack, self.options.language, prefixes)
         if len(text) * 2 > request.max_envelope:
@@ -168,7 +170,7 @@ class WinRMService:
         return SoapAnswer(200, text)
 
     def _check_quota(self) -> None:
-        """Refuse more operations at a time than a user may have (MaxConcurrentOperationsPerUser)."""
+        """Reject more concurrent operations than a user may have (MaxConcurrentOperationsPerUser)."""
         stack = self.options.stack
         if self._in_flight + len(self.cim.enumerations) > stack.max_operations:
             raise SoapFault(self._quota(faults.QUOTA_OPERATIONS, stack.max_operations, "operations"))
@@ -231,8 +233,8 @@ class WinRMService:
 
     def fault_answer(self, fault: Fault, request: Partial) -> SoapAnswer:
         """Return *fault* in its envelope."""
-        site = FaultSite(request.machine, self.machine.computer_name, self.options.language)
-        return SoapAnswer(500, write_fault(fault, request, self.options.stack, site))
+        context = FaultContext(request.machine, self.machine.computer_name, self.options.language)
+        return SoapAnswer(500, write_fault(fault, request, self.options.stack, context))
 
     def injected_fault(self, injection: Injection, request: Partial) -> SoapAnswer:
         """Return the fault that *injection* asks for."""
@@ -248,7 +250,7 @@ class WinRMService:
         return self.fault_answer(fault, request)
 
     def identify(self, *, authenticated: bool) -> str:
-        """Return the answer to Identify (MS-WSMV 3.1.4.1.23): who is not authenticated learns the stack alone."""
+        """Return the answer to Identify (MS-WSMV 3.1.4.1.23): without authentication only the stack."""
         stack = self.options.stack
         system, profiles = "OS: 0.0.0 SP: 0.0", ""
         if authenticated:
@@ -264,7 +266,7 @@ class WinRMService:
         )
 
     def _security_profiles(self) -> str:
-        """Return the authentication mechanisms, which WinRM 3.0 and later tell (MS-WSMV note <73>)."""
+        """Return the authentication mechanisms, which WinRM 3.0 and later report (MS-WSMV note <73>)."""
         if self.options.stack.version < "3":
             return ""
         kinds = (["http/basic", "https/basic"] if self.options.basic else []) + [
@@ -276,7 +278,7 @@ class WinRMService:
 
 
 def _identifies(root: Element) -> bool:
-    """Tell whether a message is an Identify request (DSP0226 section 11): it needs no header."""
+    """Return whether a message is an Identify request (DSP0226 section 11), which needs no header."""
     try:
         body = body_of(root)
     except SoapFault:

@@ -1,7 +1,7 @@
 """Command shells over WS-Management (MS-WSMV 3.1.4.5 onwards): Create, Command, Send, Receive, Signal, Delete.
 
-Dialogues as recorded. A shell belongs to the user, not to the connection: it outlives a broken one, and ends with
-Delete or when nobody has touched it for its idle time, by the PC's clock.
+Dialogues as recorded. A shell belongs to the user, not to the connection: it survives a broken connection, and ends
+with Delete or when it has been idle for its idle time, by the lab's clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIGNALS = {
 }
 _RSP = f"{{{SHELL}}}"
 MAX_COMMAND_LINE = 32767
-"""Characters CreateProcess takes; cmd.exe's own limit of 8191 is cmd.exe's to tell."""
+"""Characters CreateProcess accepts; cmd.exe itself checks its own limit of 8191."""
 
 _UNKNOWN_COMMAND = replace(
     faults.INVALID_SELECTORS,
@@ -60,11 +60,11 @@ _BUSY = Fault(
     "The WS-Management service cannot process the request. The maximum number of concurrent commands per shell has "
     "been exceeded. Retry the request later or raise the Maximum Commands per Shell quota. ",
 )
-"""By analogy: MS-WSMV note <121> says that a second command is rejected, not with which code."""
+"""By analogy: MS-WSMV note <121> says that a second command is rejected, but not the code."""
 
 
 def _unknown_shell(shell_id: str) -> Fault:
-    """Return the fault for a shell that is not there (any more)."""
+    """Return the fault for a shell that does not exist (any more)."""
     text = (
         f"The request for the Windows Remote Shell with ShellId {shell_id} failed because the shell was not found "
         "on the server. Possible causes are: the specified ShellId is incorrect or the shell no longer exists on "
@@ -81,10 +81,10 @@ class RunningCommand(Protocol):
     """``None`` while it runs; unsigned 32 bits afterwards."""
 
     def feed(self, data: bytes, end: bool) -> None:
-        """Give it standard input."""
+        """Pass it standard input; *end*: this is all of it."""
 
     def read(self) -> tuple[bytes, bytes]:
-        """Take what it has written to standard output and standard error."""
+        """Return and clear what it has written to standard output and standard error."""
 
     def signal(self, code: str) -> None:
         """End it: ``terminate``, ``ctrl_c`` or ``ctrl_break``."""
@@ -101,7 +101,7 @@ class StartCommand(Protocol):
 
 @dataclass
 class _Command:
-    """A command of a shell, and its output that was not delivered yet."""
+    """A command of a shell, and its output that is not delivered yet."""
 
     running: RunningCommand
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,14 +110,14 @@ class _Command:
     done_delivered: bool = False
 
     def drain(self) -> None:
-        """Take over what the process has written."""
+        """Move the process's output into the buffers."""
         stdout, stderr = self.running.read()
         self.stdout += stdout
         self.stderr += stderr
 
     @property
     def ready(self) -> bool:
-        """Whether a Receive has something to answer."""
+        """Whether a Receive can be answered."""
         return bool(self.stdout or self.stderr) or self.running.exit_code is not None
 
 
@@ -132,7 +132,7 @@ class _Shell:
     directory: str | None
     idle_timeout: float
     created: float
-    touched: float
+    last_used: float
     commands: dict[str, _Command] = field(default_factory=dict)
 
 
@@ -147,11 +147,11 @@ class Shells:
         self._stack = stack
         self._codepage = codepage
         self._chunk = chunk
-        """Bytes of one ``rsp:Stream``; output is cut there, inside a character or not."""
+        """Bytes of one ``rsp:Stream``; output is cut there, even inside a character."""
         self._shells: dict[str, _Shell] = {}
 
     def wake(self) -> None:
-        """Let every waiting Receive look again: the PC's clock moved."""
+        """Make every waiting Receive look again, because the clock moved."""
         for shell in self._shells.values():
             for command in shell.commands.values():
                 command.changed.set()
@@ -185,7 +185,7 @@ class Shells:
             directory=(body.findtext(_RSP + "WorkingDirectory") or "").strip() or None,
             idle_timeout=idle,
             created=now,
-            touched=now,
+            last_used=now,
         )
 
     def command(self, request: Request, owner: str) -> tuple[str, str]:
@@ -204,11 +204,11 @@ class Shells:
             user=owner,
         )
         identity = _new_id()
-        shell.commands = {identity: _Command(running)}  # the one before was delivered to its end
+        shell.commands = {identity: _Command(running)}  # the previous command was delivered completely
         return f"<rsp:CommandResponse><rsp:CommandId>{identity}</rsp:CommandId></rsp:CommandResponse>", line
 
     def _check_command(self, shell: _Shell, program: str, line: str, options: Mapping[str, str]) -> None:
-        """Refuse what cannot be started."""
+        """Reject a command that cannot be started."""
         if not program.strip():
             raise SoapFault(_INVALID_PARAMETER)
         if any(not command.done_delivered for command in shell.commands.values()):
@@ -223,7 +223,7 @@ class Shells:
         """Wait for output or the end of a command; return the body of ReceiveResponse.
 
         Raises:
-            SoapFault: 2150858793 where the operation's time runs out first.
+            SoapFault: 2150858793 if the operation's time runs out first.
 
         """
         shell = self._find(request, owner)
@@ -235,11 +235,11 @@ class Shells:
         if command.done_delivered:
             raise SoapFault(_UNKNOWN_COMMAND)
         await self._wait(command, request.timeout)
-        shell.touched = self._clock()
+        shell.last_used = self._clock()
         return self._received(command, identity, request.max_envelope)
 
     async def _wait(self, command: _Command, timeout: float) -> None:
-        """Wait until *command* has something to tell, at most *timeout* seconds."""
+        """Wait until *command* has output or has ended, at most *timeout* seconds."""
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
             command.drain()
@@ -253,7 +253,7 @@ class Shells:
                 raise SoapFault(faults.TIMED_OUT) from None
 
     def _received(self, command: _Command, identity: str, max_envelope: int) -> str:
-        """Return what fits of the output, and the end of the streams where this is all of it."""
+        """Return the output that fits, and the end of the streams if that is all of it."""
         room = (max_envelope - 8192) // 2  # two octets a character; the rest is for the envelope
         budget = self._chunk * max(1, room // (self._chunk * 4 // 3 + 160))  # base64, and the element around it
         parts = [_stream(name, identity, chunk) for name, chunk in _cut(command, budget, self._chunk)]
@@ -306,7 +306,7 @@ class Shells:
         return ""
 
     def _end(self, shell: _Shell) -> None:
-        """Close *shell*: its processes are terminated and whoever waits for them is told."""
+        """Close *shell*: terminate its processes and wake every waiting Receive."""
         for command in shell.commands.values():
             if command.running.exit_code is None:
                 command.running.signal("terminate")
@@ -314,13 +314,13 @@ class Shells:
         del self._shells[shell.identity]
 
     def _find(self, request: Request, owner: str) -> _Shell:
-        """Return the shell a request names. Another user's shell is as good as none."""
+        """Return the shell a request names. Another user's shell does not exist for this user."""
         self._drop_idle()
         identity = request.selector("ShellId") or ""
         shell = self._shells.get(identity.upper())
         if shell is None or shell.owner != owner:
             raise SoapFault(_unknown_shell(identity))
-        shell.touched = self._clock()
+        shell.last_used = self._clock()
         return shell
 
     @staticmethod
@@ -332,21 +332,21 @@ class Shells:
         return command
 
     def _drop_idle(self) -> None:
-        """Close the shells that nobody has touched for their idle time."""
+        """Close the shells that have been idle for their idle time."""
         now = self._clock()
-        for shell in [shell for shell in self._shells.values() if now - shell.touched >= shell.idle_timeout]:
+        for shell in [shell for shell in self._shells.values() if now - shell.last_used >= shell.idle_timeout]:
             self._end(shell)
 
 
 def _expect(body: Element | None, name: str) -> Element:
-    """Return the body where it is the element *name* of the shell's namespace."""
+    """Return the body, which must be the element *name* of the shell's namespace."""
     if body is None or body.tag != _RSP + name:
         raise SoapFault(faults.SCHEMA_VALIDATION)
     return body
 
 
 def _new_id() -> str:
-    """Return a GUID as shells and commands carry it: capitals, no prefix."""
+    """Return a GUID as shells and commands have it: upper case, no prefix."""
     return str(uuid.uuid4()).upper()
 
 

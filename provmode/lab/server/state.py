@@ -1,4 +1,4 @@
-"""What a running lab tells the outside: the state file that `inventories/lab.py` reads, and a pyinfra inventory."""
+"""The files of a running lab: the state file that `inventories/lab.py` reads, and a pyinfra inventory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from provmode.lab.server.hosting import USER, Lab, LabHost
 
 STATE_FILE = Path(".lab") / "fleet.json"
-"""Where ``provmode lab`` leaves its state, under the current directory."""
+"""Where ``provmode lab`` writes its state, under the current directory."""
 
 
 def describe(lab: Lab) -> dict[str, Any]:
-    """Return all that a client needs to use *lab*, without the password itself."""
+    """Return what a client needs to use *lab*, without the password itself."""
     return {
         "pid": os.getpid(),
         "user": USER,
@@ -40,13 +40,17 @@ def host_data(lab: Lab, host: LabHost) -> dict[str, Any]:
 
 def inventory(lab: Lab) -> str:
     """Return a pyinfra inventory of *lab*: the group ``lab``, a line for each PC."""
-    lines = ['"""The lab fleet that was running when this file was written. Gone with it."""', "", "lab = ["]
+    lines = [
+        '"""The lab fleet that ran when this file was written. The lab removes this file when it ends."""',
+        "",
+        "lab = [",
+    ]
     lines += [f"    {(f'@winrm/{host.name}', host_data(lab, host))!r}," for host in lab.hosts]
     return "\n".join([*lines, "]", ""])
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write *document* to *path*, whole or not at all: a reader never sees half of it."""
+    """Write *document* to *path* atomically: a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".new")
     partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

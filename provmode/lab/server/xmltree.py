@@ -1,7 +1,7 @@
-"""XML as it comes in (hostile) and goes out (escaped).
+"""Parsing of hostile XML, and escaping of XML that is written.
 
-Requests are parsed with a document type refused outright: no entity is ever expanded and nothing external is
-fetched. SOAP 1.2 forbids both document types and processing instructions (W3C SOAP 1.2 part 1, section 5).
+A request with a document type is refused: no entity is ever expanded and nothing external is fetched. SOAP 1.2
+forbids both document types and processing instructions (W3C SOAP 1.2 part 1, section 5).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class MalformedXml(ValueError):
-    """Not XML, or XML that a SOAP message may not be."""
+    """Not XML, or XML that is not allowed in a SOAP message."""
 
 
 def parse(data: bytes, charset: str) -> Element:
@@ -28,11 +28,11 @@ def parse(data: bytes, charset: str) -> Element:
         text = data.decode({"utf-16": "utf-16", "utf-8": "utf-8-sig"}[charset.lower()])
     except (KeyError, UnicodeDecodeError) as error:
         raise MalformedXml(f"cannot decode the message as {charset}") from error
-    if "\0" in text:  # from such text expat guesses an encoding of its own, past the check below
+    if "\0" in text:  # with NULs expat guesses another encoding and would evade the check below
         raise MalformedXml("a NUL character")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise MalformedXml("a document type declaration")
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)  # its encoding no longer applies
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)  # the text is decoded: its encoding no longer applies
     parser = XMLParser()  # noqa: S314 - no document type, so no entity to expand
     try:
         parser.feed(text)
@@ -46,7 +46,7 @@ def parse(data: bytes, charset: str) -> Element:
 
 
 def _deeper_than(root: Element, limit: int) -> bool:
-    """Tell whether elements nest deeper than *limit*, without recursion."""
+    """Return whether elements nest deeper than *limit*, without recursion."""
     level = [root]
     for _ in range(limit):
         level = [child for element in level for child in element]
@@ -61,8 +61,8 @@ def local(element: Element) -> str:
 
 
 def escape(text: str) -> str:
-    """Return *text* for element content. What XML cannot carry becomes ``?``, as Windows does."""
-    return _escape(_NOT_XML.sub("?", text), {"\r": "&#13;"})  # a bare one would come out as a line feed
+    """Return *text* for element content. Characters that XML forbids become ``?``, as in Windows."""
+    return _escape(_NOT_XML.sub("?", text), {"\r": "&#13;"})  # parsers read a bare one as a line feed
 
 
 def quote(text: str) -> str:

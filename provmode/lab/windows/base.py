@@ -1,4 +1,4 @@
-"""What every modelled PC has in common, held once: registry, files, services, processes."""
+"""What all modelled PCs have in common, stored once: registry, files, services, processes."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""What the modelled client tells its user in ``root\\ccm\\ClientSDK``: deployments, service windows, a restart.
+"""``root\\ccm\\ClientSDK`` of the modelled client: deployments, service windows, a pending restart.
 
 Classes, properties and types are those of Microsoft's reference of the Client SDK: ``CCM_Program``,
 ``CCM_Application``, ``CCM_SoftwareUpdate`` (all three derived from ``CCM_SoftwareBase``), ``CCM_ServiceWindow`` and
-``CCM_ClientUtilities.DetermineIfRebootPending``; the properties that nobody asks for are left out. That a client
-always has a service window of type 6 is an observation from the field (a policy of source ``LOCAL``,
-github.com/rzander/sccmclictr issue 71). How the outputs of a pending restart go together is assumed: Microsoft names
-them and says no more.
+``CCM_ClientUtilities.DetermineIfRebootPending``; unused properties are left out. That a client always has a service
+window of type 6 is an observation from the field (a policy of source ``LOCAL``, github.com/rzander/sccmclictr issue
+71). How the outputs of a pending restart relate is assumed: Microsoft only names them.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ def _client(pc: PcState) -> Client:
     return pc.client
 
 
-def _shown(
+def _instances_of(
     kind: Kind, more: Callable[[Deployment, int, bool], Properties]
 ) -> Callable[[PcState], Iterable[Properties]]:
-    """Return the instances of a class; *more* tells what the class has beside the base's properties."""
+    """Return the instances of a class; *more* returns the properties that the base class does not have."""
 
     def instances(pc: PcState) -> Iterable[Properties]:
         client = _client(pc)
@@ -73,9 +72,9 @@ def _software_update(item: Deployment, number: int, installing: bool) -> Propert
 def _service_windows(pc: PcState) -> Iterable[Properties]:
     now = pc.now()
     for window in _client(pc).service_windows:
-        begin, end = window.shown(now)
+        begin, end = window.occurrence(now)
         yield {
-            "Duration": int(window.lasts.total_seconds()),
+            "Duration": int(window.duration.total_seconds()),
             "EndTime": end,
             "ID": window.identifier,
             "StartTime": begin,
@@ -108,7 +107,7 @@ CLASSES = (
         NAMESPACE,
         Kind.PROGRAM.value,
         {**_BASE, "PackageID": "string", "ProgramID": "string"},
-        _shown(Kind.PROGRAM, _program),
+        _instances_of(Kind.PROGRAM, _program),
         keys=("PackageID", "ProgramID"),
     ),
     CimClass(
@@ -119,14 +118,14 @@ CLASSES = (
             **dict.fromkeys(("ApplicabilityState", "Id", "InstallState", "ResolvedState", "Revision"), "string"),
             "IsMachineTarget": "boolean",
         },
-        _shown(Kind.APPLICATION, _application),
+        _instances_of(Kind.APPLICATION, _application),
         keys=("Id", "IsMachineTarget", "Revision"),
     ),
     CimClass(
         NAMESPACE,
         Kind.SOFTWARE_UPDATE.value,
         {**_BASE, "ArticleID": "string", "ComplianceState": "uint32", "UpdateID": "string"},
-        _shown(Kind.SOFTWARE_UPDATE, _software_update),
+        _instances_of(Kind.SOFTWARE_UPDATE, _software_update),
         keys=("UpdateID",),
     ),
     CimClass(

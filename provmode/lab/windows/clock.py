@@ -1,4 +1,4 @@
-"""A clock that passes by itself and can be moved on."""
+"""A clock that runs and can be moved on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 
 class Clock:
-    """One PC's clock: *start* (UTC, aware) plus what *seconds* has counted since, plus what it was moved on."""
+    """One PC's clock: *start* (UTC, aware), plus the *seconds* since, plus the time it was moved on."""
 
     __slots__ = ("_ahead", "_origin", "_seconds", "_start")
 
@@ -22,5 +22,5 @@ class Clock:
         return self._start + timedelta(seconds=self._seconds() - self._origin + self._ahead)
 
     def advance(self, delta: timedelta) -> None:
-        """Let *delta* pass at once."""
+        """Move the clock on by *delta*."""
         self._ahead += delta.total_seconds()

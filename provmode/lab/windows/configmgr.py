@@ -1,9 +1,9 @@
 """The modelled ConfigMgr client: provisioning mode, its time limit, the Health Evaluation task, task sequences.
 
-What it does follows Microsoft, "Provisioning mode" (registry values, time limit, hourly check, the exit method and why
-a registry edit is not enough) and "Client health checks"; `SystemTaskExcludes` as one published log has it; re-applying
-`MobileClient.TCF` from a field report. How long `root\\ccm` is away while CcmExec restarts is nowhere documented: a few
-seconds are assumed.
+Sources: Microsoft, "Provisioning mode" (registry values, time limit, hourly check, the exit method, why a registry edit
+is not enough) and "Client health checks"; a published log for `SystemTaskExcludes`; a field report for the re-applied
+`MobileClient.TCF`. How long `root\\ccm` does not answer while CcmExec restarts is undocumented: a few seconds are
+assumed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DEFAULT_MINUTES = 2880
 CHECK_EVERY = timedelta(minutes=60)
 EVALUATE_EVERY = timedelta(days=1)
 STOPPING, STARTING = timedelta(seconds=3), timedelta(seconds=8)
-"""A restart: pending stop until the first, pending start until the second."""
+"""After a restart begins: Stop Pending until the first, Start Pending until the second."""
 TCF_PATH = "C:\\Windows\\ccmsetup\\MobileClient.TCF"
 
 _ARMED = re.compile(r'(^|[\s=])SMSPROVISIONINGMODE\s*=\s*"?1"?(\s|$)', re.IGNORECASE | re.MULTILINE)
@@ -45,7 +45,7 @@ _ARMED = re.compile(r'(^|[\s=])SMSPROVISIONINGMODE\s*=\s*"?1"?(\s|$)', re.IGNORE
 
 @dataclass(frozen=True)
 class TaskSequence:
-    """A registered task sequence; whether it runs is told by its processes."""
+    """A registered task sequence; its processes show whether it runs."""
 
     content_id: str
     package_name: str
@@ -53,19 +53,19 @@ class TaskSequence:
     running_state: str = "Running"
     completion_state: str | None = None
     ends: datetime | None = None
-    """When it ends well by itself, taking the client out of the mode; ``None``: never."""
+    """When it succeeds and takes the client out of the mode; ``None``: never."""
 
 
 class Client:
-    """The client's own state, beyond what the registry shows."""
+    """The client's state outside the registry, and its behaviour."""
 
     def __init__(self, version: str, installed: datetime) -> None:
         self.version = version
         self.wmi_present = True
         self.in_mode = False
-        """What CcmExec itself goes by. A registry edit does not change it."""
+        """CcmExec's own state; a registry edit does not change it."""
         self.time_out_broken = False
-        """The hourly check does not do its work, as on clients that stay for ever."""
+        """The hourly check does nothing, as on clients that never leave the mode."""
         self.health_task_enabled = True
         self.site_code = "PS1"
         self.task_sequences: list[TaskSequence] = []
@@ -85,7 +85,7 @@ class Client:
         """The third part of the version."""
         return int(self.version.split(".")[2])
 
-    # -- what it does by itself -------------------------------------------------------------------------------
+    # -- by itself --------------------------------------------------------------------------------------------
 
     def tick(self, pc: PcState) -> None:
         """Do everything that is due, in order of time."""
@@ -122,7 +122,7 @@ class Client:
         self.set_mode(pc, False, when)
 
     def _check_time_limit(self, pc: PcState, when: datetime) -> None:
-        """Leave the mode when its time is over: clients of 5.00.8790 and later, while CcmExec runs."""
+        """Leave the mode after its time limit: clients of 5.00.8790 and later, while CcmExec runs."""
         if self.build < TIME_OUT_BUILD or self.time_out_broken or not self._running(pc) or not self._registry_mode(pc):
             return
         entered = self._number(pc, "ProvisioningEnabledTime")
@@ -154,7 +154,7 @@ class Client:
         return any(process.name.lower() == "tsmanager.exe" for process in pc.processes)
 
     def tcf_armed(self, pc: PcState) -> bool:
-        """Return whether `MobileClient.TCF` carries the entry, whatever its encoding."""
+        """Return whether `MobileClient.TCF` contains ``SMSPROVISIONINGMODE=1``, in any encoding."""
         data = pc.files.read(TCF_PATH) or b""
         encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "latin-1"
         if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -167,7 +167,7 @@ class Client:
     # -- provisioning mode ------------------------------------------------------------------------------------
 
     def set_mode(self, pc: PcState, enabled: bool, when: datetime) -> None:
-        """Enter or leave the mode as the client's own method does: registry, inner state, restart of CcmExec."""
+        """Enter or leave the mode as the client's own method does: registry, CcmExec's state, restart of CcmExec."""
         pc.registry.set(HKLM, KEY, "ProvisioningMode", RegType.SZ, "true" if enabled else "false")
         pc.registry.set(HKLM, KEY, "SystemTaskExcludes", RegType.SZ, EXCLUDES if enabled else "")
         if enabled and self.build >= TIME_OUT_BUILD:
@@ -207,7 +207,7 @@ class Client:
             pc.services.put(replace(service, state="Start Pending"))
 
     def service_changed(self, pc: PcState) -> None:
-        """Take note that somebody started or stopped CcmExec: the hourly check counts from its start."""
+        """Note that CcmExec was started or stopped: the hourly check counts from the start of CcmExec."""
         if self._running(pc):
             self._next_check = pc.now() + CHECK_EVERY
 
@@ -230,7 +230,7 @@ class Client:
     # -- WMI --------------------------------------------------------------------------------------------------
 
     def check_answering(self, pc: PcState, cim: CimClass, operation: str) -> None:
-        """Answer as a restarting service does, while it restarts; the namespace itself stays.
+        """Fail as WMI does while CcmExec restarts; the namespace itself stays.
 
         Raises:
             CimError: CcmExec is stopping or starting.
@@ -240,7 +240,11 @@ class Client:
             raise CimError(SHUTTING_DOWN if stopping else SERVER_UNAVAILABLE, operation, cim.name)
 
     def check_method(self, pc: PcState, name: str) -> None:
-        """Refuse methods while CcmExec is not running: they are carried out by it (assumed, not documented)."""
+        """Fail methods while CcmExec is not running, as CcmExec carries them out (assumed, not documented).
+
+        Raises:
+            CimError: CcmExec is not running.
+        """
         if not self._running(pc):
             raise CimError(FAILED, "ExecMethod", f"SMS_Client::{name}")
 
@@ -326,7 +330,7 @@ CLASSES = (
         },
         _sms_client,
         methods={
-            # its return type is not published: modelled as a method without one
+            # its return type is not published: modelled without a return value
             "SetClientProvisioningMode": Method({"bEnable": "boolean"}, _set_mode, static=True),
             "TriggerSchedule": Method({"sScheduleID": _STRING}, _trigger, static=True),
             "GetAssignedSite": Method({}, _assigned_site, static=True),
@@ -363,7 +367,7 @@ CLASSES = (
 
 
 def install(pc: PcState, version: str, *, values: Mapping[str, tuple[RegType, Any]] | None = None) -> Client:
-    """Put a client on a PC: its service, its registry, its files; *values* are those of the CcmExec key."""
+    """Install a client on a PC: service, registry, files; *values* are the values of the CcmExec key."""
     pc.client = Client(version, pc.now())
     pc.services.put(
         Service("CcmExec", "SMS Agent Host", path_name="C:\\Windows\\CCM\\CcmExec.exe", depends_on=("Winmgmt",))

@@ -1,4 +1,4 @@
-"""What is deployed to a modelled PC: deployments, service windows, a pending restart. Plain values."""
+"""What a site deploys to a modelled PC: deployments, service windows, a pending restart. Plain values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum, IntEnum
 
 
 class Kind(str, Enum):
-    """What is deployed, by the class that shows it."""
+    """The kind of a deployment: its class in ClientSDK."""
 
     PROGRAM = "CCM_Program"
     APPLICATION = "CCM_Application"
@@ -17,16 +17,16 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Deployment:
-    """Something deployed to the PC; required where it has a deadline."""
+    """One deployment to the PC; required if it has a deadline."""
 
     name: str
     deadline: datetime | None
     kind: Kind = Kind.PROGRAM
     installed: bool = False
-    """Already there: only an application is still listed then."""
+    """Already installed; of installed deployments a client still lists only applications."""
 
     def due(self, now: datetime) -> bool:
-        """Return whether it has to start by itself."""
+        """Return whether the client must start it by itself."""
         return not self.installed and self.deadline is not None and self.deadline <= now
 
 
@@ -39,30 +39,30 @@ class WindowType(IntEnum):
     SOFTWARE_UPDATES = 4
     TASK_SEQUENCES = 5
     NON_WORKING_HOURS = 6
-    """The hours outside the user's business hours: no maintenance window."""
+    """The hours outside the user's business hours: not a maintenance window."""
 
 
 @dataclass(frozen=True)
 class ServiceWindow:
-    """A window that comes again and again; a client shows the time that is now, or else the next."""
+    """A recurring window; a client shows the current occurrence, or else the next."""
 
     identifier: str
     type: WindowType
     first: datetime
-    lasts: timedelta
-    every: timedelta
+    duration: timedelta
+    interval: timedelta
 
-    def shown(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return begin and end as they are told at *now*."""
-        over = now - self.first - self.lasts
-        begin = self.first if over < timedelta(0) else self.first + (over // self.every + 1) * self.every
-        return begin, begin + self.lasts
+    def occurrence(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return begin and end of the current or else the next occurrence."""
+        over = now - self.first - self.duration
+        begin = self.first if over < timedelta(0) else self.first + (over // self.interval + 1) * self.interval
+        return begin, begin + self.duration
 
 
 @dataclass(frozen=True)
 class PendingRestart:
-    """A restart that waits."""
+    """A pending restart."""
 
     deadline: datetime | None
-    """When it is made; ``None``: nobody is forced."""
+    """When the client restarts the PC; ``None``: not forced."""
     hard: bool = False

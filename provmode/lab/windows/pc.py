@@ -1,4 +1,4 @@
-"""One modelled PC as the server sees it: what it needs of a machine is `get`, `put`, `enumerate`, `query`, `invoke`."""
+"""One modelled PC as the server sees it: `get`, `put`, `enumerate`, `query` and `invoke` on top of its state."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from provmode.lab.windows.schema import (
 from provmode.lab.windows.state import PcState
 
 NO_KEYS = 0x803380FA
-"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: no keys were given and the class is no singleton."""
+"""ERROR_WSMAN_INVALID_URI_WMI_SINGLETON: no keys were given and the class is not a singleton."""
 
 
 class PC(PcState):
-    """One modelled PC as the server sees it: its state, with CIM over it."""
+    """One modelled PC: its state, with CIM on top."""
 
     def get(self, namespace: str, class_name: str, keys: Mapping[str, str]) -> Instance:
-        """Return one instance, or a singleton where no keys are given.
+        """Return one instance, or a singleton if no keys are given.
 
         Raises:
             CimError: as WMI answers.
@@ -40,18 +40,18 @@ class PC(PcState):
         return _instance(cim, self._one(cim, keys))
 
     def put(self, namespace: str, class_name: str, keys: Mapping[str, str], changes: Mapping[str, Any]) -> Instance:
-        """Write properties of one instance and return it as it is then."""
+        """Write properties of one instance and return the instance afterwards."""
         self.tick()
         cim = self._class(namespace, class_name, "PutInstance")
         instance = self._one(cim, keys)
         if cim.put is None:
             raise CimError(PROVIDER_NOT_CAPABLE, "PutInstance", class_name)
-        with self.by("cim"):
+        with self.changes_by("cim"):
             cim.put(self, instance, dict(changes))
         return _instance(cim, self._one(cim, keys))
 
     def enumerate(self, namespace: str, class_name: str) -> list[Instance]:
-        """Return all instances of a class, those of derived classes included."""
+        """Return all instances of a class, including those of derived classes."""
         self.tick()
         cim = self._class(namespace, class_name, "CreateInstanceEnum")
         return [_instance(cim, properties) for properties in cim.instances(self)]
@@ -77,16 +77,16 @@ class PC(PcState):
     def invoke(
         self, namespace: str, class_name: str, keys: Mapping[str, str], method: str, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Call a method and return its out-parameters, ``ReturnValue`` among them where it has one."""
+        """Call a method and return its out-parameters, including ``ReturnValue`` if it has one."""
         self.tick()
         cim = self._class(namespace, class_name, "ExecMethod")
-        found = next((item for name, item in cim.methods.items() if name.lower() == method.lower()), None)
-        if found is None:
+        definition = next((item for name, item in cim.methods.items() if name.lower() == method.lower()), None)
+        if definition is None:
             raise CimError(INVALID_METHOD, "ExecMethod", f"{class_name}::{method}")
-        instance = {} if found.static else self._one(cim, keys)
-        arguments = coerce(f"{class_name}::{method}", found.parameters, parameters)
-        with self.by("cim"):
-            return found.call(self, instance, arguments)
+        instance = {} if definition.static else self._one(cim, keys)
+        arguments = coerce(f"{class_name}::{method}", definition.parameters, parameters)
+        with self.changes_by("cim"):
+            return definition.call(self, instance, arguments)
 
     def _class(self, namespace: str, class_name: str, operation: str, text: str = "") -> CimClass:
         space = namespace.replace("\\", "/").strip("/").lower()

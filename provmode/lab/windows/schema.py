@@ -1,7 +1,7 @@
-"""CIM classes of the modelled PCs: what properties and methods they have, and who provides their instances.
+"""CIM classes of the modelled PCs: their properties and methods, and the providers of their instances.
 
-Parameters of a method arrive as text, as they do over WS-Man, and are coerced by the method's schema; what does not
-fit is refused as WMI refuses it.
+A method's parameters arrive as text, as over WS-Man, and are coerced to the types of the method; a value that does not
+fit fails as in WMI.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROVIDER_LOAD_FAILURE, INVALID_CLASS, INVALID_QUERY = 0x80041013, 0x80041010, 0x
 PROVIDER_NOT_CAPABLE, INVALID_METHOD, INVALID_METHOD_PARAMETERS = 0x80041024, 0x8004102E, 0x8004102F
 SHUTTING_DOWN = 0x80041033
 SERVER_UNAVAILABLE = 0x800706BA
-"""RPC_S_SERVER_UNAVAILABLE: the process behind a provider is away."""
+"""RPC_S_SERVER_UNAVAILABLE: the process behind a provider does not run."""
 
 _INTEGERS = {
     **{"uint8": (0, 2**8 - 1), "uint16": (0, 2**16 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)},
@@ -40,9 +40,9 @@ class Method:
     """One method: the types of its parameters, and what it does."""
 
     parameters: Mapping[str, str]
-    """Type by name: ``uint32``, ``string``, ``boolean``, ``uint8[]``. A trailing ``?`` makes it optional."""
+    """Types by name: ``uint32``, ``string``, ``boolean``, ``uint8[]``. A trailing ``?`` makes it optional."""
     call: Callable[[PcState, Properties, dict[str, Any]], dict[str, Any]]
-    """Takes the PC, the instance's properties (empty for a class method) and the arguments."""
+    """Called with the PC, the instance's properties (empty for a static method) and the arguments."""
     static: bool = False
 
 
@@ -54,13 +54,13 @@ class CimClass:
     """Lower case, with slashes."""
     name: str
     types: Mapping[str, str]
-    """Type of each property, by name; decides text from numbers in WHERE and in Put."""
+    """The type of each property, by name."""
     instances: Callable[[PcState], Iterable[Properties]]
     keys: tuple[str, ...] = ()
     """Empty: a singleton, or a class without instances."""
     methods: Mapping[str, Method] = field(default_factory=dict)
     class_of: Callable[[Properties], str] | None = None
-    """Names the derived class of an instance, where not all are of this one."""
+    """Returns the class of an instance; ``None``: no instance is of a derived class."""
     put: Callable[[PcState, Properties, dict[str, Any]], None] | None = None
     """Writes changed properties; ``None``: read-only."""
     lookup: Callable[[PcState, Mapping[str, str]], Properties | None] | None = None
@@ -68,10 +68,10 @@ class CimClass:
 
 
 def coerce(method: str, types: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a method's arguments in their types; names compare without regard to case.
+    """Return a method's arguments in their types; names ignore case.
 
     Raises:
-        CimError: one is missing, unknown, or not of its type.
+        CimError: an argument is missing, unknown, or of the wrong type.
     """
     by_name = {name.lower(): name for name in types}
     arguments: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def _typed(kind: str, value: Any, method: str) -> Any:
 
 
 def matches(properties: Properties, keys: Mapping[str, str]) -> bool:
-    """Return whether an instance has these keys; values compare without regard to case."""
+    """Return whether an instance has these keys; comparison ignores case."""
     lowered = {name.lower(): value for name, value in properties.items()}
     return all(
         name.lower() in lowered and str(lowered[name.lower()]).lower() == str(value).lower()

@@ -22,7 +22,7 @@ class Service:
     account: str = "LocalSystem"
     depends_on: tuple[str, ...] = ()
     class_name: str = "Win32_Service"
-    """``Win32_TerminalService`` for the one service that is of a derived class."""
+    """``Win32_TerminalService`` for the one service of a derived class."""
 
 
 class ServiceControl:
@@ -44,16 +44,16 @@ class ServiceControl:
         return (service for name in names if (service := self.get(name)) is not None)
 
     def get(self, name: str) -> Service | None:
-        """Return a service; ``None`` where there is none."""
+        """Return a service; ``None``: no such service."""
         key = name.lower()
         return self._own[key] if key in self._own else self._base.get(key)
 
     def put(self, service: Service) -> None:
-        """Add or replace a service; for building a PC and for its own behaviour, so not recorded."""
+        """Add or replace a service without recording; for building a PC and for what it does by itself."""
         self._own[service.name.lower()] = service
 
     def remove(self, name: str) -> None:
-        """Take a service out; for building a PC."""
+        """Remove a service; for building a PC."""
         self._own[name.lower()] = None
 
     def start(self, name: str) -> int:
@@ -71,7 +71,7 @@ class ServiceControl:
         return OK
 
     def stop(self, name: str) -> int:
-        """Stop a service that no running one depends on."""
+        """Stop a service, unless a running service depends on it."""
         service = self._existing(name)
         if service.state == "Stopped":
             return CANNOT_ACCEPT
@@ -81,11 +81,11 @@ class ServiceControl:
         return OK
 
     def pause(self, name: str) -> int:
-        """Refuse: none of the modelled services can be paused."""
+        """Fail: none of the modelled services can be paused."""
         return CANNOT_ACCEPT if self._existing(name).state == "Running" else NOT_ACTIVE
 
     def change_start_mode(self, name: str, mode: str) -> int:
-        """Set the start mode: ``Automatic``, ``Manual``, ``Disabled`` (and ``Boot``, ``System`` for drivers only)."""
+        """Set the start mode: ``Automatic``, ``Manual``, ``Disabled`` (``Boot`` and ``System``: drivers only)."""
         modes = {"automatic": "Auto", "auto": "Auto", "manual": "Manual", "disabled": "Disabled"}
         if mode.lower() not in modes:
             return INVALID_PARAMETER
@@ -100,9 +100,9 @@ class ServiceControl:
             raise KeyError(name)
         return service
 
-    def _set(self, service: Service, words: str) -> None:
+    def _set(self, service: Service, change: str) -> None:
         self.put(service)
-        self._record(words)
+        self._record(change)
         self._changed(service.name)
 
 
@@ -118,7 +118,7 @@ class Process:
 
 
 class Processes:
-    """One PC's processes: a shared list, and what was started or ended since."""
+    """One PC's processes: a shared list, and the processes started or ended since."""
 
     __slots__ = ("_base", "_created", "_ended", "_next", "_own", "started")
 
@@ -129,7 +129,7 @@ class Processes:
         self._ended: set[int] = set()
         self._next = 9000
         self.started: list[str] = []
-        """Command lines of what was started from outside, in order."""
+        """Command lines started from outside, in order."""
 
     def __iter__(self) -> Iterator[Process]:
         """Yield every process."""
@@ -146,7 +146,7 @@ class Processes:
         return process
 
     def end(self, pid: int) -> bool:
-        """End a process; returns whether there was one."""
+        """End a process; return whether it existed."""
         if self._own.pop(pid, None) is not None:
             return True
         alive = any(process.pid == pid for process in self)

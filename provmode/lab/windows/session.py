@@ -1,4 +1,4 @@
-"""What a command on a modelled PC sees: the PC, its environment, where its output goes."""
+"""The session in which commands run on a modelled PC."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from provmode.lab.windows.state import PcState
 
 @dataclass
 class Session:
-    """What a command sees: the PC, its environment, where its output goes."""
+    """What a command can reach: the PC, its environment, its input and output."""
 
     pc: PcState
     codec: str
@@ -19,18 +19,18 @@ class Session:
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
     stdin: bytes | None = None
-    """Input from a pipe or a file; ``None``: the command's own."""
+    """Input from a pipe or a file; ``None``: the standard input of the whole line."""
     ended: bool = False
     """``exit`` was called."""
     nested: int = 0
-    """How many shells are inside one another."""
+    """The depth of nested shells."""
 
     def print(self, text: str) -> None:
-        """Write a line's text to standard output, in the console's code page."""
+        """Write to standard output, in the console's code page."""
         self.out += text.encode(self.codec, "replace")
 
-    def complain(self, text: str) -> None:
-        """Write to standard error."""
+    def print_error(self, text: str) -> None:
+        """Write to standard error, in the console's code page."""
         self.err += text.encode(self.codec, "replace")
 
     def path(self, given: str) -> str:

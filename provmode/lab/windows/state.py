@@ -1,7 +1,7 @@
-"""The state of one modelled PC, beneath its CIM.
+"""The state of one modelled PC, below CIM.
 
-Every change is recorded in `PcState.mutations`, with the road it came by: ``cim`` and ``shell`` from outside, ``self``
-for what the PC does by itself, ``hand`` for somebody sitting at it.
+Every change is recorded in `PcState.mutations` with its ``road``: ``cim`` or ``shell`` over WinRM, ``self`` for the PC
+itself, ``hand`` for a user at the PC.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ConfigMgrClient(Protocol):
         """Do what is due by the PC's own clock."""
 
     def service_changed(self, pc: PcState) -> None:
-        """Hear that CcmExec was started or stopped."""
+        """Note that CcmExec was started or stopped."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Mutation:
     when: datetime
     what: str
     road: str
+    """``cim``, ``shell``, ``self`` or ``hand``."""
 
     def to_json(self) -> dict[str, str]:
         """Return the fields by name."""
@@ -73,10 +74,10 @@ class PcState:
         self.processes = Processes(PROCESSES, self.booted)
         self.client: ConfigMgrClient | None = None
         self.protected: tuple[str, ...] = ()
-        """Beginnings of paths, lower case, that the account may not read or write."""
+        """Prefixes of paths, lower case, that the account must not read or write."""
 
-    def finished(self) -> None:
-        """End the building: from here on changes are recorded, by default as made by hand."""
+    def start_recording(self) -> None:
+        """Record changes from now on, by default as made by a user at the PC; the PC is built."""
         self._road = "hand"
 
     @property
@@ -94,19 +95,19 @@ class PcState:
         return self.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass at once; what the PC does by itself in that time is done, in order."""
+        """Move the clock on by *seconds*, and do in order what the PC does by itself in that time."""
         self.clock.advance(timedelta(seconds=seconds))
         self.tick()
 
     def tick(self) -> None:
         """Do what is due by the PC's own clock."""
         if self.client is not None:
-            with self.by("self"):
+            with self.changes_by("self"):
                 self.client.tick(self)
 
     @contextmanager
-    def by(self, road: str) -> Iterator[None]:
-        """Record what changes inside as coming by *road*."""
+    def changes_by(self, road: str) -> Iterator[None]:
+        """Record changes inside the block with *road*."""
         before, self._road = self._road, road
         try:
             yield

@@ -1,8 +1,8 @@
 """Class ``StdRegProv``: every method that reads or writes. Microsoft, "StdRegProv class".
 
 Return values: 0 success, 1 the value is missing, 2 the key is missing, 5 access denied, 6 no such hive, 0x80041005 the
-value has another type. Lists of a key that has none are null. A number left out of a Set method is written as 3, the
-default that the class's own definition documents.
+value has another type. An empty list is returned as null. A Set method without a number writes 3, the default in the
+class's own definition.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
 
 OK, VALUE_MISSING, KEY_MISSING, DENIED, BAD_HIVE = 0, 1, 2, 5, 6
-_PLACE = {"hDefKey": "uint32?", "sSubKeyName": "string"}
+_KEY = {"hDefKey": "uint32?", "sSubKeyName": "string"}
 _DEFAULT_HIVE = 0x80000002
 _UNSET = 3
 
@@ -28,7 +28,7 @@ def _hive(arguments: Arguments) -> int:
     return _DEFAULT_HIVE if given is None else int(given)
 
 
-def _get(kinds: tuple[RegType, ...], out: str, shape: Callable[[PcState, RegValue], Any]) -> Method:
+def _get(kinds: tuple[RegType, ...], out: str, convert: Callable[[PcState, RegValue], Any]) -> Method:
     def call(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
         hive, path = _hive(arguments), arguments["sSubKeyName"] or ""
         if hive not in HIVES:
@@ -40,12 +40,12 @@ def _get(kinds: tuple[RegType, ...], out: str, shape: Callable[[PcState, RegValu
             return {out: None, "ReturnValue": VALUE_MISSING}
         if value.type not in kinds:
             return {out: None, "ReturnValue": TYPE_MISMATCH}
-        return {out: shape(pc, value), "ReturnValue": OK}
+        return {out: convert(pc, value), "ReturnValue": OK}
 
-    return Method({**_PLACE, "sValueName": "string?"}, call, static=True)
+    return Method({**_KEY, "sValueName": "string?"}, call, static=True)
 
 
-def _set(kind: RegType, parameter: str, parameter_type: str, shape: Callable[[Any], Data]) -> Method:
+def _set(kind: RegType, parameter: str, parameter_type: str, convert: Callable[[Any], Data]) -> Method:
     def call(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
         hive, path = _hive(arguments), arguments["sSubKeyName"] or ""
         if hive not in HIVES:
@@ -53,13 +53,13 @@ def _set(kind: RegType, parameter: str, parameter_type: str, shape: Callable[[An
         if not pc.registry.key_exists(hive, path):
             return {"ReturnValue": KEY_MISSING}
         try:
-            data = shape(arguments[parameter])
+            data = convert(arguments[parameter])
         except (TypeError, ValueError):
             return {"ReturnValue": INVALID_PARAMETER}
         pc.registry.set(hive, path, arguments["sValueName"] or "", kind, data)
         return {"ReturnValue": OK}
 
-    return Method({**_PLACE, "sValueName": "string?", parameter: parameter_type}, call, static=True)
+    return Method({**_KEY, "sValueName": "string?", parameter: parameter_type}, call, static=True)
 
 
 def _text(value: Any) -> str:
@@ -115,11 +115,11 @@ def _delete_value(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
 
 
 def _check_access(pc: PcState, _: Any, arguments: Arguments) -> Arguments:
-    there = _hive(arguments) in HIVES and pc.registry.key_exists(_hive(arguments), arguments["sSubKeyName"] or "")
-    return {"bGranted": there, "ReturnValue": OK if there else KEY_MISSING}
+    exists = _hive(arguments) in HIVES and pc.registry.key_exists(_hive(arguments), arguments["sSubKeyName"] or "")
+    return {"bGranted": exists, "ReturnValue": OK if exists else KEY_MISSING}
 
 
-_NAMED = {**_PLACE, "sValueName": "string?"}
+_VALUE = {**_KEY, "sValueName": "string?"}
 
 METHODS: dict[str, Method] = {
     "GetStringValue": _get((RegType.SZ,), "sValue", lambda pc, value: value.data),
@@ -134,12 +134,12 @@ METHODS: dict[str, Method] = {
     "SetDWORDValue": _set(RegType.DWORD, "uValue", "uint32?", lambda value: _UNSET if value is None else value),
     "SetQWORDValue": _set(RegType.QWORD, "uValue", "uint64?", lambda value: _UNSET if value is None else value),
     "SetBinaryValue": _set(RegType.BINARY, "uValue", "uint8[]?", lambda value: bytes(value or ())),
-    "EnumKey": Method(_PLACE, _enum_key, static=True),
-    "EnumValues": Method(_PLACE, _enum_values, static=True),
-    "CreateKey": Method(_PLACE, _create_key, static=True),
-    "DeleteKey": Method(_PLACE, _delete_key, static=True),
-    "DeleteValue": Method(_NAMED, _delete_value, static=True),
-    "CheckAccess": Method({**_PLACE, "uRequired": "uint32?"}, _check_access, static=True),
+    "EnumKey": Method(_KEY, _enum_key, static=True),
+    "EnumValues": Method(_KEY, _enum_values, static=True),
+    "CreateKey": Method(_KEY, _create_key, static=True),
+    "DeleteKey": Method(_KEY, _delete_key, static=True),
+    "DeleteValue": Method(_VALUE, _delete_value, static=True),
+    "CheckAccess": Method({**_KEY, "uRequired": "uint32?"}, _check_access, static=True),
 }
 
 CLASSES = tuple(

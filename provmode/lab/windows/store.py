@@ -1,6 +1,6 @@
-"""Registry and files: copy-on-write over a base that all PCs share, so that thousands fit into one process.
+"""Registry and files: copy-on-write over a base that all PCs share, so that thousands of PCs fit into one process.
 
-Names compare without regard to case and keep the case they were written with, as in Windows.
+As in Windows, names keep their case and comparison ignores it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class RegValue:
 
 
 Keys = Mapping[str, "tuple[str, dict[str, RegValue]]"]
-"""Keys by lower-case ``HKLM\\path``: the path as written, and its values by lower-case name."""
+"""Keys by lower-case ``HKLM\\path``: the path as written, and the key's values by lower-case name."""
 
 Record = Callable[[str], None]
-"""Takes the words for a change."""
+"""Called with the description of a change."""
 
 
 def base_keys(tree: Mapping[str, Mapping[str, tuple[RegType, Data]]]) -> Keys:
@@ -72,21 +72,21 @@ class Registry:
         return self._own[full] if full in self._own else self._base.get(full)
 
     def key_exists(self, hive: int, path: str) -> bool:
-        """Return whether there is such a key."""
+        """Return whether a key exists."""
         return self._find(hive, path) is not None
 
     def get(self, hive: int, path: str, name: str) -> RegValue | None:
-        """Return a value; ``None`` where value or key is missing."""
+        """Return a value; ``None`` if the value or its key is missing."""
         found = self._find(hive, path)
         return found[1].get(name.lower()) if found is not None else None
 
     def values(self, hive: int, path: str) -> list[RegValue] | None:
-        """Return a key's values; ``None`` where there is no such key."""
+        """Return a key's values; ``None`` if the key is missing."""
         found = self._find(hive, path)
         return list(found[1].values()) if found is not None else None
 
     def subkeys(self, hive: int, path: str) -> list[str] | None:
-        """Return the names of a key's subkeys; ``None`` where there is no such key."""
+        """Return the names of a key's subkeys; ``None`` if the key is missing."""
         if not self.key_exists(hive, path):
             return None
         prefix = _full(hive, path) + "\\"
@@ -106,7 +106,7 @@ class Registry:
                 yield full, own
 
     def create_key(self, hive: int, path: str) -> None:
-        """Create a key and its parents; nothing where it exists."""
+        """Create a key and its parents, unless the key exists."""
         parts = path.strip("\\").split("\\")
         for depth in range(1, len(parts) + 1):
             part = "\\".join(parts[:depth])
@@ -115,7 +115,7 @@ class Registry:
                 self._record(f"registry key {HIVES[hive]}\\{part} created")
 
     def set(self, hive: int, path: str, name: str, kind: RegType, data: Data) -> None:
-        """Write a value, creating the key where it is missing."""
+        """Write a value; create its key if it is missing."""
         self.create_key(hive, path)
         spelled, values = self._writable(hive, path)
         old = values.get(name.lower())
@@ -123,7 +123,7 @@ class Registry:
         self._record(f"registry value {spelled} {name} = {data!r}")
 
     def delete_value(self, hive: int, path: str, name: str) -> bool:
-        """Delete a value; returns whether there was one."""
+        """Delete a value; return whether it existed."""
         if self.get(hive, path, name) is None:
             return False
         spelled, values = self._writable(hive, path)
@@ -132,7 +132,7 @@ class Registry:
         return True
 
     def delete_key(self, hive: int, path: str) -> bool:
-        """Delete a key that has no subkeys and is no root; returns whether it was there and could be."""
+        """Delete a key; return whether it existed. A hive or a key with subkeys is not deleted."""
         if not path.strip("\\") or self.subkeys(hive, path) != []:
             return False
         self._own[_full(hive, path)] = None
@@ -140,7 +140,7 @@ class Registry:
         return True
 
     def remove_tree(self, hive: int, path: str) -> None:
-        """Take a key and everything below it out; for building a PC, so not recorded."""
+        """Remove a key and everything below it without recording; for building a PC."""
         prefix = _full(hive, path)
         for full in [full for full, _ in self._all() if full == prefix or full.startswith(prefix + "\\")]:
             self._own[full] = None
@@ -169,7 +169,7 @@ class File:
 
 
 class FileSystem:
-    """One PC's files, by full path; folders are whatever has a file or folder in it, or was made."""
+    """One PC's files, by full path; a folder exists if it was made or has something in it."""
 
     __slots__ = ("_base", "_folders", "_own", "_record")
 
@@ -177,28 +177,28 @@ class FileSystem:
         self._base = base
         self._own: dict[str, File | None] = {}
         self._folders: dict[str, str] = {}
-        """Folders that were made, as written, by their lower-case path."""
+        """Folders that were made: the path as written, by lower-case path."""
         self._record = record
 
     def get(self, path: str) -> File | None:
-        """Return a file; ``None`` where there is none."""
+        """Return a file; ``None``: no such file."""
         full = normal(path).lower()
         return self._own[full] if full in self._own else self._base.get(full)
 
     def read(self, path: str) -> bytes | None:
-        """Return a file's contents; ``None`` where there is none."""
+        """Return a file's contents; ``None``: no such file."""
         found = self.get(path)
         return found.data if found is not None else None
 
     def write(self, path: str, data: bytes, now: datetime) -> None:
-        """Write a file whole."""
+        """Write a file, replacing its contents."""
         old = self.get(path)
         spelled = old.path if old else normal(path)
         self._own[spelled.lower()] = File(spelled, data, old.created if old else now, now)
         self._record(f"file {spelled} written ({len(data)} bytes)")
 
     def delete(self, path: str) -> bool:
-        """Delete a file; returns whether there was one."""
+        """Delete a file; return whether it existed."""
         old = self.get(path)
         if old is None:
             return False
@@ -207,7 +207,7 @@ class FileSystem:
         return True
 
     def move(self, source: str, target: str, now: datetime) -> bool:
-        """Rename a file over whatever has the new name; returns whether there was one."""
+        """Rename a file, replacing any file of the new name; return whether the file existed."""
         old = self.get(source)
         if old is None:
             return False
@@ -218,7 +218,7 @@ class FileSystem:
         return True
 
     def make_folder(self, path: str) -> bool:
-        """Make a folder, and those on the way to it; returns whether there was nothing of that name."""
+        """Make a folder and its parents; return ``False`` if the name or a parent is taken."""
         if self.exists(path):
             return False
         parts = normal(path).split("\\")
@@ -232,7 +232,7 @@ class FileSystem:
         return True
 
     def remove_folder(self, path: str) -> bool:
-        """Remove a folder that was made; returns whether there was one and nothing was in it."""
+        """Remove a folder that was made; return ``False`` if it does not exist or is not empty."""
         full = normal(path).lower()
         if full not in self._folders or self.listdir(full):
             return False
@@ -240,16 +240,16 @@ class FileSystem:
         return True
 
     def is_folder(self, path: str) -> bool:
-        """Return whether there is such a folder."""
+        """Return whether a folder exists."""
         full = normal(path).lower().rstrip("\\")
         return full in self._folders or any(found.lower().startswith(full + "\\") for found in self._paths())
 
     def exists(self, path: str) -> bool:
-        """Return whether there is such a file or folder."""
+        """Return whether a file or folder exists."""
         return self.get(path) is not None or self.is_folder(path)
 
     def listdir(self, path: str) -> list[str] | None:
-        """Return the names in a folder; ``None`` where there is no such folder."""
+        """Return the names in a folder; ``None``: no such folder."""
         if not self.is_folder(path):
             return None
         prefix = normal(path).lower().rstrip("\\") + "\\"

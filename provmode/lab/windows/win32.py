@@ -1,4 +1,4 @@
-"""The Windows classes an admin asks: operating system, computer, services, processes, files, scheduled tasks.
+"""The Windows classes an admin queries: operating system, computer, services, processes, files, scheduled tasks.
 
 Properties and return codes: Microsoft, the pages of the classes in "Win32 provider" and "CIMWin32".
 """

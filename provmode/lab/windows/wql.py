@@ -1,7 +1,7 @@
-"""WQL: ``SELECT ... FROM ... WHERE``, as WMI takes it. Microsoft, "WQL (SQL for WMI)" and its operators.
+"""WQL: ``SELECT ... FROM ... WHERE``, as WMI accepts it. Microsoft, "WQL (SQL for WMI)" and its operators.
 
-Comparison of text ignores case; ``LIKE`` knows ``%``, ``_``, ``[abc]``, ``[a=f]`` and ``[^a=f]``; a comparison with a
-property that is null is false.
+Comparison of text ignores case; ``LIKE`` supports ``%``, ``_``, ``[abc]``, ``[a=f]`` and ``[^a=f]``. A comparison with
+a null property is false.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse(text: str) -> Query:
     """Return the query in *text*.
 
     Raises:
-        InvalidQuery: it is not WQL.
+        InvalidQuery: *text* is not WQL.
     """
     return _Parser(_tokens(text)).query()
 
@@ -78,7 +78,7 @@ class _Parser:
         where: Callable[[Row], bool] = _always
         if self._peek() is not None:
             self._expect("where")
-            where = self._either()
+            where = self._disjunction()
         if self._peek() is not None:
             raise InvalidQuery(str(self._peek()))
         return Query(class_name, columns, where, tuple(self._mentioned))
@@ -91,24 +91,24 @@ class _Parser:
             names.append(self._name())
         return tuple(names)
 
-    def _either(self) -> Callable[[Row], bool]:
-        parts = [self._both()]
+    def _disjunction(self) -> Callable[[Row], bool]:
+        parts = [self._conjunction()]
         while self._take("or"):
-            parts.append(self._both())
+            parts.append(self._conjunction())
         return parts[0] if len(parts) == 1 else lambda row: any(part(row) for part in parts)
 
-    def _both(self) -> Callable[[Row], bool]:
-        parts = [self._single()]
+    def _conjunction(self) -> Callable[[Row], bool]:
+        parts = [self._condition()]
         while self._take("and"):
-            parts.append(self._single())
+            parts.append(self._condition())
         return parts[0] if len(parts) == 1 else lambda row: all(part(row) for part in parts)
 
-    def _single(self) -> Callable[[Row], bool]:
+    def _condition(self) -> Callable[[Row], bool]:
         if self._take("not"):
-            inner = self._nested(self._single)
+            inner = self._nested(self._condition)
             return lambda row: not inner(row)
         if self._take("("):
-            inner = self._nested(self._either)
+            inner = self._nested(self._disjunction)
             self._expect(")")
             return inner
         return self._comparison()
@@ -122,16 +122,16 @@ class _Parser:
         return found
 
     def _comparison(self) -> Callable[[Row], bool]:
-        if self._at_literal():  # a constant may stand on the left
+        if self._at_literal():  # WQL allows the constant on the left
             value = self._literal()
-            sign = self._sign()
+            operator = self._operator()
             name = self._property()
-            return _compare(name, _MIRRORED[sign], value)
+            return _compare(name, _MIRRORED[operator], value)
         name = self._property()
         if self._take("is"):
             wanted = not self._take("not")
             self._expect("null")
-            return lambda row: (_of(row, name) is None) is wanted
+            return lambda row: (_value_of(row, name) is None) is wanted
         if self._take("like"):
             return _like(name, self._literal())
         negated = self._take("not")
@@ -139,14 +139,14 @@ class _Parser:
             self._expect("like")
             like = _like(name, self._literal())
             return lambda row: not like(row)
-        return _compare(name, self._sign(), self._literal())
+        return _compare(name, self._operator(), self._literal())
 
     def _property(self) -> str:
         name = self._name()
         self._mentioned.append(name)
         return name
 
-    def _sign(self) -> str:
+    def _operator(self) -> str:
         token = self._next()
         if token[0] != "sign" or token[1] not in _MIRRORED:
             raise InvalidQuery(token[1])
@@ -203,21 +203,21 @@ def _always(row: Row) -> bool:
     return True
 
 
-def _of(row: Row, name: str) -> Any:
+def _value_of(row: Row, name: str) -> Any:
     if name in row:
         return row[name]
     lowered = name.lower()
     return next((value for key, value in row.items() if key.lower() == lowered), None)
 
 
-def _compare(name: str, sign: str, wanted: Any) -> Callable[[Row], bool]:
+def _compare(name: str, operator: str, wanted: Any) -> Callable[[Row], bool]:
     def test(row: Row) -> bool:
-        found = _of(row, name)
+        found = _value_of(row, name)
         if wanted is None:
-            return (found is None) is (sign == "=")
+            return (found is None) is (operator == "=")
         if found is None:
             return False
-        left, right = _alike(found, wanted)
+        left, right = _comparable(found, wanted)
         if left is None or right is None:
             return False
         outcome: bool = {
@@ -228,16 +228,16 @@ def _compare(name: str, sign: str, wanted: Any) -> Callable[[Row], bool]:
             ">": lambda: left > right,
             "<=": lambda: left <= right,
             ">=": lambda: left >= right,
-        }[sign]()
+        }[operator]()
         return outcome
 
     return test
 
 
-def _alike(found: Any, wanted: Any) -> tuple[Any, Any]:
-    """Return both sides as values that compare; ``None`` where they never do."""
+def _comparable(found: Any, wanted: Any) -> tuple[Any, Any]:
+    """Return both sides as comparable values; ``None``: they cannot be compared."""
     if isinstance(found, bool) or isinstance(wanted, bool):
-        return _truth(found), _truth(wanted)
+        return _as_boolean(found), _as_boolean(wanted)
     if isinstance(found, datetime):
         return found, _from_dmtf(wanted) if isinstance(wanted, str) else None
     if isinstance(found, int) and isinstance(wanted, str):
@@ -252,7 +252,7 @@ def _alike(found: Any, wanted: Any) -> tuple[Any, Any]:
     return None, None
 
 
-def _truth(value: Any) -> Any:
+def _as_boolean(value: Any) -> Any:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.lower())
     return bool(value) if isinstance(value, (bool, int)) else None
@@ -272,42 +272,44 @@ def _from_dmtf(text: str) -> datetime | None:
         return None
 
 
-_ANY_RUN = None
-Sign = Callable[[str], bool]
-"""Whether one character fits one place of a pattern."""
+_ANY_TEXT = None
+CharacterTest = Callable[[str], bool]
+"""Tests one character against one element of a pattern."""
 
 
 def _like(name: str, pattern: Any) -> Callable[[Row], bool]:
     if not isinstance(pattern, str):
         raise InvalidQuery("LIKE needs text")
-    places: list[Sign | None] = []
+    elements: list[CharacterTest | None] = []
     position = 0
     while position < len(pattern):
         character = pattern[position]
         closing = pattern.find("]", position + 1)
         if character == "[" and closing > position + 1:
-            places.append(_one_of(pattern[position + 1 : closing]))
+            elements.append(_one_of(pattern[position + 1 : closing]))
             position = closing
         else:
-            places.append(_ANY_RUN if character == "%" else _anything if character == "_" else _exactly(character))
+            elements.append(
+                _ANY_TEXT if character == "%" else _any_character if character == "_" else _exactly(character)
+            )
         position += 1
 
     def test(row: Row) -> bool:
-        found = _of(row, name)
-        return found is not None and _fits(str(found), places)
+        found = _value_of(row, name)
+        return found is not None and _matches_pattern(str(found), elements)
 
     return test
 
 
-def _anything(sign: str) -> bool:
+def _any_character(character: str) -> bool:
     return True
 
 
-def _exactly(character: str) -> Sign:
-    return lambda sign: sign == character or sign.lower() == character.lower()
+def _exactly(wanted: str) -> CharacterTest:
+    return lambda character: character == wanted or character.lower() == wanted.lower()
 
 
-def _one_of(inside: str) -> Sign:
+def _one_of(inside: str) -> CharacterTest:
     """Return the test of ``[...]``: single characters and ranges (``a=f`` as documented, ``a-f`` as often written)."""
     negated = inside.startswith("^")
     rest = inside[1:] if negated else inside
@@ -319,27 +321,27 @@ def _one_of(inside: str) -> Sign:
     if not ranges or any(low > high for low, high in ranges):
         raise InvalidQuery(f"[{inside}]")
 
-    def test(sign: str) -> bool:
-        spellings = {sign, sign.lower(), sign.upper()}
+    def test(character: str) -> bool:
+        spellings = {character, character.lower(), character.upper()}
         return any(low <= each <= high for low, high in ranges for each in spellings) is not negated
 
     return test
 
 
-def _fits(text: str, places: list[Sign | None]) -> bool:
-    """Match greedily; on a mismatch only the last run of any characters grows, so that it always ends soon."""
-    at = place = 0
+def _matches_pattern(text: str, elements: list[CharacterTest | None]) -> bool:
+    """Match greedily; after a mismatch only the last ``%`` takes more, so that the time is bounded."""
+    at = element = 0
     run: tuple[int, int] | None = None
     while at < len(text):
-        wanted = places[place] if place < len(places) else None
-        if place < len(places) and wanted is _ANY_RUN:
-            run = (at, place)
-            place += 1
+        wanted = elements[element] if element < len(elements) else None
+        if element < len(elements) and wanted is _ANY_TEXT:
+            run = (at, element)
+            element += 1
         elif wanted is not None and wanted(text[at]):
-            at, place = at + 1, place + 1
+            at, element = at + 1, element + 1
         elif run is not None:
             run = (run[0] + 1, run[1])
-            at, place = run[0], run[1] + 1
+            at, element = run[0], run[1] + 1
         else:
             return False
-    return all(wanted is _ANY_RUN for wanted in places[place:])
+    return all(wanted is _ANY_TEXT for wanted in elements[element:])

@@ -1,7 +1,7 @@
-"""The modelled ``cmd.exe``: its language, its built-in commands, and the tools an admin looks with.
+"""The modelled ``cmd.exe``: its language, its built-in commands, and the tools of an admin.
 
-`start` runs a line on a PC. Everything reads and writes the PC's own state; nothing is recognised by its text. What is
-not modelled is answered as cmd.exe answers an unknown command.
+`start` runs a line on a PC. Commands are parsed and executed on the PC's own state; no line is recognised by its text.
+A command that is not modelled fails like an unknown command of cmd.exe.
 """
 
 from provmode.lab.windows.cmd.shell import Running, start

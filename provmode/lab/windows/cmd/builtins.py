@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from provmode.lab.windows.cmd.language import arguments
-from provmode.lab.windows.cmd.texts import say
+from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.session import Session
 
 
@@ -22,14 +22,14 @@ def _echo(session: Session, rest: str) -> int:
 
 
 def _type(session: Session, rest: str) -> int:
-    """Show files; with more than one, their names go to standard error.
+    """Print files; with more than one, print their names to standard error.
 
-    A file that begins with the UTF-16 little-endian mark comes out in the console's code page without it; every other
-    file passes byte for byte. Both are known behaviour of cmd.exe, not recorded.
+    A file with a UTF-16 little-endian byte order mark is printed in the console's code page, without the mark; every
+    other file is printed byte for byte. Both are known behaviour of cmd.exe, not recorded.
     """
     names = arguments(rest)
     if not names:
-        session.complain(say(session.pc, "syntax"))
+        session.print_error(message(session.pc, "syntax"))
         return 1
     code = 0
     for name in names:
@@ -37,13 +37,13 @@ def _type(session: Session, rest: str) -> int:
         data = session.pc.files.read(path)
         if data is None:
             folder = path.rpartition("\\")[0]
-            session.complain(
-                say(session.pc, "file-not-found" if session.pc.files.is_folder(folder) else "path-not-found")
+            session.print_error(
+                message(session.pc, "file-not-found" if session.pc.files.is_folder(folder) else "path-not-found")
             )
             code = 1
             continue
         if len(names) > 1:
-            session.complain(f"\r\n{name}\r\n\r\n\r\n")
+            session.print_error(f"\r\n{name}\r\n\r\n\r\n")
         if data.startswith(codecs.BOM_UTF16_LE):
             session.print(data[2:].decode("utf-16-le", "replace"))
         else:
@@ -74,7 +74,7 @@ def _cd(session: Session, rest: str) -> int:
         return 0
     path = session.path(wanted)
     if not session.pc.files.is_folder(path) and path.lower() not in ("c:\\", "c:\\windows\\system32"):
-        session.complain(say(session.pc, "path-not-found"))
+        session.print_error(message(session.pc, "path-not-found"))
         return 1
     session.directory = path
     return 0
@@ -83,7 +83,7 @@ def _cd(session: Session, rest: str) -> int:
 def _dir(session: Session, rest: str) -> int:
     """List names (``/b``), also by wildcards in the last part; the long form is not modelled beyond names.
 
-    Of an empty folder it says with ``/b`` the same as of one that is not there; without, it lists the folder itself.
+    With ``/b`` an empty folder gives the same error as a missing folder; without, it lists ``.`` and ``..``.
     """
     words = arguments(rest)
     names = [word for word in words if not word.startswith("/")]
@@ -101,7 +101,7 @@ def _dir(session: Session, rest: str) -> int:
         itself = [".", ".."] if found is not None and not flags & {"/b", "/a-d"} else []
         listed = [*itself, *(found or [])]
     if not listed:
-        session.complain(say(session.pc, "dir-not-found"))
+        session.print_error(message(session.pc, "dir-not-found"))
         return 1
     for name in listed:
         session.print(f"{name}\r\n")
@@ -109,40 +109,40 @@ def _dir(session: Session, rest: str) -> int:
 
 
 ACCESS_DENIED, NOT_FOUND, PATH_NOT_FOUND, NOT_EMPTY, NO_FOLDER = 5, 2, 3, 145, 267
-"""What ``rmdir`` leaves as its exit code: the number of the system error. That ``mkdir`` always leaves 1, and that
-``rmdir`` leaves the number, is known of cmd.exe from tests that others published, not from its documentation."""
+"""Exit codes of ``rmdir``: the number of the system error. That ``rmdir`` returns the number, and ``mkdir`` always 1,
+is known from published tests of cmd.exe, not from its documentation."""
 
 
 def _denied(session: Session, path: str) -> bool:
-    """Whether the account may not write there; if so it was said."""
+    """Print an error and return ``True`` if the account must not write to *path*."""
     if not path.lower().startswith(session.pc.protected):
         return False
-    session.complain(say(session.pc, "access-denied"))
+    session.print_error(message(session.pc, "access-denied"))
     return True
 
 
 def _mkdir(session: Session, rest: str) -> int:
-    """Make folders, with those on the way to them."""
+    """Make folders and their parents."""
     names, code = arguments(rest), 0
     if not names:
-        session.complain(say(session.pc, "syntax"))
+        session.print_error(message(session.pc, "syntax"))
         return 1
     for name in names:
         path = session.path(name)
         if _denied(session, path):
             code = 1
         elif not session.pc.files.make_folder(path):
-            session.complain(say(session.pc, "exists", name))
+            session.print_error(message(session.pc, "exists", name))
             code = 1
     return code
 
 
 def _rmdir(session: Session, rest: str) -> int:
-    """Remove folders; with ``/s`` also what is in them."""
+    """Remove folders; with ``/s`` also their contents."""
     words = arguments(rest)
     names, code = [word for word in words if not word.startswith("/")], 0
     if not names:
-        session.complain(say(session.pc, "syntax"))
+        session.print_error(message(session.pc, "syntax"))
         return 1
     for name in names:
         path = session.path(name)
@@ -177,15 +177,15 @@ def _remove(session: Session, path: str) -> int:
         key, code = "file-not-found", NOT_FOUND
     else:
         key, code = "path-not-found", PATH_NOT_FOUND
-    session.complain(say(session.pc, key))
+    session.print_error(message(session.pc, key))
     return code
 
 
 def _del(session: Session, rest: str) -> int:
     for name in (part for part in arguments(rest) if not part.startswith("/")):
         if not session.pc.files.delete(session.path(name)):
-            session.complain(say(session.pc, "file-not-found"))
-    return 0  # del says 0 even where there was nothing
+            session.print_error(message(session.pc, "file-not-found"))
+    return 0  # del returns 0 even if the file is missing
 
 
 def _exit(session: Session, rest: str) -> int:
@@ -203,4 +203,4 @@ COMMANDS: dict[str, Callable[[Session, str], int]] = {
     **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _rmdir, "rd": _rmdir},
     **{"del": _del, "erase": _del, "exit": _exit, "rem": _nothing, "cls": _nothing, "title": _nothing},
 }
-"""By name."""
+"""The built-in commands, by name."""

@@ -1,4 +1,4 @@
-"""Programs of Windows that an admin looks with: ``reg``, ``sc``, ``net``, ``hostname``, ``whoami``, filters.
+"""The Windows programs of an admin: ``reg``, ``sc``, ``net``, ``hostname``, ``whoami``, filters.
 
 Output formats are those of Windows 10 and 11 as published in documentation and forum posts; nothing here was recorded.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Union
 
 from provmode.lab.windows import powershell
-from provmode.lab.windows.cmd.texts import say
+from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
 from provmode.lab.windows.session import Session
 from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
@@ -34,16 +34,16 @@ _LONG = {0x80000002: "HKEY_LOCAL_MACHINE", 0x80000001: "HKEY_CURRENT_USER", 0x80
 def _reg(session: Session, words: list[str]) -> int:
     verbs = {"query": _reg_query, "add": _reg_add, "delete": _reg_delete}
     if len(words) < 2 or words[0].lower() not in verbs:
-        session.complain(say(session.pc, "reg-syntax"))
+        session.print_error(message(session.pc, "reg-syntax"))
         return 1
-    place = _key(words[1], [word.lower() for word in words])
-    if place is None:
-        session.complain(say(session.pc, "reg-syntax"))
+    key = _parse_key(words[1], [word.lower() for word in words])
+    if key is None:
+        session.print_error(message(session.pc, "reg-syntax"))
         return 1
-    return verbs[words[0].lower()](session, place, words[2:])
+    return verbs[words[0].lower()](session, key, words[2:])
 
 
-def _key(text: str, flags: list[str]) -> tuple[int, str] | None:
+def _parse_key(text: str, flags: list[str]) -> tuple[int, str] | None:
     hive, _, path = text.partition("\\")
     if hive.upper() not in _HIVES:
         return None
@@ -58,19 +58,19 @@ def _option(words: list[str], name: str) -> str | None:
     return words[at] if at < len(words) else None
 
 
-def _reg_query(session: Session, place: tuple[int, str], words: list[str]) -> int:
-    hive, path = place
+def _reg_query(session: Session, key: tuple[int, str], words: list[str]) -> int:
+    hive, path = key
     registry = session.pc.registry
     wanted = _option(words, "/v")
     values = registry.values(hive, path)
     if values is None or (wanted is not None and registry.get(hive, path, wanted) is None):
-        session.complain(say(session.pc, "reg-not-found"))
+        session.print_error(message(session.pc, "reg-not-found"))
         return 1
-    shown = [value for value in values if wanted is None or value.name.lower() == wanted.lower()]
+    listed = [value for value in values if wanted is None or value.name.lower() == wanted.lower()]
     full = f"{_LONG.get(hive, HIVES[hive])}\\{path}"
     session.print(f"\r\n{full}\r\n")
-    for value in shown:
-        session.print(f"    {value.name or '(Default)'}    REG_{value.type.name}    {_data(value)}\r\n")
+    for value in listed:
+        session.print(f"    {value.name or '(Default)'}    REG_{value.type.name}    {_data_text(value)}\r\n")
     if wanted is None:
         subkeys = registry.subkeys(hive, path) or []
         session.print("\r\n" if subkeys else "")
@@ -83,7 +83,7 @@ def _reg_query(session: Session, place: tuple[int, str], words: list[str]) -> in
     return 0
 
 
-def _data(value: RegValue) -> str:
+def _data_text(value: RegValue) -> str:
     data: Any = value.data
     if value.type in (RegType.DWORD, RegType.QWORD):
         return f"0x{data:x}"
@@ -92,26 +92,26 @@ def _data(value: RegValue) -> str:
     return "\\0".join(data) if value.type is RegType.MULTI_SZ else str(data)
 
 
-def _reg_add(session: Session, place: tuple[int, str], words: list[str]) -> int:
-    hive, path = place
+def _reg_add(session: Session, key: tuple[int, str], words: list[str]) -> int:
+    hive, path = key
     name, data = _option(words, "/v"), _option(words, "/d") or ""
     kind = (_option(words, "/t") or "REG_SZ").upper().removeprefix("REG_")
     if kind not in RegType.__members__:
-        session.complain(say(session.pc, "reg-syntax"))
+        session.print_error(message(session.pc, "reg-syntax"))
         return 1
-    shaped = _shaped(kind, data)
-    if shaped is None:
-        session.complain(say(session.pc, "reg-syntax"))
+    parsed = _parse_data(kind, data)
+    if parsed is None:
+        session.print_error(message(session.pc, "reg-syntax"))
         return 1
     session.pc.registry.create_key(hive, path)
     if name is not None:
-        session.pc.registry.set(hive, path, name, RegType[kind], shaped)
-    session.print(say(session.pc, "reg-done"))
+        session.pc.registry.set(hive, path, name, RegType[kind], parsed)
+    session.print(message(session.pc, "reg-done"))
     return 0
 
 
-def _shaped(kind: str, data: str) -> Data | None:
-    """Return what ``/d`` means in this type; ``None`` where it means nothing."""
+def _parse_data(kind: str, data: str) -> Data | None:
+    """Return the data of ``/d`` in this type; ``None``: not valid in this type."""
     if kind in ("DWORD", "QWORD"):
         if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{0,20}", data):
             return None
@@ -122,15 +122,15 @@ def _shaped(kind: str, data: str) -> Data | None:
     return tuple(data.split("\\0")) if kind == "MULTI_SZ" else data
 
 
-def _reg_delete(session: Session, place: tuple[int, str], words: list[str]) -> int:
-    hive, path = place
+def _reg_delete(session: Session, key: tuple[int, str], words: list[str]) -> int:
+    hive, path = key
     name = _option(words, "/v")
     registry = session.pc.registry
     done = registry.delete_value(hive, path, name) if name is not None else registry.delete_key(hive, path)
     if not done:
-        session.complain(say(session.pc, "reg-not-found"))
+        session.print_error(message(session.pc, "reg-not-found"))
         return 1
-    session.print(say(session.pc, "reg-done"))
+    session.print(message(session.pc, "reg-done"))
     return 0
 
 
@@ -157,7 +157,7 @@ def _sc(session: Session, words: list[str]) -> int:
     service_found = session.pc.services.get(words[1])
     if service_found is None:
         failed = "OpenService FAILED" if verb != "query" else "EnumQueryServicesStatus:OpenService FAILED"
-        session.print(f"[SC] {failed} {NO_SERVICE}:\r\n\r\n{say(session.pc, 'no-service')}\r\n")
+        session.print(f"[SC] {failed} {NO_SERVICE}:\r\n\r\n{message(session.pc, 'no-service')}\r\n")
         return NO_SERVICE
     return verbs[verb](session, service_found, words[2:])
 
@@ -225,7 +225,7 @@ def _net(session: Session, words: list[str]) -> int:
     if len(words) < 2 or words[0].lower() not in ("start", "stop"):
         return 1
     if session.pc.services.get(words[1]) is None:
-        session.complain(say(session.pc, "no-service"))
+        session.print_error(message(session.pc, "no-service"))
         return 2
     act = session.pc.services.start if words[0].lower() == "start" else session.pc.services.stop
     return 0 if act(words[1]) == OK else 2
@@ -286,4 +286,4 @@ PROGRAMS: dict[str, Program] = {
     "powershell": powershell.run,
     **{"more": _more, "more.com": _more, "sort": _sort, "findstr": _findstr, "chcp": _chcp, "chcp.com": _chcp},
 }
-"""By name without ``.exe``."""
+"""The programs, by name without ``.exe``."""

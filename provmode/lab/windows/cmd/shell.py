@@ -1,7 +1,7 @@
-"""Runs a line: operators, redirections, built-ins and programs, with what is still waiting for its standard input.
+"""Run a line: operators, redirections, built-ins, and programs that wait for standard input.
 
-A program that reads standard input waits for its end; everything after it in the line waits with it. That is done with
-generators: a command that needs input yields, and is sent the whole of it.
+A program that reads standard input waits for its end, and so does the rest of the line. Commands are generators: a
+command that needs input yields, and is sent all of the input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from provmode.lab.windows.cmd.language import (
     expand,
     parse,
 )
-from provmode.lab.windows.cmd.texts import say
+from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.session import Session
 from provmode.lab.windows.state import PcState
 
@@ -34,7 +34,7 @@ Work = Generator[None, bytes, int]
 
 
 class Running:
-    """A command line that runs, or has ended."""
+    """A command line that is running or has ended."""
 
     def __init__(self, session: Session, work: Work) -> None:
         self._session = session
@@ -45,13 +45,13 @@ class Running:
         self._advance(None)
 
     def feed(self, data: bytes, end: bool) -> None:
-        """Take standard input; with *end*, there is no more."""
+        """Take standard input; *end*: this is all of it."""
         self._given += data
         if end and self.exit_code is None:
             self._advance(bytes(self._given))
 
     def read(self) -> tuple[bytes, bytes]:
-        """Return what was written since the last time: standard output, standard error."""
+        """Return the new standard output and standard error since the last call."""
         out, err = bytes(self._session.out), bytes(self._session.err)
         self._session.out.clear()
         self._session.err.clear()
@@ -66,13 +66,13 @@ class Running:
     def _advance(self, stdin: bytes | None) -> None:
         session = self._session
         try:
-            with session.pc.by("shell"):
+            with session.pc.changes_by("shell"):
                 if stdin is None:
                     next(self._work)
                 else:
                     while True:
                         self._work.send(stdin)
-                        stdin = b""  # a second reader finds the input at its end
+                        stdin = b""  # a second reader gets no input
         except StopIteration as stop:
             self.exit_code = int(stop.value) & 0xFFFFFFFF
 
@@ -102,13 +102,13 @@ def start(
 
 def _line(session: Session, line: str) -> Work:
     if len(line) > MAX_LINE:
-        session.complain(say(session.pc, "line-too-long"))
+        session.print_error(message(session.pc, "line-too-long"))
         return 1
     try:
         node = parse(expand(line, session.variables))
     except SyntaxProblem as problem:
         if str(problem):
-            session.complain(say(session.pc, "unexpected", str(problem)))
+            session.print_error(message(session.pc, "unexpected", str(problem)))
             return 1
         return 0
     return (yield from _run(session, node))
@@ -133,7 +133,7 @@ def _run(session: Session, node: Node) -> Work:
 
 
 def _joined(session: Session, node: Joined) -> Work:
-    """Run commands that are joined; a chain of any length is a loop here, not a recursion."""
+    """Run joined commands; a loop instead of recursion, so that a chain can have any length."""
     if node.operator == "|":
         return (yield from _pipeline(session, node))
     chain = [node]
@@ -150,7 +150,7 @@ def _joined(session: Session, node: Joined) -> Work:
 
 
 def _pipeline(session: Session, node: Node) -> Work:
-    """Run commands one after another, each with the output of the one before as its input."""
+    """Run commands one after another; the output of each is the input of the next."""
     commands: list[Node] = []
     while isinstance(node, Joined) and node.operator == "|":
         commands.insert(0, node.right)
@@ -176,7 +176,7 @@ def _holds(session: Session, node: If) -> bool:
 
 
 class _Redirected:
-    """Output of a command that goes elsewhere; `close` puts it there."""
+    """The redirections of a command; `close` writes the output to its targets."""
 
     def __init__(self, session: Session, redirections: tuple[Redirection, ...]) -> None:
         self._session = session
@@ -190,7 +190,7 @@ class _Redirected:
                 data = session.pc.files.read(session.path(item.target))
                 if data is None and item.target.lower() != "nul":
                     session.out, session.err, session.stdin = self._held
-                    session.complain(say(session.pc, "file-not-found"))
+                    session.print_error(message(session.pc, "file-not-found"))
                     self.opened = False
                     return
                 session.stdin = data or b""
@@ -231,7 +231,7 @@ def _simple(session: Session, node: Simple) -> Work:
         return builtin(session, node.rest)
     program = programs.PROGRAMS.get(name.removesuffix(".exe"))
     if program is None:
-        session.complain(say(session.pc, "not-recognized", node.name))
+        session.print_error(message(session.pc, "not-recognized", node.name))
         return 1
     session.pc.processes.started.append(f"{node.name}{node.rest}")
     found = program(session, arguments(node.rest))
@@ -254,13 +254,13 @@ def _with_input(work: Work, data: bytes) -> int:
 
 
 def _nested(session: Session, rest: str) -> Work:
-    """Run ``cmd /c LINE``; without ``/c`` there is nothing to run."""
+    """Run ``cmd /c LINE``; without ``/c`` do nothing."""
     lowered = rest.lower()
     at = next((lowered.find(flag) for flag in ("/c", "/k") if flag in lowered), -1)
     if at < 0:
         return 0
     if session.nested >= MAX_NESTED:
-        session.complain(say(session.pc, "no-memory"))
+        session.print_error(message(session.pc, "no-memory"))
         return 1
     session.pc.processes.started.append(f"cmd.exe{rest}")
     line = rest[at + 2 :].strip()

@@ -1,7 +1,7 @@
-"""What cmd.exe and its tools say, in English and for German PCs in German.
+"""Messages of cmd.exe and its tools, in English and, for German PCs, in German.
 
-English texts are Windows' own; of the German ones the first four are Windows' own as published in forum posts, the
-others are translations.
+The English texts are Windows' own. Of the German texts the first four are Windows' own, as published in forum posts;
+the others are translations.
 """
 
 from __future__ import annotations
@@ -47,6 +47,6 @@ _GERMAN = {
 }
 
 
-def say(pc: PcState, key: str, *values: str) -> str:
-    """Return a text in the PC's language."""
+def message(pc: PcState, key: str, *values: str) -> str:
+    """Return a message in the PC's language."""
     return (_GERMAN if pc.german else _ENGLISH)[key].format(*values)

@@ -1,7 +1,7 @@
-"""A small PowerShell for the modelled PCs: it executes scripts, it does not recognise them.
+"""A small PowerShell for the modelled PCs: it executes any script, it does not recognise known scripts.
 
-It knows the part of the language that small file scripts need: assignment, ``if``/``else``, ``try``/``catch``,
-``throw``, ``exit``, member access, .NET calls, hashtables, a few cmdlets. What it does not know ends as in PowerShell:
+It implements the part of the language that small file scripts need: assignment, ``if``/``else``, ``try``/``catch``,
+``throw``, ``exit``, member access, .NET calls, hashtables, a few cmdlets. Anything else fails as in PowerShell: with
 an error on standard error and exit code 1. .NET classes work on the PC's own files.
 """
 

@@ -1,6 +1,6 @@
-"""The .NET classes that file scripts use, over a PC's own files, with .NET's exceptions.
+"""The .NET classes that file scripts use, on a PC's own files, with .NET's exceptions.
 
-Source: Microsoft, the pages of System.IO.File, System.Convert, System.BitConverter and the others by name.
+Source: Microsoft, the pages of System.IO.File, System.Convert, System.BitConverter and the other classes.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Writer:
 
 
 @dataclass(frozen=True)
-class Marker:
-    """A value that only has to be handed on: an encoding, an open stream."""
+class Opaque:
+    """A value that scripts only pass on: an encoding, an open stream."""
 
     name: str
     payload: Any = None
@@ -69,8 +69,8 @@ class DotNet:
         """Return ``[type]::member(arguments)``.
 
         Raises:
-            UnknownMember: it is not modelled.
-            DotNetError: what .NET throws.
+            UnknownMember: the member is not modelled.
+            DotNetError: .NET throws an exception.
         """
         name = f"{type_name.lower().removeprefix('system.')}.{member.lower()}"
         found = getattr(self, "_" + re.sub(r"[^a-z0-9]", "_", name), None)
@@ -81,13 +81,13 @@ class DotNet:
     # -- streams ----------------------------------------------------------------------------------------------
 
     def _console_openstandardinput(self) -> Any:
-        return Marker("stream", self._stdin)
+        return Opaque("stream", self._stdin)
 
     def _console_out(self) -> Any:
         return Writer(self._write)
 
     def _text_encoding_utf8(self) -> Any:
-        return Marker("utf-8")
+        return Opaque("utf-8")
 
     def _io_streamreader_new(self, stream: Any, encoding: Any = None) -> Any:
         return StreamReader(stream.payload.decode("utf-8-sig", "replace"))
@@ -142,7 +142,7 @@ class DotNet:
 
     def _io_file_delete(self, path: str) -> None:
         self._check(path)
-        if not self._pc.files.delete(path):  # a missing file is no error, a missing folder is
+        if not self._pc.files.delete(path):  # a missing folder is an error, a missing file is not
             self._check_folder(path)
 
     # -- values -----------------------------------------------------------------------------------------------
@@ -176,14 +176,14 @@ class DotNet:
             raise DotNetError("FormatException", "The input is not a valid Base-64 string.") from None
 
     def _guid_newguid(self) -> Any:
-        return Marker("guid", uuid.uuid5(uuid.NAMESPACE_OID, f"{self._pc.computer_name}{len(self._pc.mutations)}"))
+        return Opaque("guid", uuid.uuid5(uuid.NAMESPACE_OID, f"{self._pc.computer_name}{len(self._pc.mutations)}"))
 
 
 def member(target: Any, name: str, arguments: tuple[Any, ...] | None) -> Any:
     """Return a property or the result of a method of an instance.
 
     Raises:
-        UnknownMember: it is not modelled.
+        UnknownMember: the member is not modelled.
     """
     lowered = name.lower()
     if isinstance(target, dict):
@@ -199,13 +199,13 @@ def member(target: Any, name: str, arguments: tuple[Any, ...] | None) -> Any:
         return len(target)
     if isinstance(target, str):
         return _string_member(target, lowered, arguments or ())
-    if isinstance(target, Marker) and target.name == "guid" and lowered == "tostring":
+    if isinstance(target, Opaque) and target.name == "guid" and lowered == "tostring":
         return target.payload.hex if arguments == ("N",) else str(target.payload)
     if isinstance(target, DotNetError):
         return _exception_member(target, lowered)
-    if isinstance(target, Marker) and target.name == "record" and lowered == "exception":
+    if isinstance(target, Opaque) and target.name == "record" and lowered == "exception":
         return target.payload
-    if isinstance(target, Marker) and target.name == "type" and lowered in ("name", "fullname"):
+    if isinstance(target, Opaque) and target.name == "type" and lowered in ("name", "fullname"):
         return target.payload
     raise UnknownMember(name)
 
@@ -224,7 +224,7 @@ def _exception_member(target: DotNetError, name: str) -> Any:
     if name == "getbaseexception":
         return target
     if name == "gettype":
-        return Marker("type", target.type_name)
+        return Opaque("type", target.type_name)
     raise UnknownMember(name)
 
 

@@ -8,7 +8,7 @@ from typing import Union
 
 
 class ParseProblem(ValueError):
-    """The script is outside the subset; says where."""
+    """The script is outside the subset; the message names the token."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,16 @@ class Try:
 
 
 @dataclass(frozen=True)
-class Leave:
+class FlowControl:
     """``throw``, ``exit`` or ``return``."""
 
     word: str
     value: Node | None
 
 
-Node = Union[Literal, Variable, Expandable, Hashtable, Member, Static, Binary, Not, Command, Assignment, If, Try, Leave]
+Node = Union[
+    Literal, Variable, Expandable, Hashtable, Member, Static, Binary, Not, Command, Assignment, If, Try, FlowControl
+]
 Block = tuple[Node, ...]
 
 _TOKEN = re.compile(
@@ -145,7 +147,7 @@ def parse(script: str) -> Block:
     """Return the statements of a script.
 
     Raises:
-        ParseProblem: it is outside the subset.
+        ParseProblem: the script is outside the subset.
     """
     parser = _Parser(tokens(script))
     block = parser.statements(until="")
@@ -176,7 +178,7 @@ class _Parser:
         return False
 
     def _expect(self, text: str) -> None:
-        self._lines()
+        self._skip_newlines()
         if not self._take(text):
             raise ParseProblem(f"Missing '{text}' in statement.")
 
@@ -187,7 +189,7 @@ class _Parser:
         self._at += 1
         return token
 
-    def _lines(self) -> None:
+    def _skip_newlines(self) -> None:
         while (token := self.peek()) is not None and token[0] == "line":
             self._at += 1
 
@@ -195,7 +197,7 @@ class _Parser:
 
     def statements(self, until: str) -> Block:
         found: list[Node] = []
-        self._lines()
+        self._skip_newlines()
         while self.peek() is not None and not (until and self._is(until)):
             found.append(self._statement())
             token = self.peek()
@@ -204,7 +206,7 @@ class _Parser:
                 raise ParseProblem(f"Unexpected token '{token[1]}' in expression or statement.")
             if token is not None and token[1] == "}" and until != "}":
                 break
-            self._lines()
+            self._skip_newlines()
         return tuple(found)
 
     def _block(self) -> Block:
@@ -228,12 +230,12 @@ class _Parser:
             self._at += 1
             following = self.peek()
             ends = following is None or following[0] == "line" or following[1] == "}"
-            return Leave(word, None if ends else self._pipeline())
+            return FlowControl(word, None if ends else self._pipeline())
         value = self._pipeline()
         if self._take("="):
             if not isinstance(value, (Variable, Member)):
                 raise ParseProblem("The assignment expression is not valid.")
-            self._lines()
+            self._skip_newlines()
             return Assignment(value, self._pipeline())
         return value
 
@@ -259,7 +261,7 @@ class _Parser:
 
     def _after_block(self, word: str) -> bool:
         at = self._at
-        self._lines()
+        self._skip_newlines()
         if self._take(word):
             return True
         self._at = at
@@ -271,7 +273,7 @@ class _Parser:
         token = self.peek()
         if token is not None and token[0] == "word" and token[1].lower() not in _KEYWORDS:
             return self._command()
-        return self._either()
+        return self._logical()
 
     def _command(self) -> Node:
         name = self._next()[1]
@@ -281,12 +283,12 @@ class _Parser:
             if token[0] == "switch":
                 switches.append(self._next()[1][1:].lower())
             elif token[0] == "word":
-                arguments.append(self._bare())
+                arguments.append(self._bare_argument())
             else:
                 arguments.append(self._postfix())
         return Command(name, tuple(arguments), tuple(switches))
 
-    def _bare(self) -> Node:
+    def _bare_argument(self) -> Node:
         """Read an unquoted argument: a type's name (``IO.StreamReader``), with its arguments in parentheses."""
         name = self._next()[1]
         while self._is(".") and self._tokens[self._at + 1 : self._at + 2] and self._tokens[self._at + 1][0] == "word":
@@ -296,7 +298,7 @@ class _Parser:
             return Static(name, "new", self._arguments())
         return Literal(name)
 
-    def _either(self) -> Node:
+    def _logical(self) -> Node:
         left = self._comparison()
         while (token := self.peek()) is not None and token[1].lower() in ("-and", "-or"):
             self._at += 1
@@ -364,14 +366,14 @@ class _Parser:
 
     def _hashtable(self) -> Node:
         pairs: list[tuple[str, Node]] = []
-        self._lines()
+        self._skip_newlines()
         while not self._take("}"):
             kind, name = self._next()
             if kind not in ("word", "text"):
                 raise ParseProblem("Missing key before '=' in hash literal.")
             self._expect("=")
             pairs.append((name.strip("'"), self._pipeline()))
-            self._lines()
+            self._skip_newlines()
         return Hashtable(tuple(pairs))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 from provmode.lab.windows.powershell import language
-from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Marker, UnknownMember, member, text
+from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Opaque, UnknownMember, member, text
 from provmode.lab.windows.powershell.language import Block, Node, ParseProblem
 from provmode.lab.windows.session import Session
 
@@ -25,11 +25,11 @@ class _Exit(Exception):
 
 
 def run(session: Session, words: list[str]) -> Generator[None, bytes, int]:
-    """Run ``powershell.exe`` with these arguments; it reads all of standard input before it starts."""
+    """Run ``powershell.exe`` with these arguments; first read all of standard input."""
     script = _script(words)
     stdin = yield
     if script is None:
-        session.complain("Cannot process the command because of a missing parameter.\r\n")
+        session.print_error("Cannot process the command because of a missing parameter.\r\n")
         return 1
     if script == "-":
         script, stdin = stdin.decode("utf-8", "replace"), b""
@@ -39,16 +39,16 @@ def run(session: Session, words: list[str]) -> Generator[None, bytes, int]:
     except _Exit as left:
         return left.code
     except ParseProblem as problem:
-        session.complain(f"{problem}\r\n    + CategoryInfo          : ParserError: (:) [], ParseException\r\n")
+        session.print_error(f"{problem}\r\n    + CategoryInfo          : ParserError: (:) [], ParseException\r\n")
         return 1
     except DotNetError as error:
-        session.complain(f"{error.message}\r\n    + FullyQualifiedErrorId : {error.type_name}\r\n")
+        session.print_error(f"{error.message}\r\n    + FullyQualifiedErrorId : {error.type_name}\r\n")
         return 1
     except UnknownMember as problem:
-        session.complain(f"Method invocation failed: '{problem}' is not available.\r\n")
+        session.print_error(f"Method invocation failed: '{problem}' is not available.\r\n")
         return 1
     except RecursionError:
-        session.complain("The script failed due to call depth overflow.\r\n")
+        session.print_error("The script failed due to call depth overflow.\r\n")
         return 1
     return 0
 
@@ -92,8 +92,8 @@ class _Evaluation:
             self._if(node)
         elif isinstance(node, language.Try):
             self._try(node)
-        elif isinstance(node, language.Leave):
-            self._leave(node)
+        elif isinstance(node, language.FlowControl):
+            self._flow_control(node)
         else:
             value = self._value(node)
             if value is not None:
@@ -113,7 +113,7 @@ class _Evaluation:
 
     def _if(self, node: language.If) -> None:
         for condition, body in node.branches:
-            if _true(self._value(condition)):
+            if _is_true(self._value(condition)):
                 self.block(body)
                 return
         self.block(node.otherwise)
@@ -125,13 +125,13 @@ class _Evaluation:
             if node.handler is None:
                 raise
             before = self._variables.get("_")
-            self._variables["_"] = Marker("record", error)
+            self._variables["_"] = Opaque("record", error)
             self.block(node.handler)
             self._variables["_"] = before
         finally:
             self.block(node.cleanup)
 
-    def _leave(self, node: language.Leave) -> None:
+    def _flow_control(self, node: language.FlowControl) -> None:
         value = self._value(node.value) if node.value is not None else None
         if node.word == "throw":
             raise DotNetError("RuntimeException", text(value) or "ScriptHalted")
@@ -141,12 +141,12 @@ class _Evaluation:
 
     def _value(self, node: Node) -> Any:
         try:
-            return self._evaluated(node)
+            return self._evaluate(node)
         except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as problem:
-            # an argument of a kind or a number that the member does not take
+            # the member does not take arguments of these types or this number
             raise DotNetError("MethodException", f"Cannot convert argument: {problem}") from None
 
-    def _evaluated(self, node: Node) -> Any:
+    def _evaluate(self, node: Node) -> Any:
         if isinstance(node, language.Literal):
             return node.value
         if isinstance(node, language.Variable):
@@ -160,7 +160,7 @@ class _Evaluation:
         if isinstance(node, language.Member):
             return member(self._value(node.target), node.name, self._arguments(node.arguments))
         if isinstance(node, language.Not):
-            return not _true(self._value(node.operand))
+            return not _is_true(self._value(node.operand))
         if isinstance(node, language.Binary):
             return self._binary(node)
         assert isinstance(node, language.Command)
@@ -172,9 +172,9 @@ class _Evaluation:
     def _binary(self, node: language.Binary) -> Any:
         left = self._value(node.left)
         if node.operator == "-and":
-            return _true(left) and _true(self._value(node.right))
+            return _is_true(left) and _is_true(self._value(node.right))
         if node.operator == "-or":
-            return _true(left) or _true(self._value(node.right))
+            return _is_true(left) or _is_true(self._value(node.right))
         right = self._value(node.right)
         if node.operator == "+":
             return f"{left}{text(right)}" if isinstance(left, str) else (left or 0) + (right or 0)
@@ -213,5 +213,5 @@ class _Evaluation:
         )
 
 
-def _true(value: Any) -> bool:
+def _is_true(value: Any) -> bool:
     return bool(value)

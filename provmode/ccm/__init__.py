@@ -1,11 +1,17 @@
-"""ConfigMgr without input or output: the state of a client, its `MobileClient.TCF`, the verdict.
+"""ConfigMgr: what is read from a client, and what that means. Pure.
 
+* `client`   the questions to a client, and what their answers mean
 * `model`    what was read from a client
-* `version`  client versions and what they can do
-* `tcf`      `MobileClient.TCF`: reading it, and taking out the entry that brings provisioning mode back
-* `policy`   what the fleet's owner decided: whether to wait, for how long
-* `judge`    the verdict: a table of rules over model and policy
+* `version`  client versions, and which leave the mode by themselves
+* `tcf`      `MobileClient.TCF`: reading it, and taking out the entry that brings the mode back
+* `policy`   what the fleet's owner decided: whether to wait, for how long, what counts as legitimate work
+* `rules`    the table of rules
+* `judge`    the verdict and the findings: the first rule that applies
+* `verdict`  the ten verdicts, and the causes of a host that could not be assessed
+* `impact`   what leaving the mode would set off
 * `codes`    names of return codes and states
 
-Imports the standard library and `provmode.reading` only.
+A new rule is a row in `rules`; a new finding is in `judge`; a new cause is in `verdict` and in `provmode.errors`.
+
+Private: programs import from `provmode.api`.
 """

@@ -1,11 +1,11 @@
-"""How a ConfigMgr client is asked: the operations, and what their answers mean. Pure conversations.
+"""Questions to a ConfigMgr client: the operations, and what their answers mean. Pure conversations.
 
-Every conversation is a generator of operations; it holds no socket and no clock. A fault of the PC is an answer like
-another (`Unknown`, or `Absent` where it says that there is no such thing); what ends the conversation with the PC
-(the network, the account) is not caught here.
+Every conversation is a generator of operations. It holds no socket and no clock. A fault from the PC counts as an
+answer: `Unknown`, or `Absent` if the PC says that the thing does not exist. Errors that end the conversation with the
+PC (the network, the account) are not caught here.
 
-What is asked of a healthy client, and no more: its version, two registry values, its service, and `MobileClient.TCF`
-(one command, `type`, the only process that is started on the PC).
+A healthy client is asked only for its version, two registry values, its service, and `MobileClient.TCF`. Reading
+`MobileClient.TCF` takes one command, `type`: the only process that is started on the PC.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from provmode.wsman import (
 )
 
 CCMEXEC = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmExec")
-"""Where the mode is kept. Microsoft, "Provisioning mode"."""
+"""The key that holds the mode. Microsoft, "Provisioning mode"."""
 CCMEVAL = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmEval")
 SMS_CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
-"""The client itself, a singleton."""
+"""The client, a singleton class."""
 TASK_SEQUENCES = Enumerate(Resource.cim("root/ccm/SoftMgmtAgent", "CCM_TSExecutionRequest"))
 HEALTH_TASK = Enumerate.query(
     "root/Microsoft/Windows/TaskScheduler",
@@ -67,8 +67,8 @@ TCF_PATHS = (
     r"%windir%\System32\ccmsetup\MobileClient.TCF",
     r"%windir%\SysWOW64\ccmsetup\MobileClient.TCF",
 )
-"""Where the file may be: Microsoft documents the first folder for 32- and 64-bit clients; the Unicode copy and the two
-legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
+"""Possible places of the file. Microsoft documents the first folder for 32- and 64-bit clients. The Unicode copy and
+the two legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
 
 _MARK = "@provmode"
 
@@ -77,7 +77,7 @@ _MARK = "@provmode"
 
 
 def client_version() -> Conversation[Reading[str]]:
-    """Ask ``SMS_Client.ClientVersion``; absent where there is no ``root\\ccm`` or no such class."""
+    """Ask ``SMS_Client.ClientVersion``; absent if ``root\\ccm`` or the class does not exist."""
 
     def read(instance: Instance) -> Reading[str]:
         version = text(instance, "ClientVersion")
@@ -123,12 +123,12 @@ def _moment_of(seconds: Reading[int]) -> Reading[datetime]:
     if seconds.value == 0:
         return Absent()
     if seconds.value > _LAST_SECOND:
-        return Unknown("malformed", f"ProvisioningEnabledTime is {seconds.value}, no time in seconds")
+        return Unknown("malformed", f"ProvisioningEnabledTime is {seconds.value}, not a time in seconds")
     return Known(datetime.fromtimestamp(seconds.value, timezone.utc))
 
 
 def enabled_time() -> Conversation[Reading[datetime]]:
-    """Ask ``ProvisioningEnabledTime``: when the mode was last entered. It is not cleared on exit."""
+    """Ask ``ProvisioningEnabledTime``: when the client last entered the mode. The value is not cleared on exit."""
     types = yield from types_of(CCMEXEC)
     return _moment_of((yield from number(CCMEXEC, "ProvisioningEnabledTime", types)))
 
@@ -140,7 +140,7 @@ def max_minutes() -> Conversation[Reading[int]]:
 
 
 def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
-    """Ask ``CCM_TSExecutionRequest``: one for each task sequence that runs, waits, or was left behind."""
+    """Ask ``CCM_TSExecutionRequest``: one object for each task sequence that runs, waits, or was left behind."""
 
     def read(found: list[Instance]) -> Reading[tuple[TaskSequence, ...]]:
         return Known(
@@ -160,7 +160,7 @@ def task_sequences() -> Conversation[Reading[tuple[TaskSequence, ...]]]:
 
 
 def health_evaluation() -> Conversation[Reading[CcmEvalStatus]]:
-    """Ask the client's own repair: the scheduled task, whether it only notifies, when it last reported."""
+    """Ask about the client's own repair: the scheduled task, whether it only notifies, when it last reported."""
 
     def read(found: list[Instance]) -> Reading[str]:
         state = integer(found[0], "State") if found else None
@@ -169,29 +169,31 @@ def health_evaluation() -> Conversation[Reading[CcmEvalStatus]]:
     task = yield from ask(HEALTH_TASK, read, "health evaluation task")
     if isinstance(task, Unknown):
         return task
-    notify = yield from ask(
+    value = yield from ask(
         get_value(CCMEVAL, "NotifyOnly"), lambda answer: data_of(answer, ValueType.REG_SZ, "NotifyOnly"), "NotifyOnly"
     )
-    only: Reading[bool]
-    only = Known(str(notify.value.data).strip().lower() == "true") if isinstance(notify, Known) else notify
+    notify_only: Reading[bool]
+    notify_only = Known(str(value.value.data).strip().lower() == "true") if isinstance(value, Known) else value
     report = yield from file_info(r"%windir%\CCM\CcmEvalReport.xml")
-    return Known(CcmEvalStatus(known(task, "missing"), only, _modified(report)))
+    return Known(CcmEvalStatus(known(task, "missing"), notify_only, _modified(report)))
 
 
 def _modified(file: Reading[FileInfo]) -> Reading[datetime]:
     if not isinstance(file, Known):
         return file
-    return Known(file.value.modified) if file.value.modified else Unknown("malformed", f"{file.value.path} has no time")
+    if file.value.modified is None:
+        return Unknown("malformed", f"{file.value.path}: CIM_DataFile has no LastModified")
+    return Known(file.value.modified)
 
 
 # -- MobileClient.TCF -------------------------------------------------------------------------------------------
 
 
 def tcf_command() -> CommandLine:
-    """Return the one command line that shows every `MobileClient.TCF` there is, each followed by a mark.
+    """Return the one command line that prints every existing `MobileClient.TCF`, each followed by a mark.
 
-    ``type`` is built into cmd.exe: one process for all. Texts of cmd.exe are localised, so success is told by which
-    ``echo`` runs; the second one also tells where Windows is.
+    ``type`` is built into cmd.exe, so one process prints all files. cmd.exe's messages are localised, so the mark says
+    whether ``type`` succeeded: one of two ``echo`` commands runs. The second one also prints the Windows folder.
     """
     parts = (
         f'type "{path}" && echo {_MARK} {number} shown || echo {_MARK} {number} failed %windir%'
@@ -201,25 +203,25 @@ def tcf_command() -> CommandLine:
 
 
 def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
-    """Show every `MobileClient.TCF`; where ``type`` failed, ask CIM whether the file is there at all.
+    """Read every `MobileClient.TCF`; if ``type`` failed for one, ask CIM whether the file exists.
 
-    Absent: there is none anywhere. A file that is there and could not be shown makes the answer `Unknown`.
+    Absent: no folder has the file. A file that exists but could not be read makes the answer `Unknown`.
     """
     try:
         completed = yield tcf_command()
-        shown, windir = _split(completed)
+        contents, windir = _split(completed)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
     except UnexpectedAnswer as error:
         return Unknown("malformed", str(error))
-    files = tuple(_file(path, data) for path, data in shown.items() if data is not None)
-    missing = tuple(path.replace("%windir%", windir) for path, data in shown.items() if data is None)
-    if missing:
-        unreadable = yield from ask(file_query(missing), _names, "MobileClient.TCF")
+    files = tuple(_file(path, data) for path, data in contents.items() if data is not None)
+    failed = tuple(path.replace("%windir%", windir) for path, data in contents.items() if data is None)
+    if failed:
+        unreadable = yield from ask(file_query(failed), _names, "MobileClient.TCF")
         if isinstance(unreadable, Unknown):
             return unreadable
         if isinstance(unreadable, Known) and unreadable.value:
-            return Unknown("access-denied", f"{', '.join(unreadable.value)} is there and cannot be read")
+            return Unknown("access-denied", f"{', '.join(unreadable.value)} exists but cannot be read")
     return Known(files) if files else Absent()
 
 
@@ -228,32 +230,32 @@ def _names(found: list[Instance]) -> Reading[tuple[str, ...]]:
 
 
 def _file(path: str, data: bytes) -> TcfFile:
-    read = tcf.read_shown(data)
-    return TcfFile(path, read.armed, read.encoding, tuple(entry.text for entry in read.entries))
+    content = tcf.read_type_output(data)
+    return TcfFile(path, content.armed, content.encoding, tuple(entry.text for entry in content.entries))
 
 
 def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
-    """Return each path's bytes as shown (``None`` where ``type`` failed), and where Windows is.
+    """Return the bytes that ``type`` printed for each path (``None`` if it failed), and the Windows folder.
 
     Raises:
         UnexpectedAnswer: a mark is missing.
     """
     output, position, windir = completed.stdout, 0, ""
-    shown: dict[str, bytes | None] = {}
+    contents: dict[str, bytes | None] = {}
     for index, path in enumerate(TCF_PATHS):
         mark = f"{_MARK} {index} ".encode()
         start = output.find(mark, position)
         end = output.find(b"\n", start)
         if start < 0 or end < 0:
-            said = completed.stderr.decode("utf-8", "replace").strip()[:120]
+            errors = completed.stderr.decode("utf-8", "replace").strip()[:120]
             raise UnexpectedAnswer(
-                f"MobileClient.TCF: the command did not run to its end (exit {completed.exit_code}) {said}"
+                f"MobileClient.TCF: the command did not finish (exit code {completed.exit_code}) {errors}"
             )
-        told = output[start + len(mark) : end].decode("utf-8", "replace").strip()
-        shown[path] = output[position:start] if told.startswith("shown") else None
-        windir = told.removeprefix("failed").strip() or windir if told.startswith("failed") else windir
+        result = output[start + len(mark) : end].decode("utf-8", "replace").strip()
+        contents[path] = output[position:start] if result.startswith("shown") else None
+        windir = result.removeprefix("failed").strip() or windir if result.startswith("failed") else windir
         position = end + 1
-    return shown, windir or "C:\\Windows"
+    return contents, windir or "C:\\Windows"
 
 
 # -- everything the verdict needs -------------------------------------------------------------------------------
@@ -265,28 +267,29 @@ FIRST_QUESTIONS: tuple[Operation, ...] = (
     get_value(CCMEXEC, "SystemTaskExcludes"),
     tcf_command(),
 )
-"""What is asked of every client."""
+"""The questions that every client gets."""
 
 
-def away(state: ClientReadings) -> bool:
+def not_answering(state: ClientReadings) -> bool:
     """Whether the client did not answer although its service runs, as in the seconds after a start."""
-    version, there = state.client_version, known(state.service, None)
-    return isinstance(version, Unknown) and version.cause == "unavailable" and there is not None and there.running
+    version, ccmexec = state.client_version, known(state.service, None)
+    return isinstance(version, Unknown) and version.cause == "unavailable" and ccmexec is not None and ccmexec.running
 
 
 def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) -> Conversation[ClientReadings]:
     """Ask what the verdict needs, and no more.
 
-    What runs there is asked only of a client on which something may have to be done (first, and never left out), and
-    more only of one that is in the mode, or half out of it.
+    Every client gets the first questions. If the client may need work, we always ask next what runs on the PC. If it
+    is in the mode or half out of it, we ask the second round too.
 
-    *now* is the controller's clock, UTC; it is read beside the PC's, so that the two can be compared. Of a PC's fifty
-    processes a verdict needs those its policy calls *legitimate*; without names all are read.
+    *now* is the controller's clock, UTC. It is read together with the PC's clock, so that the two can be compared.
+    A PC has some fifty processes, of which the verdict needs those that its policy calls *legitimate*; without names
+    all processes are read.
     """
     state = ClientReadings(now())
     state = replace(state, client_version=(yield from client_version()))
     state = replace(state, service=(yield from service("CcmExec")))
-    if away(state):  # its service may have come back between the two questions: no client is called broken for that
+    if not_answering(state):  # the service may have started between the two questions: do not call the client broken
         state = replace(state, client_version=(yield from client_version()))
     if isinstance(state.client_version, Absent) and isinstance(state.service, Absent):
         return state
@@ -297,7 +300,7 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
         tcf=(yield from mobile_client_tcf()),
     )
     if state.in_question:
-        state = yield from at_work(state, legitimate)
+        state = yield from activity(state, legitimate)
         if state.needs_more:
             state = yield from _second_round(state)
         clock, computer = yield from clock_and_name()
@@ -305,8 +308,8 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
     return state
 
 
-def at_work(state: ClientReadings, legitimate: Sequence[str]) -> Conversation[ClientReadings]:
-    """Ask what runs on a PC that may be a reason for the mode, and nothing else; the answers are put into *state*."""
+def activity(state: ClientReadings, legitimate: Sequence[str]) -> Conversation[ClientReadings]:
+    """Ask only what runs on the PC that may be a reason for the mode; return *state* with the answers."""
     return replace(
         state,
         processes=(yield from processes(legitimate)),
@@ -316,7 +319,7 @@ def at_work(state: ClientReadings, legitimate: Sequence[str]) -> Conversation[Cl
 
 
 def _second_round(state: ClientReadings) -> Conversation[ClientReadings]:
-    """Ask since when the client is in the mode, and what it would do by itself."""
+    """Ask how long the client has been in the mode, and what it would do by itself."""
     state = replace(state, task_sequences=(yield from task_sequences()))
     types = yield from types_of(CCMEXEC)
     return replace(

@@ -1,4 +1,4 @@
-"""Names of ConfigMgr's and WMI's numbers. A number nobody listed stays a number."""
+"""Names of ConfigMgr's and WMI's numbers. A number that is not listed stays a number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SERVICE_RETURN: dict[int, str] = {
     **{18: "circular dependency", 19: "duplicate name", 20: "invalid name", 21: "invalid parameter"},
     **{22: "invalid account", 23: "exists", 24: "already paused"},
 }
-"""What the methods of ``Win32_Service`` return."""
+"""Return values of the methods of ``Win32_Service``."""
 
 TASK_STATE: dict[int, str] = {0: "Unknown", 1: "Disabled", 2: "Queued", 3: "Ready", 4: "Running"}
 """``State`` of ``MSFT_ScheduledTask``. Microsoft, "TASK_STATE enumeration"."""
@@ -23,5 +23,5 @@ MACHINE_POLICY_EVALUATION = "{00000000-0000-0000-0000-000000000022}"
 
 
 def name_of(code: int, names: dict[int, str]) -> str:
-    """Return the name *names* has for *code*, or ``unknown (code)``."""
+    """Return the name of *code* in *names*, or ``unknown (code)``."""
     return names.get(code, f"unknown ({code})")

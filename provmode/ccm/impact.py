@@ -2,8 +2,8 @@
 
 Source: Microsoft's reference of the Client SDK classes in ``root\\ccm\\ClientSDK``: ``CCM_Program``,
 ``CCM_Application`` and ``CCM_SoftwareUpdate`` with their base ``CCM_SoftwareBase``, ``CCM_ServiceWindow``, and
-``DetermineIfRebootPending`` of ``CCM_ClientUtilities``. A client in the mode may not answer them in full: what could
-not be read is said, and counts as not known, never as nothing.
+``DetermineIfRebootPending`` of ``CCM_ClientUtilities``. A client in the mode might not answer all of these questions.
+A question without an answer is reported as unknown, never as "nothing".
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from provmode.wsman import Enumerate, Instance, Invoke, Resource, UnexpectedAnsw
 
 CLIENT_SDK = "root/ccm/ClientSDK"
 REQUIRED = ("CCM_Program", "CCM_Application", "CCM_SoftwareUpdate")
-"""Classes of what is deployed to the PC; those with a ``Deadline`` are required."""
+"""Classes of the deployments to the PC. A deployment with a ``Deadline`` is required."""
 MAINTENANCE_WINDOWS = range(1, 6)
 """The types of service window that are maintenance windows: all programs, programs, reboot required, software updates,
-task sequences. Type 6, "corresponds to non-working hours", is none: it is what the user's business hours leave of the
-day, and every client has one (seen in the field: a local policy, github.com/rzander/sccmclictr issue 71)."""
+task sequences. Type 6, "corresponds to non-working hours", is not a maintenance window: it is the time outside the
+user's business hours, and every client has one (seen in the field: a local policy, github.com/rzander/sccmclictr
+issue 71)."""
 
 
 @dataclass(frozen=True)
 class Impact:
-    """What starts when the mode is left."""
+    """What starts when the client leaves the mode."""
 
     past_due: Reading[tuple[str, ...]]
-    """Names of required deployments whose deadline has passed: they start at once."""
+    """Names of required deployments past their deadline: they start at once."""
     reboot_pending: Reading[bool]
     window_open: Reading[bool]
-    """Whether a maintenance window is open now; absent: the PC has none, so nothing waits for one."""
+    """Whether a maintenance window is open now. Absent: the PC has no window, so nothing waits for one."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the three readings by name."""
@@ -52,21 +53,21 @@ class Impact:
 
     @property
     def words(self) -> str:
-        """What is known of it, in words; empty where nothing is set off."""
-        said = []
+        """The known impact in words; empty if leaving the mode sets off nothing."""
+        parts = []
         if isinstance(self.past_due, Unknown):
-            said.append(f"what would start could not be told ({self.past_due.cause})")
+            parts.append(f"could not tell what would start ({self.past_due.cause})")
         elif isinstance(self.past_due, Known) and self.past_due.value:
-            said.append(f"would start installing at once: {', '.join(self.past_due.value)}")
+            parts.append(f"would start installing at once: {', '.join(self.past_due.value)}")
         if self.reboot_pending == Known(True):
-            said.append("a restart is pending")
+            parts.append("a restart is pending")
         if self.window_open == Known(True):
-            said.append("a maintenance window is open")
-        return "; ".join(said)
+            parts.append("a maintenance window is open")
+        return "; ".join(parts)
 
     @property
     def starts_installs(self) -> bool:
-        """Whether something is known to start at once."""
+        """Whether we know of an install that would start at once."""
         return isinstance(self.past_due, Known) and bool(self.past_due.value)
 
 
@@ -79,7 +80,7 @@ def exit_impact() -> Conversation[Reading[Impact]]:
 
 
 def impact(clock: PcClock | None) -> Conversation[Impact]:
-    """Ask what leaving the mode would set off; *clock* is the PC's own, by which deadlines count."""
+    """Ask what leaving the mode would set off; *clock* is the PC's own: its deadlines count by it."""
     past_due = yield from _past_due(clock)
     return Impact(past_due, (yield from _reboot_pending()), (yield from _window_open(clock)))
 
@@ -91,24 +92,27 @@ def _past_due(clock: PcClock | None) -> Conversation[Reading[tuple[str, ...]]]:
     for name in REQUIRED:
 
         def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
-            return Known(tuple(_name(item) for item in found if _passed(item, clock.now)))
+            return Known(tuple(_name(item) for item in found if _starts_now(item, clock.now)))
 
-        one: Reading[tuple[str, ...]] = yield from ask(
+        names: Reading[tuple[str, ...]] = yield from ask(
             Enumerate(Resource.cim(CLIENT_SDK, name)), read, f"deployments ({name})"
         )
-        if isinstance(one, Unknown):
-            return one
-        due += one.value if isinstance(one, Known) else ()
+        if isinstance(names, Unknown):
+            return names
+        due += names.value if isinstance(names, Known) else ()
     return Known(tuple(sorted(due)))
 
 
-def _passed(item: Instance, now: datetime) -> bool:
+def _starts_now(item: Instance, now: datetime) -> bool:
     deadline = moment(item, "Deadline")
-    return deadline is not None and deadline <= now and not _in_force(item)
+    return deadline is not None and deadline <= now and not _already_done(item)
 
 
-def _in_force(item: Instance) -> bool:
-    """Whether an application is already as it was deployed: the class lists those too, the other two do not tell."""
+def _already_done(item: Instance) -> bool:
+    """Whether an application is already in the state it was deployed for.
+
+    ``CCM_Application`` lists such applications too. The other two classes have no such state.
+    """
     wanted = "NotInstalled" if text(item, "ResolvedState") == "NotInstalled" else "Installed"
     return text(item, "InstallState") == wanted
 
@@ -119,8 +123,8 @@ def _name(item: Instance) -> str:
 
 def _reboot_pending() -> Conversation[Reading[bool]]:
     def read(answer: Instance) -> Reading[bool]:
-        said = (text(answer, "RebootPending") or "").lower()
-        return Known(said == "true") if said in ("true", "false") else Unknown("malformed", "RebootPending is missing")
+        flag = (text(answer, "RebootPending") or "").lower()
+        return Known(flag == "true") if flag in ("true", "false") else Unknown("malformed", "RebootPending is missing")
 
     question = Invoke(Resource.cim(CLIENT_SDK, "CCM_ClientUtilities"), "DetermineIfRebootPending")
     return (yield from ask(question, read, "pending restart"))
@@ -130,26 +134,26 @@ def _window_open(clock: PcClock | None) -> Conversation[Reading[bool]]:
     """Ask whether a maintenance window is open by the PC's clock.
 
     Types, ``StartTime`` and ``EndTime``: Microsoft, "CCM_ServiceWindow Client WMI Class". That page does not say in
-    which zone the times are. They are taken by the offset they come with, as every time of CIM; public scripts rather
-    read their digits as local time, which only a real client can settle (docs/evidence.md, T17).
+    which zone the times are. We read them with the offset they come with, like every CIM time. Public scripts read
+    their digits as local time instead. Only a real client can settle which is right (docs/evidence.md, T17).
     """
     if clock is None:
         return Unknown("not-read", "the PC's clock is not known")
 
     def read(found: list[Instance]) -> Reading[bool]:
-        windows = [_open(item, clock.now) for item in found]
+        windows = [_is_open(item, clock.now) for item in found]
         if Known(True) in windows:
             return Known(True)
-        untold = next((window for window in windows if isinstance(window, Unknown)), None)
-        if untold is not None:
-            return untold
+        unknown = next((window for window in windows if isinstance(window, Unknown)), None)
+        if unknown is not None:
+            return unknown
         return Known(False) if Known(False) in windows else Absent()
 
     return (yield from ask(Enumerate(Resource.cim(CLIENT_SDK, "CCM_ServiceWindow")), read, "maintenance windows"))
 
 
-def _open(item: Instance, now: datetime) -> Reading[bool]:
-    """Whether a service window is open *now*; absent where it is no maintenance window."""
+def _is_open(item: Instance, now: datetime) -> Reading[bool]:
+    """Return whether a service window is open *now*; absent if it is not a maintenance window."""
     try:
         kind = integer(item, "Type")
         if kind is not None and kind not in MAINTENANCE_WINDOWS:

@@ -1,11 +1,11 @@
-"""The verdict: a table of rules over what was read and what the policy says.
+"""The verdict, from the readings and the policy, by the table of rules.
 
-`judge` is pure and total: every combination of readings has exactly one verdict, the first rule that applies. Three
-promises hold over the whole table, and are tested as properties:
+`judge` is pure and total: every combination of readings has exactly one verdict, that of the first rule that applies.
+Three promises hold over the whole table, and are tested as properties:
 
-1. What could not be read is never called healthy.
+1. A client with unknown readings is never called healthy.
 2. A client is never called stuck, overdue or half-exited while something that may be a task sequence or an upgrade
-   runs on it, nor while it could not be told whether one does.
+   runs on the PC, nor while we cannot tell whether one runs.
 3. Ages are counted by the PC's own clock, never by the controller's.
 """
 
@@ -15,20 +15,19 @@ from datetime import datetime, timedelta
 
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.rules import RULES, Case, duration, live, needed
+from provmode.ccm.rules import RULES, Case, duration, live, needed_unread
 from provmode.ccm.verdict import NEXT_STEP, Assessment, Finding, Verdict, cause_of
 from provmode.reading import Known, Unknown, known
 
 
 def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     """Return the verdict on *state* under *policy*; *now* is the controller's time, UTC, for the clock finding only."""
-    signals, unread = live(state, policy)
-    case = Case(state, policy, signals, unread)
+    case = Case(state, policy, *live(state, policy))
     rule = next(rule for rule in RULES if rule.applies(case))
     cause = next_step = None
     if rule.verdict is Verdict.UNASSESSED:
-        why = case.unread if rule.name == "live-unread" else needed(case)
-        cause = cause_of(why.cause if why is not None else "malformed")
+        unread = case.unread if rule.name == "live-unread" else needed_unread(case)
+        cause = cause_of(unread.cause if unread is not None else "malformed")
         next_step = NEXT_STEP[cause]
     return Assessment(
         rule.verdict,

@@ -1,6 +1,7 @@
-"""What was read from one ConfigMgr client: every field a `Reading`, so that "could not tell" is never a default.
+"""What was read from one ConfigMgr client: every field is a `Reading`, so that "could not tell" is never a default.
 
-The first round of questions is put to every client; the second only where the first leaves it open (`needs_more`).
+Every client gets the first round of questions. Only a client in the mode, or half out of it, gets the second
+(`needs_more`).
 Sources of the fields: Microsoft, "Provisioning mode" (registry values), "CCM_TSExecutionRequest" and "SMS_Client"
 class references, and the registry of clients as published scripts read it.
 """
@@ -15,21 +16,21 @@ from provmode.reading import NOT_READ, Absent, Known, Reading, from_json, known
 from provmode.windows.model import JsonRecord, PcClock, Service, Setup
 
 DEFAULT_MAX_MINUTES = 2880
-"""48 hours: what `ProvisioningMaxMinutes` absent or 0 means. Microsoft, "Provisioning mode"."""
+"""48 hours: the time limit if `ProvisioningMaxMinutes` is absent or 0. Microsoft, "Provisioning mode"."""
 CHECK_INTERVAL = timedelta(minutes=60)
-"""How often the client looks whether its time in the mode is over. Microsoft, "Provisioning mode"."""
+"""How often the client checks whether its time in the mode is over. Microsoft, "Provisioning mode"."""
 
 
 @dataclass(frozen=True)
 class TcfFile(JsonRecord):
-    """One `MobileClient.TCF` that is there."""
+    """One `MobileClient.TCF` on the PC."""
 
     path: str
     armed: bool
-    """Whether it carries ``SMSPROVISIONINGMODE=1``."""
+    """Whether the file contains ``SMSPROVISIONINGMODE=1``."""
     encoding: str
     entries: tuple[str, ...]
-    """The lines that carry the entry."""
+    """The lines that contain the entry."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +51,37 @@ class CcmEvalStatus(JsonRecord):
     task: str
     """``Ready``, ``Running``, ``Disabled`` ... or ``missing``."""
     notify_only: Reading[bool]
-    """True: it reports and repairs nothing."""
+    """True: CcmEval reports but repairs nothing."""
     last_report: Reading[datetime]
-    """When it last wrote its report, UTC."""
+    """When CcmEval last wrote its report, UTC."""
 
 
 @dataclass(frozen=True)
 class ClientReadings(JsonRecord):
-    """Everything the verdict needs of one client."""
+    """Everything the verdict needs to know of one client."""
 
     observed_at: datetime
-    """The controller's time when it was read, UTC."""
+    """The controller's time of the reading, UTC."""
     client_version: Reading[str] = NOT_READ
-    """Absent: ``root\\ccm`` or ``SMS_Client`` is not there."""
+    """Absent: ``root\\ccm`` or ``SMS_Client`` does not exist."""
     computer: Reading[str] = NOT_READ
-    """What the PC calls itself: a name or address may lead to another one tomorrow."""
+    """The PC's own name. The host's name or address may lead to another PC tomorrow."""
     provisioning_mode: Reading[bool] = NOT_READ
-    """Absent: no such value, which is the same as off."""
+    """Absent: the value does not exist, which means off."""
     system_task_excludes: Reading[tuple[str, ...]] = NOT_READ
-    """Names of the system tasks that CcmExec does not start; absent is the same as none."""
+    """Names of the system tasks that CcmExec does not start. Absent means that no task is excluded."""
     service: Reading[Service] = NOT_READ
     """CcmExec."""
     tcf: Reading[tuple[TcfFile, ...]] = NOT_READ
-    """Absent: no such file in any place."""
+    """Absent: no folder has the file."""
     enabled_time: Reading[datetime] = NOT_READ
-    """When the mode was last entered, by the PC's clock, UTC."""
+    """When the client last entered the mode, by the PC's clock, UTC."""
     max_minutes: Reading[int] = NOT_READ
     task_sequences: Reading[tuple[TaskSequence, ...]] = NOT_READ
     task_sequence_agent: Reading[Service] = NOT_READ
     """smstsmgr."""
     processes: Reading[tuple[str, ...]] = NOT_READ
-    """Names of running processes: of all, or of those that were asked for."""
+    """Names of the running processes: all of them, or those that were asked for."""
     setup: Reading[Setup] = NOT_READ
     clock: Reading[PcClock] = NOT_READ
     health_evaluation: Reading[CcmEvalStatus] = NOT_READ
@@ -92,7 +93,7 @@ class ClientReadings(JsonRecord):
 
     @property
     def excludes(self) -> tuple[str, ...]:
-        """The excluded system tasks, where known."""
+        """The excluded system tasks; empty if they are not known."""
         return known(self.system_task_excludes, ())
 
     @property
@@ -103,12 +104,12 @@ class ClientReadings(JsonRecord):
 
     @property
     def needs_more(self) -> bool:
-        """Whether the second round of questions is called for: in the mode, or half out of it."""
+        """Whether the client needs the second round of questions: it is in the mode, or half out of it."""
         return self.in_mode or self.half_out
 
     @property
     def in_question(self) -> bool:
-        """Whether it matters what runs there: something may have to be done."""
+        """Whether the client may need work, so that we must know what runs on the PC."""
         return self.needs_more or bool(self.armed_files)
 
     @property
@@ -118,14 +119,14 @@ class ClientReadings(JsonRecord):
 
     @property
     def age(self) -> timedelta | None:
-        """How long the client has been in the mode, by its own clock; ``None`` where either is not known."""
+        """Time in the mode by the PC's own clock; ``None`` if the clock or the time of entry is not known."""
         if isinstance(self.enabled_time, Known) and isinstance(self.clock, Known):
             return self.clock.value.now - self.enabled_time.value
         return None
 
     @property
     def skew(self) -> timedelta | None:
-        """How far the PC's clock is ahead of the controller's; ``None`` where it was not read."""
+        """How far the PC's clock is ahead of the controller's; ``None`` if it was not read."""
         return self.clock.value.now - self.observed_at if isinstance(self.clock, Known) else None
 
     @property
@@ -139,7 +140,7 @@ class ClientReadings(JsonRecord):
         """Read back what ``to_json`` wrote.
 
         Raises:
-            ValueError, KeyError: it is not that.
+            ValueError, KeyError: *document* is not from ``to_json``.
         """
         fields: dict[str, Any] = {"observed_at": datetime.fromisoformat(document["observed_at"])}
         for name, value in _VALUES.items():

@@ -1,4 +1,4 @@
-"""What the fleet's owner decided: how long to wait, what counts as legitimate work.
+"""The decisions of the fleet's owner: how long to wait, what counts as legitimate work.
 
 Set in inventory group data as ``provmode_policy = {...}``; every key has a default.
 """
@@ -25,13 +25,13 @@ LEGITIMATE_PROCESSES: dict[str, str] = {
     "windeploy.exe": "Windows Setup, after the first start",
     "ccmsetup.exe": "the ConfigMgr client is being installed or repaired",
 }
-"""Processes whose presence means that the mode is rightly on. `TSManager.exe`, `SetupHost.exe` and `SetupPrep.exe`
-are the signals that published diagnosis rules go by, `OSDUpgradeOS.exe` is in published logs; the others are general
-knowledge of Windows Setup and ConfigMgr."""
+"""Processes that need the mode while they run. Published diagnosis rules look for `TSManager.exe`, `SetupHost.exe` and
+`SetupPrep.exe`, and published logs contain `OSDUpgradeOS.exe`. The others are general knowledge of Windows Setup and
+ConfigMgr."""
 
 
 class PolicyError(ValueError):
-    """Yours: a policy with an unknown key or an impossible value; the message names it."""
+    """Your mistake: a policy with an unknown key or an impossible value; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,24 @@ class Policy:
     """The decisions, with their defaults."""
 
     wait_for_self_healing: bool = True
-    """Leave a client alone that will leave the mode by itself; False: it counts as stuck."""
+    """Leave a client alone that will leave the mode by itself. False: such a client counts as stuck."""
     grace_minutes: int = 60
-    """Minutes after the client's time limit and its hourly check before it counts as overdue."""
+    """Minutes after the client's time limit and its hourly check before the client counts as overdue."""
     minimum_age_minutes: int = 240
-    """A client in the mode for less than this never counts as stuck: what runs there may not be recognised."""
+    """A client in the mode for less than this never counts as stuck: we might not recognise what runs on the PC."""
     legitimate_processes: tuple[str, ...] = tuple(LEGITIMATE_PROCESSES)
-    """Process names whose presence means that the mode is rightly on; compared without regard to case."""
+    """Names of processes that need the mode while they run; compared without regard to case."""
     check_tcf: bool = True
-    """Whether `MobileClient.TCF` counts: False leaves an armed or unreadable one out of the verdict."""
+    """Whether `MobileClient.TCF` counts. False: an armed or unreadable file does not affect the verdict."""
     maximum_skew_minutes: int = 5
     """How far a PC's clock may be off before it is a finding."""
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], *, where: str) -> Policy:
-        """Return the policy in *data*; *where* says in errors where it stands ("group data 'all'").
+        """Return the policy in *data*; errors name *where* the policy was set ("group data 'all'").
 
         Raises:
-            PolicyError: an unknown key, a value of the wrong type, or one that makes no sense.
+            PolicyError: an unknown key, a value of the wrong type, or an impossible value.
         """
         if not isinstance(data, Mapping):
             raise PolicyError(f"{where}: provmode_policy is {type(data).__name__}, not a dict of keys and values")
@@ -71,7 +71,7 @@ class Policy:
 
 def _unknown(key: object, fields: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(str(key), fields, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(fields)}"
+    hint = f"; did you mean {near[0]}?" if near else f"; the keys are {', '.join(fields)}"
     return f"provmode_policy has no key {key!r}{hint}"
 
 

@@ -1,6 +1,6 @@
-"""The table of rules: what was seen and what the policy says on the left, the verdict and its reason on the right.
+"""The table of rules, from what was read and what the policy says to the verdict and its reason.
 
-The first rule that applies decides. Each says where it comes from.
+The first rule that applies decides. Each rule names its source.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from provmode.ccm.version import leaves_by_itself
 from provmode.reading import Absent, Known, Reading, Unknown, known
 from provmode.windows.model import Service
 
-# -- what the rules look at -------------------------------------------------------------------------------------
+# -- the case that the rules judge ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """One client as the rules see it."""
+    """One client, with everything that a rule looks at."""
 
     state: ClientReadings
     policy: Policy
     signals: tuple[str, ...] = field(default=())
     """What legitimately runs, in words."""
     unread: Unknown | None = None
-    """Why it could not be told whether something runs."""
+    """Why we could not tell whether something runs."""
 
     @property
     def version(self) -> str:
-        """The client's version, or words for not knowing it."""
+        """The client's version, or "of unknown version"."""
         return known(self.state.client_version, "of unknown version")
 
     @property
@@ -43,7 +43,7 @@ class Case:
 
     @property
     def since(self) -> str:
-        """Since when the client is in the mode, in words."""
+        """When the client entered the mode, and how long ago, in words."""
         if not isinstance(self.state.enabled_time, Known):
             return "since an unknown time"
         entered = self.state.enabled_time.value.strftime("%Y-%m-%d %H:%M UTC")
@@ -52,12 +52,12 @@ class Case:
 
     @property
     def in_question(self) -> bool:
-        """Whether something may have to be done there, so that it matters what runs."""
+        """Whether the client may need work under this policy, so that we must know what runs on the PC."""
         return self.state.needs_more or (self.policy.check_tcf and bool(self.state.armed_files))
 
     @property
     def armed_paths(self) -> str:
-        """Where the TCF files are that would bring the mode back."""
+        """The paths of the TCF files that would bring the mode back."""
         return ", ".join(file.path for file in self.state.armed_files)
 
     @property
@@ -67,7 +67,7 @@ class Case:
 
     @property
     def service_stays_down(self) -> bool:
-        """Whether CcmExec is known not to run, and that nothing starts it: disabled, or stopped and not automatic."""
+        """Whether CcmExec is down and nothing starts it: it is disabled, or stopped and not automatic."""
         service = known(self.state.service, None)
         if service is None:
             return False
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def service_words(self) -> str:
-        """What keeps CcmExec down, in words."""
+        """Why CcmExec stays down, in words."""
         service = known(self.state.service, None)
         if service is None or service.disabled:
             return "disabled"
@@ -89,7 +89,7 @@ class Case:
 
     @property
     def leaves_at(self) -> datetime | None:
-        """When the client's time is over and its next check has passed, at the latest."""
+        """The latest moment at which the client leaves by itself: its time limit plus one check interval."""
         if isinstance(self.state.enabled_time, Known):
             return self.state.enabled_time.value + self.state.time_limit + CHECK_INTERVAL
         return None
@@ -104,7 +104,7 @@ class Case:
 
     @property
     def in_future(self) -> bool:
-        """Whether the client says it entered the mode at a time that its own clock has not reached."""
+        """Whether the client entered the mode, as it says, at a time that its own clock has not reached."""
         age = self.state.age
         return age is not None and age < -timedelta(minutes=self.policy.maximum_skew_minutes)
 
@@ -116,7 +116,7 @@ class Case:
 
 
 def duration(length: timedelta) -> str:
-    """Return a length of time as people say it: ``3 days 4 h``, ``5 h 12 min``, ``40 min``."""
+    """Return a length of time in words: ``3 days 4 h``, ``5 h 12 min``, ``40 min``."""
     minutes = int(length.total_seconds()) // 60
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     if days:
@@ -125,7 +125,7 @@ def duration(length: timedelta) -> str:
 
 
 def live(state: ClientReadings, policy: Policy) -> tuple[tuple[str, ...], Unknown | None]:
-    """Return what legitimately runs, and the first reason why that could not be told."""
+    """Return what legitimately runs, in words, and the first reading that leaves it unknown."""
     signals = []
     legitimate = {name.lower() for name in policy.legitimate_processes}
     running = sorted({name for name in known(state.processes, ()) if name.lower() in legitimate})
@@ -143,7 +143,7 @@ def live(state: ClientReadings, policy: Policy) -> tuple[tuple[str, ...], Unknow
 
 
 def live_signals(state: ClientReadings, policy: Policy | None = None) -> tuple[str, ...]:
-    """Return what legitimately runs on a PC, in words; empty where nothing does."""
+    """Return what legitimately runs on a PC, in words; empty if nothing does."""
     return live(state, policy or Policy())[0]
 
 
@@ -157,7 +157,7 @@ class Rule:
     name: str
     verdict: Verdict
     source: str
-    """Where the rule comes from."""
+    """The document or decision that the rule follows."""
     applies: Callable[[Case], bool]
     reason: Callable[[Case], str]
 
@@ -171,17 +171,17 @@ def _present(reading: Reading[Any]) -> bool:
 
 
 def _faulted(reading: Reading[Any]) -> bool:
-    """Whether the PC itself answered that it cannot: a fault, or a service that is away."""
+    """Whether the PC itself answered with a failure: a fault, or a service that is not available."""
     return isinstance(reading, Unknown) and reading.cause in ("unavailable", "fault", "unknown", "not-found", "invalid")
 
 
 def _pending(service: Reading[Service]) -> bool:
-    """Whether the service is on its way up or down (``Start Pending``, ``Stop Pending`` ...)."""
+    """Whether the service is starting or stopping (``Start Pending``, ``Stop Pending`` ...)."""
     return isinstance(service, Known) and service.value.state.lower().endswith("pending")
 
 
-def needed(case: Case) -> Unknown | None:
-    """Return the first reading that this verdict needs and that could not be told."""
+def needed_unread(case: Case) -> Unknown | None:
+    """Return the first unknown reading among those that the verdict needs."""
     state = case.state
     readings: list[Reading[Any]] = [state.client_version, state.service, state.provisioning_mode]
     readings.append(state.system_task_excludes)
@@ -193,7 +193,7 @@ def needed(case: Case) -> Unknown | None:
 
 
 def _unread_reason(case: Case) -> str:
-    unread = needed(case)
+    unread = needed_unread(case)
     return f"could not tell whether the client is healthy: {unread.detail or unread.cause}" if unread else ""
 
 
@@ -208,7 +208,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "live",
         Verdict.IN_PROGRESS,
-        f"{_MODE}: the mode is on while a task sequence runs; it must not be taken out then",
+        f"{_MODE}: the mode is on while a task sequence runs; the client must not be taken out then",
         lambda case: case.in_question and bool(case.signals),
         lambda case: (
             f"in provisioning mode {case.since} and at work: {'; '.join(case.signals)}; leave it alone"
@@ -222,7 +222,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "client-starting",
         Verdict.UNASSESSED,
-        "provmode: a service on its way up or down is not broken",
+        "provmode: a service that is starting or stopping is not broken",
         lambda case: _pending(case.state.service) and isinstance(case.state.client_version, (Unknown, Absent)),
         lambda case: "CcmExec is starting or stopping and root\\ccm does not answer yet: look again in a few minutes",
     ),
@@ -234,14 +234,14 @@ RULES: tuple[Rule, ...] = (
             _present(case.state.service)
             and (isinstance(case.state.client_version, Absent) or _faulted(case.state.client_version))
         ),
-        lambda case: "the CcmExec service is there and root\\ccm does not answer: repair the client (ccmrepair.exe)",
+        lambda case: "the CcmExec service exists but root\\ccm does not answer: repair the client (ccmrepair.exe)",
     ),
     Rule(
         "client-service-missing",
         Verdict.CLIENT_BROKEN,
         "SMS_Client without its service",
         lambda case: _present(case.state.client_version) and isinstance(case.state.service, Absent),
-        lambda case: f"client {case.version} is registered and its CcmExec service is missing: reinstall the client",
+        lambda case: f"client {case.version} is registered but its CcmExec service is missing: reinstall the client",
     ),
     Rule(
         "live-unread",
@@ -258,7 +258,7 @@ RULES: tuple[Rule, ...] = (
         "needed-unread",
         Verdict.UNASSESSED,
         _OURS,
-        lambda case: needed(case) is not None,
+        lambda case: needed_unread(case) is not None,
         _unread_reason,
     ),
     Rule(
@@ -267,13 +267,13 @@ RULES: tuple[Rule, ...] = (
         _OURS,
         lambda case: case.state.in_mode and case.times_out is None,
         lambda case: (
-            f"in provisioning mode, and {case.version!r} is no client version: cannot tell if it leaves by itself"
+            f"in provisioning mode, and {case.version!r} is not a client version: cannot tell if it leaves by itself"
         ),
     ),
     Rule(
         "young",
         Verdict.IN_PROGRESS,
-        "policy minimum_age_minutes: what runs there may not be recognised",
+        "policy minimum_age_minutes: what runs on the PC might not be recognised",
         lambda case: case.state.in_mode and case.young and (not case.times_out or case.service_stays_down),
         lambda case: (
             f"in provisioning mode {case.since}, less than {case.policy.minimum_age_minutes} min: "
@@ -303,7 +303,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "overdue",
         Verdict.OVERDUE,
-        f"{_MODE}: ProvisioningMaxMinutes (2880 where absent or 0), checked every 60 minutes",
+        f"{_MODE}: ProvisioningMaxMinutes (2880 if absent or 0), checked every 60 minutes",
         lambda case: case.state.in_mode and case.past_time_limit,
         lambda case: (
             f"in provisioning mode {case.since}, nothing runs; it should have left by "
@@ -342,7 +342,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "self-healing",
         Verdict.SELF_HEALING,
-        f"{_MODE}: ProvisioningMaxMinutes (2880 where absent or 0), checked every 60 minutes",
+        f"{_MODE}: ProvisioningMaxMinutes (2880 if absent or 0), checked every 60 minutes",
         lambda case: case.state.in_mode,
         lambda case: (
             f"in provisioning mode {case.since}, nothing runs; it leaves by itself by "
@@ -384,4 +384,4 @@ RULES: tuple[Rule, ...] = (
         lambda case: f"client {case.version} is not in provisioning mode",
     ),
 )
-"""In order; the first that applies decides."""
+"""In order: the first rule that applies decides."""

@@ -1,12 +1,12 @@
 """`MobileClient.TCF`: finding the entry that brings provisioning mode back, and taking it out.
 
-The file is INI-like text that ccmsetup reads; `SMSPROVISIONINGMODE=1` in it puts the client into the mode when the
-client is installed or repaired. It stands as a line of its own, or as a property inside the ``Install=`` line of
+The file is INI-like text that ccmsetup reads. `SMSPROVISIONINGMODE=1` in it puts the client into the mode when the
+client is installed or repaired. The entry is a line of its own, or a property inside the ``Install=`` line of
 ``[Client Install]`` beside others (``SMSSITECODE``, ``SMSMP``) that must stay. Sources: Microsoft, "About client
 installation parameters and properties" (``/config``, ``Install=INSTALL=ALL ...``); a field report of the line of its
-own. The encoding is nowhere documented: it is found by byte order mark and kept.
+own. The encoding is not documented anywhere: it is detected by byte order mark and kept.
 
-The editor removes the entry and touches no other byte: no re-encoding, no change of line endings.
+The editor removes the entry and changes no other byte: it does not re-encode and keeps the line endings.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Encoding = Literal["ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE", "as shown by type"
 
 @dataclass(frozen=True)
 class Entry:
-    """One place that arms the file."""
+    """One entry that arms the file."""
 
     line: int
     """Counted from 1."""
     kind: Literal["line", "token"]
     """A line of its own, or a property inside ``Install=``."""
     text: str
-    """The line as it stands, without its ending."""
+    """The line as it is in the file, without its ending."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tcf:
     """What a file says about provisioning mode."""
 
     encoding: Encoding
-    """Found by byte order mark; without one, ``ANSI``: bytes as they are."""
+    """Detected by byte order mark; without one ``ANSI``: bytes as they are."""
     entries: tuple[Entry, ...]
 
     @property
@@ -51,7 +51,7 @@ _BOMS: tuple[tuple[bytes, Encoding, str], ...] = (
     (b"\xfe\xff", "UTF-16 BE", "utf-16-be"),
     (b"\xef\xbb\xbf", "UTF-8", "latin-1"),
 )
-# UTF-8 is edited as single bytes too: the entry is ASCII, and a byte that is no valid UTF-8 must survive.
+# UTF-8 is edited as single bytes too: the entry is ASCII, and bytes that are not valid UTF-8 must survive.
 
 _VALUE = r'(?:"1"|1)'
 _LINE = re.compile(rf"[ \t]*{ENTRY}[ \t]*=[ \t]*{_VALUE}[ \t]*", re.IGNORECASE)
@@ -61,27 +61,27 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 
 
 def read(data: bytes) -> Tcf:
-    """Return what the file *data* says; never raises, whatever the bytes."""
+    """Return what a file with the bytes *data* says; never raises."""
     encoding, text, _, _ = _decode(data)
     return Tcf(encoding, _entries(text))
 
 
-def read_shown(output: bytes) -> Tcf:
-    """Return what a file says that was shown by cmd.exe's ``type``.
+def read_type_output(output: bytes) -> Tcf:
+    """Return what a file says, from the *output* of cmd.exe's ``type``.
 
-    ``type`` gives a UTF-16 file in the console's code page, without its mark, and every other file as it is: what
-    looks like ANSI may have been UTF-16, and is called ``as shown by type``. It answers whether the file is armed, and
-    is no base for editing.
+    ``type`` prints a UTF-16 file in the console's code page, without its byte order mark, and every other file as it
+    is. So output that looks like ANSI may come from a UTF-16 file; its encoding is called ``as shown by type``. The
+    result says whether the file is armed, but is not a base for editing.
     """
-    shown = read(output)
-    return Tcf("as shown by type", shown.entries) if shown.encoding == "ANSI" else shown
+    content = read(output)
+    return Tcf("as shown by type", content.entries) if content.encoding == "ANSI" else content
 
 
 def disarm(data: bytes) -> bytes:
-    """Return *data* without the entry, and every other byte as it was; the same object where there is none.
+    """Return *data* without the entry, and every other byte as it was; the same object if there is no entry.
 
-    A line of its own goes with its line ending. A property inside ``Install=`` goes with one blank beside it. A second
-    call changes nothing.
+    A line of its own is removed with its line ending. A property inside ``Install=`` is removed with one blank beside
+    it. A second call changes nothing.
     """
     _, text, codec, bom = _decode(data)
     spans = [span for start, end, ending in _lines(text) for span in _spans(text, start, end, ending)]
@@ -97,7 +97,7 @@ def disarm(data: bytes) -> bytes:
 
 
 def text_of(data: bytes) -> str:
-    """Return a file as text to show: never raises; ANSI as Windows-1252, what that lacks replaced."""
+    """Return a file as text to show; never raises. ANSI is read as Windows-1252; undefined bytes are replaced."""
     encoding, text, _, _ = _decode(data)
     if encoding == "UTF-8":
         return data[3:].decode("utf-8", "replace")
@@ -107,7 +107,7 @@ def text_of(data: bytes) -> str:
 
 
 def _decode(data: bytes) -> tuple[Encoding, str, str, bytes]:
-    """Return encoding, text, codec and byte order mark; the codec writes back the same bytes."""
+    """Return encoding, text, codec and byte order mark; encoding the text with the codec gives back the same bytes."""
     for bom, encoding, codec in _BOMS:
         if data.startswith(bom):
             body = data[len(bom) :]
@@ -115,13 +115,13 @@ def _decode(data: bytes) -> tuple[Encoding, str, str, bytes]:
                 return encoding, body.decode(codec), codec, bom
             whole = body[: len(body) // 2 * 2]
             return encoding, _decode_utf16(whole, codec), codec, bom
-    if len(data) >= 4 and data[1::2].count(0) > len(data) // 4:  # every second byte empty: UTF-16 without its mark
+    if len(data) >= 4 and data[1::2].count(0) > len(data) // 4:  # most second bytes are zero: UTF-16 without its mark
         return "UTF-16 LE", _decode_utf16(data[: len(data) // 2 * 2], "utf-16-le"), "utf-16-le", b""
     return "ANSI", data.decode("latin-1"), "latin-1", b""
 
 
 def _decode_utf16(data: bytes, codec: str) -> str:
-    """Decode code unit by code unit where surrogates do not pair, so that any bytes come back the same."""
+    """Decode; if surrogates do not pair, go code unit by code unit, so that any bytes come back the same."""
     try:
         return data.decode(codec)
     except UnicodeDecodeError:
@@ -146,7 +146,7 @@ def _lines(text: str) -> list[tuple[int, int, int]]:
 
 
 def _spans(text: str, start: int, end: int, ending: int) -> list[tuple[int, int]]:
-    """Return what to take out of one line."""
+    """Return the spans of *text* to take out for one line."""
     line = text[start:end]
     if _LINE.fullmatch(line):
         return [(start, ending)]
@@ -156,7 +156,7 @@ def _spans(text: str, start: int, end: int, ending: int) -> list[tuple[int, int]
 
 
 def _with_blank(line: str, offset: int, start: int, end: int) -> tuple[int, int]:
-    """Widen a token by one blank: the one before it, or at the front of the properties the one after."""
+    """Widen a token by one blank: the one before it, or for the first property the one after it."""
     if line[start - 1] in " \t":
         start -= 1
     elif end < len(line):

@@ -11,7 +11,7 @@ from provmode.reading import plain
 
 
 class Verdict(str, Enum):
-    """One a host."""
+    """The verdict on a host: every host has one."""
 
     HEALTHY = "healthy"
     IN_PROGRESS = "in-progress"
@@ -33,13 +33,13 @@ class Outcome(str, Enum):
     """What a verdict means for a run."""
 
     COMPLIANT = "compliant"
-    """Nothing to do: healthy, or there is no client to be stuck."""
+    """Nothing to do: the client is healthy, or the PC has no client."""
     LEFT_ALONE = "left-alone"
     """In the mode, rightly or for now; nothing to do yet."""
     PENDING = "pending"
-    """A remediation would change it."""
+    """A remediation would change the PC."""
     FAILED = "failed"
-    """Broken in a way that no remediation here mends."""
+    """Broken in a way that provmode cannot repair."""
     UNASSESSED = "unassessed"
 
 
@@ -65,7 +65,7 @@ def outcome(verdict: Verdict) -> Outcome:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something an admin should know that does not make the verdict."""
+    """Something an admin should know that does not change the verdict."""
 
     code: str
     """One word to filter by."""
@@ -82,14 +82,14 @@ class Assessment:
 
     verdict: Verdict
     reason: str
-    """A sentence: what was seen, since when, what will happen or what to do."""
+    """A sentence: what was read, since when, what will happen or what to do."""
     rule: str
-    """Which rule decided."""
+    """The name of the rule that decided."""
     findings: tuple[Finding, ...] = ()
     age: timedelta | None = None
     """Time in the mode, by the PC's clock."""
     leaves_at: datetime | None = None
-    """When the client leaves by itself at the latest, UTC by the PC's clock."""
+    """The latest moment at which the client leaves by itself, UTC by the PC's clock."""
     cause: str | None = None
     """For `unassessed`: one of the nine causes."""
     next_step: str = ""
@@ -121,7 +121,7 @@ NEXT_STEP: dict[str, str] = {
     "refused": "run `winrm quickconfig` on the PC, and check the port",
     "tls": "set winrm_ca to the CA that issued the certificate, and use a name it carries",
     "auth": "check user and password; not tried again, accounts lock",
-    "access-denied": "give the account the rights that the README lists, or use another",
+    "access-denied": "give the account the rights that docs/reference.md lists, or use another",
     "quota": "wait for other sessions to end, or raise WinRM's quotas on the PC",
     "protocol": "look at the PC's WinRM and WMI event logs, and what answers on that port",
     "deadline": "the PC is overloaded or asleep: try again later, or raise the deadlines",
@@ -132,11 +132,11 @@ _CAUSE_OF = {"access-denied": "access-denied", "quota": "quota", "timed-out": "d
 
 
 def cause_of(word: str) -> str:
-    """Return the contract's cause for the cause of an `Unknown`; what is none of the nine is ``protocol``."""
+    """Return the contract's cause for the cause of an `Unknown`; any cause other than the nine is ``protocol``."""
     return word if word in NEXT_STEP else _CAUSE_OF.get(word, "protocol")
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:
-    """Return the assessment of a host that could not be looked at; *cause* is one of the nine."""
+    """Return the assessment of a host that could not be assessed; *cause* is one of the nine."""
     cause = cause_of(cause)
     return Assessment(Verdict.UNASSESSED, detail, "unreached", cause=cause, next_step=next_step or NEXT_STEP[cause])

@@ -1,7 +1,7 @@
-"""ConfigMgr client versions: ``5.00.8790.1007`` and what a client of that version can do.
+"""ConfigMgr client versions, such as ``5.00.8790.1007``, and what a client of that version can do.
 
-Source of the map: Microsoft, "Updates and servicing for Configuration Manager" (version, build); releases after 2111
-are general knowledge and marked so.
+Source of the table: Microsoft, "Updates and servicing for Configuration Manager" (version, build). Releases after
+2111 are general knowledge and marked so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RELEASES: dict[int, str] = {
 
 
 def numbers(version: str) -> tuple[int, ...] | None:
-    """Return the parts of a client version as numbers: ``5.00`` and ``5.0`` are the same. ``None`` for no version."""
+    """Return the parts of a client version as numbers (``5.00`` is ``5.0``), or ``None`` if it is not a version."""
     if not re.fullmatch(r"\s*\d{1,9}(?:\.\d{1,9}){1,5}\s*", version):
         return None
     return tuple(int(part) for part in version.strip().split("."))
@@ -36,7 +36,7 @@ def build(version: str) -> int | None:
 
 
 def leaves_by_itself(version: str) -> bool | None:
-    """Return whether a client of *version* leaves the mode after its time; ``None`` where the version is no version."""
+    """Return whether a client of *version* leaves the mode after its time; ``None`` if *version* is not a version."""
     parts = numbers(version)
     if parts is None:
         return None
@@ -44,5 +44,5 @@ def leaves_by_itself(version: str) -> bool | None:
 
 
 def release(version: str) -> str | None:
-    """Return the release, ``1902`` for build 8790; ``None`` where the build is none of the known ones."""
+    """Return the release, ``1902`` for build 8790; ``None`` for an unknown build."""
     return RELEASES.get(build(version) or 0)

@@ -1,1 +1,13 @@
-"""How any Windows PC is asked, whether it has a ConfigMgr client or not."""
+"""Any Windows PC, whether it has a ConfigMgr client or not. Pure.
+
+* `conversation`  how a PC is asked: generators of operations
+* `model`         what is read: services, Setup, clock, operating system, files
+* `system`        services, processes, Setup, clock, operating system
+* `registry`      class ``StdRegProv``
+* `files`         files, read only
+* `file_changes`  files, changed by compare-and-swap
+* `codepages`     console output as text
+* `scripts/`      the three static PowerShell scripts
+
+Private: programs import from `provmode.api`.
+"""

@@ -22,9 +22,9 @@ def codec_of(codepage: int) -> str:
 
 
 def decode_console(output: bytes, codepage: int) -> list[str]:
-    """Return console output as lines without their ends; no lines for no output.
+    """Return console output as lines without their line ends; no lines for no output.
 
-    What the code page cannot decode becomes U+FFFD: a program may write whatever it likes, and one stray byte must
-    not lose the rest.
+    Bytes that the code page cannot decode become U+FFFD: programs write any bytes, and one stray byte must not lose
+    the rest.
     """
     return output.decode(codec_of(codepage), errors="replace").splitlines()

@@ -1,11 +1,11 @@
-"""How a PC is asked: a conversation, which is a generator. Pure.
+"""Conversations: generators that ask a PC. Pure.
 
-It yields operations and receives their answers. It holds no socket, no clock and no random number, so a test needs no
-PC for it. What it returns is the result.
+A conversation yields operations, receives their answers, and returns its result. It holds no socket, no clock and no
+random number, so a test needs no PC for it.
 
-* A fault that the PC answers with is thrown into the conversation (`RemoteFault`, `AccessDenied`, `QuotaExceeded`): the
-  conversation may take that as an answer. So is a lost answer (`AnswerLost`): the conversation may read back what
-  happened.
+* If the PC answers with a fault, the driver throws it into the conversation (`RemoteFault`, `AccessDenied`,
+  `QuotaExceeded`). The conversation may treat the fault as an answer.
+* If an answer is lost, the driver throws `AnswerLost`. The conversation may then read back what happened.
 * Every other error ends the conversation: the network, the account, the deadline.
 * A conversation that has to wait yields a `Pause`.
 """
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pause:
-    """Let some seconds pass before the next operation. Nothing is sent; the host deadline moves by as much."""
+    """Wait some seconds before the next operation. Nothing is sent; the host deadline moves by the same time."""
 
     seconds: float
 
@@ -34,7 +34,7 @@ Conversation = Generator[Union[Operation, Pause], Any, T]
 
 
 def ask(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
-    """Ask one operation; a fault or an answer that makes no sense becomes `Unknown`, "not found" `Absent`."""
+    """Ask one operation. "Not found" becomes `Absent`; any other fault, or an unexpected answer, becomes `Unknown`."""
     try:
         return read((yield operation))
     except RemoteFault as fault:
@@ -46,7 +46,7 @@ def ask(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> C
 
 
 def could_not_tell(error: RemoteFault | AccessDenied) -> Unknown:
-    """Return the `Unknown` for a fault: ``access-denied``, or the family of the fault."""
+    """Return the `Unknown` for a fault, with the cause ``access-denied`` or the kind of the fault."""
     if isinstance(error, AccessDenied):
         return Unknown("access-denied", error.what)
     return Unknown(error.kind, error.what)

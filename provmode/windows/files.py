@@ -1,6 +1,6 @@
-"""Files on a PC, read only: whether they are there (CIM), and their bytes (a static script). Pure conversations.
+"""Files on a PC, read only: whether they exist (CIM), and their bytes (a static script). Pure conversations.
 
-`provmode.windows.file_changes` writes them.
+`provmode.windows.file_changes` writes files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WINDOWS_FOLDER = re.compile(r"%(?:windir|systemroot)%", re.IGNORECASE)
 
 
 def file_query(paths: tuple[str, ...]) -> Enumerate:
-    """Return the query for files by their full path; asked by key, WMI does not walk the disk."""
+    """Return the query for files by their full paths. The path is the key, so WMI does not walk the disk."""
     names = " OR ".join("Name='{}'".format(path.replace("\\", "\\\\").replace("'", "\\'")) for path in paths)
     return Enumerate.query(
         "root/cimv2", f"SELECT Name,FileSize,CreationDate,LastModified,LastAccessed FROM CIM_DataFile WHERE {names}"
@@ -34,21 +34,21 @@ def file_query(paths: tuple[str, ...]) -> Enumerate:
 
 
 def full_path(path: str) -> str:
-    """Return *path* if it can be asked by CIM.
+    """Return *path* if CIM can be asked for it.
 
     Raises:
-        ValueError: it begins with neither a drive nor ``%windir%``, or holds another variable or a wildcard.
+        ValueError: *path* does not begin with a drive or ``%windir%``, or contains another variable or a wildcard.
     """
     if not re.match(r"[a-z]:\\|%(?:windir|systemroot)%\\", path, re.IGNORECASE):
-        raise ValueError(f"path {path!r} begins with neither a drive (C:\\) nor %windir%")
+        raise ValueError(f"path {path!r} does not begin with a drive (C:\\) or %windir%")
     rest = _WINDOWS_FOLDER.sub("", path)
     if any(character in rest[2 if rest[1:2] == ":" else 0 :] for character in '%*?"<>|:/'):
-        raise ValueError(f"path {path!r} holds a wildcard or a variable other than %windir%")
+        raise ValueError(f"path {path!r} contains a wildcard or a variable other than %windir%")
     return path
 
 
 def file_info(path: str) -> Conversation[Reading[FileInfo]]:
-    """Ask size and times of a file; ``%windir%`` costs one question more."""
+    """Ask size and times of a file; ``%windir%`` in the path costs one more question."""
     if _WINDOWS_FOLDER.search(path):
         system = yield from operating_system()
         if not isinstance(system, Known):
@@ -72,15 +72,15 @@ def file_info(path: str) -> Conversation[Reading[FileInfo]]:
 CHUNK = 192 * 1024
 """Bytes read at a time: 256 KB of base64, which Windows sends in a few envelopes."""
 MAX_SIZE = 32 * 1024 * 1024
-"""Bytes of the largest file that is read or written. Files here are settings, not images."""
+"""Bytes of the largest file that is read or written: the files here are settings, not images."""
 READ_COMMAND = CommandLine(READ_BYTES)
-"""The command that reads a file. The path is not in it: it comes on standard input."""
+"""The command that reads a file. It does not contain the path, which comes on standard input."""
 READ_ONLY_LINES = frozenset({READ_BYTES})
-"""Command lines that only read; the write gate lets them through."""
+"""Command lines that only read, and so pass the write gate."""
 
 
 class StaleFile(HostError):
-    """The file is not what was expected: somebody changed it since. Nothing was written."""
+    """The file is not the expected one: somebody changed it in between. Nothing was written."""
 
 
 def sha256(data: bytes) -> str:
@@ -89,15 +89,15 @@ def sha256(data: bytes) -> str:
 
 
 def read_file(path: str) -> Conversation[bytes | None]:
-    """Return a file's bytes, or ``None`` where there is no such file. ``%windir%`` and its kin are expanded.
+    """Return a file's bytes, or ``None`` if the file does not exist. Variables such as ``%windir%`` are expanded.
 
     Raises:
-        StaleFile: it changed while it was read.
-        AccessDenied: the account may not read it.
+        StaleFile: the file changed while it was read.
+        AccessDenied: the account is not allowed to read the file.
         ProtocolError: the script did not answer as it should.
-        HostError: it is larger than `MAX_SIZE`.
+        HostError: the file is larger than `MAX_SIZE`.
     """
-    data, whole = b"", ""
+    data, expected = b"", ""
     while True:
         answer = script_answer((yield script_line(READ_BYTES, path=path, offset=len(data), count=CHUNK)), path)
         if not answer.get("exists"):
@@ -105,22 +105,22 @@ def read_file(path: str) -> Conversation[bytes | None]:
         size = _size(answer, path)
         if size > MAX_SIZE:
             raise HostError(f"{path} has {size:,} bytes, over the limit of {MAX_SIZE:,}")
-        if whole and answer["sha256"] != whole:
+        if expected and answer["sha256"] != expected:
             raise StaleFile(f"{path} changed while it was read", next_step="read it again")
-        whole = str(answer["sha256"])
+        expected = str(answer["sha256"])
         chunk = _bytes(answer, path)
         data += chunk
         if len(data) >= size:
             break
         if not chunk:
-            raise ProtocolError(f"{path}: {len(data):,} of {size:,} bytes came and no more")
-    if sha256(data) != whole:
-        raise ProtocolError(f"{path}: what came has another hash than the file", next_step="read it again")
+            raise ProtocolError(f"{path}: only {len(data):,} of {size:,} bytes came")
+    if sha256(data) != expected:
+        raise ProtocolError(f"{path}: the bytes that came do not have the file's hash", next_step="read it again")
     return data
 
 
 def file_hash(path: str) -> Conversation[str | None]:
-    """Return the SHA-256 of a file without its bytes, or ``None`` where there is no such file."""
+    """Return the SHA-256 of a file without reading its bytes, or ``None`` if the file does not exist."""
     answer = script_answer((yield script_line(READ_BYTES, path=path, offset=0, count=0)), path)
     return str(answer["sha256"]) if answer.get("exists") else None
 
@@ -129,12 +129,12 @@ def file_hash(path: str) -> Conversation[str | None]:
 
 
 def script_line(script: str, **parameters: Any) -> CommandLine:
-    """Return the command that runs a static *script*; its parameters go to its standard input as JSON."""
+    """Return the command that runs a static *script*; the parameters go to its standard input as JSON."""
     return CommandLine(script, stdin=json.dumps(parameters).encode("ascii"))
 
 
 def script_answer(completed: Completed, path: str) -> dict[str, Any]:
-    """Return the script's answer; standard error of PowerShell may hold progress records and is no sign of failure."""
+    """Return the script's answer. Standard error is ignored: PowerShell writes progress records to it."""
     lines = completed.stdout.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
     try:
         answer = json.loads(lines[-1]) if lines else None
@@ -143,7 +143,7 @@ def script_answer(completed: Completed, path: str) -> dict[str, Any]:
     if completed.exit_code != 0 or not isinstance(answer, dict):
         raise ProtocolError(
             f"{path}: PowerShell on the PC did not run the script (exit code {completed.exit_code})",
-            next_step="look whether PowerShell is blocked or in constrained language mode there",
+            next_step="check whether PowerShell is blocked or in constrained language mode on the PC",
         )
     error = answer.get("error")
     if error == "UnauthorizedAccessException":
@@ -151,14 +151,14 @@ def script_answer(completed: Completed, path: str) -> dict[str, Any]:
     if error == "DirectoryNotFoundException":
         raise HostError(f"{path}: there is no such folder on the PC", next_step="check the path")
     if error is not None:
-        raise HostError(f"{path}: {error} on the PC", next_step="look whether a program holds the file open")
+        raise HostError(f"{path}: {error} on the PC", next_step="check whether a program holds the file open")
     return answer
 
 
 def _size(answer: dict[str, Any], path: str) -> int:
     size = answer.get("size")
     if not isinstance(size, int) or size < 0 or not isinstance(answer.get("sha256"), str):
-        raise ProtocolError(f"{path}: an answer without size or hash")
+        raise ProtocolError(f"{path}: the script's answer has no size or hash")
     return size
 
 
@@ -166,4 +166,4 @@ def _bytes(answer: dict[str, Any], path: str) -> bytes:
     try:
         return b64decode(answer.get("base64") or "", validate=True)
     except ValueError:
-        raise ProtocolError(f"{path}: an answer that is not base64") from None
+        raise ProtocolError(f"{path}: the script's answer is not base64") from None

@@ -1,6 +1,6 @@
 """What is read from any Windows PC: services, Setup, the clock, the operating system, files. Plain values.
 
-A value is put together only if the PC gave all of it; whether it did is said by the `Reading` around it.
+A value exists only if the PC gave all of its parts. Otherwise the `Reading` around it is absent or unknown.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from provmode.reading import plain
 
 
 class JsonRecord:
-    """A dataclass that JSON shows by its field names."""
+    """A dataclass that becomes JSON by its field names."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -33,23 +33,23 @@ class Service(JsonRecord):
 
     @property
     def disabled(self) -> bool:
-        """Whether it cannot start."""
+        """Whether the service cannot start."""
         return self.start_mode.lower() == "disabled"
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether the service runs."""
         return self.state.lower() == "running"
 
 
 @dataclass(frozen=True)
 class Setup(JsonRecord):
-    """Windows Setup's own flags under ``HKLM\\SYSTEM\\Setup``."""
+    """Windows Setup's flags under ``HKLM\\SYSTEM\\Setup``."""
 
     system_setup_in_progress: bool
     oobe_in_progress: bool
     setup_type: int
-    """Other than 0: the next start belongs to Setup."""
+    """Not 0: Setup takes over the next start of Windows."""
     setup_phase: int
     upgrade: bool
     command_line: str
@@ -57,7 +57,7 @@ class Setup(JsonRecord):
 
     @property
     def running(self) -> bool:
-        """Whether Setup is at work or has the next start."""
+        """Whether Setup is at work, or takes over the next start."""
         return self.system_setup_in_progress or self.oobe_in_progress or self.setup_type != 0 or self.upgrade
 
 
@@ -96,6 +96,6 @@ class FileInfo(JsonRecord):
     size: int
     """Bytes."""
     created: datetime | None
-    """UTC, as the two below."""
+    """UTC, like the two below."""
     modified: datetime | None
     accessed: datetime | None

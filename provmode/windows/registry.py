@@ -1,8 +1,8 @@
-"""The registry as WMI gives it: operations of class ``StdRegProv`` and what their return values mean. Pure.
+"""The registry over WMI: operations of class ``StdRegProv``, and what their return values mean. Pure.
 
 Source: Microsoft, "StdRegProv class" (methods, parameters, ``hDefKey`` values, the value types of ``EnumValues``).
-A missing key or value is a successful answer with a return value, not a fault. Every read is an Invoke, so WinRM
-asks for the execute right even to read.
+For a missing key or value the PC answers with a return value, not with a fault. Every read is an Invoke, so WinRM
+requires the execute right even to read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HIVES = {
     "HKU": 0x80000003,
     "HKCC": 0x80000005,
 }
-"""``hDefKey``. HKCU is the hive of the account that asks, not of whoever sits at the PC."""
+"""``hDefKey``. HKCU is the hive of the account that asks, not of the user at the PC."""
 
 _LONG_NAMES = {
     "HKEY_CLASSES_ROOT": "HKCR",
@@ -89,16 +89,16 @@ class Key:
     def parse(cls, key: str, view: View = 64) -> Key:
         """Read ``HKLM\\SOFTWARE\\...``; *view* 32 goes below ``Wow6432Node``.
 
-        WinRM cannot choose the view by itself (the provider's architecture is no settable option), so the 32-bit one
-        is spelled by its path; that exists only below ``SOFTWARE``.
+        WinRM has no option for the view (the provider's architecture cannot be set), so the 32-bit view is spelled by
+        its path. It exists only below ``SOFTWARE``.
 
         Raises:
-            ValueError: an unknown hive, or a 32-bit view of a key that has none.
+            ValueError: an unknown hive, or a 32-bit view of a key without one.
         """
         head, _, path = key.replace("/", "\\").partition("\\")
         hive = _LONG_NAMES.get(head.upper(), head.upper())
         if hive not in HIVES:
-            raise ValueError(f"registry key {key!r} begins with none of {', '.join(HIVES)}")
+            raise ValueError(f"registry key {key!r} does not begin with a hive ({', '.join(HIVES)})")
         if view == 32:
             first, _, rest = path.partition("\\")
             if hive not in ("HKLM", "HKCU") or first.upper() != "SOFTWARE":
@@ -138,7 +138,7 @@ def failure(answer: Instance, what: str) -> Absent | Unknown | None:
     if code == DENIED:
         return Unknown("access-denied", f"{what}: access denied (5)")
     if code & 0xFFFFFFFF == TYPE_MISMATCH:
-        return Unknown("type-mismatch", f"{what}: it has another type than expected (0x80041005)")
+        return Unknown("type-mismatch", f"{what}: the value has another type than expected (0x80041005)")
     return Unknown("fault", f"{what}: StdRegProv answered {code & 0xFFFFFFFF:#x}")
 
 
@@ -170,7 +170,7 @@ def values_of(answer: Instance, what: str) -> Reading[dict[str, int]]:
 
 
 def read_value(key: Key, value: str) -> Conversation[Reading[RegistryData]]:
-    """Read *value* whatever its type: ``EnumValues`` for the type, then the getter of that type."""
+    """Read *value* of any type: ``EnumValues`` gives the type, then the getter of that type reads the data."""
     what = f"{key} {value or '(default)'}"
     try:
         types = values_of((yield key.invoke("EnumValues")), what)

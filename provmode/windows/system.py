@@ -1,8 +1,8 @@
-"""How any Windows PC is asked: service, processes, setup, clock, files. Pure conversations.
+"""Questions to any Windows PC: services, processes, Setup, clock, operating system. Pure conversations.
 
-Every conversation is a generator of operations; it holds no socket and no clock. A fault of the PC is an answer like
-another (`Unknown`, or `Absent` where it says that there is no such thing); what ends the conversation with the PC
-(the network, the account) is not caught here.
+Every conversation is a generator of operations. It holds no socket and no clock. A fault from the PC counts as an
+answer: `Unknown`, or `Absent` if the PC says that the thing does not exist. Errors that end the conversation with the
+PC (the network, the account) are not caught here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def service_query(name: str) -> Enumerate:
 
 
 def service(name: str) -> Conversation[Reading[Service]]:
-    """Ask one service's state and start mode; absent where there is no such service."""
+    """Ask one service's state and start mode; absent if the service does not exist."""
 
     def read(found: list[Instance]) -> Reading[Service]:
         if not found:
@@ -45,7 +45,7 @@ def service(name: str) -> Conversation[Reading[Service]]:
 
 
 def processes(names: Sequence[str] = ()) -> Conversation[Reading[tuple[str, ...]]]:
-    """Ask the names of running processes: of all, or which of *names* run."""
+    """Ask the names of all running processes, or which of *names* run."""
 
     def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
         return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
@@ -54,7 +54,7 @@ def processes(names: Sequence[str] = ()) -> Conversation[Reading[tuple[str, ...]
 
 
 def processes_query(names: Sequence[str]) -> Enumerate:
-    """Return the query for the processes called *names*; without names for all."""
+    """Return the query for the processes called *names*, or for all processes without names."""
     if not names:
         return PROCESSES
     wanted = " OR ".join("Name='{}'".format(name.replace("\\", "\\\\").replace("'", "\\'")) for name in names)
@@ -67,7 +67,7 @@ def types_of(key: Key) -> Conversation[Reading[dict[str, int]]]:
 
 
 def number(key: Key, value: str, types: Reading[dict[str, int]]) -> Conversation[Reading[int]]:
-    """Ask a number that may be kept as REG_QWORD, REG_DWORD or digits in REG_SZ; *types* are the key's."""
+    """Ask a number, kept as REG_QWORD, REG_DWORD or digits in REG_SZ; *types* are the types of the key's values."""
     if not isinstance(types, Known):
         return types
     numbers = {name.lower(): number for name, number in types.value.items()}
@@ -91,16 +91,16 @@ def number(key: Key, value: str, types: Reading[dict[str, int]]) -> Conversation
 
 
 def setup_state() -> Conversation[Reading[Setup]]:
-    """Ask Windows Setup's own flags; a value that is not there counts as not set, one that is unreadable does not."""
+    """Ask Windows Setup's flags. A missing value counts as not set; an unreadable value makes the answer unknown."""
     types = yield from types_of(SETUP)
     if not isinstance(types, Known):
         return types if isinstance(types, Unknown) else Known(Setup(False, False, 0, 0, False, ""))
     numbers: dict[str, int] = {}
     for name in ("SystemSetupInProgress", "OOBEInProgress", "SetupType", "SetupPhase", "Upgrade"):
-        found = yield from number(SETUP, name, types)
-        if isinstance(found, Unknown):
-            return found
-        numbers[name] = known(found, 0)
+        flag = yield from number(SETUP, name, types)
+        if isinstance(flag, Unknown):
+            return flag
+        numbers[name] = known(flag, 0)
     command = ""
     if "cmdline" in {name.lower() for name in types.value}:
         line = yield from ask(
@@ -122,13 +122,13 @@ def setup_state() -> Conversation[Reading[Setup]]:
 
 
 def clock() -> Conversation[Reading[PcClock]]:
-    """Ask the PC's own time, its offset from UTC, and when it started."""
-    told, _ = yield from clock_and_name()
-    return told
+    """Ask the PC's own time, its offset from UTC, and when the PC started."""
+    times, _ = yield from clock_and_name()
+    return times
 
 
 def clock_and_name() -> Conversation[tuple[Reading[PcClock], Reading[str]]]:
-    """Ask the PC's clock (see `clock`), and in the same question what the PC calls itself."""
+    """Ask the PC's clock (see `clock`) and, in the same question, the PC's own name."""
 
     def read(found: list[Instance]) -> Reading[tuple[PcClock, str]]:
         now = moment(found[0], "LocalDateTime") if found else None
@@ -142,15 +142,15 @@ def clock_and_name() -> Conversation[tuple[Reading[PcClock], Reading[str]]]:
         times = PcClock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None)
         return Known((times, text(found[0], "CSName") or ""))
 
-    told = yield from ask(CLOCK, read, "clock")
-    if not isinstance(told, Known):
-        return told, told
-    times, name = told.value
+    answer = yield from ask(CLOCK, read, "clock")
+    if not isinstance(answer, Known):
+        return answer, answer
+    times, name = answer.value
     return Known(times), Known(name) if name else Unknown("malformed", "Win32_OperatingSystem has no CSName")
 
 
 def operating_system() -> Conversation[Reading[WindowsVersion]]:
-    """Ask which Windows it is, and where it is installed."""
+    """Ask the version of Windows, and the folder it is installed in."""
 
     def read(found: list[Instance]) -> Reading[WindowsVersion]:
         version = text(found[0], "Version") if found else None

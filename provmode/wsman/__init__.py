@@ -1,14 +1,16 @@
-"""WS-Management without a socket: typed operations to bytes, bytes to typed answers.
+"""WS-Management without a socket: operations to bytes, bytes to answers. Pure, and the standard library only.
 
-* `operations`  what can be asked
-* `exchange`    operations as exchanges of messages (generators)
-* `messages`    one message: encode, decode
-* `values`      CIM values as XML, both ways
-* `faults`      what a PC says when it cannot
-* `xml`         hostile input in, escaped output out
+* `operations`     the operations: what can be asked of a PC
+* `notation`       operations as text, in the grammar of Windows' ``winrm`` tool
+* `exchange`       operations as exchanges of messages (generators)
+* `messages`       one message: encode, decode
+* `values`         CIM values as XML, both ways
+* `faults`         faults: what a PC answers if it cannot or will not
+* `errors`         what can be wrong with an answer that is not a fault
+* `xml`            hostile XML in, escaped XML out
 * `uris`, `codes`  the constants, with their sections
 
-Imports the standard library only.
+Private: programs import from `provmode.api`.
 """
 
 from provmode.wsman.errors import MalformedAnswer, UnexpectedAnswer

@@ -1,6 +1,6 @@
-"""Names of the WS-Management fault codes, as ``wsmerror.h`` has them, and of the WMI and Windows codes met over it.
+"""Names of the WS-Management fault codes, from ``wsmerror.h``, and of the WMI and Windows codes that come with them.
 
-Only for messages: which codes mean what is decided in `provmode.wsman.faults`. An unknown code keeps its number.
+The names are for messages only: `provmode.wsman.faults` decides what a code means. An unknown code keeps its number.
 """
 
 from __future__ import annotations

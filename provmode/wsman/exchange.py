@@ -1,8 +1,8 @@
 """Operations as exchanges of messages: generators that yield a `Request` and are sent the `Response`.
 
-Sans-IO: whoever drives them owns the socket. A `Fault` may be thrown in where a response was due; an exchange that
-holds something on the PC (a shell) then yields the requests that give it back before the fault goes on. An exchange
-that is closed yields nothing more: the connection is gone.
+Sans-IO: the driver owns the socket. It may throw a `Fault` into an exchange instead of sending a response. If the
+exchange holds a resource on the PC (a shell), it first yields the requests that free the resource, and then raises the
+fault. A closed exchange yields nothing more: the connection is gone.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ T = TypeVar("T")
 Exchange = Generator[Request, Response, T]
 
 MAX_ELEMENTS = 32_000
-"""Objects asked for at a time: Windows' MaxBatchItems (MS-WSMV 2.2.4.10)."""
+"""Objects to ask for at a time: Windows' MaxBatchItems (MS-WSMV 2.2.4.10)."""
 MAX_PAGES = 10_000
-"""Pulls after which an enumeration is given up: at one object a page, more than any query here can find."""
+"""Pulls after which we give up an enumeration: even at one object a page, no query here finds that many."""
 MAX_OBJECTS = 200_000
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What speaks there. DSP0226 section 11."""
+    """The WS-Management service that answers. DSP0226 section 11."""
 
     vendor: str
     """``Microsoft Corporation``."""
     version: str
-    """``OS: 10.0.22631 SP: 0.0 Stack: 3.0``; zeros to whoever is not authenticated."""
+    """``OS: 10.0.22631 SP: 0.0 Stack: 3.0``; zeros for a client that is not authenticated."""
     protocol: str
 
     def to_json(self) -> dict[str, str]:
@@ -60,7 +60,7 @@ class Identity:
 
 
 def identify() -> Exchange[Identity]:
-    """Ask what speaks there."""
+    """Ask which service answers."""
     response = yield Request("Identify", "", None, "", "Identify")
     body = _body(response, "IdentifyResponse")
     return Identity(_text(body, "ProductVendor"), _text(body, "ProductVersion"), _text(body, "ProtocolVersion"))
@@ -73,7 +73,7 @@ def get(operation: Get) -> Exchange[Instance]:
 
 
 def put(operation: Put) -> Exchange[Instance]:
-    """Write one instance; answers it as it is afterwards. DSP0226 section 7.4, MS-WSMV 3.1.4.3."""
+    """Write one instance; return the instance as it is afterwards. DSP0226 section 7.4, MS-WSMV 3.1.4.3."""
     resource = operation.resource
     body = write_object(Instance(resource.class_name, dict(operation.properties), resource.uri))
     response = yield Request("Put", uris.PUT, resource, body, f"Put {_named(resource)}")
@@ -81,14 +81,14 @@ def put(operation: Put) -> Exchange[Instance]:
 
 
 def invoke(operation: Invoke) -> Exchange[Instance]:
-    """Call a method; answers its ``_OUTPUT``. MS-WSMV 3.1.4.1.32, DSP0230 section 10.3."""
+    """Call a method; return its ``_OUTPUT``. MS-WSMV 3.1.4.1.32, DSP0230 section 10.3."""
     resource, method = operation.resource, checked_name(operation.method)
     inner = "".join(write_property(name, value) for name, value in operation.parameters)
     body = f'<p:{method}_INPUT xmlns:p="{escape(resource.uri)}">{inner}</p:{method}_INPUT>'
     what = f"Invoke {method} on {_named(resource)}"
     response = yield Request("Invoke", f"{resource.uri}/{method}", resource, body, what)
     if response.body is None:
-        return Instance(f"{method}_OUTPUT")  # a method without anything to say
+        return Instance(f"{method}_OUTPUT")  # a method without a result
     if local_name(response.body) != f"{method}_OUTPUT":
         raise UnexpectedAnswer(f"{what}: expected {method}_OUTPUT, got {local_name(response.body)[:60]!r}")
     return read_object(response.body)
@@ -100,7 +100,7 @@ def invoke(operation: Invoke) -> Exchange[Instance]:
 def enumerate_all(operation: Enumerate) -> Exchange[list[Instance]]:
     """Read every object: Enumerate (optimised), then Pull until EndOfSequence. DSP0226 section 8, MS-WSMV 3.1.4.8-9.
 
-    The first answer may hold one object, all of them or none, and every answer brings a new context (recorded).
+    The first answer may contain one object, all objects or none. Every answer brings a new context (recorded).
     """
     resource = operation.resource
     what = f"Enumerate {operation.wql or _named(resource)}"
@@ -113,7 +113,7 @@ def enumerate_all(operation: Enumerate) -> Exchange[list[Instance]]:
             return found
         context = _text(page, "EnumerationContext")
         if not context:
-            raise UnexpectedAnswer(f"{what}: neither EndOfSequence nor a context to go on with")
+            raise UnexpectedAnswer(f"{what}: neither EndOfSequence nor a context for the next page")
         if len(found) > MAX_OBJECTS:
             break
         body = (
@@ -132,7 +132,7 @@ def _release(resource: Resource, context: str, what: str) -> Request:
 
 
 def _objects(page: Element) -> list[Instance]:
-    """Return the objects of a page; with ``w:Item`` wrappers (object and reference) the object of each."""
+    """Return the objects of a page; from a ``w:Item`` (an object and its reference) take the object."""
     items = child(page, "Items")
     if items is None:
         return []
@@ -146,9 +146,9 @@ def _objects(page: Element) -> list[Instance]:
 # -- command shell ----------------------------------------------------------------------------------------------
 
 MAX_LINE = 8191
-"""Characters cmd.exe takes: Microsoft, "Command prompt (Cmd.exe) command-line string limitation"."""
+"""Characters that cmd.exe accepts: Microsoft, "Command prompt (Cmd.exe) command-line string limitation"."""
 SEND_CHUNK = 48 * 1024
-"""Octets of standard input in one Send: in base64 well below the 150 KB envelope of the oldest service."""
+"""Octets of standard input in one Send: as base64 well below the 150 KB envelope of the oldest service."""
 MAX_OUTPUT = 64 * 1024 * 1024
 """Octets of output after which a command is terminated."""
 
@@ -156,13 +156,13 @@ MAX_OUTPUT = 64 * 1024 * 1024
 def run(operation: CommandLine) -> Exchange[Completed]:
     """Run a command line: Create, Command, Send, Receive until done, Delete. MS-WSMV 3.1.4.5.2, .11 to .14, .4.1.
 
-    Terminate (Signal) is sent only for a command that was not seen done: deleting the shell frees everything it
-    holds, the command's slot included (MS-WSMV 3.1.4.12 and its product note on the operation counter).
+    Terminate (Signal) is sent only if we did not see the command end. Deleting the shell frees everything it holds,
+    including the command's slot (MS-WSMV 3.1.4.12 and its product note on the operation counter).
     """
     if len(operation.line) > MAX_LINE:
-        raise ValueError(f"the command line has {len(operation.line):,} characters, cmd.exe takes {MAX_LINE:,}")
+        raise ValueError(f"the command line has {len(operation.line):,} characters, cmd.exe accepts {MAX_LINE:,}")
     if "\n" in operation.line or "\r" in operation.line:
-        raise ValueError("a command line cannot hold a line break")
+        raise ValueError("a command line cannot contain a line break")
     shell = yield from _open_shell(operation)
     command_id = ""
     done = False
@@ -172,7 +172,7 @@ def run(operation: CommandLine) -> Exchange[Completed]:
         completed = yield from _receive(shell, command_id)
         done = True
     except GeneratorExit:
-        raise  # the connection is gone: nothing can be given back; the PC drops the shell at its idle time-out
+        raise  # the connection is gone, so we cannot delete the shell; the PC drops it at its idle time-out
     except BaseException:
         if command_id and not done:
             yield from _quietly(_signal(shell, command_id))
@@ -227,7 +227,7 @@ def _send(shell: Resource, command_id: str, stdin: bytes) -> Exchange[None]:
 
 
 def _receive(shell: Resource, command_id: str) -> Exchange[Completed]:
-    """Ask for output until the command is done; "nothing yet" is a fault of its own, and asked again."""
+    """Ask for output until the command is done. "Nothing yet" comes as a time-out fault: then ask again."""
     body = (
         f'<rsp:Receive><rsp:DesiredStream CommandId="{escape(command_id)}">stdout stderr</rsp:DesiredStream>'
         "</rsp:Receive>"
@@ -252,7 +252,7 @@ def _receive(shell: Resource, command_id: str) -> Exchange[Completed]:
 
 
 def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
-    """Append the chunks of an answer, cut anywhere, also within a character; return their size."""
+    """Append the chunks of an answer to *output* and return their size. A chunk may end within a character."""
     size = 0
     for stream in answer:
         if local_name(stream) != "Stream" or not stream.text:
@@ -260,7 +260,7 @@ def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
         try:
             chunk = base64.b64decode("".join(stream.text.split()), validate=True)
         except (binascii.Error, ValueError):
-            raise UnexpectedAnswer("Receive: a stream that is not base64") from None
+            raise UnexpectedAnswer("Receive: the stream is not base64") from None
         output.setdefault(stream.get("Name", "").lower(), []).append(chunk)
         size += len(chunk)
     return size
@@ -283,11 +283,11 @@ def _delete(shell: Resource) -> Request:
 
 
 def _quietly(request: Request) -> Exchange[None]:
-    """Send *request* and take whatever comes: what it gives back goes at the shell's idle time-out anyway."""
+    """Send a clean-up *request* and ignore a fault: the PC times these resources out anyway."""
     try:
         yield request
     except Fault:
-        pass  # the shell is gone already, or will go by itself (IdleTimeOut, MS-WSMV 3.1.4.1.31.5)
+        pass  # the shell is already gone, or the PC drops it (IdleTimeOut, MS-WSMV 3.1.4.1.31.5)
 
 
 # -- common -----------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def exchange_for(operation: Operation) -> Exchange[Any]:
     """Return the exchange that performs *operation*.
 
     Raises:
-        TypeError: it is no operation.
+        TypeError: *operation* is not an operation.
     """
     if isinstance(operation, Identify):
         return identify()
@@ -318,7 +318,7 @@ SHAPES = (
     *("Identify", "Get", "Put", "Invoke", "Enumerate", "Pull", "Release"),
     *("ShellCreate", "Command", "Send", "Receive", "Signal", "ShellDelete"),
 )
-"""Every kind of message that is sent; `docs/evidence.md` says what each rests on, and a test holds it to that."""
+"""Every kind of message that is sent. `docs/evidence.md` gives the evidence for each, and a test checks the list."""
 
 
 def _named(resource: Resource) -> str:

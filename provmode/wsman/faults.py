@@ -1,8 +1,8 @@
-"""Faults: what a PC says when it cannot or will not.
+"""Faults: what a PC answers if it cannot or will not.
 
-Windows says the same failure in several shapes: a ``WSManFault`` with a code (all versions), inside it a
-``ProviderFault`` with the provider's own code and an ``__ExtendedStatus`` (WMI), or, from Windows 8 and Server 2012
-on, an ``MSFT_WmiError`` instead. Texts are localised, so nothing here looks at them; numbers decide.
+Windows reports the same failure in several forms: a ``WSManFault`` with a code (all versions); inside it a
+``ProviderFault`` with the provider's own code and an ``__ExtendedStatus`` (WMI); or, from Windows 8 and Server 2012
+on, an ``MSFT_WmiError`` instead. Texts are localised, so only numbers decide.
 
 Order of reading: the innermost ``WSManFault/@Code``, then ``MSFT_WmiError/error_Code`` and ``CIMStatusCode``, then the
 SOAP subcode. Sources: MS-WSMV 2.2.4.43 and 3.1.4.1.21, DSP0226 section 14, recorded faults of Windows Server 2008 R2
@@ -20,23 +20,23 @@ from provmode.wsman.xml import child, descendants, local_name
 
 
 class FaultKind(str, Enum):
-    """The family of a fault: what a caller decides by."""
+    """The family of a fault, by which a caller decides."""
 
     ACCESS_DENIED = "access-denied"
     QUOTA = "quota"
     TIMED_OUT = "timed-out"
-    """OperationTimeout passed: for Receive "nothing yet", for everything else "may have happened"."""
+    """OperationTimeout passed. For Receive this means "nothing yet", for everything else "may have happened"."""
     NOT_FOUND = "not-found"
     """No such class, namespace or instance on this PC."""
     STALE_CONTEXT = "stale-context"
-    """The enumeration was dropped; begin it anew."""
+    """The PC dropped the enumeration; start it again."""
     UNAVAILABLE = "unavailable"
     """A service is stopping, starting or not running; nothing was done."""
     ENVELOPE_TOO_LARGE = "envelope-too-large"
     INVALID = "invalid"
-    """The request does not fit the class: action, selectors, filter, schema. Ours or the caller's mistake."""
+    """The request does not fit the class (action, selectors, filter, schema): a mistake of ours or of the caller."""
     UNKNOWN = "unknown"
-    """Any other code; it is kept."""
+    """Any other code; the fault keeps it."""
 
 
 _KINDS: dict[FaultKind, frozenset[int]] = {
@@ -109,11 +109,11 @@ _SUBCODES: dict[str, FaultKind] = {
 }
 
 CLASS_NOT_FOUND = 0x8033801A
-"""With `CannotProcessFilter`: a query about a class that is not there has this code too (recorded, 2008 R2)."""
+"""Code of `CannotProcessFilter`. A query about a class that does not exist has this code too (recorded, 2008 R2)."""
 
 
 class Fault(Exception):
-    """A SOAP fault. The message is one line: name or number, and what the provider said."""
+    """A SOAP fault. The message is one line: the name or number, and the provider's text."""
 
     def __init__(
         self,
@@ -129,15 +129,16 @@ class Fault(Exception):
         operation: str = "",
     ) -> None:
         self.code = code
-        """WS-Man or HRESULT code, unsigned; ``None`` where the fault has none."""
+        """WS-Man or HRESULT code, unsigned; ``None`` if the fault has no code."""
         self.subcode = subcode
         """Local name of the SOAP subcode, such as ``InvalidSelectors``."""
         self.reason = reason
-        """Localised text for people: what goes wrong in general."""
+        """Localised text for people: what went wrong in general."""
         self.service_text = service_text
-        """What the WinRM service said of this request, localised: which header, which shell. Often the reason again."""
+        """The WinRM service's text on this request (which header, which shell), localised. Often the same as the
+        reason."""
         self.provider_text = provider_text
-        """What the provider said, localised; empty where no provider was asked."""
+        """The provider's text, localised; empty if no provider was asked."""
         self.wmi_status = wmi_status
         """``StatusCode`` of the provider's ``__ExtendedStatus``: a WBEM error."""
         self.cim_status = cim_status
@@ -145,19 +146,19 @@ class Fault(Exception):
         self.machine = machine
         """The real name of the computer, from the innermost fault."""
         self.operation = operation
-        """What WMI was doing: ``ExecQuery``, ``GetObject``, ``ExecMethod``."""
+        """The WMI operation that failed: ``ExecQuery``, ``GetObject``, ``ExecMethod``."""
         super().__init__(code)
 
     @property
     def kind(self) -> FaultKind:
-        """The family this fault belongs to; by code first, then CIM status, then SOAP subcode."""
+        """The family of this fault, by its code, else by its CIM status, else by its SOAP subcode."""
         for number in (self.wmi_status, self.code):
             if number is not None and number != CLASS_NOT_FOUND:
                 for kind, codes in _KINDS.items():
                     if number in codes:
                         return kind
         if self.code == CLASS_NOT_FOUND and self.operation:
-            # the same code for a query that makes no sense: there the provider only repeats the reason
+            # an invalid query has the same code, but then the provider only repeats the reason
             repeated = self.provider_text.split() == self.reason.split()
             return FaultKind.INVALID if self.wmi_status or repeated else FaultKind.NOT_FOUND
         if self.cim_status in _CIM_STATUS:
@@ -173,12 +174,12 @@ class Fault(Exception):
 
     def __str__(self) -> str:
         """Return name and text on one line."""
-        said = " ".join((self.provider_text or self.service_text or self.reason).split())[:300]
-        return f"{self.name}: {said}" if said else self.name
+        detail = " ".join((self.provider_text or self.service_text or self.reason).split())[:300]
+        return f"{self.name}: {detail}" if detail else self.name
 
 
 def read_fault(fault: Element) -> Fault:
-    """Return the fault in a SOAP ``Fault`` element; never raises, whatever is in it."""
+    """Return the fault in a SOAP ``Fault`` element; never raises, whatever the element contains."""
     detail = child(fault, "Detail")
     subcode = _subcode(fault)
     reason = _text(_descend(fault, "Reason", "Text"))
@@ -221,7 +222,7 @@ def _descend(element: Element, *path: str) -> Element | None:
 
 
 def _text(element: Element | None) -> str:
-    """Return an element's own text, or for a message that holds elements the text before them."""
+    """Return an element's own text, or that of a ``Message`` inside it. Text after a child element is left out."""
     if element is None:
         return ""
     text = (element.text or "").strip()

@@ -1,6 +1,6 @@
 """One SOAP message: a request as bytes, an answer as its parts.
 
-No socket, clock or uuid: address, message id and time-out are passed in. Header rules are those of MS-WSMV 3.1.4.1
+No socket, clock or uuid: address, message id and time-out are passed in. The header follows MS-WSMV 3.1.4.1
 (ResourceURI .1, SelectorSet .2, ReplyTo .3, MessageID .5, OperationTimeout .6, MaxEnvelopeSize .7, Locale .8,
 DataLocale .9, OptionSet .10) and DSP0226 section 5.
 """
@@ -19,15 +19,15 @@ from provmode.wsman.values import write_selectors
 from provmode.wsman.xml import child, escape, local_name, parse
 
 MAX_ENVELOPE_SIZE = 153_600
-"""Octets an answer may have: what Windows' own clients ask for; 8,192 is the least (MS-WSMV 3.1.4.1.7)."""
+"""Octets that an answer may have: the value of Windows' own clients; the minimum is 8,192 (MS-WSMV 3.1.4.1.7)."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One message to send, before it has an address and an id."""
+    """One message to send, still without address and id."""
 
     shape: str
-    """Which kind of message this is; `docs/evidence.md` says what each kind rests on."""
+    """The kind of message, one of `SHAPES`; `docs/evidence.md` gives the evidence for each kind."""
     action: str
     """Action URI; empty for Identify, which has no addressing."""
     resource: Resource | None
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer that is no fault."""
+    """One answer that is not a fault."""
 
     action: str
     """Action URI; empty for Identify."""
@@ -77,10 +77,10 @@ def encode(
 ) -> bytes:
     """Return *request* as a SOAP envelope in UTF-8.
 
-    *operation_timeout* is in seconds: the PC answers with a fault when it is not done by then.
+    *operation_timeout* is in seconds: the PC answers with a fault if the operation takes longer.
 
     Raises:
-        ValueError: a text that XML cannot carry.
+        ValueError: a text that XML cannot represent.
     """
     if request.resource is None:
         return _IDENTIFY.encode()
@@ -116,21 +116,21 @@ def _option_set(request: Request) -> str:
 
 
 def decode(data: bytes, *, message_id: str | None = None) -> Response:
-    """Return the answer in *data*; with *message_id*, make sure that it is the answer to that message.
+    """Return the answer in *data*; with *message_id*, check that it answers that message.
 
-    A fault is not checked for that: Windows sends quota faults without ``RelatesTo`` (recorded).
+    Faults are not checked: Windows sends quota faults without ``RelatesTo`` (recorded).
 
     Raises:
-        Fault: the PC answered with one.
-        MalformedAnswer: it is no SOAP envelope.
-        UnexpectedAnswer: it is the answer to another message.
+        Fault: the PC answered with a fault.
+        MalformedAnswer: *data* is not a SOAP envelope.
+        UnexpectedAnswer: *data* answers another message.
     """
     root = parse(data)
     if local_name(root) != "Envelope":
         raise MalformedAnswer(f"expected a SOAP Envelope, got {local_name(root)[:60]!r}")
     body = child(root, "Body")
     if body is None:
-        raise MalformedAnswer("an Envelope without a Body")
+        raise MalformedAnswer("the Envelope has no Body")
     first = body[0] if len(body) else None
     if first is not None and local_name(first) == "Fault":
         raise read_fault(first)
@@ -139,7 +139,7 @@ def decode(data: bytes, *, message_id: str | None = None) -> Response:
     if message_id is not None and action:
         related = _header_text(header, "RelatesTo")
         if related.lower() != message_id.lower():
-            raise UnexpectedAnswer("the answer relates to another message than the one sent")
+            raise UnexpectedAnswer("the answer relates to another message than ours")
     return Response(action, first, tuple(body[1:]))
 
 

@@ -1,14 +1,15 @@
-"""The grammar of Windows' ``winrm`` command line, as the text form of an operation. Pure.
+"""Operations as text, in the grammar of Windows' ``winrm`` command line. Pure.
 
-What is printed can be pasted into a Windows prompt; what is pasted here is performed natively::
+You can paste what provmode prints into a Windows prompt. A line pasted into provmode is performed natively, without
+the ``winrm`` tool::
 
     winrm get wmi/root/ccm/SMS_Client
     winrm enumerate wmicimv2/* -dialect:WQL -filter:"SELECT Name,State FROM Win32_Service WHERE Name='CcmExec'"
     winrm invoke GetStringValue wmicimv2/StdRegProv @{hDefKey="2147483650";sSubKeyName="SOFTWARE\\...";sValueName="x"}
 
 Sources: Microsoft, "winrm" help texts and ``winrm.vbs`` (patterns of options, hashes and the last part of the URI).
-The tool has no escape for ``"`` and splits selectors at ``+``: what would not read back the same is refused
-(`NotationError`), never printed. Every other text is a command line for ``cmd.exe``.
+The tool has no escape for ``"`` and splits selectors at ``+``. If the text of an operation would not read back as the
+same operation, it is refused (`NotationError`), never printed. Every other text is a command line for ``cmd.exe``.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from provmode.wsman.values import wire_text
 
 
 class NotationError(ValueError):
-    """Yours: a text that is not in the grammar, or an operation that the grammar cannot write."""
+    """Your mistake: a text outside the grammar, or an operation that the grammar cannot express."""
 
 
 ALIASES: dict[str, str] = {
-    # longest first where one begins another
+    # the longer alias first if one begins with another
     "wmicimv2": f"{WMI}/root/cimv2",
     "wmi": WMI,
     "cimv2": "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2",
@@ -44,7 +45,7 @@ ALIASES: dict[str, str] = {
     "winrm": "http://schemas.microsoft.com/wbem/wsman/1",
     "wsman": "http://schemas.microsoft.com/wbem/wsman/1",
 }
-"""Prefixes of resource URIs that the tool knows by a short name."""
+"""The tool's short names for prefixes of resource URIs."""
 
 _VERBS = {
     **dict.fromkeys(("get", "g"), "get"),
@@ -65,10 +66,10 @@ _WQL_DIALECTS = ("wql", "http://schemas.microsoft.com/wbem/wsman/1/wql")
 
 
 def format_operation(operation: Operation) -> str:
-    """Return *operation* in the tool's grammar; `parse` reads the same operation back, values as their wire text.
+    """Return *operation* in the tool's grammar; `parse` reads back the same operation, with values as wire text.
 
     Raises:
-        NotationError: the grammar cannot write it.
+        NotationError: the grammar cannot express *operation*.
     """
     if isinstance(operation, CommandLine):
         return _checked_line(operation)
@@ -87,7 +88,7 @@ def format_operation(operation: Operation) -> str:
 
 
 def describe(operation: Operation) -> str:
-    """Return *operation* in a few words, for messages; never refuses."""
+    """Return *operation* in a few words, for messages; never raises."""
     if isinstance(operation, Identify):
         return "Identify"
     if isinstance(operation, CommandLine):
@@ -95,14 +96,14 @@ def describe(operation: Operation) -> str:
         return f"the command {line}"
     resource = operation.resource
     key = ",".join(value for _, value in resource.selectors)
-    where = f"{resource.class_name} {key}".rstrip()
+    target = f"{resource.class_name} {key}".rstrip()
     if isinstance(operation, Get):
-        return f"Get {where}"
+        return f"Get {target}"
     if isinstance(operation, Enumerate):
-        return f"the query {operation.wql}" if operation.wql is not None else f"Enumerate {where}"
+        return f"the query {operation.wql}" if operation.wql is not None else f"Enumerate {target}"
     if isinstance(operation, Invoke):
-        return f"Invoke {operation.method} on {where}"
-    return f"Put {where}"
+        return f"Invoke {operation.method} on {target}"
+    return f"Put {target}"
 
 
 def _checked_line(operation: CommandLine) -> str:
@@ -123,7 +124,7 @@ def _write_resource(resource: Resource) -> str:
         return text
     for name, value in resource.selectors:
         if not _NAME.fullmatch(name) or not _SELECTOR_VALUE.fullmatch(value):
-            raise NotationError(f"the selector {name}={value!r} cannot be written: the winrm tool has no escape in it")
+            raise NotationError(f"the selector {name}={value!r} cannot be written: the winrm tool has no escape for it")
     return text + "?" + "+".join(f"{name}={value}" for name, value in resource.selectors)
 
 
@@ -133,13 +134,13 @@ def _write_hash(pairs: Iterable[tuple[str, Value]]) -> str:
 
 
 def _write_pair(name: str, value: Value) -> list[str]:
-    """Return one pair, or for an array one pair an element, as the tool takes them."""
+    """Return one pair, or for an array one pair per element, as the tool wants them."""
     _checked_name(name)
     if isinstance(value, tuple):
         if len(value) < 2:
             raise NotationError(f"{name}: an array of {len(value)} would read back as something else")
         if any(item is None or isinstance(item, tuple) for item in value):
-            raise NotationError(f"{name}: an array within an array, or with nothing in it, cannot be written")
+            raise NotationError(f"{name}: an array with an array or a null in it cannot be written")
         return [pair for item in value for pair in _write_pair(name, item)]
     if value is None:
         return [f"{name}=$null"]
@@ -152,13 +153,13 @@ def _write_pair(name: str, value: Value) -> list[str]:
 
 def _quote(text: str, what: str) -> str:
     if '"' in text or "\n" in text or "\r" in text:
-        raise NotationError(f'{what} holds a " or a line break, for which the winrm tool has no escape')
+        raise NotationError(f'{what} contains a " or a line break, for which the winrm tool has no escape')
     return f'"{text}"'
 
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise NotationError(f"{name!r} is no name of a method, parameter or property")
+        raise NotationError(f"{name!r} is not a name of a method, parameter or property")
     return name
 
 
@@ -166,10 +167,10 @@ def _checked_name(name: str) -> str:
 
 
 def parse(text: str) -> Operation:
-    """Return the operation in *text*; a text that is no ``winrm`` command is a `CommandLine`.
+    """Return the operation in *text*; a text that is not a ``winrm`` command is a `CommandLine`.
 
     Raises:
-        NotationError: it begins as a ``winrm`` command and is not in the grammar.
+        NotationError: *text* begins like a ``winrm`` command but is not in the grammar.
     """
     stripped = text.strip()
     if not _is_winrm(stripped):
@@ -204,52 +205,52 @@ def _is_winrm(text: str) -> bool:
 def _read_resource(text: str) -> Resource:
     path, _, query = text.partition("?")
     if not _URI_PATH.fullmatch(path):
-        raise NotationError(f"{path!r} is no resource URI")
+        raise NotationError(f"{path!r} is not a resource URI")
     alias, slash, rest = path.partition("/")
     if slash and alias.lower() in ALIASES:
         path = f"{ALIASES[alias.lower()]}/{rest}"
     elif not path.lower().startswith("http://"):
-        raise NotationError(f"{path!r} begins with none of {', '.join(ALIASES)} or http://")
+        raise NotationError(f"{path!r} does not begin with one of {', '.join(ALIASES)} or http://")
     selectors = []
     for pair in query.split("+") if query else ():
         name, equals, value = pair.partition("=")
         if not equals or not _NAME.fullmatch(name):
-            raise NotationError(f"{pair!r} is no selector: Name=Value, joined by +")
+            raise NotationError(f"{pair!r} is not a selector (Name=Value, several joined by +)")
         selectors.append((name, value.strip('"')))
     return Resource(path, tuple(selectors))
 
 
 def _read_filter(text: str) -> str | None:
-    """Return the WQL of ``-dialect:WQL -filter:"..."``, in either order; ``None`` where there is no filter."""
+    """Return the WQL of ``-dialect:WQL -filter:"..."``, in either order; ``None`` if there is no filter."""
     wql: str | None = None
     position = 0
     option = re.compile(r"\s*-([a-zA-Z]+):(\"([^\"]*)\"|\S+)\s*")
     while position < len(text):
         match = option.match(text, position)
         if match is None:
-            raise NotationError(f'{text[position:][:60]!r} is no option: -filter:"..." or -dialect:WQL')
+            raise NotationError(f'{text[position:][:60]!r} is not an option (-filter:"..." or -dialect:WQL)')
         name, value = match.group(1).lower(), match.group(3) if match.group(3) is not None else match.group(2)
         if name == "filter":
             wql = value
         elif name != "dialect" or value.lower() not in _WQL_DIALECTS:
-            raise NotationError(f"-{name}:{value[:40]} is not supported here: -filter and -dialect:WQL are")
+            raise NotationError(f"-{name}:{value[:40]} is not supported: only -filter and -dialect:WQL are")
         position = match.end()
     return wql
 
 
 def _read_hash(text: str) -> tuple[tuple[str, Value], ...]:
-    """Return the pairs of ``@{k="v";...}``; a key that repeats becomes an array, where it stood first."""
+    """Return the pairs of ``@{k="v";...}``; a repeated key becomes an array, at the place of the first one."""
     text = text.strip()
     if not text:
         return ()
     if not text.startswith("@{") or not text.endswith("}"):
-        raise NotationError(f'{text[:60]!r} is no hash: @{{Name="Value";...}}')
+        raise NotationError(f'{text[:60]!r} is not a hash such as @{{Name="Value";...}}')
     inner, position = text[2:-1], 0
     values: dict[str, list[str | None]] = {}
     while position < len(inner):
         match = _PAIR.match(inner, position)
         if match is None:
-            raise NotationError(f'{inner[position:][:60]!r} is no Name="Value" (the winrm tool has no escape for ")')
+            raise NotationError(f'{inner[position:][:60]!r} is not Name="Value" (the winrm tool has no escape for ")')
         values.setdefault(match.group(1), []).append(None if match.group(2) == "$null" else match.group(3))
         position = match.end()
         if position < len(inner):
@@ -261,4 +262,4 @@ def _read_hash(text: str) -> tuple[tuple[str, Value], ...]:
 
 def _nothing_left(text: str) -> None:
     if text.strip():
-        raise NotationError(f"{text.strip()[:60]!r} is too much")
+        raise NotationError(f"{text.strip()[:60]!r} is not expected here: the command is already complete")

@@ -1,7 +1,7 @@
-"""What can be asked of a PC over WS-Management: the typed operations.
+"""The typed operations: what can be asked of a PC over WS-Management.
 
-Plain values: no encoding here (`provmode.wsman.messages`), no text form (`provmode.wsman.notation`), no judgement of
-which ones change a PC (`provmode.transport.write_gate`).
+Plain values. Encoding is in `provmode.wsman.messages`, the text form in `provmode.wsman.notation`, and
+`provmode.transport.write_gate` decides which operations change a PC.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi"
 
 @dataclass(frozen=True)
 class Resource:
-    """A class, a singleton or (with selectors) one instance: what an operation is addressed to."""
+    """The target of an operation: a class, a singleton or (with selectors) one instance."""
 
     uri: str
     """The full resource URI, such as ``http://schemas.microsoft.com/wbem/wsman/1/wmi/root/ccm/SMS_Client``."""
@@ -37,7 +37,7 @@ class Resource:
 
     @property
     def namespace(self) -> str | None:
-        """The WMI namespace (``root/ccm``), or ``None`` where the URI is not a WMI one."""
+        """The WMI namespace (``root/ccm``), or ``None`` if the URI is not one of WMI."""
         if not self.uri.lower().startswith(WMI + "/"):
             return None
         return self.uri[len(WMI) + 1 :].rpartition("/")[0]
@@ -50,7 +50,7 @@ class Instance:
     class_name: str
     """The element's name: the class, ``<Method>_OUTPUT``, or ``XmlFragment`` for a projection."""
     properties: Mapping[str, Value] = field(default_factory=dict)
-    """Properties by name as on the wire. Scalars arrive as text: WS-Man carries no types (DSP0230 section 9)."""
+    """Properties by name as on the wire. Scalars arrive as text: WS-Man transfers no types (DSP0230 section 9)."""
     uri: str = ""
     """The namespace of the element: the resource URI of the class; empty for a projection."""
 
@@ -71,28 +71,28 @@ class Reference:
 
 
 Value = Union[None, bool, int, str, datetime, timedelta, Instance, Reference, "tuple[Value, ...]"]
-"""A CIM value. ``datetime`` is aware. Arrays are tuples. Parsed scalars are ``str`` (or ``None`` for nil)."""
+"""A CIM value. ``datetime`` has a time zone. Arrays are tuples. Parsed scalars are ``str`` (or ``None`` for nil)."""
 
 
 @dataclass(frozen=True)
 class Identify:
-    """Ask what speaks there: DSP0226 section 11."""
+    """Ask which service answers: DSP0226 section 11."""
 
 
 @dataclass(frozen=True)
 class Get:
-    """Read one instance or a singleton. DSP0226 7.3; answers an `Instance`."""
+    """Read one instance or a singleton. DSP0226 7.3; the answer is an `Instance`."""
 
     resource: Resource
 
 
 @dataclass(frozen=True)
 class Enumerate:
-    """Read many: all instances of a class, or a WQL query. DSP0226 8; answers ``list[Instance]``."""
+    """Read all instances of a class, or the result of a WQL query. DSP0226 8; the answer is ``list[Instance]``."""
 
     resource: Resource
     wql: str | None = None
-    """With a query the resource's class is ``*`` and it has no selectors (MS-WSMV 3.1.4.1.13, fault 2150859003)."""
+    """For a query the resource has the class ``*`` and no selectors (MS-WSMV 3.1.4.1.13, fault 2150859003)."""
 
     @classmethod
     def query(cls, namespace: str, wql: str) -> Enumerate:
@@ -102,19 +102,19 @@ class Enumerate:
 
 @dataclass(frozen=True)
 class Invoke:
-    """Call a method of a class, a singleton or a keyed instance; answers the ``_OUTPUT`` `Instance`."""
+    """Call a method of a class, a singleton or an instance; the answer is the ``_OUTPUT`` `Instance`."""
 
     resource: Resource
     method: str
     parameters: tuple[tuple[str, Value], ...] = ()
     """``(name, value)`` in order; names are case-sensitive. A tuple value is an array: one element each."""
     at_once: bool = field(default=False, compare=False)
-    """Whether a PC that refuses it for now is to be looked at before it is called again: the session does not."""
+    """True: if the PC cannot perform the call just now, the session does not repeat it: the caller looks first."""
 
 
 @dataclass(frozen=True)
 class Put:
-    """Write an instance's properties. DSP0226 7.4; answers the `Instance` as it is afterwards."""
+    """Write an instance's properties. DSP0226 7.4; the answer is the `Instance` as it is afterwards."""
 
     resource: Resource
     properties: tuple[tuple[str, Value], ...]
@@ -122,10 +122,10 @@ class Put:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A command line for ``cmd.exe`` in a WinRS shell (MS-WSMV 3.1.4.5 onward); answers a `Completed`."""
+    """A command line for ``cmd.exe`` in a WinRS shell (MS-WSMV 3.1.4.5 onward); the answer is a `Completed`."""
 
     line: str
-    """At most 8,191 characters, no newline."""
+    """At most 8,191 characters, no line break."""
     stdin: bytes = b""
     codepage: int = 65001
     """The console's code page, for output and input: 65001 is UTF-8."""
@@ -147,4 +147,4 @@ class Completed:
 
 
 Operation = Union[Identify, Get, Enumerate, Invoke, Put, CommandLine]
-"""Anything a session performs."""
+"""Any operation that a session performs."""

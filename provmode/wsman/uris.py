@@ -20,7 +20,7 @@ IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"  # 
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XML = "http://www.w3.org/XML/1998/namespace"
 
-ANONYMOUS = f"{ADDRESSING}/role/anonymous"  # MS-WSMV 3.1.4.1.3: the only ReplyTo that Windows takes
+ANONYMOUS = f"{ADDRESSING}/role/anonymous"  # MS-WSMV 3.1.4.1.3: the only ReplyTo that Windows accepts
 
 # Actions
 GET = f"{TRANSFER}/Get"  # MS-WSMV 3.1.4.2

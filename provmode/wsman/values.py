@@ -1,6 +1,6 @@
 """CIM values as XML, both ways.
 
-Scalars arrive as text because WS-Man carries no types; a caller knows which type a property has and asks for it
+Scalars arrive as text because WS-Man transfers no types. The caller knows the type of a property and asks for it
 (`text`, `integer`, `boolean`, `moment`, `strings`, `integers`). Sources: DSP0230 section 9 (properties, arrays,
 nil, references), MS-WSMV 3.1.4.1.26 (arrays), recorded answers of Windows Server 2003 to 2012 (dates, nil, order).
 """
@@ -24,10 +24,10 @@ _TYPE = f"{{{uris.XSI}}}type"
 
 
 def wire_text(value: Value) -> str:
-    """Return the text a scalar has on the wire: ``true``, ``42``, ISO 8601 for times, ISO 8601 for intervals.
+    """Return the text of a scalar on the wire: ``true``, ``42``, ISO 8601 for times and intervals.
 
     Raises:
-        ValueError: it is no scalar, or a time without an offset.
+        ValueError: *value* is not a scalar, or is a time without an offset.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -52,10 +52,10 @@ def format_interval(value: timedelta) -> str:
 
 
 def write_property(name: str, value: Value, prefix: str = "p") -> str:
-    """Return the element of a property or parameter; for an array one element each, for an empty one nil.
+    """Return a property or parameter as an element; an array as one element per item, an empty array as nil.
 
     Raises:
-        ValueError: a text that XML cannot carry, a name that is none.
+        ValueError: a text that XML cannot represent, or an invalid name.
     """
     tag = f"{prefix}:{checked_name(name)}"
     if isinstance(value, tuple):
@@ -73,7 +73,7 @@ def _content(value: Value) -> str:
     if isinstance(value, timedelta):
         return f"<cim:Interval>{wire_text(value)}</cim:Interval>"
     if isinstance(value, Reference):
-        # a reference parameter holds address and parameters directly (DSP0230 section 9.2.4, as Windows prints it)
+        # a reference parameter contains address and parameters directly (DSP0230 section 9.2.4, as Windows prints it)
         return f"<a:Address>{uris.ANONYMOUS}</a:Address>{_reference_parameters(value.resource)}"
     if isinstance(value, Instance):
         return write_object(value, "o")
@@ -88,7 +88,7 @@ def write_object(instance: Instance, prefix: str = "p") -> str:
 
 
 def write_selectors(resource: Resource) -> str:
-    """Return the ``SelectorSet`` of *resource*, or nothing where it has no selectors. DSP0226 section 5.4.2."""
+    """Return the ``SelectorSet`` of *resource*; empty if it has no selectors. DSP0226 section 5.4.2."""
     if not resource.selectors:
         return ""
     inner = "".join(
@@ -111,7 +111,7 @@ def checked_name(name: str) -> str:
     """Return *name* if it can be part of an element's name.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: *name* is not such a name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a name of a CIM class, property, method or parameter")
@@ -122,9 +122,9 @@ def checked_name(name: str) -> str:
 
 
 def read_object(element: Element) -> Instance:
-    """Return the object that *element* holds: an instance, an ``_OUTPUT``, or the row of a projection.
+    """Return the object in *element*: an instance, an ``_OUTPUT``, or the row of a projection.
 
-    A ``cim:Location`` (an endpoint reference that MS-WSMV 4.1.1 shows inside objects) is no property and left out.
+    A ``cim:Location`` (an endpoint reference inside objects, see MS-WSMV 4.1.1) is not a property and is left out.
     """
     groups: dict[str, list[Element]] = {}
     for item in element:
@@ -155,20 +155,20 @@ def _read_value(element: Element) -> Value:
     if name == "EndpointReference" or child(element, "ReferenceParameters") is not None:
         return Reference(read_endpoint(inner if name == "EndpointReference" else element))
     if element.get(_TYPE) is None and len(element) == 1 and len(inner):
-        return read_object(inner)  # the embedded object in an element of its own
+        return read_object(inner)  # an embedded object in an element of its own
     return read_object(element)
 
 
 def read_endpoint(element: Element) -> Resource:
-    """Return what an endpoint reference refers to (its address is always the anonymous one).
+    """Return the resource of an endpoint reference (its address is always the anonymous one).
 
     Raises:
-        UnexpectedAnswer: it has no resource URI.
+        UnexpectedAnswer: the reference has no resource URI.
     """
     parameters = child(element, "ReferenceParameters")
     uri = child(parameters, "ResourceURI") if parameters is not None else None
     if parameters is None or uri is None:
-        raise UnexpectedAnswer("an endpoint reference without a ResourceURI")
+        raise UnexpectedAnswer("the endpoint reference has no ResourceURI")
     selectors = child(parameters, "SelectorSet")
     pairs = tuple((item.get("Name", ""), item.text or "") for item in selectors) if selectors is not None else ()
     return Resource((uri.text or "").strip(), pairs)
@@ -186,13 +186,13 @@ _XS_DURATION = re.compile(
 
 
 def read_moment(text: str) -> datetime | timedelta:
-    """Return the time in *text*: ``xs:dateTime`` or DMTF's ``yyyymmddHHMMSS.mmmmmm+UUU``, aware.
+    """Return the time in *text* with its time zone: ``xs:dateTime`` or DMTF's ``yyyymmddHHMMSS.mmmmmm+UUU``.
 
-    A time without an offset is taken as UTC: Windows converts to UTC before it writes (recorded: always ``Z``).
+    A time without an offset is read as UTC, because Windows converts to UTC before it writes (recorded: always ``Z``).
     A DMTF interval comes back as ``timedelta``. Source: DSP0004 (datetime), XML Schema part 2.
 
     Raises:
-        UnexpectedAnswer: it is none of these.
+        UnexpectedAnswer: *text* has none of these forms.
     """
     text = text.strip()
     try:
@@ -213,7 +213,7 @@ def read_interval(text: str) -> timedelta:
     """Return the interval in *text*: ``xs:duration`` without years and months, or DMTF's ``dddddddd...:000``.
 
     Raises:
-        UnexpectedAnswer: it is neither, or its length depends on the calendar.
+        UnexpectedAnswer: *text* has neither form, or its length depends on the calendar.
     """
     text = text.strip()
     try:
@@ -228,7 +228,7 @@ def read_interval(text: str) -> timedelta:
             length += timedelta(hours=int(hours_ or 0), minutes=int(minutes_ or 0))
             return -length if sign else length
     except OverflowError:
-        pass  # as any other text that is no interval
+        pass  # refused below, like any other text that is not an interval
     raise UnexpectedAnswer(f"not an interval: {text[:60]!r}")
 
 
@@ -259,10 +259,10 @@ def _lookup(instance: Instance, name: str) -> Value:
 
 
 def text(instance: Instance, name: str) -> str | None:
-    """Return a string property; ``None`` where it is nil or missing. Names compare without regard to case.
+    """Return a string property; ``None`` if it is nil or missing. Names compare without regard to case.
 
     Raises:
-        UnexpectedAnswer: it is an array, an object or a time.
+        UnexpectedAnswer: the property is an array, an object or a time.
     """
     value = _lookup(instance, name)
     if value is None or isinstance(value, str):
@@ -271,10 +271,10 @@ def text(instance: Instance, name: str) -> str | None:
 
 
 def integer(instance: Instance, name: str) -> int | None:
-    """Return an integer property of any width, decimal or ``0x`` hexadecimal; ``None`` where nil or missing.
+    """Return an integer property of any width, decimal or ``0x`` hexadecimal; ``None`` if it is nil or missing.
 
     Raises:
-        UnexpectedAnswer: it is no integer.
+        UnexpectedAnswer: the property is not an integer.
     """
     return _integer(instance, name, text(instance, name))
 
@@ -289,10 +289,10 @@ def _integer(instance: Instance, name: str, value: str | None) -> int | None:
 
 
 def boolean(instance: Instance, name: str) -> bool | None:
-    """Return a boolean property; ``None`` where it is nil or missing.
+    """Return a boolean property; ``None`` if it is nil or missing.
 
     Raises:
-        UnexpectedAnswer: it is no boolean.
+        UnexpectedAnswer: the property is not a boolean.
     """
     value = text(instance, name)
     if value is None or not value.strip():
@@ -306,14 +306,14 @@ def boolean(instance: Instance, name: str) -> bool | None:
 
 
 def moment(instance: Instance, name: str) -> datetime | None:
-    """Return a datetime property, aware; ``None`` where it is nil or missing.
+    """Return a datetime property with its time zone; ``None`` if it is nil or missing.
 
     Raises:
-        UnexpectedAnswer: it is no time.
+        UnexpectedAnswer: the property is not a time.
     """
     value = _lookup(instance, name)
     if isinstance(value, str) and value.strip():
-        value = read_moment(value)  # some classes hold DMTF text in a string property
+        value = read_moment(value)  # some classes have DMTF text in a string property
     if value is None or isinstance(value, datetime):
         return value
     if value == "":
@@ -322,10 +322,10 @@ def moment(instance: Instance, name: str) -> datetime | None:
 
 
 def strings(instance: Instance, name: str) -> tuple[str, ...]:
-    """Return an array of strings; empty where it is nil or missing. One element looks like a scalar on the wire.
+    """Return an array of strings; empty if it is nil or missing. One element looks like a scalar on the wire.
 
     Raises:
-        UnexpectedAnswer: an element is no text.
+        UnexpectedAnswer: an element is not text.
     """
     value = _lookup(instance, name)
     items: Iterable[Value] = () if value is None else value if isinstance(value, tuple) else (value,)
@@ -338,10 +338,10 @@ def strings(instance: Instance, name: str) -> tuple[str, ...]:
 
 
 def integers(instance: Instance, name: str) -> tuple[int, ...]:
-    """Return an array of integers; empty where it is nil or missing.
+    """Return an array of integers; empty if it is nil or missing.
 
     Raises:
-        UnexpectedAnswer: an element is no integer.
+        UnexpectedAnswer: an element is not an integer.
     """
     found = []
     for item in strings(instance, name):
@@ -352,6 +352,5 @@ def integers(instance: Instance, name: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _unexpected(instance: Instance, name: str, expected: str, came: Value) -> UnexpectedAnswer:
-    shown = repr(came)[:60]
-    return UnexpectedAnswer(f"{instance.class_name}.{name}: expected {expected}, got {shown}")
+def _unexpected(instance: Instance, name: str, expected: str, value: Value) -> UnexpectedAnswer:
+    return UnexpectedAnswer(f"{instance.class_name}.{name}: expected {expected}, got {repr(value)[:60]}")

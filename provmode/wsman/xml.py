@@ -1,22 +1,21 @@
-"""XML from a PC, read as the hostile input it is; XML to a PC, written with nothing left unescaped.
+"""XML from a PC, read as hostile input; XML to a PC, written with everything escaped.
 
-Reading refuses, before the parser sees it: anything but UTF-8 and UTF-16, any document type (so no entity of one's
-own, no external reference, no expansion), more than `MAX_BYTES` and more than `MAX_ELEMENTS`; after it, more than
-`MAX_DEPTH` levels. What is left goes through the C parser, which is what a fleet run can afford.
+Before the parser sees a document, `parse` refuses any encoding but UTF-8 and UTF-16, any document type (so there are
+no custom entities, no external references, no expansion), more than `MAX_BYTES` and more than `MAX_ELEMENTS`. After
+parsing, it refuses more than `MAX_DEPTH` levels. The parser is the C one: a fleet run cannot afford a slower one.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NoReturn
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from provmode.wsman.errors import MalformedAnswer
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Windows' largest default envelope is 500 KB (MaxEnvelopeSizekb, MS-WSMV 2.2.4.10); admins raise it to a few MB."""
+"""Windows' largest default envelope is 500 KB (MaxEnvelopeSizekb, MS-WSMV 2.2.4.10). Admins raise it to a few MB."""
 MAX_DEPTH = 64
-"""A fault with a provider's extended error nests 12 deep; an embedded object adds one level each."""
+"""A fault with a provider's extended error nests 12 deep. Each embedded object adds one level."""
 MAX_ELEMENTS = 400_000
 
 _DOCTYPE = re.compile(r"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -26,8 +25,8 @@ _ENCODINGS = ("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile('[&<>"\t\n\r]')
 _ESCAPES = str.maketrans(
-    # a carriage return would come out as a line feed, and in an attribute all three of white space as blanks:
-    # XML 1.0 sections 2.11 and 3.3.3
+    # unescaped, a carriage return would be read as a line feed, and in an attribute a tab, line feed or carriage
+    # return as a blank: XML 1.0 sections 2.11 and 3.3.3
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 )
 
@@ -36,25 +35,25 @@ def parse(data: bytes) -> Element:
     """Return the root element of the document in *data*.
 
     Raises:
-        MalformedAnswer: it is not well-formed, not UTF-8 or UTF-16, has a document type, or is too large or deep.
+        MalformedAnswer: *data* is not well-formed, not UTF-8 or UTF-16, has a document type, or is too large or deep.
     """
     if len(data) > MAX_BYTES:
         raise MalformedAnswer(f"{len(data):,} bytes, over the limit of {MAX_BYTES:,}")
     text = _decode(data)
     if "\0" in text:
-        # not only forbidden: expat would take text that begins with one for UTF-16 and find a document type in it
+        # not only forbidden: expat would read text that begins with a NUL as UTF-16 and find a document type in it
         raise MalformedAnswer("not well-formed XML (a NUL character)")
     if _DOCTYPE.search(text):
-        raise MalformedAnswer("a document type or entity declaration, which SOAP forbids (SOAP 1.2 part 1, section 5)")
+        raise MalformedAnswer("it has a document type or entity declaration, which SOAP 1.2 part 1 section 5 forbids")
     tags = text.count("<")
     if tags > 2 * MAX_ELEMENTS:
         raise MalformedAnswer(f"over {MAX_ELEMENTS:,} elements")
-    parser = XMLParser(target=TreeBuilder())  # noqa: S314 - the text has no document type, see above
+    parser = XMLParser(target=TreeBuilder())  # noqa: S314 - texts with a document type are refused above
     try:
         parser.feed(text)
         root = parser.close()
     except (ParseError, ValueError, RecursionError) as error:
-        _refuse(error)
+        raise MalformedAnswer(f"not well-formed XML ({error})") from None
     if not isinstance(root, Element):
         raise MalformedAnswer("no element")
     if tags > MAX_DEPTH:
@@ -62,12 +61,8 @@ def parse(data: bytes) -> Element:
     return root
 
 
-def _refuse(error: Exception) -> NoReturn:
-    raise MalformedAnswer(f"not well-formed XML ({error})") from None
-
-
 def _decode(data: bytes) -> str:
-    """Return the text without byte order mark and XML declaration."""
+    """Return *data* as text, without byte order mark and XML declaration."""
     encoding = "utf-8-sig"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
@@ -102,7 +97,7 @@ def escape(text: str) -> str:
     """Return *text* for element content or a double-quoted attribute.
 
     Raises:
-        ValueError: it holds a character that XML 1.0 cannot carry (a control character, a lone surrogate).
+        ValueError: *text* contains a character that XML 1.0 cannot represent (a control character, a lone surrogate).
     """
     bad = _NOT_XML.search(text)
     if bad is not None:
@@ -116,14 +111,14 @@ def local_name(element: Element) -> str:
 
 
 def namespace(element: Element) -> str:
-    """Return the tag's namespace; empty where it has none."""
+    """Return the tag's namespace; empty if it has none."""
     return element.tag[1:].partition("}")[0] if element.tag.startswith("{") else ""
 
 
 def child(element: Element, name: str) -> Element | None:
     """Return the first child called *name*, whatever its namespace and prefix.
 
-    Windows, its versions and its relatives differ in namespaces more than in names.
+    Windows versions and other WS-Management services differ in namespaces more than in names.
     """
     return next((item for item in element if local_name(item) == name), None)
 

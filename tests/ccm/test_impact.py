@@ -1,4 +1,4 @@
-"""What leaving the mode sets off: told by the PC's own clock, and said where it could not be told."""
+"""What leaving the mode sets off, by the PC's own clock, and how an unknown answer is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from provmode.ccm.impact import Impact, exit_impact, impact
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.lab import fleet
-from provmode.lab.personas import make
+from provmode.lab.personas import build_pc
 from provmode.lab.process import LabProcess
 from provmode.lab.windows.configmgr import Client
 from provmode.lab.windows.deployments import WindowType
@@ -30,7 +30,7 @@ def deployment(name: str, deadline: datetime | None) -> Instance:
     return Instance("CCM_Program", {"Name": name, "Deadline": deadline})
 
 
-def test_what_is_past_its_deadline_by_the_pcs_clock_would_start(drive: Drive) -> None:
+def test_a_deployment_past_its_deadline_by_the_pcs_clock_would_start(drive: Drive) -> None:
     programs = [
         deployment("late", NOW - timedelta(minutes=1)),
         deployment("not yet", NOW + timedelta(minutes=1)),
@@ -48,22 +48,22 @@ def application(name: str, **properties: Any) -> Instance:
     return Instance("CCM_Application", {"Name": name, "Deadline": NOW - timedelta(days=1), **properties})
 
 
-def test_an_application_that_is_as_it_was_deployed_starts_nothing(drive: Drive) -> None:
+def test_an_application_already_in_its_deployed_state_starts_nothing(drive: Drive) -> None:
     applications = [
         application("there", InstallState="Installed", ResolvedState="Installed"),
         application("gone", InstallState="NotInstalled", ResolvedState="NotInstalled"),
         application("missing", InstallState="NotInstalled", ResolvedState="Installed"),
         application("to be removed", InstallState="Installed", ResolvedState="NotInstalled"),
-        application("not told"),
+        application("no state"),
     ]
 
     found = drive(impact(CLOCK), [], applications, [], NO_RESTART, [])
 
-    assert found.past_due == Known(("missing", "not told", "to be removed"))
+    assert found.past_due == Known(("missing", "no state", "to be removed"))
 
 
 def window(kind: object, begins: object = -1, ends: object = 1) -> Instance:
-    """A service window of a type; its times in hours from now, or as they are given."""
+    """Return a service window of a type; *begins* and *ends* are hours from now, or raw property values."""
     times = {
         name: NOW + timedelta(hours=when) if isinstance(when, int) else when
         for name, when in (("StartTime", begins), ("EndTime", ends))
@@ -71,7 +71,7 @@ def window(kind: object, begins: object = -1, ends: object = 1) -> Instance:
     return Instance("CCM_ServiceWindow", {"Type": kind, **times})
 
 
-def test_a_pending_restart_and_an_open_window_are_said(drive: Drive) -> None:
+def test_a_pending_restart_and_an_open_window_are_reported(drive: Drive) -> None:
     restart = Instance("X_OUTPUT", {"RebootPending": "true", "ReturnValue": "0"})
 
     found = drive(impact(CLOCK), [], [], [], restart, [window("6"), window("4", -3, -2), window("1")])
@@ -87,7 +87,7 @@ def test_a_maintenance_window_of_any_type_is_open_from_its_begin_until_before_it
         assert found.window_open == Known(is_open)
 
 
-def test_the_hours_outside_business_hours_are_no_maintenance_window(drive: Drive) -> None:
+def test_non_working_hours_are_not_a_maintenance_window(drive: Drive) -> None:
     for kind in ("6", "0", "7"):
         found = drive(impact(CLOCK), [], [], [], NO_RESTART, [window(kind)])
 
@@ -99,25 +99,25 @@ def test_the_hours_outside_business_hours_are_no_maintenance_window(drive: Drive
     "unclear", [window("4", None), window("4", -1, None), window("4", "soon"), window(None), window("x")]
 )
 def test_a_window_that_cannot_be_read_is_neither_open_nor_closed(drive: Drive, unclear: Instance) -> None:
-    def told(*windows: Instance) -> Any:
+    def window_open(*windows: Instance) -> Any:
         return drive(impact(CLOCK), [], [], [], NO_RESTART, list(windows)).window_open
 
-    assert isinstance(told(unclear), Unknown)
-    assert isinstance(told(window("1", 1, 2), unclear), Unknown)
-    assert told(unclear, window("1")) == Known(True)
+    assert isinstance(window_open(unclear), Unknown)
+    assert isinstance(window_open(window("1", 1, 2), unclear), Unknown)
+    assert window_open(unclear, window("1")) == Known(True)
 
 
-def test_times_without_a_type_that_counts_are_not_even_read(drive: Drive) -> None:
+def test_the_times_of_other_windows_are_not_even_read(drive: Drive) -> None:
     assert drive(impact(CLOCK), [], [], [], NO_RESTART, [window("6", "soon", None)]).window_open == Absent()
 
 
 # -- through the real server ----------------------------------------------------------------------------------------
 
 
-def told_at_the_pc(client: Client, now: datetime) -> tuple[set[str], bool, bool | None]:
+def known_at_the_pc(client: Client, now: datetime) -> tuple[set[str], bool, bool | None]:
     """Return what somebody at the PC knows: what is due, whether a restart waits, whether a window is open."""
     windows = [each for each in client.service_windows if each.type is not WindowType.NON_WORKING_HOURS]
-    spans = [each.shown(now) for each in windows]
+    spans = [each.occurrence(now) for each in windows]
     return (
         {item.name for item in client.deployments if item.due(now)},
         client.pending_restart is not None,
@@ -125,27 +125,27 @@ def told_at_the_pc(client: Client, now: datetime) -> tuple[set[str], bool, bool 
     )
 
 
-def test_a_fleet_tells_through_its_server_what_its_clients_know(connect: Callable[..., Session]) -> None:
+def test_the_impact_read_through_a_real_server_is_what_the_clients_know(connect: Callable[..., Session]) -> None:
     mix = {"self-healing": 4, "wrong-clock": 1, "healthy": 1}
     placed = fleet.compose(40, 3, mix)
     start = datetime.now(timezone.utc)
     known = {}
     for item in placed:
-        pc = make(item.persona, item.name, item.seed, start, lambda: 0.0)
+        pc = build_pc(item.persona, item.name, item.seed, start, lambda: 0.0)
         assert pc.client is not None
-        known[item.name] = told_at_the_pc(pc.client, pc.now())
+        known[item.name] = known_at_the_pc(pc.client, pc.now())
 
     found = {}
     with LabProcess(40, 3, mix=mix) as lab:
         for host in lab.hosts:
             reading = connect(lab, host, read_only=True).converse(exit_impact())
             assert isinstance(reading, Known)
-            told = reading.value
-            assert isinstance(told.past_due, Known)
-            assert isinstance(told.reboot_pending, Known)
-            window_open = told.window_open.value if isinstance(told.window_open, Known) else None
-            assert window_open is not None or told.window_open == Absent()
-            found[host.name] = (set(told.past_due.value), told.reboot_pending.value, window_open)
+            answer = reading.value
+            assert isinstance(answer.past_due, Known)
+            assert isinstance(answer.reboot_pending, Known)
+            window_open = answer.window_open.value if isinstance(answer.window_open, Known) else None
+            assert window_open is not None or answer.window_open == Absent()
+            found[host.name] = (set(answer.past_due.value), answer.reboot_pending.value, window_open)
 
     assert found == known
     assert {restart for _, restart, _ in known.values()} == {True, False}
@@ -153,7 +153,7 @@ def test_a_fleet_tells_through_its_server_what_its_clients_know(connect: Callabl
     assert set().union(*(due for due, _, _ in known.values())) >= {"7-Zip 24.09", "Contoso VPN 5.2", "Office Update"}
 
 
-def test_what_could_not_be_told_is_never_nothing(drive: Drive) -> None:
+def test_an_unknown_answer_never_counts_as_nothing(drive: Drive) -> None:
     denied, away = AccessDenied("no"), RemoteFault("not now", code=1, kind="unavailable")
 
     found = drive(impact(CLOCK), [], denied, away, away)
@@ -162,7 +162,7 @@ def test_what_could_not_be_told_is_never_nothing(drive: Drive) -> None:
     assert isinstance(found.reboot_pending, Unknown)
     assert isinstance(found.window_open, Unknown)
     assert not found.starts_installs
-    assert "could not be told (access-denied)" in found.words
+    assert found.words == "could not tell what would start (access-denied)"
 
 
 def test_without_the_pcs_clock_no_deadline_is_judged(drive: Drive) -> None:
@@ -172,7 +172,7 @@ def test_without_the_pcs_clock_no_deadline_is_judged(drive: Drive) -> None:
     assert isinstance(found.window_open, Unknown)
 
 
-def test_it_survives_its_json_form(drive: Drive) -> None:
+def test_an_impact_survives_its_json_form(drive: Drive) -> None:
     found = drive(impact(CLOCK), [deployment("late", NOW)], [], [], NO_RESTART, [])
 
     assert Impact.from_json(found.to_json()) == found

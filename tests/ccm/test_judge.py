@@ -1,4 +1,4 @@
-"""The verdict: every rule as a sentence, and the promises of the whole table as properties."""
+"""The verdict: one test for every rule, and the promises of the whole table as properties."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_client_out_of_the_mode_with_nothing_left_behind_is_healthy() -> None:
     assert verdict(HEALTHY) is Verdict.HEALTHY
 
 
-def test_values_that_are_missing_are_as_good_as_off_and_empty() -> None:
+def test_missing_values_mean_off_and_empty() -> None:
     assert verdict(replace(HEALTHY, provisioning_mode=Absent(), system_task_excludes=Absent())) is Verdict.HEALTHY
 
 
@@ -84,7 +84,7 @@ def test_a_client_whose_wmi_faults_is_broken() -> None:
     assert verdict(replace(HEALTHY, client_version=Unknown("unavailable", "away"))) is Verdict.CLIENT_BROKEN
 
 
-def test_a_client_whose_service_is_on_its_way_up_is_not_broken_but_not_healthy_either() -> None:
+def test_a_client_with_a_starting_service_is_neither_broken_nor_healthy() -> None:
     starting = Known(Service("CcmExec", "Start Pending", "Auto"))
     assessment = judge(
         replace(HEALTHY, client_version=Unknown("unavailable", "not now"), service=starting), Policy(), NOW
@@ -121,7 +121,7 @@ def test_a_disabled_service_outside_the_mode_is_a_broken_client() -> None:
         {"setup": Known(Setup(False, False, 2, 4, False, "oobe\\windeploy.exe"))},
     ],
 )
-def test_whatever_legitimately_runs_makes_a_client_in_the_mode_untouchable(signal: dict[str, Any]) -> None:
+def test_a_client_in_the_mode_is_left_alone_while_anything_legitimate_runs(signal: dict[str, Any]) -> None:
     for hours in (1, 30, 900, None):
         for service in (RUNNING, DISABLED):
             assert verdict(in_mode(hours, service=service, **signal)) is Verdict.IN_PROGRESS
@@ -138,7 +138,7 @@ def test_a_client_before_1902_never_leaves_by_itself_and_is_stuck() -> None:
     assert verdict(in_mode(200, client_version=Known("5.0.8325.1000"))) is Verdict.STUCK
 
 
-def test_a_client_that_is_young_in_the_mode_is_not_yet_called_stuck() -> None:
+def test_a_client_that_entered_the_mode_recently_is_not_yet_called_stuck() -> None:
     assert verdict(in_mode(1, client_version=Known("5.00.8740.1024"))) is Verdict.IN_PROGRESS
     assert verdict(in_mode(1, service=DISABLED)) is Verdict.IN_PROGRESS
 
@@ -159,11 +159,11 @@ def test_zero_max_minutes_means_48_hours() -> None:
     assert verdict(in_mode(40, max_minutes=Known(0))) is Verdict.SELF_HEALING
 
 
-def test_a_shorter_time_limit_makes_it_overdue_earlier() -> None:
+def test_a_shorter_time_limit_makes_a_client_overdue_earlier() -> None:
     assert verdict(in_mode(10, max_minutes=Known(60))) is Verdict.OVERDUE
 
 
-def test_the_grace_of_the_policy_is_waited_for() -> None:
+def test_a_client_is_overdue_only_after_the_grace_of_the_policy() -> None:
     assert verdict(in_mode(49.5)) is Verdict.SELF_HEALING
     assert verdict(in_mode(49.5), grace_minutes=0) is Verdict.OVERDUE
 
@@ -176,7 +176,7 @@ def test_a_client_that_should_have_left_is_overdue_also_with_its_service_disable
 @pytest.mark.parametrize(
     ("mode", "expected"), [("Manual", Verdict.STUCK), ("Auto", Verdict.SELF_HEALING), ("Disabled", Verdict.STUCK)]
 )
-def test_a_client_leaves_by_itself_only_where_its_service_comes_back(mode: str, expected: Verdict) -> None:
+def test_a_client_leaves_by_itself_only_if_its_service_starts_again(mode: str, expected: Verdict) -> None:
     state = in_mode(5, service=Known(Service("CcmExec", "Stopped", mode)))
     assessment = judge(state, Policy(), NOW)
 
@@ -186,11 +186,11 @@ def test_a_client_leaves_by_itself_only_where_its_service_comes_back(mode: str, 
     assert expected is Verdict.SELF_HEALING or "cannot fire" in assessment.reason
 
 
-def test_a_disabled_service_before_the_time_limit_is_stuck() -> None:
+def test_a_client_with_a_disabled_service_is_stuck_before_its_time_limit() -> None:
     assert verdict(in_mode(10, service=DISABLED)) is Verdict.STUCK
 
 
-def test_a_policy_that_does_not_wait_calls_it_stuck() -> None:
+def test_a_policy_that_does_not_wait_calls_a_self_healing_client_stuck() -> None:
     assert verdict(in_mode(10), wait_for_self_healing=False) is Verdict.STUCK
 
 
@@ -211,7 +211,7 @@ def test_ages_are_counted_by_the_pcs_own_clock() -> None:
     assert [finding.code for finding in assessment.findings] == ["clock-skew"]
 
 
-def test_excludes_without_the_mode_are_half_exited() -> None:
+def test_a_client_with_excluded_tasks_but_without_the_mode_is_half_exited() -> None:
     assert verdict(in_mode(900, provisioning_mode=Known(False))) is Verdict.HALF_EXITED
     assert verdict(in_mode(900, provisioning_mode=Absent())) is Verdict.HALF_EXITED
 
@@ -253,13 +253,13 @@ def test_a_tcf_that_could_not_be_read_is_not_healthy() -> None:
     assert (assessment.verdict, assessment.cause) == (Verdict.UNASSESSED, "access-denied")
 
 
-def test_a_client_of_which_it_could_not_be_told_what_runs_is_not_called_stuck() -> None:
+def test_a_client_is_not_called_stuck_if_we_cannot_tell_what_runs() -> None:
     assessment = judge(in_mode(900, processes=Unknown("access-denied", "no")), Policy(), NOW)
 
     assert (assessment.verdict, assessment.cause) == (Verdict.UNASSESSED, "access-denied")
 
 
-def test_a_version_that_is_none_is_not_judged() -> None:
+def test_a_client_without_a_valid_version_is_not_judged() -> None:
     assert verdict(in_mode(900, client_version=Known("unknown"))) is Verdict.UNASSESSED
 
 
@@ -316,7 +316,7 @@ def test_every_combination_of_readings_has_a_verdict_with_a_reason(state: Client
 
 
 @given(STATES, POLICIES)
-def test_what_could_not_be_read_is_never_healthy(state: ClientReadings, policy: Policy) -> None:
+def test_a_client_with_unknown_readings_is_never_healthy(state: ClientReadings, policy: Policy) -> None:
     needed = [state.client_version, state.service, state.provisioning_mode, state.system_task_excludes]
     needed += [state.tcf] if policy.check_tcf else []
 
@@ -325,9 +325,7 @@ def test_what_could_not_be_read_is_never_healthy(state: ClientReadings, policy: 
 
 
 @given(STATES, POLICIES)
-def test_nothing_is_called_for_while_something_runs_or_it_could_not_be_told(
-    state: ClientReadings, policy: Policy
-) -> None:
+def test_no_remediation_is_called_for_while_something_runs_or_may_run(state: ClientReadings, policy: Policy) -> None:
     agent, setup, processes = state.task_sequence_agent, state.setup, state.processes
     live = (
         processes == Known(("TSManager.exe",))
@@ -351,7 +349,7 @@ def test_the_causes_are_the_nine_of_the_contract() -> None:
     assert unassessed("tls", "no").next_step == NEXT_STEP["tls"]
 
 
-def test_every_verdict_has_a_place_and_an_outcome() -> None:
+def test_every_verdict_has_a_severity_and_an_outcome() -> None:
     assert set(SEVERITY) == set(Verdict)
     assert {outcome(item) for item in Verdict} == set(Outcome)
 

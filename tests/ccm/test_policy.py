@@ -1,4 +1,4 @@
-"""The policy: what it takes, and how it refuses the rest by name."""
+"""The policy: what it accepts, and how it refuses everything else with an error that names the key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_keys_replace_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"grace_minute": 5}, "did you mean grace_minutes?"),
         ({"zzz": 5}, "has no key 'zzz'"),
@@ -35,9 +35,9 @@ def test_keys_replace_defaults() -> None:
         ([], "not a dict"),
     ],
 )
-def test_nonsense_is_refused_by_name_and_place(data: Any, said: str) -> None:
+def test_an_error_names_the_key_and_where_the_policy_was_set(data: Any, message: str) -> None:
     with pytest.raises(PolicyError, match="group data 'all'") as refused:
         Policy.from_mapping(data, where="group data 'all'")
 
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)

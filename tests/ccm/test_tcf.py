@@ -1,4 +1,4 @@
-"""MobileClient.TCF: what arms it is found, and taken out without touching another byte."""
+"""MobileClient.TCF: the entry that arms the file is found, and removed without changing another byte."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def files(draw: st.DrawFn) -> tuple[str, str, bool]:
         else:
             line = draw(OTHER_LINES)
             if not line and text.endswith("\r") and ending == "\n":
-                ending = "\r\n"  # or the two would be one ending
+                ending = "\r\n"  # otherwise the two line endings would become one
             text += line + ending
             kept += line + ending
     return text, kept, armed
@@ -61,7 +61,7 @@ def files(draw: st.DrawFn) -> tuple[str, str, bool]:
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @given(file=files())
-def test_disarming_takes_out_the_entry_and_nothing_else_in_every_encoding(
+def test_disarming_removes_the_entry_and_nothing_else_in_every_encoding(
     encoding: str, file: tuple[str, str, bool]
 ) -> None:
     text, kept, armed = file
@@ -74,7 +74,7 @@ def test_disarming_takes_out_the_entry_and_nothing_else_in_every_encoding(
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_read_and_disarmed_without_an_error_and_once_is_enough(data: bytes) -> None:
+def test_any_bytes_are_read_and_disarmed_and_a_second_disarm_changes_nothing(data: bytes) -> None:
     disarmed = tcf.disarm(data)
 
     assert not tcf.read(disarmed).armed
@@ -84,7 +84,7 @@ def test_any_bytes_are_read_and_disarmed_without_an_error_and_once_is_enough(dat
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
-def test_bytes_around_the_entry_survive_even_where_they_are_no_text(before: bytes, after: bytes) -> None:
+def test_bytes_around_the_entry_survive_even_if_they_are_not_text(before: bytes, after: bytes) -> None:
     before = before.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"x")
     after = after.replace(b"\0", b"x")
     data = b"a" + before + b"\r\nSMSPROVISIONINGMODE=1\r\n;" + after
@@ -98,11 +98,11 @@ def test_the_install_line_keeps_its_other_properties() -> None:
     assert tcf.disarm(data) == b"[Client Install]\r\nInstall=INSTALL=ALL SMSSITECODE=PS1 SMSMP=mp1\r\n"
 
 
-def test_an_install_line_that_holds_nothing_but_the_entry_stays_as_a_line() -> None:
+def test_an_install_line_with_only_the_entry_stays_as_an_empty_one() -> None:
     assert tcf.disarm(b"Install=SMSPROVISIONINGMODE=1\r\n") == b"Install=\r\n"
 
 
-def test_the_entries_say_in_which_line_they_stand() -> None:
+def test_every_entry_has_its_line_number_and_kind() -> None:
     read = tcf.read(b"[A]\r\nSMSPROVISIONINGMODE=1\r\nInstall=X=1 SMSPROVISIONINGMODE=1\r\n")
 
     assert [(entry.line, entry.kind) for entry in read.entries] == [(2, "line"), (3, "token")]
@@ -115,6 +115,6 @@ def test_utf_16_without_its_mark_is_recognised_and_kept() -> None:
     assert tcf.disarm(data) == "[Client Install]\r\nA=1\r\n".encode("utf-16-le")
 
 
-def test_text_shown_by_type_is_not_called_ansi() -> None:
-    assert tcf.read_shown(b"SMSPROVISIONINGMODE=1\r\n").encoding == "as shown by type"
-    assert tcf.read_shown(b"SMSPROVISIONINGMODE=1\r\n").armed
+def test_output_of_type_is_not_called_ansi() -> None:
+    assert tcf.read_type_output(b"SMSPROVISIONINGMODE=1\r\n").encoding == "as shown by type"
+    assert tcf.read_type_output(b"SMSPROVISIONINGMODE=1\r\n").armed

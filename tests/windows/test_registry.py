@@ -1,4 +1,4 @@
-"""The registry over WMI: which call, and what each return value means. Driven without a PC."""
+"""The registry over WMI: which call is sent, and what each return value means. Driven without a PC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = Key.parse("HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec")
 
 
 def answer(**properties: Any) -> Instance:
-    """Return a method's answer; values arrive as text."""
+    """Return a method's answer; its values are text, as on the wire."""
     return Instance("X_OUTPUT", properties)
 
 
@@ -42,7 +42,7 @@ def test_the_32_bit_view_is_spelled_by_its_path() -> None:
 
 
 @pytest.mark.parametrize(("key", "view"), [("SOFTWARE\\X", 64), ("HKXX\\X", 64), ("", 64), ("HKLM\\SOFTWARE\\X", 16)])
-def test_a_key_that_makes_no_sense_is_refused(key: str, view: Any) -> None:
+def test_an_invalid_key_or_view_is_refused(key: str, view: Any) -> None:
     with pytest.raises(ValueError, match=r"registry key|view is"):
         Key.parse(key, view)
 
@@ -58,7 +58,7 @@ def test_the_call_names_hive_key_and_value() -> None:
     ("code", "cause"),
     [("5", "access-denied"), ("2147749893", "type-mismatch"), ("-2147217403", "type-mismatch"), ("6", "fault")],
 )
-def test_a_return_value_that_is_no_success_is_could_not_tell(code: str, cause: str) -> None:
+def test_a_return_value_for_a_failure_is_unknown(code: str, cause: str) -> None:
     reading = data_of(answer(ReturnValue=code), ValueType.REG_SZ, "x")
 
     assert isinstance(reading, Unknown)
@@ -70,7 +70,7 @@ def test_a_missing_value_or_key_is_known_absent(code: str) -> None:
     assert data_of(answer(ReturnValue=code), ValueType.REG_SZ, "x") == Absent()
 
 
-def test_an_answer_without_a_return_value_is_no_answer() -> None:
+def test_an_answer_without_a_return_value_is_refused() -> None:
     with pytest.raises(UnexpectedAnswer):
         data_of(answer(sValue="true"), ValueType.REG_SZ, "x")
 
@@ -96,18 +96,18 @@ def test_every_type_of_data_is_read(value_type: ValueType, properties: dict[str,
     assert reading == Known(RegistryData(value_type, data))
 
 
-def test_a_number_that_did_not_come_is_could_not_tell() -> None:
+def test_a_missing_number_is_unknown() -> None:
     assert isinstance(data_of(answer(ReturnValue="0"), ValueType.REG_DWORD, "x"), Unknown)
 
 
-def test_values_come_with_their_types_and_one_value_is_no_special_case() -> None:
+def test_values_come_with_their_types_also_if_there_is_only_one() -> None:
     assert values_of(answer(ReturnValue="0", sNames="A", Types="1"), "x") == Known({"A": 1})
     assert values_of(answer(ReturnValue="0", sNames=("A", "B"), Types=("1", "4")), "x") == Known({"A": 1, "B": 4})
     assert values_of(answer(ReturnValue="0"), "x") == Known({})
     assert values_of(answer(ReturnValue="2"), "x") == Absent()
 
 
-def test_a_value_is_read_by_the_type_it_has_whatever_the_case_of_its_name(drive: Callable[..., Any]) -> None:
+def test_a_value_is_read_by_its_own_type_and_its_name_in_any_case(drive: Callable[..., Any]) -> None:
     types = answer(ReturnValue="0", sNames=("Mode",), Types=("4",))
 
     assert drive(read_value(KEY, "mode"), types, answer(ReturnValue="0", uValue="1")) == Known(
@@ -115,7 +115,7 @@ def test_a_value_is_read_by_the_type_it_has_whatever_the_case_of_its_name(drive:
     )
 
 
-def test_a_value_of_a_type_that_wmi_cannot_read_is_could_not_tell(drive: Callable[..., Any]) -> None:
+def test_a_value_of_a_type_that_wmi_cannot_read_is_unknown(drive: Callable[..., Any]) -> None:
     reading = drive(read_value(KEY, "Mode"), answer(ReturnValue="0", sNames="Mode", Types="10"))
 
     assert isinstance(reading, Unknown)
@@ -126,7 +126,7 @@ def test_a_value_of_a_type_that_wmi_cannot_read_is_could_not_tell(drive: Callabl
     ("error", "cause"),
     [(AccessDenied("no"), "access-denied"), (RemoteFault("gone", code=1, kind="unavailable"), "unavailable")],
 )
-def test_a_fault_of_the_pc_is_could_not_tell(error: Exception, cause: str, drive: Callable[..., Any]) -> None:
+def test_a_fault_of_the_pc_is_unknown(error: Exception, cause: str, drive: Callable[..., Any]) -> None:
     reading = drive(read_value(KEY, "Mode"), error)
 
     assert isinstance(reading, Unknown)
@@ -142,7 +142,7 @@ def test_a_fault_of_the_pc_is_could_not_tell(error: Exception, cause: str, drive
         answer(ReturnValue="0", sNames="Mode", Types="REG_SZ"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_could_not_tell(odd: Instance, drive: Callable[..., Any]) -> None:
+def test_an_answer_that_makes_no_sense_is_unknown(odd: Instance, drive: Callable[..., Any]) -> None:
     reading = drive(read_value(KEY, "Mode"), odd)
 
     assert isinstance(reading, Unknown)

@@ -1,4 +1,4 @@
-"""`docs/evidence.md` says for every message, fault and class what it rests on, and names only files that exist."""
+"""`docs/evidence.md` gives the evidence for every message, fault and class, and names only files that exist."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ QUESTIONS: tuple[Operation, ...] = (
 
 def rows(heading: str) -> dict[str, list[str]]:
     """Return the rows of the table under *heading*, by the name in their first column."""
-    section = re.split(r"^## ", DOCUMENT, flags=re.MULTILINE)
-    text = next(part for part in section if part.startswith(heading + "\n"))
+    sections = re.split(r"^## ", DOCUMENT, flags=re.MULTILINE)
+    text = next(section for section in sections if section.startswith(heading + "\n"))
     lines = [line for line in text.splitlines() if line.startswith("|")][2:]
     cells = [[cell.strip() for cell in line.replace("||", "  ").strip("|").split("|")] for line in lines]
     return {cell[0].strip("`"): cell[1:] for cell in cells}
 
 
 @pytest.mark.parametrize("heading", ["The header", "The messages", "The values", "The classes", "The faults"])
-def test_every_row_says_what_it_rests_on_and_what_to_try(heading: str) -> None:
+def test_every_row_names_its_kind_of_evidence_and_a_trial(heading: str) -> None:
     for name, cells in rows(heading).items():
         assert any(label in cells[-2].lower() for label in LABELS), name
         assert re.fullmatch(r"([TF]\d+)(, [TF]\d+)*|none", cells[-1]), name
 
 
-def test_every_shape_has_a_row_for_request_and_answer_and_there_is_no_other() -> None:
+def test_the_messages_with_a_row_are_exactly_those_of_the_code() -> None:
     table = rows("The messages")
 
     assert tuple(table) == SHAPES
@@ -58,13 +58,13 @@ def test_every_shape_has_a_row_for_request_and_answer_and_there_is_no_other() ->
         assert any(label in answer for label in LABELS), name
 
 
-def test_every_kind_of_fault_has_a_row_and_there_is_no_other() -> None:
+def test_the_faults_with_a_row_are_exactly_the_kinds_of_fault() -> None:
     assert tuple(rows("The faults")) == tuple(kind.value for kind in FaultKind)
 
 
-def test_every_class_that_is_named_in_the_code_has_a_row_and_there_is_no_other() -> None:
+def test_the_classes_with_a_row_are_exactly_those_named_in_the_code() -> None:
     literal = re.compile(r'"((?:CCM|SMS|Win32|MSFT|CIM)_\w+|StdRegProv)"|FROM (\w+)')
-    kept_apart = {"MSFT_WmiError", "CIM_DateTime"}  # a fault and a value
+    other_names = {"MSFT_WmiError", "CIM_DateTime"}  # a fault and a value
     named: set[str] = set()
     for folder in ("provmode", "facts", "operations", "deploys"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -72,10 +72,10 @@ def test_every_class_that_is_named_in_the_code_has_a_row_and_there_is_no_other()
                 named |= {one or other for one, other in literal.findall(path.read_text(encoding="utf-8"))}
 
     listed = {name for cell in rows("The classes") for name in re.findall(r"\w+", cell)}
-    assert listed == named - kept_apart
+    assert listed == named - other_names
 
 
-def test_what_is_run_on_the_pc_has_a_row() -> None:
+def test_every_command_and_script_that_runs_on_a_pc_has_a_row() -> None:
     named = " ".join(rows("What is run on the PC"))
     files = {path.name for path in Path(scripts.__file__).parent.glob("*.ps1")}
 
@@ -83,7 +83,7 @@ def test_what_is_run_on_the_pc_has_a_row() -> None:
     assert set(re.findall(r"provmode/windows/scripts/(\w+\.ps1)", named)) == files
 
 
-def test_every_recording_it_names_exists_and_every_recording_of_windows_is_named() -> None:
+def test_every_named_recording_exists_and_every_recording_of_windows_is_named() -> None:
     named = set(re.findall(r"`((?:[a-z0-9]+-?[a-z0-9]+)/[\w.-]+\.(?:xml|yml|erb))`", DOCUMENT))
 
     assert len(named) > 20
@@ -93,12 +93,12 @@ def test_every_recording_it_names_exists_and_every_recording_of_windows_is_named
         assert kept - named <= {"pypsrp/_template.yml", "ianclegg-winrmlib/empty_response.xml"}
 
 
-def test_every_other_file_it_names_exists() -> None:
+def test_every_other_named_file_exists() -> None:
     for name in re.findall(r"`((?:provmode|tests)/[\w./]+)`", DOCUMENT):
         assert (ROOT / name).exists(), name
 
 
-def test_every_trial_it_points_to_is_described_once() -> None:
+def test_every_trial_in_a_table_is_described_once() -> None:
     described = re.findall(r"^\*\*([TF]\d+)\. ", DOCUMENT, flags=re.MULTILINE)
     tables = "\n".join(line for line in DOCUMENT.splitlines() if line.startswith("|"))
 
@@ -107,15 +107,15 @@ def test_every_trial_it_points_to_is_described_once() -> None:
 
 
 @pytest.mark.parametrize("operation", QUESTIONS, ids=format_operation)
-def test_what_is_asked_of_a_pc_is_there_to_be_pasted(operation: Operation) -> None:
+def test_every_question_to_a_pc_can_be_pasted_from_the_document(operation: Operation) -> None:
     assert format_operation(operation) in DOCUMENT
 
 
-def test_the_line_that_shows_a_file_is_there_as_it_is_sent() -> None:
+def test_the_type_line_is_in_the_document_as_it_is_sent() -> None:
     assert client.tcf_command().line.split(" & ")[0] in DOCUMENT
 
 
-def test_the_lines_of_the_claim_are_there_as_they_are_sent() -> None:
+def test_the_lines_of_the_claim_are_in_the_document_as_they_are_sent() -> None:
     token = lease.Token(datetime(2026, 3, 2, 8, tzinfo=timezone.utc), "0123456789abcdef")
     sent: list[CommandLine] = []
     for conversation in (lease.take(token.run), lease.release(token.run, token)):
@@ -130,5 +130,5 @@ def test_the_lines_of_the_claim_are_there_as_they_are_sent() -> None:
         assert line.line in DOCUMENT.splitlines()
 
 
-def test_it_says_plainly_that_nothing_was_run_against_windows() -> None:
+def test_the_document_says_that_nothing_was_run_against_windows() -> None:
     assert "Nothing here was run against a real Windows PC." in DOCUMENT

@@ -1,4 +1,4 @@
-"""Each exchange driven by hand: what is asked after which answer, and what is given back whatever happens."""
+"""Each exchange, driven step by step: what it asks after which answer, and what it frees whatever happens."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def answer(body: str = "") -> Response:
 
 
 def drive(operation: Any, answers: Sequence[Response | Exception]) -> tuple[list[Request], Any]:
-    """Return what an exchange sends, given *answers* in turn, and what it returns; what it raises goes on."""
+    """Return what an exchange sends if it gets *answers* in turn, and what it returns; an error passes through."""
     running = exchange_for(operation)
     sent = [next(running)]
     for item in answers:
         try:
             sent.append(step(running, item))
         except StopIteration as end:
-            assert len(sent) == len(answers), "it ended before the answers did"
+            assert len(sent) == len(answers), "the exchange ended before the last answer"
             return sent, end.value
-    raise AssertionError(f"it did not end, and asks {sent[-1].shape}")
+    raise AssertionError(f"the exchange did not end, and asks {sent[-1].shape}")
 
 
 def step(running: Any, item: Response | Exception) -> Request:
-    """Hand an answer to an exchange, or throw it in; return what it asks next."""
+    """Give an exchange an answer, or throw an error into it; return what it asks next."""
     request: Request = running.throw(item) if isinstance(item, Exception) else running.send(item)
     return request
 
@@ -84,7 +84,7 @@ def shapes(sent: Sequence[Request]) -> list[str]:
 # -- one question, one answer ------------------------------------------------------------------------------------
 
 
-def test_identify_is_one_message_and_tells_who_is_there() -> None:
+def test_identify_is_one_message_and_returns_the_identity() -> None:
     body = (
         f'<i:IdentifyResponse xmlns:i="{uris.IDENTITY}"><i:ProtocolVersion>p</i:ProtocolVersion>'
         "<i:ProductVendor>Microsoft Corporation</i:ProductVendor>"
@@ -98,7 +98,7 @@ def test_identify_is_one_message_and_tells_who_is_there() -> None:
 
 
 @pytest.mark.parametrize("operation", [Get(SPOOLER), Put(SPOOLER, (("StartMode", "Auto"),))])
-def test_get_and_put_answer_the_object(operation: Get | Put) -> None:
+def test_get_and_put_return_the_object(operation: Get | Put) -> None:
     body = f'<p:Win32_Service xmlns:p="{SERVICES.uri}"><p:Name>Spooler</p:Name></p:Win32_Service>'
     sent, instance = drive(operation, [answer(body)])
 
@@ -106,7 +106,7 @@ def test_get_and_put_answer_the_object(operation: Get | Put) -> None:
     assert instance == Instance("Win32_Service", {"Name": "Spooler"}, SERVICES.uri)
 
 
-def test_a_derived_class_is_an_answer_too() -> None:
+def test_an_object_of_a_derived_class_is_accepted() -> None:
     body = '<p:Win32_TerminalService xmlns:p="urn:t"><p:Name>TermService</p:Name></p:Win32_TerminalService>'
 
     assert drive(Get(SPOOLER), [answer(body)])[1].class_name == "Win32_TerminalService"
@@ -119,7 +119,7 @@ def test_a_derived_class_is_an_answer_too() -> None:
         "<p:ReturnValue>0</p:ReturnValue><p:sNames>A</p:sNames>",
     ],
 )
-def test_invoke_answers_its_output_in_any_order(outputs: str) -> None:
+def test_invoke_returns_its_output_in_any_order(outputs: str) -> None:
     body = f'<p:EnumKey_OUTPUT xmlns:p="{REGISTRY.uri}">{outputs}</p:EnumKey_OUTPUT>'
     sent, output = drive(Invoke(REGISTRY, "EnumKey"), [answer(body)])
 
@@ -128,7 +128,7 @@ def test_invoke_answers_its_output_in_any_order(outputs: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "<TriggerSchedule_OUTPUT/>"])
-def test_a_method_without_anything_to_say_answers_an_empty_output(body: str) -> None:
+def test_a_method_without_a_result_returns_an_empty_output(body: str) -> None:
     output = drive(Invoke(REGISTRY, "TriggerSchedule"), [answer(body)])[1]
 
     assert (output.class_name, output.properties) == ("TriggerSchedule_OUTPUT", {})
@@ -158,16 +158,16 @@ def test_an_answer_to_another_question_is_refused(operation: Any, body: str) -> 
 @pytest.mark.parametrize(
     "operation", [Identify(), Get(SPOOLER), Put(SPOOLER, ()), Invoke(REGISTRY, "M"), Enumerate(SERVICES)]
 )
-def test_a_fault_goes_on_to_whoever_asked(operation: Any) -> None:
+def test_a_fault_is_raised_to_the_caller(operation: Any) -> None:
     assert len(failing(operation, [DENIED], Fault)) == 1
 
 
-def test_a_time_out_is_only_asked_again_where_it_means_nothing_yet() -> None:
+def test_only_receive_asks_again_after_a_time_out() -> None:
     assert failing(Invoke(REGISTRY, "M"), [NOTHING_YET], Fault) == ["Invoke"]
     assert failing(Enumerate(SERVICES), [NOTHING_YET], Fault) == ["Enumerate"]
 
 
-def test_what_is_no_operation_has_no_exchange() -> None:
+def test_a_value_that_is_not_an_operation_has_no_exchange() -> None:
     with pytest.raises(TypeError, match="str"):
         exchange_for("ver")  # type: ignore[arg-type]
 
@@ -187,7 +187,7 @@ def first(items: Sequence[str], context: str | None, *, end: bool = False) -> Re
 
 
 def page(items: Sequence[str], context: str | None = None) -> Response:
-    """Return a PullResponse; without a context the last one, its items and end in the namespace of enumeration."""
+    """Return a PullResponse, without a context the last one; its items and end are in the namespace of enumeration."""
     inner = f"<n:EnumerationContext>{context}</n:EnumerationContext>" if context is not None else ""
     inner += f"<n:Items>{''.join(map(item, items))}</n:Items>" if items else ""
     return answer(f"<n:PullResponse>{inner}{'<n:EndOfSequence/>' if context is None else ''}</n:PullResponse>")
@@ -198,7 +198,7 @@ def names(found: Sequence[Instance]) -> list[Any]:
 
 
 def contexts(sent: Sequence[Request]) -> list[str]:
-    """Return the context that each Pull sends."""
+    """Return the context that each Pull and Release sends."""
     return [
         request.body.partition("<n:EnumerationContext>")[2].partition("<")[0]
         for request in sent
@@ -206,14 +206,14 @@ def contexts(sent: Sequence[Request]) -> list[str]:
     ]
 
 
-def test_everything_at_once_is_one_message() -> None:
+def test_an_enumeration_answered_at_once_is_one_message() -> None:
     sent, found = drive(Enumerate(SERVICES), [first(["a", "b", "c"], "", end=True)])
 
     assert shapes(sent) == ["Enumerate"]
     assert names(found) == ["a", "b", "c"]
 
 
-def test_one_item_first_and_the_rest_by_pulling_with_the_newest_context() -> None:
+def test_the_rest_of_an_enumeration_is_pulled_with_the_newest_context() -> None:
     answers = [first(["a"], "uuid:1"), page(["b", "c"], "uuid:2"), page(["d"], "uuid:3"), page(["e"])]
     sent, found = drive(Enumerate(SERVICES), answers)
 
@@ -232,7 +232,7 @@ def test_one_item_first_and_the_rest_by_pulling_with_the_newest_context() -> Non
         [first([], "uuid:1"), page([], "uuid:2"), page([])],
     ],
 )
-def test_an_empty_result_is_an_empty_list_however_it_is_said(answers: list[Response]) -> None:
+def test_an_empty_result_is_an_empty_list_in_every_form(answers: list[Response]) -> None:
     assert drive(Enumerate(SERVICES), answers)[1] == []
 
 
@@ -240,7 +240,7 @@ def test_a_page_without_items_is_not_the_end() -> None:
     assert names(drive(Enumerate(SERVICES), [first([], "uuid:1"), page([], "uuid:2"), page(["a"])])[1]) == ["a"]
 
 
-def test_an_end_wins_over_a_context_beside_it() -> None:
+def test_an_end_of_sequence_wins_over_a_context() -> None:
     assert names(drive(Enumerate(SERVICES), [first(["a"], "uuid:1", end=True)])[1]) == ["a"]
 
 
@@ -255,11 +255,11 @@ def test_objects_with_their_references_beside_them_are_read_as_objects() -> None
 
 
 @pytest.mark.parametrize("wrong", [page([], ""), answer("<n:PullResponse/>"), first(["b"], "uuid:2"), answer()])
-def test_a_page_that_leads_nowhere_is_refused(wrong: Response) -> None:
+def test_a_page_with_neither_end_nor_context_is_refused(wrong: Response) -> None:
     assert failing(Enumerate(SERVICES), [first(["a"], "uuid:1"), wrong], UnexpectedAnswer) == ["Enumerate", "Pull"]
 
 
-def test_a_context_that_the_pc_dropped_is_a_fault_that_says_so() -> None:
+def test_a_context_that_the_pc_dropped_gives_a_stale_context_fault() -> None:
     stale = Fault(code=2150858779, subcode="InvalidEnumerationContext")
     running = exchange_for(Enumerate(SERVICES))
     next(running)
@@ -293,7 +293,7 @@ def test_too_many_objects_are_released_and_given_up(monkeypatch: pytest.MonkeyPa
 
 
 @given(st.lists(st.lists(st.text("abc", min_size=1, max_size=3), max_size=4), min_size=1, max_size=8))
-def test_pages_of_any_size_give_every_object_once_and_in_order(pages: list[list[str]]) -> None:
+def test_every_object_comes_once_and_in_order_for_pages_of_any_size(pages: list[list[str]]) -> None:
     head, *rest = pages
     answers = [first(head, "uuid:0", end=not rest)]
     answers += [page(items, f"uuid:{n}" if n < len(rest) else None) for n, items in enumerate(rest, 1)]
@@ -325,8 +325,8 @@ def stream(name: str, data: bytes, *, end: bool = False) -> str:
 def received(*streams: str, state: str = "Running", code: str | None = None) -> Response:
     """Return a ReceiveResponse with *streams*; an empty *state* leaves the state out."""
     exit_code = f"<rsp:ExitCode>{code}</rsp:ExitCode>" if code is not None else ""
-    said = f'<rsp:CommandState CommandId="C-1" State="{STATE}/{state}">{exit_code}</rsp:CommandState>' if state else ""
-    return answer(f"<rsp:ReceiveResponse>{''.join(streams)}{said}</rsp:ReceiveResponse>")
+    end = f'<rsp:CommandState CommandId="C-1" State="{STATE}/{state}">{exit_code}</rsp:CommandState>' if state else ""
+    return answer(f"<rsp:ReceiveResponse>{''.join(streams)}{end}</rsp:ReceiveResponse>")
 
 
 def done(code: int | str = 0, *streams: str) -> Response:
@@ -341,7 +341,7 @@ def test_a_command_is_create_command_receive_delete() -> None:
     assert completed == Completed(0, b"hi\r\n", b"")
 
 
-def test_a_shell_alone_is_an_answer_to_create_too() -> None:
+def test_an_answer_to_create_with_only_the_shell_is_accepted() -> None:
     older = answer("<rsp:Shell><rsp:ShellId> S-1\n</rsp:ShellId></rsp:Shell>")
     sent, _ = drive(CommandLine("ver"), [older, STARTED, done(), OK])
 
@@ -351,7 +351,7 @@ def test_a_shell_alone_is_an_answer_to_create_too() -> None:
 @pytest.mark.parametrize(
     ("size", "ends"), [(0, []), (1, [True]), (exchange.SEND_CHUNK, [True]), (exchange.SEND_CHUNK + 1, [False, True])]
 )
-def test_standard_input_is_sent_in_pieces_and_the_last_one_says_so(size: int, ends: list[bool]) -> None:
+def test_standard_input_is_sent_in_pieces_and_the_last_one_has_end(size: int, ends: list[bool]) -> None:
     stdin = bytes(range(256)) * (size // 256 + 1)
     sent, _ = drive(CommandLine("sort", stdin[:size]), [CREATED, STARTED, *[SENT] * len(ends), done(), OK])
     sends = [request.body for request in sent if request.shape == "Send"]
@@ -363,7 +363,7 @@ def test_standard_input_is_sent_in_pieces_and_the_last_one_says_so(size: int, en
     )
 
 
-def test_output_torn_over_many_answers_is_put_together_stream_by_stream() -> None:
+def test_output_split_over_many_answers_is_put_together_by_stream() -> None:
     whole = "größer 😀\r\n".encode()
     answers = [
         received(stream("stdout", whole[:3]), stream("stderr", b"e1")),
@@ -404,7 +404,7 @@ def test_a_command_without_output_has_empty_streams() -> None:
     assert drive(CommandLine("rem"), [CREATED, STARTED, done(0, *empty), OK])[1] == Completed(0)
 
 
-def test_nothing_yet_is_asked_again_and_again() -> None:
+def test_receive_is_repeated_as_long_as_there_is_no_output_yet() -> None:
     answers: list[Response | Exception] = [NOTHING_YET, received(stream("stdout", b"a")), NOTHING_YET, NOTHING_YET]
     answers.append(done(0, stream("stdout", b"b")))
     sent, completed = drive(CommandLine("x"), [CREATED, STARTED, *answers, OK])
@@ -422,7 +422,7 @@ def test_an_exit_code_is_an_unsigned_number(text: str, code: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.0", "--1", "-", "²", "0x1", "99999999999"])
-def test_what_is_no_exit_code_is_refused_and_everything_given_back(text: str) -> None:
+def test_an_invalid_exit_code_is_refused_and_the_shell_freed(text: str) -> None:
     assert failing(CommandLine("x"), [CREATED, STARTED, done(text), OK, OK], UnexpectedAnswer) == [
         *("ShellCreate", "Command", "Receive", "Signal", "ShellDelete")
     ]
@@ -442,7 +442,7 @@ def test_only_done_is_done(state: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["!", "aGk", "é", "aGk=aGk=", "=====", "a"])
-def test_a_stream_that_is_not_base64_is_refused_and_everything_given_back(text: str) -> None:
+def test_a_stream_that_is_not_base64_is_refused_and_the_shell_freed(text: str) -> None:
     broken = f'<rsp:Stream Name="stdout" CommandId="C-1">{text}</rsp:Stream>'
 
     assert failing(CommandLine("x"), [CREATED, STARTED, received(broken), OK, OK], UnexpectedAnswer)[-2:] == [
@@ -461,7 +461,9 @@ def test_output_without_an_end_is_terminated(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("good", [1, 2, 3])
 @pytest.mark.parametrize("clean", [OK, DENIED], ids=["cleanly", "or-not"])
-def test_a_fault_at_any_point_gives_back_what_is_held_and_goes_on(good: int, clean: Response | Exception) -> None:
+def test_after_a_fault_at_any_point_the_shell_is_freed_and_the_fault_raised(
+    good: int, clean: Response | Exception
+) -> None:
     held = {1: ["ShellDelete"], 2: ["Signal", "ShellDelete"], 3: ["Signal", "ShellDelete"]}[good]
     answers = [CREATED, STARTED, SENT][:good]
     asked = ["ShellCreate", "Command", "Send", "Receive"][: good + 1]
@@ -469,11 +471,11 @@ def test_a_fault_at_any_point_gives_back_what_is_held_and_goes_on(good: int, cle
     assert failing(CommandLine("x", b"in"), [*answers, DENIED, *[clean] * len(held)], Fault) == asked + held
 
 
-def test_a_fault_at_create_has_nothing_to_give_back() -> None:
+def test_after_a_fault_at_create_there_is_nothing_to_free() -> None:
     assert failing(CommandLine("x"), [DENIED], Fault) == ["ShellCreate"]
 
 
-def test_a_shell_that_cannot_be_deleted_does_not_take_the_result_away() -> None:
+def test_the_result_is_returned_even_if_the_shell_cannot_be_deleted() -> None:
     assert drive(CommandLine("x"), [CREATED, STARTED, done(3), DENIED])[1] == Completed(3)
 
 
@@ -489,7 +491,7 @@ def test_a_closed_exchange_asks_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("line", ["x" * (exchange.MAX_LINE + 1), "a\nb", "a\rb", "a\r\n"])
-def test_a_line_that_cmd_cannot_take_is_refused_before_anything_is_sent(line: str) -> None:
+def test_a_line_that_cmd_does_not_accept_is_refused_before_anything_is_sent(line: str) -> None:
     with pytest.raises(ValueError, match="command line"):
         next(exchange_for(CommandLine(line)))
 
@@ -499,11 +501,11 @@ def test_the_longest_line_is_sent() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "<rsp:CommandResponse/>", "<rsp:ReceiveResponse/>"])
-def test_a_command_without_an_id_is_refused_and_the_shell_given_back(body: str) -> None:
+def test_a_command_without_an_id_is_refused_and_the_shell_freed(body: str) -> None:
     assert failing(CommandLine("x"), [CREATED, answer(body), OK], UnexpectedAnswer)[-1] == "ShellDelete"
 
 
-def test_the_code_page_and_the_words_for_errors_come_from_the_operation() -> None:
+def test_code_page_and_description_come_from_the_operation() -> None:
     create = next(exchange_for(CommandLine("echo " + "x" * 100, codepage=850)))
 
     assert ("WINRS_CODEPAGE", "850") in create.options

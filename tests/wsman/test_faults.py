@@ -1,4 +1,4 @@
-"""Faults in the words and shapes of Windows: read whatever is in them, told apart by numbers, never by their text."""
+"""Faults in the forms that Windows sends: every one can be read, and numbers tell them apart, never their text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WMI_ERROR_NAMESPACES = (
     "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/MSFT_WmiError",
     "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/StandardCimv2/MSFT_WmiError",
 )
-NOT_THERE = "The specified class does not exist in the given namespace. "
+CLASS_MISSING = "The specified class does not exist in the given namespace. "
 
 
 def fault_of(detail: str = "", *, subcode: str = "w:InternalError", reason: str = "It failed. ") -> Fault:
-    """Return the fault as it is read from a whole answer; like a quota fault's, its header relates to nothing."""
+    """Return the fault as read from a whole answer; like that of a quota fault, its header has no RelatesTo."""
     data = (
         f'<s:Envelope xmlns:s="{uris.SOAP}" xmlns:w="{uris.WSMAN}" xmlns:a="{uris.ADDRESSING}"'
         f' xmlns:f="{WSMAN_FAULT}" xmlns:xsi="{uris.XSI}"><s:Header><a:Action>{uris.WSMAN}/fault</a:Action></s:Header>'
@@ -37,15 +37,15 @@ def fault_of(detail: str = "", *, subcode: str = "w:InternalError", reason: str 
 
 
 def wsman(code: int | str, inner: str = "", machine: str = "pc-1") -> str:
-    """Return a WSManFault, the provider's inside it where there is one."""
+    """Return a WSManFault, with *inner* (such as the provider's fault) in its message."""
     return f'<f:WSManFault Code="{code}" Machine="{machine}"><f:Message>{inner}</f:Message></f:WSManFault>'
 
 
-def provider(code: int | str, said: str = "", extended: str = "", machine: str = "REAL-NAME") -> str:
+def provider(code: int | str, message: str = "", extended: str = "", machine: str = "REAL-NAME") -> str:
     """Return the ProviderFault that the WMI plug-in puts inside a WSManFault."""
     return (
         r'<f:ProviderFault provider="WMI Provider" path="%systemroot%\system32\WsmWmiPl.dll">'
-        f"{wsman(code, said, machine)}{extended}</f:ProviderFault>"
+        f"{wsman(code, message, machine)}{extended}</f:ProviderFault>"
     )
 
 
@@ -61,20 +61,20 @@ def extended(status: str, operation: str = "ExecQuery") -> str:
 
 
 def wmi_error(
-    *, code: str = "", message_id: str = "", cim: str = "", namespace: str = WMI_ERROR_NAMESPACES[0], said: str = "No."
+    *, code: str = "", message_id: str = "", cim: str = "", namespace: str = WMI_ERROR_NAMESPACES[0], text: str = "No."
 ) -> str:
-    """Return an MSFT_WmiError; an empty text is nil."""
+    """Return an MSFT_WmiError; an empty value is written as nil."""
 
-    def one(name: str, text: str) -> str:
-        return f"<p:{name}>{text}</p:{name}>" if text else f'<p:{name} xsi:nil="true"/>'
+    def one(name: str, value: str) -> str:
+        return f"<p:{name}>{value}</p:{name}>" if value else f'<p:{name} xsi:nil="true"/>'
 
     return (
         f'<p:MSFT_WmiError xmlns:p="{namespace}" xsi:type="p:MSFT_WmiError_Type">{one("CIMStatusCode", cim)}'
-        f"{one('Message', said)}{one('MessageID', message_id)}{one('error_Code', code)}</p:MSFT_WmiError>"
+        f"{one('Message', text)}{one('MessageID', message_id)}{one('error_Code', code)}</p:MSFT_WmiError>"
     )
 
 
-# -- shapes ------------------------------------------------------------------------------------------------------
+# -- forms -------------------------------------------------------------------------------------------------------
 
 
 def test_a_plain_fault_has_code_subcode_reason_and_machine() -> None:
@@ -97,7 +97,7 @@ def test_an_inner_fault_without_a_code_leaves_the_outer_one() -> None:
     assert fault_of(wsman(5, provider("no number"))).code == 5
 
 
-def test_a_provider_that_says_only_text_leaves_the_code_of_the_service() -> None:
+def test_a_provider_with_only_a_text_leaves_the_code_of_the_service() -> None:
     inside = '<f:ProviderFault provider="Shell cmd plugin" path="winrscmd.dll">No file. </f:ProviderFault>'
     fault = fault_of(wsman(2147942402, inside), reason="No file. ")
 
@@ -105,7 +105,7 @@ def test_a_provider_that_says_only_text_leaves_the_code_of_the_service() -> None
     assert fault.kind is FaultKind.NOT_FOUND
 
 
-def test_what_the_service_or_the_provider_says_of_this_request_is_shown_and_not_the_reason_in_general() -> None:
+def test_the_text_of_the_service_or_provider_is_reported_rather_than_the_general_reason() -> None:
     which = fault_of(wsman(2150858767, "The timeout is invalid: PT-1S. "), reason="A header is invalid. ")
     inside = '<f:ProviderFault provider="microsoft.powershell" path="p.dll">It has no runspace. </f:ProviderFault>'
     plugin = fault_of(wsman(2152992672, inside), reason="")
@@ -116,18 +116,18 @@ def test_what_the_service_or_the_provider_says_of_this_request_is_shown_and_not_
     assert str(plugin) == "error 2152992672 (0x80540FA0): It has no runspace."
 
 
-def test_the_status_of_wmi_is_kept_with_what_it_was_doing() -> None:
-    fault = fault_of(wsman(2150858778, provider(2150858778, NOT_THERE, extended("2147749911", "ExecQuery"))))
+def test_the_status_of_wmi_is_kept_with_its_operation() -> None:
+    fault = fault_of(wsman(2150858778, provider(2150858778, CLASS_MISSING, extended("2147749911", "ExecQuery"))))
 
     assert (fault.code, fault.wmi_status, fault.operation) == (2150858778, 0x80041017, "ExecQuery")
-    assert fault.provider_text == NOT_THERE.strip()
+    assert fault.provider_text == CLASS_MISSING.strip()
     assert fault.kind is FaultKind.INVALID
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        ("", FaultKind.NOT_FOUND),  # Windows Server 2008 R2: nil, and the class is not there
+        ("", FaultKind.NOT_FOUND),  # Windows Server 2008 R2: nil, and the class does not exist
         ("2147749904", FaultKind.NOT_FOUND),  # WBEM_E_INVALID_CLASS
         ("-2147217392", FaultKind.NOT_FOUND),  # the same, signed
         ("0x80041010", FaultKind.NOT_FOUND),
@@ -139,13 +139,13 @@ def test_the_status_of_wmi_is_kept_with_what_it_was_doing() -> None:
         ("2147749993", FaultKind.TIMED_OUT),  # WBEM_E_TIMED_OUT
     ],
 )
-def test_a_query_that_could_not_be_processed_is_told_by_the_status_of_wmi(status: str, kind: FaultKind) -> None:
-    detail = wsman(2150858778, provider(2150858778, NOT_THERE, extended(status)))
+def test_the_kind_of_a_failed_query_comes_from_the_status_of_wmi(status: str, kind: FaultKind) -> None:
+    detail = wsman(2150858778, provider(2150858778, CLASS_MISSING, extended(status)))
 
     assert fault_of(detail, subcode="n:CannotProcessFilter").kind is kind
 
 
-def test_a_filter_that_no_provider_looked_at_is_a_mistake_in_the_request() -> None:
+def test_a_filter_refused_without_a_provider_is_an_invalid_request() -> None:
     assert fault_of(wsman(2150858778), subcode="n:CannotProcessFilter").kind is FaultKind.INVALID
 
 
@@ -153,8 +153,8 @@ def test_a_filter_that_no_provider_looked_at_is_a_mistake_in_the_request() -> No
 @pytest.mark.parametrize(
     ("code", "message_id"), [("2150859173", "HRESULT 0x803381a5"), ("-2144108123", ""), ("", "HRESULT 0x803381a5")]
 )
-def test_the_newer_shape_is_read_in_each_of_its_namespaces(namespace: str, code: str, message_id: str) -> None:
-    detail = wmi_error(code=code, message_id=message_id, cim="27", namespace=namespace, said="30 shells. ")
+def test_a_wmi_error_is_read_in_each_of_its_namespaces(namespace: str, code: str, message_id: str) -> None:
+    detail = wmi_error(code=code, message_id=message_id, cim="27", namespace=namespace, text="30 shells. ")
     fault = fault_of(detail, subcode="w:QuotaLimit")
 
     assert (fault.code, fault.cim_status, fault.provider_text) == (0x803381A5, 27, "30 shells.")
@@ -176,12 +176,12 @@ def test_the_newer_shape_is_read_in_each_of_its_namespaces(namespace: str, code:
         ("", FaultKind.UNKNOWN),
     ],
 )
-def test_the_newer_shape_without_a_code_is_told_by_its_cim_status(status: str, kind: FaultKind) -> None:
+def test_the_kind_of_a_wmi_error_without_a_code_comes_from_its_cim_status(status: str, kind: FaultKind) -> None:
     assert fault_of(wmi_error(cim=status)).kind is kind
 
 
-def test_a_quota_fault_that_relates_to_nothing_is_no_answer_to_another_message() -> None:
-    # fault_of asks for the answer to another message: Windows leaves RelatesTo out of these
+def test_a_quota_fault_without_relates_to_is_accepted() -> None:
+    # fault_of decodes with the id of another message: Windows leaves RelatesTo out of quota faults
     assert fault_of(wmi_error(code="2150859174", cim="27")).kind is FaultKind.QUOTA
     assert fault_of(wsman(2150859174)).kind is FaultKind.QUOTA
 
@@ -205,7 +205,7 @@ def test_a_quota_fault_that_relates_to_nothing_is_no_answer_to_another_message()
         ("", FaultKind.UNKNOWN),
     ],
 )
-def test_a_fault_without_a_number_is_told_by_its_subcode(subcode: str, kind: FaultKind) -> None:
+def test_the_kind_of_a_fault_without_a_number_comes_from_its_subcode(subcode: str, kind: FaultKind) -> None:
     fault = fault_of(subcode=subcode)
 
     assert fault.code is None
@@ -266,20 +266,20 @@ def test_a_fault_without_a_number_is_told_by_its_subcode(subcode: str, kind: Fau
         (2147942606, FaultKind.UNKNOWN),
     ],
 )
-def test_a_number_means_the_same_in_either_shape(code: int, kind: FaultKind) -> None:
+def test_a_number_means_the_same_in_every_form(code: int, kind: FaultKind) -> None:
     for detail in (wsman(code), wsman(2150858752, provider(code)), wmi_error(code=str(code)), wsman(hex(code))):
         fault = fault_of(detail)
         assert (fault.code, fault.kind) == (code, kind)
 
 
-def test_every_kind_but_unknown_has_a_number_that_means_it() -> None:
+def test_every_kind_of_fault_has_a_number() -> None:
     found = {Fault(code=code).kind for code in (*CODES, 5, 0x8004106C, 0x80041033)}
 
     assert found == set(FaultKind)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_an_unknown_number_is_kept_and_shown_both_ways(code: int) -> None:
+def test_an_unknown_number_is_kept_and_reported_in_decimal_and_hexadecimal(code: int) -> None:
     fault = fault_of(wsman(code))
 
     assert fault.code == code
@@ -293,7 +293,7 @@ def test_a_signed_number_is_the_unsigned_one(code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("inner", "text"),
     [
         ("<f:Message>within</f:Message>", "within"),
         ("before<f:Message>within</f:Message>", "before"),
@@ -301,43 +301,43 @@ def test_a_signed_number_is_the_unsigned_one(code: int) -> None:
         (" \n ", ""),
     ],
 )
-def test_the_words_of_a_provider_may_be_one_message_deeper(said: str, shown: str) -> None:
-    assert fault_of(wsman(5, provider(5, said))).provider_text == shown
+def test_the_text_of_a_provider_may_be_one_message_deeper(inner: str, text: str) -> None:
+    assert fault_of(wsman(5, provider(5, inner))).provider_text == text
 
 
-def test_a_number_of_its_own_wins_over_the_subcode() -> None:
+def test_the_number_wins_over_the_subcode() -> None:
     assert fault_of(wsman(2150858793), subcode="w:QuotaLimit").kind is FaultKind.TIMED_OUT
 
 
-# -- what is shown -----------------------------------------------------------------------------------------------
+# -- the message -------------------------------------------------------------------------------------------------
 
 
-def test_a_fault_is_one_line_name_first_and_the_providers_words_before_the_services() -> None:
+def test_the_message_is_one_line_with_the_name_and_the_text_of_the_provider() -> None:
     fault = fault_of(wsman(2150858752, provider(2150858752, "Not\n   here. ")), reason="Somewhere. ")
 
     assert str(fault) == "ERROR_WSMAN_RESOURCE_NOT_FOUND: Not here."
 
 
-def test_a_fault_without_anything_still_says_something() -> None:
+def test_a_fault_without_text_still_has_a_message() -> None:
     assert str(fault_of(subcode="", reason="")) == "a fault without a code"
     assert str(fault_of(subcode="w:InternalError", reason="")) == "InternalError"
     assert str(fault_of(wsman(4711), reason="")) == "error 4711 (0x00001267)"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff<&>"), max_size=2000))
-def test_what_the_pc_says_is_cut_to_a_line(said: str) -> None:
-    shown = str(fault_of(wsman(5, provider(5, said)), reason=said))
+def test_the_text_of_the_pc_is_cut_to_one_line(text: str) -> None:
+    message = str(fault_of(wsman(5, provider(5, text)), reason=text))
 
-    assert len(shown.splitlines()) == 1
-    assert len(shown) < 400
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
 
 
-def test_a_subcode_is_cut_to_a_line_too() -> None:
-    shown = str(fault_of(subcode="w:Odd\n\u2028one" + "x" * 2000, reason=""))
+def test_a_subcode_is_cut_to_one_line_too() -> None:
+    message = str(fault_of(subcode="w:Odd\n\u2028one" + "x" * 2000, reason=""))
 
-    assert len(shown.splitlines()) == 1
-    assert shown.startswith("Odd one")
-    assert len(shown) < 100
+    assert len(message.splitlines()) == 1
+    assert message.startswith("Odd one")
+    assert len(message) < 100
 
 
 @pytest.mark.parametrize("language", ["Zugriff verweigert", "アクセスが拒否されました。", "Отказано в доступе.", ""])
@@ -345,7 +345,7 @@ def test_the_language_of_the_pc_does_not_matter(language: str) -> None:
     assert fault_of(wsman(2147942405, language), reason=language).kind is FaultKind.ACCESS_DENIED
 
 
-# -- whatever is in it -------------------------------------------------------------------------------------------
+# -- any content -------------------------------------------------------------------------------------------------
 
 LEAVES = st.sampled_from(
     [
@@ -375,7 +375,7 @@ FAULT_NAMES = st.sampled_from(
 
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 0) -> ET.Element:
-    """Return an element of the names that faults have, in any order and nesting."""
+    """Return an element with the names that occur in faults, in any order and nesting."""
     element = ET.Element(f"{{urn:x}}{draw(FAULT_NAMES)}")
     element.text = draw(LEAVES)
     if draw(st.booleans()):
@@ -387,7 +387,7 @@ def trees(draw: st.DrawFn, depth: int = 0) -> ET.Element:
 
 
 @given(trees())
-def test_no_fault_is_too_odd_to_be_read(tree: ET.Element) -> None:
+def test_any_tree_of_fault_elements_can_be_read(tree: ET.Element) -> None:
     fault = read_fault(tree)
 
     assert fault.kind in FaultKind
@@ -396,7 +396,7 @@ def test_no_fault_is_too_odd_to_be_read(tree: ET.Element) -> None:
 
 
 @given(st.data())
-def test_a_torn_fault_is_malformed_and_no_fault(data: st.DataObject) -> None:
+def test_a_truncated_fault_is_malformed_and_not_a_fault(data: st.DataObject) -> None:
     whole = (
         f'<s:Envelope xmlns:s="{uris.SOAP}" xmlns:f="{WSMAN_FAULT}"><s:Body><s:Fault><s:Detail>{wsman(5)}</s:Detail>'
         "</s:Fault></s:Body></s:Envelope>"

@@ -1,4 +1,4 @@
-"""Requests as the standards want them, read by another parser than ours; answers torn, changed and misdirected."""
+"""Requests, checked against the standards with another parser than ours; answers cut off, changed and misdirected."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ ANSWERS = {
     "Signal": "<rsp:SignalResponse/>",
     "ShellDelete": "",
 }
-"""What a PC answers to each shape."""
+"""A PC's answer to each kind of message."""
 
 
 def requests_of(operation: Operation) -> list[Request]:
-    """Return every request of an exchange that goes well."""
+    """Return every request of an exchange without errors."""
     exchange = exchange_for(operation)
     request = next(exchange)
     found = [request]
@@ -120,7 +120,7 @@ def requests_of(operation: Operation) -> list[Request]:
 
 
 def signal_of(operation: CommandLine) -> list[Request]:
-    """Return what is sent when output cannot be received: the requests that give everything back."""
+    """Return the requests that free everything if output cannot be received."""
     exchange = exchange_for(operation)
     request = next(exchange)
     while request.shape != "Receive":
@@ -154,13 +154,13 @@ ADDRESSED = {name: request for name, request in EVERY_REQUEST.items() if name !=
 
 
 def written(request: Request, **changes: Any) -> ET.Element:
-    """Return *request* as the other parser reads it."""
+    """Return *request* as read by the other parser."""
     settings = {"to": TO, "message_id": ID, "operation_timeout": 60.0, **changes}
     return ET.fromstring(encode(request, **settings))
 
 
 def one(root: ET.Element, path: str) -> ET.Element:
-    """Return the one element at *path*."""
+    """Return the only element at *path*."""
     found = root.findall(path, NAMESPACES)
     assert len(found) == 1, path
     return found[0]
@@ -177,13 +177,13 @@ def must_understand(element: ET.Element) -> str | None:
 # -- the header, for every kind of message -----------------------------------------------------------------------
 
 
-def test_every_shape_is_sent_by_some_exchange_and_no_other() -> None:
+def test_the_exchanges_send_every_kind_of_message_and_no_other() -> None:
     assert {request.shape for request in EVERY_REQUEST.values()} == set(SHAPES)
     assert set(ANSWERS) == set(SHAPES)
 
 
 @pytest.mark.parametrize("name", ADDRESSED)
-def test_every_request_has_the_headers_that_the_standard_asks_for(name: str) -> None:
+def test_every_request_has_the_headers_that_the_standard_requires(name: str) -> None:
     request = ADDRESSED[name]
     root = written(request, operation_timeout=12.5)
 
@@ -202,7 +202,7 @@ def test_every_request_has_the_headers_that_the_standard_asks_for(name: str) -> 
 
 
 @pytest.mark.parametrize("name", ADDRESSED)
-def test_what_windows_must_understand_is_marked_and_the_language_is_not(name: str) -> None:
+def test_must_understand_is_set_on_every_header_but_the_language(name: str) -> None:
     root = written(ADDRESSED[name])
 
     for path in ("a:Action", "w:ResourceURI", "w:MaxEnvelopeSize", "a:ReplyTo/a:Address"):
@@ -228,19 +228,19 @@ def test_every_request_is_utf8_with_a_declaration_that_says_so(name: str) -> Non
 
 
 @pytest.mark.parametrize(("size", "language"), [(8192, "de-DE"), (512_000, "fr-FR")])
-def test_size_and_language_are_the_callers(size: int, language: str) -> None:
+def test_size_and_language_come_from_the_caller(size: int, language: str) -> None:
     root = written(ADDRESSED["Get"], max_envelope_size=size, locale=language)
 
     assert one(root, "s:Header/w:MaxEnvelopeSize").text == str(size)
     assert one(root, "s:Header/w:Locale").get(f"{{{uris.XML}}}lang") == language
 
 
-def test_the_size_asked_for_is_one_that_every_windows_grants() -> None:
+def test_every_windows_accepts_the_default_envelope_size() -> None:
     assert 8192 <= MAX_ENVELOPE_SIZE <= 150 * 1024
 
 
 @given(WIRE_TEXT, WIRE_TEXT, WIRE_TEXT)
-def test_address_id_and_language_are_written_whatever_is_in_them(to: str, message_id: str, locale: str) -> None:
+def test_any_address_id_and_language_can_be_written(to: str, message_id: str, locale: str) -> None:
     root = written(ADDRESSED["Get"], to=to, message_id=message_id, locale=locale)
 
     assert one(root, "s:Header/a:To").text or to == ""
@@ -313,7 +313,7 @@ def test_options_say_whether_they_must_be_understood(understand: bool, mark: str
     assert must_understand(one(written(request), "s:Header/w:OptionSet")) == mark
 
 
-def test_identify_is_the_bare_envelope_that_anybody_may_send() -> None:
+def test_identify_is_a_bare_envelope_without_headers() -> None:
     root = written(EVERY_REQUEST["Identify"])
 
     assert len(one(root, "s:Header")) == 0
@@ -327,7 +327,7 @@ def test_a_get_and_a_delete_have_an_empty_body() -> None:
         assert not body.text
 
 
-def test_an_enumeration_is_optimised_and_asks_for_as_many_as_windows_gives() -> None:
+def test_an_enumeration_is_optimised_and_asks_for_the_largest_page_of_windows() -> None:
     for name in ("Enumerate", "EnumerateQuery"):
         body = one(written(ADDRESSED[name]), "s:Body/n:Enumerate")
         assert [item.tag for item in body][:2] == [
@@ -347,7 +347,7 @@ def test_only_a_query_has_a_filter_and_names_its_dialect() -> None:
     assert written(ADDRESSED["Enumerate"]).find(".//w:Filter", NAMESPACES) is None
 
 
-def test_a_put_holds_the_object_in_the_namespace_of_its_class() -> None:
+def test_a_put_contains_the_object_in_the_namespace_of_its_class() -> None:
     body = one(written(ADDRESSED["Put"]), "s:Body")
 
     assert [item.tag for item in body] == [f"{{{SPOOLER.uri}}}Win32_Service"]
@@ -357,7 +357,7 @@ def test_a_put_holds_the_object_in_the_namespace_of_its_class() -> None:
     ]
 
 
-def test_an_invoke_holds_its_parameters_in_order_in_the_namespace_of_the_class() -> None:
+def test_an_invoke_contains_its_parameters_in_order_in_the_namespace_of_the_class() -> None:
     body = one(written(ADDRESSED["Invoke"]), "s:Body")
 
     assert [item.tag for item in body] == [f"{{{REGISTRY.uri}}}EnumKey_INPUT"]
@@ -391,7 +391,7 @@ def test_the_shell_messages_name_their_command() -> None:
     assert one(signal, "rsp:Code").text == "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/signal/terminate"
 
 
-# -- whatever the text is ----------------------------------------------------------------------------------------
+# -- any text ----------------------------------------------------------------------------------------------------
 
 
 @given(WIRE_TEXT)
@@ -437,13 +437,13 @@ def test_a_command_line_arrives_as_it_was_written(line: str, name: str, value: s
 
 
 @pytest.mark.parametrize("uri", ['http://x/y"z', "http://x/<y>&z", "http://x/y'z"])
-def test_a_resource_uri_is_escaped_wherever_it_stands(uri: str) -> None:
+def test_a_resource_uri_is_escaped_everywhere(uri: str) -> None:
     for operation in (Get(Resource(uri)), Invoke(Resource(uri), "M"), Enumerate(Resource(uri))):
         assert one(written(next(exchange_for(operation))), "s:Header/w:ResourceURI").text == uri
 
 
 @pytest.mark.parametrize("method", ["", "a b", "A><evil", "A/B", "1", "a:b", "Mé"])
-def test_a_method_that_is_no_name_is_refused_before_anything_is_sent(method: str) -> None:
+def test_an_invalid_method_name_is_refused_before_anything_is_sent(method: str) -> None:
     with pytest.raises(ValueError, match="is not a name"):
         next(exchange_for(Invoke(REGISTRY, method)))
 
@@ -460,14 +460,14 @@ def test_a_method_that_is_no_name_is_refused_before_anything_is_sent(method: str
         lambda text: CommandLine("ver", directory=text),
     ],
 )
-def test_text_that_xml_cannot_carry_is_refused_before_anything_is_sent(
+def test_text_that_xml_cannot_represent_is_refused_before_anything_is_sent(
     ask: Callable[[str], Operation], bad: str
 ) -> None:
     with pytest.raises(ValueError, match=f"U\\+{ord(bad):04X}"):
         encode(next(exchange_for(ask(f"a{bad}b"))), to=TO, message_id=ID, operation_timeout=60)
 
 
-def test_times_intervals_and_objects_are_parameters_too() -> None:
+def test_times_intervals_and_objects_can_be_parameters() -> None:
     parameters: tuple[tuple[str, Value], ...] = (
         ("When", datetime(2024, 2, 29, 12, tzinfo=timezone.utc)),
         ("Long", timedelta(minutes=5)),
@@ -485,7 +485,7 @@ def test_times_intervals_and_objects_are_parameters_too() -> None:
 # -- answers -----------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_comes_apart_into_action_body_and_the_rest() -> None:
+def test_an_answer_is_split_into_action_body_and_rest() -> None:
     response = decode(answered(SHELL_CREATED + "<rsp:Shell/>", "http://x/CreateResponse"), message_id=ID)
 
     assert response.action == "http://x/CreateResponse"
@@ -494,7 +494,7 @@ def test_an_answer_comes_apart_into_action_body_and_the_rest() -> None:
     assert [item.tag for item in response.rest] == [f"{{{uris.SHELL}}}Shell"]
 
 
-def test_an_answer_with_an_empty_body_has_none() -> None:
+def test_an_answer_with_an_empty_body_has_no_body() -> None:
     assert decode(answered(""), message_id=ID) == Response("any", None)
 
 
@@ -509,7 +509,7 @@ def test_an_id_compares_without_regard_to_case_and_blanks(same: str) -> None:
     assert decode(answered(ANSWERS["Get"], relates_to=same), message_id=ID).body is not None
 
 
-def test_an_answer_that_relates_to_nothing_is_refused() -> None:
+def test_an_answer_without_relates_to_is_refused() -> None:
     data = answered(ANSWERS["Get"]).replace(f"<a:RelatesTo>{ID}</a:RelatesTo>".encode(), b"")
 
     with pytest.raises(UnexpectedAnswer, match="another message"):
@@ -526,12 +526,12 @@ def test_an_answer_that_relates_to_nothing_is_refused() -> None:
         b"",
     ],
 )
-def test_what_is_no_envelope_is_refused(data: bytes) -> None:
+def test_a_document_that_is_not_an_envelope_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         decode(data, message_id=ID)
 
 
-def test_a_prefix_is_only_a_prefix() -> None:
+def test_any_namespace_prefix_is_accepted() -> None:
     data = answered(ANSWERS["Get"]).replace(b"xmlns:s=", b"xmlns:zz=")
     data = data.replace(b"<s:", b"<zz:").replace(b"</s:", b"</zz:")
 
@@ -540,7 +540,7 @@ def test_a_prefix_is_only_a_prefix() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(data=st.data())
-def test_an_answer_torn_at_any_byte_is_refused_by_the_one_error(shape: str, data: st.DataObject) -> None:
+def test_an_answer_cut_at_any_byte_is_malformed(shape: str, data: st.DataObject) -> None:
     whole = answered(ANSWERS[shape])
 
     with pytest.raises(MalformedAnswer):
@@ -554,11 +554,11 @@ NUMBERED = [
     *(("Enumerate", OPERATIONS["Enumerate"], n) for n in range(2)),
     *(("CommandLine", OPERATIONS["CommandLine"], n) for n in range(4)),
 ]
-"""Every answer that an exchange reads: the operation, and how many answers go before."""
+"""Every answer that an exchange reads: the operation, and how many answers come before it."""
 
 
 def reach(operation: Operation, count: int) -> tuple[Any, Request]:
-    """Return the exchange after *count* answers, and what it asks then."""
+    """Return the exchange after *count* answers, and its next request."""
     exchange = exchange_for(operation)
     request = next(exchange)
     for _ in range(count):
@@ -567,7 +567,7 @@ def reach(operation: Operation, count: int) -> tuple[Any, Request]:
 
 
 def finish(exchange: Any, data: bytes) -> None:
-    """Hand an answer to an exchange and let it end, whatever it then sends."""
+    """Give an exchange an answer and close it, whatever it sends next."""
     try:
         exchange.send(decode(data, message_id=ID))
         exchange.close()
@@ -577,7 +577,7 @@ def finish(exchange: Any, data: bytes) -> None:
 
 @pytest.mark.parametrize(("name", "operation", "count"), NUMBERED)
 @given(data=st.data())
-def test_an_answer_with_a_piece_cut_out_raises_nothing_but_the_clear_errors(
+def test_an_answer_with_a_piece_missing_raises_only_the_documented_errors(
     name: str, operation: Operation, count: int, data: st.DataObject
 ) -> None:
     exchange, request = reach(operation, count)
@@ -611,7 +611,7 @@ ROOTS = st.sampled_from(
 
 @pytest.mark.parametrize(("name", "operation", "count"), NUMBERED)
 @given(root=ROOTS, pieces=st.lists(PIECES, max_size=5).map("".join))
-def test_a_sound_answer_of_any_other_shape_raises_nothing_but_the_clear_errors(
+def test_a_well_formed_answer_of_any_other_kind_raises_only_the_documented_errors(
     name: str, operation: Operation, count: int, root: str, pieces: str
 ) -> None:
     exchange, _ = reach(operation, count)

@@ -1,4 +1,4 @@
-"""The `winrm` notation: what is printed reads back the same, what would not is never printed."""
+"""The `winrm` notation: printed text reads back as the same operation; any other text is never printed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
 
 
 @given(OPERATIONS)
-def test_what_is_printed_reads_back_the_same_or_is_refused(operation: Operation) -> None:
+def test_every_operation_reads_back_the_same_or_is_refused(operation: Operation) -> None:
     try:
         text = format_operation(operation)
     except NotationError:
@@ -81,29 +81,29 @@ def test_any_text_is_an_operation_or_a_clear_refusal(text: str) -> None:
         ("hostname", CommandLine("hostname")),
     ],
 )
-def test_the_tools_own_examples_are_read(text: str, operation: Operation) -> None:
+def test_commands_of_the_winrm_tool_are_read(text: str, operation: Operation) -> None:
     assert parse(text) == operation
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("winrm get", "needs a resource URI"),
-        ("winrm get nonsense/x", "begins with none of"),
-        ("winrm get wmi/root/ccm/SMS_Client extra", "is too much"),
-        ("winrm invoke M wmi/root/ccm/C bEnable=false", "is no hash"),
+        ("winrm get nonsense/x", "does not begin with one of"),
+        ("winrm get wmi/root/ccm/SMS_Client extra", "'extra' is not expected here"),
+        ("winrm invoke M wmi/root/ccm/C bEnable=false", "is not a hash"),
         ('winrm invoke M wmi/root/ccm/C @{a="1" b="2"}', "separated by ;"),
-        ("winrm invoke M wmi/root/ccm/C @{a=1}", "is no Name="),
+        ("winrm invoke M wmi/root/ccm/C @{a=1}", "is not Name="),
         ("winrm enumerate wmicimv2/* -shallow:x", "is not supported"),
-        ("winrm get wmi/root/cimv2/X?novalue", "is no selector"),
+        ("winrm get wmi/root/cimv2/X?novalue", "is not a selector"),
     ],
 )
-def test_a_text_outside_the_grammar_says_what_is_wrong_with_it(text: str, said: str) -> None:
-    with pytest.raises(NotationError, match=said):
+def test_the_error_for_a_text_outside_the_grammar_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(NotationError, match=message):
         parse(text)
 
 
-def test_what_the_tool_cannot_escape_is_not_printed() -> None:
+def test_an_operation_that_the_tool_cannot_escape_is_refused() -> None:
     resource = Resource.cim("root/cimv2", "StdRegProv")
 
     for operation in (

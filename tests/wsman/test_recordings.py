@@ -1,7 +1,7 @@
-"""What real machines answered, read by our decoder: the right result, and torn at any byte the one clear error.
+"""Recorded answers of real machines, read by our decoder: the right result, and one clear error if cut at any byte.
 
-The recordings are data of other projects (``tests/recordings``), each under its own licence. Their identifiers are
-put in by the project that replays them; here they stand for themselves, or for what a template left open.
+The recordings are data of other projects (``tests/recordings``), each under its own licence. Those projects insert the
+identifiers when they replay a recording; here the recorded ones stay, and gaps in a template get ours.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Message:
 
 
 def answer_in(name: str) -> bytes:
-    """Return the recorded answer in a file, with what its template leaves open filled in."""
+    """Return the recorded answer in a file, with the gaps of its template filled in."""
     data = (RECORDINGS / name).read_text(encoding="utf-8")
     data = re.sub(r"\{\{ xPath .*? \}\}", OUR_ID, data)
     data = data.replace("<%= command_id %>", COMMAND_ID)
@@ -98,7 +98,7 @@ def pypsrp(name: str) -> list[Message]:
 
 
 def winrm4j(name: str) -> list[Message]:
-    """Return a dialogue that winrm4j recorded, with what it leaves open filled in."""
+    """Return a dialogue that winrm4j recorded, with its gaps filled in."""
     whole = (RECORDINGS / "cloudsoft-winrm4j" / f"{name}.xml").read_text(encoding="utf-8")
     whole = whole.replace("${messageId}", OUR_ID).replace("${serviceUrl}", "http://pc-1:5985/wsman")
     return [Message(item[0][0], ET.tostring(item[1][0])) for item in ET.fromstring(whole)]
@@ -117,11 +117,11 @@ ANSWERS = {name: answer_in(name) for name in SINGLE} | {
     for name, messages in DIALOGUES.items()
     for number, message in enumerate(messages)
 }
-"""Every recorded answer by the name of its file, and in a dialogue its number."""
+"""Every recorded answer, by the name of its file and, in a dialogue, its number."""
 
 
 def replay(operation: Operation, messages: list[Message]) -> tuple[list[Request], Any]:
-    """Return what our exchange sends, and its result, if each request gets the answer recorded for its action."""
+    """Return the requests and the result of our exchange if each request gets the answer recorded for its action."""
     left = list(messages)
     running = exchange_for(operation)
     sent = [next(running)]
@@ -140,7 +140,7 @@ def replay(operation: Operation, messages: list[Message]) -> tuple[list[Request]
 
 
 def single(operation: Operation, *names: str, message_id: str | None = None) -> Any:
-    """Return the result of an exchange that gets the answers recorded in *names*."""
+    """Return the result of an exchange that gets the recorded answers called *names*."""
     running = exchange_for(operation)
     next(running)
     try:
@@ -148,11 +148,11 @@ def single(operation: Operation, *names: str, message_id: str | None = None) -> 
             running.send(decode(ANSWERS[name], message_id=message_id))
     except StopIteration as end:
         return end.value
-    raise AssertionError("it asks on")
+    raise AssertionError("the exchange did not end")
 
 
 def started() -> Any:
-    """Return a command that is running: shell and command id as recorded, output due."""
+    """Return the exchange of a running command: shell and command id as recorded, waiting for output."""
     running = exchange_for(CommandLine("x"))
     next(running)
     running.send(decode(ANSWERS["winrb-winrm/open_shell_v2.xml"]))
@@ -199,18 +199,18 @@ def test_standard_input_is_sent_in_the_recorded_pieces(monkeypatch: pytest.Monke
     assert [item.get("End", "false").lower() for item in ours] == [item.get("End", "").lower() for item in recorded]
 
 
-def test_the_recorded_time_out_is_asked_again_as_often_as_it_came() -> None:
+def test_receive_is_repeated_after_every_recorded_time_out() -> None:
     sent, _ = replay(CommandLine("x"), DIALOGUES["test_winrs_operation_timeout"])
 
     assert [request.shape for request in sent].count("Receive") == 4
 
 
-def test_a_command_that_is_gone_gives_the_recorded_fault_and_everything_is_given_back() -> None:
+def test_an_unknown_command_gives_the_recorded_fault_and_the_shell_is_freed() -> None:
     sent: list[str] = []
     running = exchange_for(CommandLine("x"))
     answers = {message.action: message for message in DIALOGUES["test_winrs_bad_cmd_id"]}
     request = next(running)
-    with pytest.raises(Fault) as caught:  # noqa: PT012 - whichever step it is
+    with pytest.raises(Fault) as caught:  # noqa: PT012 - any step may raise
         while True:
             sent.append(request.shape)
             message = answers[request.action]
@@ -226,7 +226,7 @@ def test_a_command_that_is_gone_gives_the_recorded_fault_and_everything_is_given
     assert caught.value.kind is FaultKind.INVALID
 
 
-def test_a_program_that_is_not_there_gives_the_recorded_fault() -> None:
+def test_a_missing_program_gives_the_recorded_fault() -> None:
     with pytest.raises(Fault) as caught:
         replay(CommandLine("x"), DIALOGUES["test_winrs_no_cmd_shell"])
 
@@ -235,7 +235,7 @@ def test_a_program_that_is_not_there_gives_the_recorded_fault() -> None:
     assert caught.value.kind is FaultKind.NOT_FOUND
 
 
-def test_the_recorded_configuration_is_read_to_its_leaves() -> None:
+def test_the_recorded_configuration_is_read_with_its_nested_values() -> None:
     name = "test_wsman_update_envelope_size_150"
     _, config = replay(Get(Resource("http://schemas.microsoft.com/wbem/wsman/1/config")), DIALOGUES[name])
     service = config.properties["Service"]
@@ -249,17 +249,17 @@ def test_the_recorded_configuration_is_read_to_its_leaves() -> None:
 
 
 @pytest.mark.parametrize("name", DIALOGUES)
-def test_every_recorded_answer_relates_to_its_message_and_to_no_other(name: str) -> None:
+def test_every_recorded_answer_relates_only_to_its_message(name: str) -> None:
     for message in DIALOGUES[name]:
         try:
             decode(message.answer, message_id=message.id)
         except Fault:
-            continue  # faults are taken whatever they relate to
+            continue  # decode does not check what a fault relates to
         with pytest.raises(UnexpectedAnswer, match="another message"):
             decode(message.answer, message_id="uuid:00000000-0000-0000-0000-000000000000")
 
 
-# -- what was asked then, beside what is asked now ---------------------------------------------------------------
+# -- recorded requests, compared with ours -----------------------------------------------------------------------
 
 
 def written(request: Request) -> bytes:
@@ -275,7 +275,7 @@ def shape(element: ET.Element) -> Any:
 
 @pytest.mark.parametrize("name", ["test_winrs_standard", "win7", "win12"])
 @pytest.mark.parametrize("kind", ["ShellCreate", "Receive", "ShellDelete"])
-def test_our_request_has_the_body_that_windows_was_recorded_to_take(name: str, kind: str) -> None:
+def test_our_request_has_the_body_of_the_recorded_request(name: str, kind: str) -> None:
     sent, _ = replay(CommandLine("x"), DIALOGUES[name])
     request = next(item for item in sent if item.shape == kind)
     recorded = next(message for message in DIALOGUES[name] if message.action == request.action)
@@ -286,7 +286,7 @@ def test_our_request_has_the_body_that_windows_was_recorded_to_take(name: str, k
 
 
 @pytest.mark.parametrize("name", WINRM4J)
-def test_our_command_and_signal_are_those_recorded_with_the_same_options(name: str) -> None:
+def test_our_command_and_signal_are_the_recorded_ones_with_the_same_options(name: str) -> None:
     dialogue = {message.action: message for message in DIALOGUES[name]}
     running = exchange_for(CommandLine("echo myline"))
     next(running)
@@ -304,7 +304,7 @@ def test_our_command_and_signal_are_those_recorded_with_the_same_options(name: s
 
 
 @pytest.mark.parametrize("name", DIALOGUES)
-def test_our_header_has_every_header_that_windows_was_recorded_to_take(name: str) -> None:
+def test_our_header_has_every_header_of_the_recorded_requests(name: str) -> None:
     optional = {f"{{{uris.WSMV}}}SessionId", f"{{{uris.WSMAN}}}OptionSet"}
     for message in DIALOGUES[name]:
         header = message.request.find(f"{{{uris.SOAP}}}Header")
@@ -385,7 +385,7 @@ def test_the_recorded_enumerations_are_read_to_their_end(names: list[str], volta
 
 
 def test_a_page_with_neither_end_nor_context_is_refused() -> None:
-    # recorded from a management board and cut by its authors: Windows never leaves both out
+    # recorded from a management board and cut by its authors: Windows always sends one of the two
     with pytest.raises(UnexpectedAnswer, match="neither EndOfSequence nor a context"):
         single(
             Enumerate(Resource("u")), "opennms-wsman/enum-response.xml", "opennms-wsman/recursive-pull-response-1.xml"
@@ -426,7 +426,7 @@ def test_a_shell_of_another_server_is_addressed_by_its_uri() -> None:
         ("get_powershell_output_response.xml.erb", Completed(0, b"hi\r\n")),
     ],
 )
-def test_the_recorded_end_of_a_command_is_its_end(name: str, expected: Completed) -> None:
+def test_a_command_ends_with_its_recorded_last_answer(name: str, expected: Completed) -> None:
     running = started()
     assert running.send(decode(ANSWERS[f"winrb-winrm/{name}"])).shape == "ShellDelete"
 
@@ -445,11 +445,11 @@ def test_the_recorded_end_of_a_command_is_its_end(name: str, expected: Completed
         "get_powershell_output_response_not_done.xml.erb",
     ],
 )
-def test_the_recorded_output_of_a_running_command_is_followed_by_more(name: str) -> None:
+def test_more_output_is_received_after_the_recorded_answer_of_a_running_command(name: str) -> None:
     assert started().send(decode(ANSWERS[f"winrb-winrm/{name}"])).shape == "Receive"
 
 
-def test_the_end_without_an_exit_code_that_another_server_sends_is_refused() -> None:
+def test_another_servers_end_of_a_command_without_an_exit_code_is_refused() -> None:
     running = started()
     assert running.send(decode(ANSWERS["winrb-winrm/get_omi_command_output_response.xml.erb"])).shape == "Signal"
     running.send(Response("", None))
@@ -457,7 +457,7 @@ def test_the_end_without_an_exit_code_that_another_server_sends_is_refused() -> 
         running.send(Response("", None))
 
 
-def test_the_recorded_command_id_is_asked_for_its_output() -> None:
+def test_output_is_received_with_the_recorded_command_id() -> None:
     running = exchange_for(CommandLine("x"))
     next(running)
     running.send(decode(ANSWERS["winrb-winrm/open_shell_v2.xml"]))
@@ -495,7 +495,7 @@ def test_the_recorded_faults_have_their_number_and_kind(
     assert (fault.code, fault.subcode, fault.kind) == (code, subcode, kind)
 
 
-def test_the_recorded_provider_says_what_was_wrong_and_which_pc_it_is() -> None:
+def test_the_recorded_faults_have_the_text_of_the_provider_and_the_name_of_the_pc() -> None:
     missing = fault_in("winrb-winrm/soap_fault_v2.xml")
     unreachable = fault_in("opennms-wsman/get-response-fault.xml")
     quota = fault_in("winrb-winrm/wmi_error_v2.xml")
@@ -511,7 +511,7 @@ def test_the_recorded_provider_says_what_was_wrong_and_which_pc_it_is() -> None:
 # -- all of them -------------------------------------------------------------------------------------------------
 
 
-def test_every_recording_is_read_here() -> None:
+def test_every_recording_is_read_by_these_tests() -> None:
     read = {*SINGLE, *(f"pypsrp/{name}.yml" for name in PYPSRP), *(f"cloudsoft-winrm4j/{name}.xml" for name in WINRM4J)}
     kept = {
         str(path.relative_to(RECORDINGS)) for path in RECORDINGS.glob("*/*") if path.suffix in (".xml", ".yml", ".erb")
@@ -548,7 +548,7 @@ def test_a_recorded_answer_means_the_same_in_every_encoding(name: str, encoding:
 @pytest.mark.parametrize("name", ANSWERS)
 @settings(max_examples=25)
 @given(data=st.data())
-def test_a_recorded_answer_torn_at_any_byte_is_refused(name: str, data: st.DataObject) -> None:
+def test_a_recorded_answer_cut_at_any_byte_is_refused(name: str, data: st.DataObject) -> None:
     whole = ANSWERS[name].rstrip()
 
     with pytest.raises(MalformedAnswer):
@@ -567,7 +567,7 @@ OPERATIONS: tuple[Operation, ...] = (
 @pytest.mark.parametrize("name", ANSWERS)
 @settings(max_examples=25)
 @given(data=st.data())
-def test_a_recorded_answer_with_a_piece_missing_raises_nothing_but_the_clear_errors(
+def test_a_recorded_answer_with_a_piece_missing_raises_only_the_documented_errors(
     name: str, data: st.DataObject
 ) -> None:
     whole = ANSWERS[name]

@@ -1,4 +1,4 @@
-"""CIM values as XML, both ways: what a type looks like on the wire, and what it is taken for when it comes back."""
+"""CIM values as XML, both ways: how each type is written, and how it is read back."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def element(xml: str) -> ET.Element:
 
 
 def read(xml: str) -> Value:
-    """Return what the property written as *xml* is read as."""
+    """Return the value read from a property written as *xml*."""
     return read_object(element(f"<p:Test_Class>{xml}</p:Test_Class>")).properties["X"]
 
 
@@ -92,7 +92,7 @@ def test_nil_is_read_as_none(nil: str) -> None:
     assert read(f"<p:X {nil}/>") is None
 
 
-def test_nil_that_is_false_is_a_value() -> None:
+def test_an_element_with_nil_false_is_a_value() -> None:
     assert read('<p:X xsi:nil="false">5</p:X>') == "5"
 
 
@@ -105,11 +105,11 @@ def test_white_space_in_a_text_is_kept() -> None:
     assert read("<p:X>  a  b \n</p:X>") == "  a  b \n"
 
 
-def test_an_element_that_comes_again_makes_an_array_in_order() -> None:
+def test_repeated_elements_are_an_array_in_order() -> None:
     assert read("<p:X>b</p:X><p:Y>-</p:Y><p:X>a</p:X><p:X xsi:nil='true'/>") == ("b", "a", None)
 
 
-def test_an_array_of_one_looks_like_a_scalar_and_is_read_as_an_array_by_who_knows() -> None:
+def test_an_array_of_one_element_is_read_as_an_array_if_the_caller_asks_for_one() -> None:
     assert strings(holding(read("<p:X>only</p:X>")), "X") == ("only",)
     assert strings(holding(read("<p:X>a</p:X><p:X>b</p:X>")), "X") == ("a", "b")
 
@@ -124,13 +124,13 @@ def test_types_on_the_elements_change_nothing() -> None:
     assert read('<p:X xsi:type="cim:cimUnsignedInt">27</p:X>') == "27"
 
 
-def test_properties_of_a_projection_have_no_namespace_and_are_read_alike() -> None:
+def test_properties_of_a_projection_are_read_although_they_have_no_namespace() -> None:
     row = read_object(element("<w:XmlFragment><FreeSpace xsi:nil='true'/><Name>C:</Name></w:XmlFragment>"))
 
     assert row == Instance("XmlFragment", {"FreeSpace": None, "Name": "C:"}, uris.WSMAN)
 
 
-def test_the_location_inside_an_object_is_no_property() -> None:
+def test_the_location_inside_an_object_is_not_a_property() -> None:
     read_back = read_object(
         element("<p:Test_Class><p:X>1</p:X><cim:Location><a:Address>x</a:Address></cim:Location></p:Test_Class>")
     )
@@ -166,7 +166,7 @@ def test_integers_of_every_width_are_read(wire: str, number: int) -> None:
 @pytest.mark.parametrize(
     "wire", ["x", "1.5", "1e3", "--1", "0x", "1 2", "٣", "1_000", "9" * 21, "0x" + "f" * 17, "True"]
 )
-def test_what_is_no_integer_is_refused_with_the_property_named(wire: str) -> None:
+def test_the_error_for_a_value_that_is_not_an_integer_names_the_property(wire: str) -> None:
     with pytest.raises(UnexpectedAnswer, match=r"Test_Class\.X: expected an integer"):
         integer(holding(wire), "X")
     with pytest.raises(UnexpectedAnswer, match=r"Test_Class\.X"):
@@ -194,13 +194,13 @@ def test_booleans_are_read_in_either_spelling(wire: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize("wire", ["yes", "2", "-1", "truefalse"])
-def test_what_is_no_boolean_is_refused(wire: str) -> None:
+def test_a_value_that_is_not_a_boolean_is_refused(wire: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="a boolean"):
         boolean(holding(wire), "X")
 
 
 @pytest.mark.parametrize("value", [("a", "b"), datetime(2024, 1, 1, tzinfo=UTC), timedelta(1), Instance("Y")])
-def test_a_text_that_is_something_else_is_refused(value: Value) -> None:
+def test_a_value_that_is_not_text_is_refused(value: Value) -> None:
     with pytest.raises(UnexpectedAnswer, match=r"Test_Class\.X: expected text"):
         text(holding(value), "X")
 
@@ -259,12 +259,12 @@ def test_a_time_is_read_with_its_offset(wire: str, expected: datetime) -> None:
         "20240229******.******+***",
     ],
 )
-def test_what_is_no_time_is_refused(wire: str) -> None:
+def test_a_text_that_is_not_a_time_is_refused(wire: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="not a time"):
         read_moment(wire)
 
 
-def test_a_time_kept_as_text_is_read_and_a_text_that_is_none_refused() -> None:
+def test_a_time_in_a_string_property_is_read_and_any_other_text_refused() -> None:
     assert moment(holding("20110225134848.000000+000"), "X") == datetime(2011, 2, 25, 13, 48, 48, tzinfo=UTC)
     assert moment(holding(""), "X") is None
     assert moment(holding(None), "X") is None
@@ -295,17 +295,17 @@ def test_an_interval_is_read_in_both_notations(wire: str, expected: timedelta) -
 @pytest.mark.parametrize(
     "wire", ["", "P", "PT", "-P", "P1DT", "1D", "PT-1S", "P1Y", "P2M", "P1W", "P999999999DT25H", "x"]
 )
-def test_what_has_no_fixed_length_is_no_interval(wire: str) -> None:
+def test_a_duration_without_a_fixed_length_is_not_an_interval(wire: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="interval"):
         read_interval(wire)
 
 
-def test_an_interval_where_a_time_is_due_is_read_as_an_interval() -> None:
+def test_an_interval_in_a_datetime_element_is_read_as_an_interval() -> None:
     assert read("<p:X><cim:Datetime>00000001000000.000000:000</cim:Datetime></p:X>") == timedelta(1)
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_time_an_interval_or_the_one_error(wire: str) -> None:
+def test_any_text_is_a_time_an_interval_or_unexpected(wire: str) -> None:
     readers: tuple[Callable[[str], datetime | timedelta], ...] = (read_moment, read_interval)
     for reader in readers:
         try:
@@ -319,7 +319,7 @@ def test_any_text_is_a_time_an_interval_or_the_one_error(wire: str) -> None:
         r"-?P(\d{1,9}Y)?(\d{1,9}M)?(\d{1,9}D)?(T(\d{1,9}H)?(\d{1,9}M)?(\d{1,9}(\.\d{1,9})?S)?)?", fullmatch=True
     )
 )
-def test_any_duration_is_read_or_refused_by_the_one_error(wire: str) -> None:
+def test_any_duration_is_read_or_unexpected(wire: str) -> None:
     try:
         assert isinstance(read_interval(wire), timedelta)
     except UnexpectedAnswer:
@@ -331,7 +331,7 @@ def test_any_duration_is_read_or_refused_by_the_one_error(wire: str) -> None:
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?|\d{14}\.\d{6}[+-]\d{3}", fullmatch=True
     )
 )
-def test_any_digits_in_the_form_of_a_time_are_read_or_refused_by_the_one_error(wire: str) -> None:
+def test_any_digits_in_the_form_of_a_time_are_read_or_unexpected(wire: str) -> None:
     try:
         value = read_moment(wire)
     except UnexpectedAnswer:
@@ -351,7 +351,7 @@ REFERRED = Reference(Resource(CLASS.uri, (("Name", "a & b"), ("Id", "1"))))
 
 
 @pytest.mark.parametrize("xml", [ENDPOINT, f"<a:EndpointReference>{ENDPOINT}</a:EndpointReference>"])
-def test_a_reference_is_read_bare_as_windows_writes_it_and_wrapped(xml: str) -> None:
+def test_a_reference_is_read_with_and_without_a_wrapper(xml: str) -> None:
     assert read(f"<p:X>{xml}</p:X>") == REFERRED
 
 
@@ -366,7 +366,7 @@ def test_a_reference_without_selectors_is_read() -> None:
 
 
 @pytest.mark.parametrize("xml", ["", "<a:Address>x</a:Address>", "<a:ReferenceParameters/>"])
-def test_a_reference_to_nothing_is_refused(xml: str) -> None:
+def test_a_reference_without_a_resource_uri_is_refused(xml: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="ResourceURI"):
         read_endpoint(element(f"<p:X>{xml}</p:X>"))
 
@@ -389,7 +389,7 @@ def test_an_embedded_object_in_an_element_of_its_own_keeps_the_name_of_its_class
 
 
 @pytest.mark.parametrize("first", ["Interval", "Address", "Datetime", "Date", "Time"])
-def test_an_embedded_object_is_not_mistaken_for_what_its_first_property_is_called(first: str) -> None:
+def test_the_name_of_its_first_property_does_not_change_how_an_embedded_object_is_read(first: str) -> None:
     inner = read(f'<p:X xsi:type="p:T"><p:{first}>PT1H</p:{first}><p:Zone>z</p:Zone></p:X>')
 
     assert inner == Instance("X", {first: "PT1H", "Zone": "z"}, CLASS.uri)
@@ -420,20 +420,20 @@ def test_a_scalar_has_one_text(value: Value, written: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, ("a",), Instance("X"), Reference(CLASS), datetime(2024, 1, 1)])
-def test_what_is_no_scalar_has_no_text(value: Value) -> None:
+def test_a_value_that_is_not_a_scalar_has_no_wire_text(value: Value) -> None:
     with pytest.raises(ValueError, match=r"not a scalar|no offset"):
         wire_text(value)
 
 
 @pytest.mark.parametrize("value", [None, ()])
-def test_nothing_and_an_empty_array_are_written_as_nil(value: Value) -> None:
+def test_none_and_an_empty_array_are_written_as_nil(value: Value) -> None:
     written = element(write_property("X", value))
 
     assert written.attrib == {f"{{{uris.XSI}}}nil": "true"}
     assert len(written) == 0
 
 
-def test_an_array_is_written_as_its_element_again_and_again() -> None:
+def test_an_array_is_written_as_repeated_elements() -> None:
     assert write_property("X", ("a", 2, True)) == "<p:X>a</p:X><p:X>2</p:X><p:X>true</p:X>"
 
 
@@ -452,7 +452,7 @@ def test_a_resource_without_selectors_has_no_selector_set() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1a", "a>", "p:a", "a/>", "<a", "ä", "a\n", "a&"])
-def test_a_name_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is not a name"):
         write_property(name, "x")
     with pytest.raises(ValueError, match="is not a name"):

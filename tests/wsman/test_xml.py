@@ -1,4 +1,4 @@
-"""XML from a PC is hostile until read: whatever the bytes are, an element comes out or `MalformedAnswer`."""
+"""XML from a PC may be hostile: any bytes give an element or `MalformedAnswer`, nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provmode.wsman import MalformedAnswer, xml
 from provmode.wsman.xml import escape, parse
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"))
-"""What XML 1.0 can carry, the three control characters it allows left out."""
+"""Text that XML 1.0 can represent, without the three control characters that it allows."""
 NOT_IN_XML = st.sampled_from([*map(chr, range(0x00, 0x09)), "\x0b", "\x0c", *map(chr, range(0x0E, 0x20))])
 MARKUP = st.sampled_from(["\t", "\n", "\r", "\r\n", "]]>", "<", ">", "&", "'", '"', " ", "&amp;", "%s"])
 WORDS = st.sampled_from(
@@ -26,7 +26,7 @@ WORDS = st.sampled_from(
 )
 
 
-# -- what is refused: documents that bring their own grammar -----------------------------------------------------
+# -- refused: documents with a document type ---------------------------------------------------------------------
 
 
 def test_entities_that_multiply_are_refused_before_they_are_expanded() -> None:
@@ -72,12 +72,12 @@ def test_a_document_type_is_refused_however_it_is_written(prolog: str, encoding:
 )
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
 def test_a_document_type_is_not_smuggled_in_under_another_encoding(before: bytes, encoding: str) -> None:
-    # the parser below has an opinion of its own on what is UTF-16, and must not come to act on it
+    # expat detects UTF-16 in its own way, which must not bypass our check
     with pytest.raises(MalformedAnswer):
         parse(before + '<!DOCTYPE a [<!ENTITY x "expanded">]><a>&x;</a>'.encode(encoding))
 
 
-def test_an_entity_that_nobody_declared_is_refused() -> None:
+def test_an_undeclared_entity_is_refused() -> None:
     with pytest.raises(MalformedAnswer, match="not well-formed"):
         parse(b"<a>&nbsp;</a>")
 
@@ -86,18 +86,18 @@ def test_the_five_entities_of_xml_and_numbers_are_read() -> None:
     assert parse(b"<a>&lt;&gt;&amp;&quot;&apos;&#65;&#x42;</a>").text == "<>&\"'AB"
 
 
-def test_text_that_only_speaks_of_a_document_type_is_read() -> None:
+def test_text_that_only_mentions_a_document_type_is_read() -> None:
     assert parse(b"<a>&lt;!DOCTYPE html&gt;</a>").text == "<!DOCTYPE html>"
 
 
-def test_an_include_is_an_element_like_another() -> None:
+def test_an_include_is_read_as_an_ordinary_element() -> None:
     root = parse(b'<a xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="file:///etc/passwd"/></a>')
 
     assert [item.tag for item in root] == ["{http://www.w3.org/2001/XInclude}include"]
     assert root[0].text is None
 
 
-# -- what is refused: size and depth -----------------------------------------------------------------------------
+# -- refused: size and depth -------------------------------------------------------------------------------------
 
 
 def test_more_bytes_than_the_limit_are_refused_unread() -> None:
@@ -124,13 +124,13 @@ def test_as_deep_as_the_limit_is_read_and_one_deeper_refused() -> None:
         parse(b"<a>" + deep + b"</a>")
 
 
-def test_a_tower_of_elements_is_refused_without_running_out_of_stack() -> None:
+def test_very_deep_nesting_is_refused_without_running_out_of_stack() -> None:
     height = xml.MAX_ELEMENTS
     with pytest.raises(MalformedAnswer, match="deep"):
         parse(b"<a>" * height + b"</a>" * height)
 
 
-def test_a_tower_that_never_ends_is_refused() -> None:
+def test_very_deep_nesting_without_an_end_is_refused() -> None:
     with pytest.raises(MalformedAnswer, match="not well-formed"):
         parse(b"<a>" * xml.MAX_ELEMENTS)
 
@@ -151,7 +151,7 @@ def test_utf8_and_utf16_are_read_with_and_without_mark_and_declaration(encoding:
 
 
 @pytest.mark.parametrize("encoding", ["windows-1252", "iso-8859-1", "utf-7", "utf-32", "ibm037", "shift_jis", "x-none"])
-def test_another_encoding_than_those_two_is_refused_by_its_name(encoding: str) -> None:
+def test_the_error_for_another_encoding_names_it(encoding: str) -> None:
     with pytest.raises(MalformedAnswer, match=f"declared as {encoding}"):
         parse(f'<?xml version="1.0" encoding="{encoding}"?><a/>'.encode())
 
@@ -208,13 +208,13 @@ def test_a_nul_or_another_control_character_is_refused(encoding: str, bad: str, 
         b"HTTP/1.1 200 OK\r\n\r\n<a/>",
     ],
 )
-def test_what_is_no_document_is_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_document_are_refused(data: bytes) -> None:
     with pytest.raises(MalformedAnswer):
         parse(data)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_give_an_element_or_the_one_error(data: bytes) -> None:
+def test_any_bytes_give_an_element_or_are_malformed(data: bytes) -> None:
     try:
         root = parse(data)
     except MalformedAnswer:
@@ -225,7 +225,7 @@ def test_any_bytes_give_an_element_or_the_one_error(data: bytes) -> None:
 @given(
     st.lists(st.one_of(WORDS, XML_TEXT), max_size=25).map("".join), st.sampled_from(["utf-8", "utf-16", "utf-16-be"])
 )
-def test_any_pieces_of_xml_give_an_element_or_the_one_error(text: str, encoding: str) -> None:
+def test_any_pieces_of_xml_give_an_element_or_are_malformed(text: str, encoding: str) -> None:
     try:
         root = parse(text.encode(encoding))
     except MalformedAnswer:
@@ -234,7 +234,7 @@ def test_any_pieces_of_xml_give_an_element_or_the_one_error(text: str, encoding:
 
 
 @given(st.data())
-def test_a_document_torn_anywhere_is_refused(data: st.DataObject) -> None:
+def test_a_document_cut_anywhere_is_refused(data: st.DataObject) -> None:
     encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
     whole = '<?xml version="1.0"?><a xmlns:p="u"><p:b c="d">é &amp; 😀</p:b></a>'.encode(encoding)
     end = data.draw(st.integers(0, len(whole) - 1))
@@ -244,7 +244,7 @@ def test_a_document_torn_anywhere_is_refused(data: st.DataObject) -> None:
 
 
 @given(st.binary(min_size=1, max_size=6), st.integers(0, 10_000))
-def test_a_document_with_foreign_bytes_in_it_gives_an_element_or_the_one_error(foreign: bytes, position: int) -> None:
+def test_a_document_with_foreign_bytes_in_it_gives_an_element_or_is_malformed(foreign: bytes, position: int) -> None:
     whole = '<?xml version="1.0"?><a xmlns:p="u"><p:b c="d">é &amp; 😀</p:b></a>'.encode()
     at = position % len(whole)
     try:
@@ -266,6 +266,6 @@ def test_escaped_text_is_read_back_by_another_parser(text: str) -> None:
 
 
 @given(XML_TEXT, NOT_IN_XML | st.sampled_from(["\ud800", "\udfff", "\ufffe", "\uffff"]), XML_TEXT)
-def test_text_that_xml_cannot_carry_is_refused_and_never_changed(before: str, bad: str, after: str) -> None:
+def test_text_that_xml_cannot_represent_is_refused_and_never_changed(before: str, bad: str, after: str) -> None:
     with pytest.raises(ValueError, match=f"U\\+{ord(bad):04X}"):
         escape(before + bad + after)

@@ -6,14 +6,20 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
 from provmode.ccm.policy import LEGITIMATE_PROCESSES, Policy
 from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, outcome
+from provmode.cli.main import cli
+from provmode.fleet.results import EXIT_CODES
 from provmode.report.terminal import MEANINGS
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 VERDICTS = (ROOT / "docs" / "verdicts.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -56,8 +62,68 @@ def test_every_policy_key_is_listed_with_its_default() -> None:
     assert {process for process in listed if process.endswith(".exe")} == set(LEGITIMATE_PROCESSES)
 
 
+def test_the_exit_codes_of_the_guide_are_those_of_the_code() -> None:
+    guide = (ROOT / "docs" / "running.md").read_text("utf-8").split("\n## ")[0]
+    audit, apply = EXIT_CODES["audit"].meanings, EXIT_CODES["apply"].meanings
+    table = [line for line in guide.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+    assert cells[0] == ["exit code", "`audit`, `plan`", "`apply`"]
+    assert cells[2:] == [[str(code), audit.get(code, ""), meaning] for code, meaning in apply.items()]
+    assert set(audit) <= set(apply)
+    assert EXIT_CODES["plan"] is EXIT_CODES["audit"]
+
+
+@pytest.mark.parametrize("command", EXIT_CODES)
+def test_help_says_what_every_exit_code_means(command: str) -> None:
+    help_text = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+
+    for code, meaning in EXIT_CODES[command].meanings.items():
+        assert f"{code} {meaning}" in help_text
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
     for document in DOCS:
-        for target in re.findall(r"\]\(([^)#]+)", document.read_text("utf-8")):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", document.read_text("utf-8")):
             if "://" not in target:
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
+                led_to = document.parent / target if target else document
+                assert led_to.exists(), f"{document.name}: {target}"
+                assert not anchor or anchor in anchors(led_to), f"{document.name}: {target}#{anchor}"
+
+
+def test_no_link_is_broken_over_two_lines() -> None:
+    for document in DOCS:
+        text = document.read_text("utf-8")
+        assert len(re.findall(r"\]\(", text)) == len(re.findall(r"\]\([^)\s]+\)", text)), document.name
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    linked = set(re.findall(r"^\* \[[^\]]+\]\(([^)]+)\): .+", index, re.MULTILINE))
+
+    assert {path.name for path in (ROOT / "docs").iterdir()} - {"README.md"} <= linked
+
+
+def test_lines_of_prose_have_at_most_120_columns() -> None:
+    for document in DOCS:
+        prose = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for line in prose.splitlines():
+            assert len(line) <= 120 or line.startswith("|"), f"{document.name}: {line}"
+
+
+def test_what_contributing_names_exists() -> None:
+    table = rows(CONTRIBUTING, "To add")
+    assert len(table) > 10
+    for wanted, touch, noticed in table:
+        files = [ROOT / name for name in re.findall(r"`([\w./-]+/[\w./-]*|[\w-]+\.(?:md|toml))`", f"{touch} {noticed}")]
+        assert files, wanted
+        assert all(path.exists() for path in files), f"{wanted}: {[path for path in files if not path.exists()]}"
+        code = "\n".join(path.read_text("utf-8") for path in files if path.is_file())
+        for name in re.findall(r"`(\w+)`", touch):
+            assert re.search(rf"\b{name}\b", code), f"{wanted}: {name}"

@@ -1,11 +1,8 @@
-"""The README is true: each command in it runs, its tables are complete, what it shows is what is printed."""
+"""The README is true: its commands and those of the reference run, and the demo prints what the README shows."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -16,40 +13,42 @@ from typing import Any
 
 import pytest
 
-import facts
-from facts.base import ConversationFact
-from provmode.ccm.verdict import SEVERITY
-from provmode.connector.host_data import WINRM_DATA
 from provmode.lab.process import Host, LabProcess
-from provmode.report.terminal import MEANINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+MOST_WORDS = 1200
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Return kind and text of every block of code."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks(README)
+RUN = [*BLOCKS, *blocks(REFERENCE)]
+"""The blocks whose commands run, in this order and in one shell."""
 COMMANDS = [
-    line.removeprefix("$ ")
-    for kind, text in BLOCKS
-    if kind == "console"
-    for line in text.splitlines()
-    if line[:2] == "$ "
+    line.removeprefix("$ ") for kind, text in RUN if kind == "console" for line in text.splitlines() if line[:2] == "$ "
 ]
 
 
 def written(text: str, lab: LabProcess) -> str:
-    """Return a text of the README with the example's account turned into the lab's."""
+    """Return a text of the documents with the example's account turned into the lab's."""
     return text.replace("EXAMPLE\\\\auditor", lab.user.replace("\\", "\\\\")).replace("EXAMPLE\\auditor", lab.user)
 
 
 @pytest.fixture
 def house(tmp_path: Path, lab: LabProcess, healthy: Host) -> Path:
-    """A folder with what the README's commands expect around them; its example PCs are one PC of the lab."""
+    """A folder with what the documents' commands expect around them; their example PCs are one PC of the lab."""
     for folder in ("inventories", "deploys"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "group_data").mkdir()
     (tmp_path / "group_data" / "all.py").write_text(
         f"winrm_address = {healthy.address!r}\nwinrm_port = {healthy.port!r}\n"
     )
-    for kind, text in BLOCKS:
+    for kind, text in RUN:
         if kind == "python":
             name = text.splitlines()[0].removeprefix("# ")
             (tmp_path / name).write_text(written(text, lab))
@@ -65,6 +64,16 @@ def script(lab: LabProcess) -> Iterator[str]:
         if command.endswith("&"):
             yield "while [ ! -s .lab/fleet.json ]; do kill -0 $! || exit 1; done"
     yield "kill %1 && wait"
+
+
+@pytest.mark.long
+def test_it_is_short() -> None:
+    assert len(README.split()) <= MOST_WORDS
+
+
+def test_no_document_installs_provmode_from_an_index() -> None:
+    for document in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        assert not re.search(r"pip install [^.`\n]*provmode", document.read_text("utf-8")), document
 
 
 def test_every_command_runs(house: Path, lab: LabProcess) -> None:
@@ -88,9 +97,11 @@ def test_every_command_runs(house: Path, lab: LabProcess) -> None:
         assert ended[number] in fine, f"{command}: {ended[number]}\n{ran.stderr}"
     assert "Traceback" not in ran.stderr
     assert lab.password not in ran.stdout + ran.stderr
-    assert ended[COMMANDS.index("provmode audit fleet.py")] == 0, "the README's own fleet is healthy"
+    for inventory in ("fleet.py", "from_text.py"):
+        assert ended[COMMANDS.index(f"provmode audit {inventory}")] == 0, "the documents' own fleets are healthy"
 
 
+@pytest.mark.long
 def test_what_the_demo_is_shown_to_print_is_what_it_prints(provmode: Callable[..., Any]) -> None:
     demo = re.search(r"provmode (demo [^;]*);", (ROOT / "Makefile").read_text("utf-8"))
     assert demo
@@ -102,47 +113,6 @@ def test_what_the_demo_is_shown_to_print_is_what_it_prints(provmode: Callable[..
     lines = [line.rstrip() for line in printed.splitlines()]
     for line in shown.splitlines():
         assert line in lines
-
-
-def table(heading: str) -> dict[str, str]:
-    """Return first and second column of the first table under a heading."""
-    section = re.split(r"\n#+ ", README[README.index(f"# {heading}\n") + 2 :])[0]
-    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
-    return {row[0].strip(): row[1].strip() for row in rows}
-
-
-def test_every_key_of_inventory_data_is_listed() -> None:
-    assert table("Inventory data") == {f"`{key}`": meta.description for key, meta in WINRM_DATA.items()}
-
-
-def test_every_verdict_is_listed() -> None:
-    assert table("What it tells") == {f"`{verdict.value}`": MEANINGS[verdict] for verdict in SEVERITY}
-
-
-def test_every_fact_is_listed() -> None:
-    listed = {row.split("`")[1] for row in table("Facts")}
-
-    assert listed == {
-        f"facts.{module.name}.{name}"
-        for module in pkgutil.iter_modules(facts.__path__)
-        for name, item in vars(importlib.import_module(f"facts.{module.name}")).items()
-        if inspect.isclass(item) and issubclass(item, ConversationFact) and item.__module__ == f"facts.{module.name}"
-        if module.name != "base"
-    }
-
-
-def test_every_operation_is_listed_with_its_arguments() -> None:
-    import operations
-
-    listed = {line.split("|")[1].strip() for line in README.splitlines() if line.startswith("| `operations.")}
-
-    found = set()
-    for module in pkgutil.iter_modules(operations.__path__):
-        for name, item in vars(importlib.import_module(f"operations.{module.name}")).items():
-            if hasattr(item, "_inner") and item.__module__ == f"operations.{module.name}":
-                arguments = ", ".join(inspect.signature(item._inner).parameters)
-                found.add(f"`operations.{module.name}.{name}`" + (f" ({arguments})" if arguments else ""))
-    assert listed == found
 
 
 def test_every_room_of_the_drawing_exists_and_every_module_is_in_it() -> None:

@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 SYSTEM_STAMP := $(if $(and $(shell command -v krb5-config),$(shell command -v gcc)),$(VENV)/.installed-system)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# One more than there are cores: many tests wait for a simulated PC to restart.
+PROCESSES ?= $(shell expr $$(nproc) + 1)
+
 .PHONY: install system demo check test lint bench lock clean
 
 install: $(STAMP)
@@ -32,7 +35,7 @@ demo: $(STAMP)
 check: lint test
 
 test: $(STAMP) $(SYSTEM_STAMP)
-	$(BIN)/python -m pytest --quiet --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --quiet --numprocesses $(PROCESSES) --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

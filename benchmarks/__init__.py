@@ -1,1 +1,1 @@
-"""What provmode costs, measured against the lab and against the ways it could be done otherwise: ``make bench``."""
+"""Measures the cost of provmode on the lab and compares it with other tools: ``make bench``."""

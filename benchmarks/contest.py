@@ -1,4 +1,4 @@
-"""Runs contenders, each in a process of its own, and sums up what they say."""
+"""Runs contenders, each in its own process, and sums up their results."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from benchmarks.sizes import Sizes
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = 1800
-"""Seconds after which a contender is given up."""
+"""Seconds after which a contender is stopped."""
 
 
 class ContenderFailed(RuntimeError):
-    """A contender did not run to its end, or read values that the PCs do not hold."""
+    """A contender did not finish, or read values that differ from those of the PCs."""
 
 
 def run(contender: str, *arguments: object) -> Measured:
-    """Run one contender and return what it measured.
+    """Run one contender and return its measurements.
 
     Raises:
-        ContenderFailed: it failed, or won nothing because it read wrong values.
+        ContenderFailed: it failed, or read wrong values.
     """
-    said = start(contender, *arguments)
-    measured = Measured(**json.loads(said.splitlines()[-1]))
+    output = start(contender, *arguments)
+    measured = Measured(**json.loads(output.splitlines()[-1]))
     if measured.right != measured.hosts:
         wrong = measured.hosts - measured.right
         why = f"; {measured.note}" if measured.note else ""
@@ -40,7 +40,7 @@ def run(contender: str, *arguments: object) -> Measured:
 
 
 def start(contender: str, *arguments: object) -> str:
-    """Run a program of `benchmarks.contenders` to its end and return what it printed.
+    """Run a program of `benchmarks.contenders` and return its output.
 
     Raises:
         ContenderFailed: it failed.
@@ -49,16 +49,16 @@ def start(contender: str, *arguments: object) -> str:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONGEST)
     except subprocess.TimeoutExpired:
-        raise ContenderFailed(f"{contender} was not done after {LONGEST} s") from None
+        raise ContenderFailed(f"{contender} did not finish within {LONGEST} s") from None
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
         raise ContenderFailed(f"{contender} ended with {done.returncode}: {last[:300]}")
     return done.stdout
 
 
 @dataclass(frozen=True)
 class Series:
-    """The same contender, several times."""
+    """Several runs of the same contender."""
 
     runs: Sequence[Measured]
 
@@ -67,14 +67,14 @@ class Series:
         return statistics.median(map(value, self.runs))
 
     def spread(self, value: Callable[[Measured], float], digits: int = 1) -> str:
-        """Return the median of *value* and, of several runs, its least and most: ``10.2 (10.0-10.9)``."""
+        """Return the median of *value* and, for several runs, minimum and maximum: ``10.2 (10.0-10.9)``."""
         values = sorted(map(value, self.runs))
         middle = f"{self.median(value):.{digits}f}"
         return middle if len(values) == 1 else f"{middle} ({values[0]:.{digits}f}-{values[-1]:.{digits}f})"
 
 
 def alternating(contenders: Sequence[Callable[[], Measured]], repeats: int) -> list[Series]:
-    """Run the contenders in turn, *repeats* times, so that what slows the machine down slows all of them down."""
+    """Run the contenders in turn, *repeats* times, so that a busy machine slows all of them down."""
     rounds = [[contender() for contender in contenders] for _ in range(repeats)]
     return [Series([each[number] for each in rounds]) for number in range(len(contenders))]
 
@@ -90,15 +90,15 @@ class Duel(Generic[Setting]):
     theirs: Series
     best: Setting
     tried: Mapping[Setting, float]
-    """Hosts a second of every setting that was tried."""
+    """Hosts per second for every setting that was tried."""
 
     @property
     def factor(self) -> float:
-        """How many times the other's hosts a second provmode manages."""
+        """How many times as many hosts per second provmode does."""
         return self.ours.median(_rate) / self.theirs.median(_rate)
 
-    def told(self, unit: str) -> str:
-        """Return the figures in words; *unit* is what the setting counts."""
+    def summary(self, unit: str) -> str:
+        """Return the figures as text; *unit* is the unit of the setting."""
         tried = ", ".join(f"{setting}: {rate:.1f}" for setting, rate in self.tried.items())
         return (
             f"{self.factor:.1f} times: {self.ours.spread(_rate)} to {self.theirs.spread(_rate)} hosts/s with "
@@ -122,15 +122,15 @@ class Bench:
     fleet: Fleet
     sizes: Sizes
     say: Callable[[str], None]
-    """Tells whoever waits what is being measured."""
+    """Prints what is being measured."""
 
     def provmode(self, healthy: int, silent: int = 0) -> Measured:
-        """Audit so many hosts once."""
+        """Audit this many hosts once."""
         self.say(f"provmode, {healthy + silent:,} hosts")
         return run("provmode_audit", self.fleet.job(healthy, silent))
 
     def against(self, contender: Callable[[Setting], Measured], settings: Sequence[Setting]) -> Duel[Setting]:
-        """Try *contender* with each of *settings*, then run its best one and provmode in turn."""
+        """Try *contender* with each of *settings*, then run it with the best one in turn with provmode."""
         tried = {setting: contender(setting).rate for setting in settings}
         best = max(tried, key=lambda setting: tried[setting])
         ours, theirs = alternating([lambda: self.provmode(self.sizes.cpu), lambda: contender(best)], self.sizes.repeats)

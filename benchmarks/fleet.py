@@ -1,4 +1,4 @@
-"""The one lab of a run, and the jobs cut from it: so many healthy PCs, so many that never answer."""
+"""The lab of a run, and jobs for parts of it: so many healthy PCs, so many that never answer."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ HEALTHY, SILENT = "healthy", "black-hole"
 
 @dataclass
 class Fleet:
-    """A running lab. Jobs take its PCs in the lab's own order, so that the same size is the same PCs."""
+    """A running lab. Jobs take its PCs in the lab's order, so that jobs of the same size have the same PCs."""
 
     lab: LabProcess
     folder: Path
     hosts: Sequence[Host]
 
     def job(self, healthy: int, silent: int = 0) -> Path:
-        """Return the file of a job with so many PCs of each kind, mixed as the lab mixed them.
+        """Return the file of a job with so many PCs of each kind, in the lab's order.
 
         Raises:
-            ValueError: the lab has not as many.
+            ValueError: the lab has too few PCs of a kind.
         """
         left = {False: healthy, True: silent}
         chosen = []
@@ -45,7 +45,7 @@ class Fleet:
         return path
 
     def _inventory(self, hosts: Sequence[Host]) -> str:
-        """Return a pyinfra inventory with the data that the lab's own inventories carry."""
+        """Return a pyinfra inventory with the same data as the lab's own inventories."""
         common: dict[str, Any] = {
             "winrm_scheme": "http",
             "winrm_transport": "ntlm",
@@ -62,8 +62,8 @@ class Fleet:
 
 @contextmanager
 def running(healthy: int, silent: int) -> Iterator[Fleet]:
-    """Start a lab with at least so many PCs of each kind, in a process of its own, and stop it at the end."""
-    spare = 8 + healthy // 50 + silent // 5  # the lab draws personas by lot
+    """Start a lab with at least so many PCs of each kind in its own process, and stop it at the end."""
+    spare = 8 + healthy // 50 + silent // 5  # the lab chooses personas at random
     mix = {HEALTHY: healthy + spare, **({SILENT: silent + spare} if silent else {})}
     with (
         tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder,
@@ -74,7 +74,7 @@ def running(healthy: int, silent: int) -> Iterator[Fleet]:
 
 
 def _host(lab: LabProcess, name: str, address: str, port: int, silent: bool) -> Host:
-    """Look at one PC from inside."""
+    """Read a PC's values from inside the lab."""
     mode = None if silent else lab.registry(name, f"HKLM\\{CCMEXEC}", "ProvisioningMode")
     excludes = None if silent else lab.registry(name, f"HKLM\\{CCMEXEC}", "SystemTaskExcludes")
     return Host(name, address, port, mode, excludes, silent)

@@ -1,4 +1,4 @@
-"""What a contender is given and what it gives back: JSON, so that contenders may live in any environment."""
+"""Input and output of a contender, as JSON, so that contenders can run in any environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TCF = r"%windir%\ccmsetup\MobileClient.TCF"
 
 @dataclass(frozen=True)
 class Host:
-    """One PC, and what somebody sitting at it would read: `None` where there is no such value."""
+    """One PC and its actual values: `None` if there is no such value."""
 
     name: str
     address: str
@@ -21,7 +21,7 @@ class Host:
     mode: str | None
     excludes: str | None
     silent: bool = False
-    """It never answers: a black hole."""
+    """The PC never answers: a black hole."""
 
     @property
     def url(self) -> str:
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Read:
-    """What a contender read from one PC, in the registry's own words."""
+    """Values that a contender read from one PC, as the registry has them."""
 
     mode: str | None
     excludes: str | None
@@ -65,7 +65,7 @@ class Read:
 
 
 def is_right(host: Host, read: Read | None) -> bool:
-    """Tell whether *read* is what the PC holds; of a silent PC nothing can be read."""
+    """Return whether *read* matches the PC's values; for a silent PC it must be ``None``."""
     if host.silent or read is None:
         return host.silent and read is None
     same_mode = (read.mode or "").lower() == (host.mode or "").lower()
@@ -79,20 +79,20 @@ class Measured:
     contender: str
     hosts: int
     right: int
-    """Hosts whose values were compared with the PC's own and found the same."""
+    """Hosts whose values are the same as the PC's own."""
     cpu: float
     """User and system seconds of the contender's process, after imports (of all its processes for Ansible)."""
     wall: float
     max_rss: int
-    """Bytes, the most that were resident at once."""
+    """Maximum resident memory, in bytes."""
     note: str = ""
 
     @property
     def rate(self) -> float:
-        """Hosts a second."""
+        """Hosts per second."""
         return self.hosts / self.wall
 
     @property
     def cpu_each(self) -> float:
-        """CPU milliseconds a host."""
+        """CPU milliseconds per host."""
         return 1000 * self.cpu / self.hosts

@@ -1,4 +1,4 @@
-"""One line of the table, and the table."""
+"""A row of the table, and the table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Row:
-    """One claim: what was wanted, what was measured."""
+    """One claim: the target and the measurement."""
 
     what: str
     target: str
     measured: str
     met: bool | None
-    """``None``: it could not be measured, or there is no target; `measured` says why or what."""
+    """``None``: there is no target, or the claim could not be measured (`measured` says why)."""
 
 
 def show(rows: Sequence[Row], console: Console, *, title: str) -> None:

@@ -1,6 +1,6 @@
 """``make bench``: every claim about provmode's cost, measured in one run against one lab, as one table.
 
-The lab is a process of its own; so is every contender, so that nobody pays for another's imports or garbage. A
+The lab runs in its own process, and so does every contender, so that none pays for another's imports or garbage. A
 contender that reads a single wrong value has failed, however fast it was.
 """
 
@@ -34,7 +34,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
 
 
 def main() -> int:
-    """Measure, print, and return 0; 1 where no lab could be started."""
+    """Measure, print the table and return 0; return 1 if no lab could be started."""
     parser = argparse.ArgumentParser(prog="make bench", description="Measures what provmode costs, against the lab.")
     parser.add_argument("--quick", action="store_true", help="small sizes: seconds instead of minutes, noisy figures")
     parser.add_argument("--only", choices=list(ROWS), metavar="NAME", help=f"one of {', '.join(ROWS)}")
@@ -62,7 +62,7 @@ def _measured(bench: Bench, only: str | None) -> list[Row]:
             try:
                 rows += measure(bench)
             except ContenderFailed as error:
-                rows.append(Row(name, "its targets", f"could not be shown: {error}", False))
+                rows.append(Row(name, "its targets", f"could not be measured: {error}", False))
     return rows
 
 

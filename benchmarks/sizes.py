@@ -1,4 +1,4 @@
-"""How much is measured: the real sizes, and small ones for developing the benchmark."""
+"""Sizes of the measurements: the real ones, and small ones for developing the benchmark."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Sizes:
     cost: int
     """Hosts whose requests are counted."""
     cpu: int
-    """Hosts that provmode and the bare loop audit wherever two contenders are compared."""
+    """Hosts of provmode and the bare loop when two contenders are compared."""
     ansible: int
-    """Hosts for Ansible with a task for each value."""
+    """Hosts for Ansible with one task per value."""
     ansible_joined: int
     """Hosts for Ansible with all values in one task."""
     forks: tuple[int, ...]
@@ -28,13 +28,13 @@ class Sizes:
     answering: int
     silent: int
     change: int
-    """Stuck hosts that are planned and applied, against the bare loop."""
+    """Stuck hosts for plan and apply, compared with the bare loop."""
     change_scale: tuple[int, ...]
     operations: int
 
     @property
     def healthy(self) -> int:
-        """Healthy hosts the lab must have."""
+        """Number of healthy hosts that the lab must have."""
         return max(
             self.cost, self.cpu, self.ansible, self.ansible_joined, self.threads_hosts, *self.scale, self.answering
         )

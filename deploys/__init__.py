@@ -1,1 +1,1 @@
-"""Deploys: facts and operations composed. Each file can be given to pyinfra as it is, or imported."""
+"""Deploys: facts and operations combined. Each file can be run with pyinfra, or imported."""

@@ -1,8 +1,9 @@
-"""Bring clients into compliance, each by its verdict: ``pyinfra INVENTORY deploys/comply.py --dry --diff``.
+"""Bring clients into compliance, each according to its verdict: ``pyinfra INVENTORY deploys/comply.py --dry --diff``.
 
-What is `in-progress` is never touched. What is `self-healing` is left alone, unless the policy says not to wait. What
-would bring the mode back is disarmed first; then the service's start mode, the exit by the client's own method, and a
-request for policy. Every host that is left alone says why.
+An `in-progress` client is never touched. A `self-healing` client is left alone unless the policy says not to wait. For
+any other client that needs a change, files that would bring the mode back are disarmed first. If the client is in the
+mode, the next steps set the service's start mode and start it, leave the mode by the client's own method, and request
+policy. For each host that is left alone, the log says why.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ logger = logging.getLogger("pyinfra")
 @isolated
 def at_rest() -> Commands:
     """
-    Fail on a PC on which a task sequence, an upgrade or Windows Setup runs, so that nothing after this is done there.
+    Fail on a PC on which a task sequence, an upgrade or Windows Setup runs, so that nothing more is done there.
 
-    Changes nothing, so nothing is to be undone. Between pyinfra's prompt and its work, one may have started.
+    Changes nothing, so there is nothing to be undone. One of them may have started since pyinfra's prompt.
     """
     client.refuse_if_at_work()
     host.noop("nothing runs that must not be disturbed")
@@ -41,14 +42,14 @@ def at_rest() -> Commands:
 
 @deploy("Leave provisioning mode")
 def comply() -> None:
-    """Bring this host into compliance; see the module. The policy is the inventory's ``provmode_policy``."""
-    seen = host.get_fact(ClientState)
+    """Bring this host into compliance, as the module describes, by the inventory's ``provmode_policy``."""
+    client_state = host.get_fact(ClientState)
     try:
         policy = Policy.from_mapping(host.data.get("provmode_policy", {}), where=f"data of {host.name}")
     except PolicyError as error:
         host.log(f"left alone: {error}", logger.error)
         return
-    assessment = judge(seen, policy, datetime.now(timezone.utc))
+    assessment = judge(client_state, policy, datetime.now(timezone.utc))
     if outcome(assessment.verdict) is not Outcome.PENDING:
         host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
         return
@@ -59,10 +60,10 @@ def comply() -> None:
     if assessment.verdict is Verdict.ARMED:
         return
     impact = known(host.get_fact(ExitImpact), None)
-    words = impact.words if impact is not None else "what leaving the mode sets off could not be told"
-    if words:
-        host.log(f"leaving the mode: {words}", logger.warning)
-    ccmexec = known(seen.service, None)
+    effect = impact.words if impact is not None else "the effects could not be determined"
+    if effect:
+        host.log(f"leaving the mode: {effect}", logger.warning)
+    ccmexec = known(client_state.service, None)
     if ccmexec is not None and not (ccmexec.running and not ccmexec.disabled):
         service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)
     client.provisioning_mode(name="Leave provisioning mode by the client's own method", enabled=False)

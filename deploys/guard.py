@@ -1,6 +1,6 @@
-"""Guard PCs before an in-place upgrade, and take the guard away after.
+"""Guard PCs before an in-place upgrade, and remove the guard afterwards.
 
-``pyinfra INVENTORY deploys/guard.py`` sets it; with ``--data provmode_guard=false`` it is taken away.
+``pyinfra INVENTORY deploys/guard.py`` sets the guard; with ``--data provmode_guard=false`` it removes the guard.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from operations import client
 
 
 def _present(wanted: object) -> bool:
-    """Return what ``provmode_guard`` says.
+    """Return ``provmode_guard`` as a boolean.
 
     Raises:
-        DeployError: it is neither True nor False; a guard is nothing to guess about.
+        DeployError: it is neither True nor False; provmode does not guess about a guard.
     """
     if not isinstance(wanted, bool):
         raise DeployError(f"provmode_guard is {wanted!r}, neither true nor false")
@@ -25,7 +25,7 @@ def _present(wanted: object) -> bool:
 
 @deploy("Guard against a dead upgrade")
 def guard(present: bool = True) -> None:
-    """Have the PC leave provisioning mode at the next logon if the upgrade dies; *present* False takes that away."""
+    """Make the PC leave provisioning mode at the next logon if the upgrade dies; *present* False removes the guard."""
     client.exit_guard(name="Exit guard" if present else "No exit guard", present=present)
 
 

@@ -1,7 +1,7 @@
-"""The base of every fact here: a conversation with the PC whose result is one JSON document.
+"""The base of every fact: a conversation with the PC that results in one JSON document.
 
-A subclass says two things: the conversation (`converse`, a generator of typed operations) and how its JSON form is
-read back (`read`). Conversations hold no socket and no clock, so they are tested without either.
+A subclass defines two things: the conversation (`command`, from a generator of typed operations), and how to read its
+JSON form back (`read`). Conversations have no socket and no clock, so tests need neither.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ T = TypeVar("T")
 
 
 class ConversationFact(FactBase[T]):
-    """A fact that is read by a conversation. ``command`` returns ``self.converse(...)``."""
+    """A fact that a conversation reads. ``command`` returns ``self.converse(...)``."""
 
     @override
     @staticmethod
     def default() -> Any:
-        """Return the answer of a host that could not be asked: could not tell."""
+        """Return the answer for a host that could not be asked: `Unknown`."""
         return Unknown("not-asked", "the PC was not reached or the command failed; its error is above")
 
     def converse(self, converse: Callable[[], Conversation[Any]], *begins_with: Operation) -> ConversationCommand:
-        """Return the command for a conversation; *begins_with* is what its printed text shows."""
+        """Return the command for a conversation; its printed text shows *begins_with*."""
         return ConversationCommand(converse, begins_with)
 
     def refused(self, error: ValueError) -> ConversationCommand:
-        """Return the command for arguments that make no sense: it sends nothing and fails with *error*, one line.
+        """Return the command for invalid arguments: it sends nothing and fails with *error*, in one line.
 
-        Raised from ``command`` itself it would end pyinfra's run for every host, with a traceback.
+        An exception from ``command`` itself would end pyinfra's run for every host, with a traceback.
         """
 
         def refuse() -> Conversation[Any]:
             raise UsageError(str(error))
-            yield  # a conversation that never asks
+            yield  # makes this a generator
 
         return ConversationCommand(refuse, ())
 
@@ -52,13 +52,13 @@ class ConversationFact(FactBase[T]):
         """Rebuild the fact's value from its JSON form.
 
         Raises:
-            ValueError: it is not that form.
+            ValueError: *document* does not have that form.
         """
         raise NotImplementedError
 
     @override
     def process(self, output: Sequence[str]) -> T:
-        """Read the one JSON document back; pyinfra contains only ``FactProcessError``."""
+        """Read the JSON document back; raise ``FactProcessError``, the only error that pyinfra keeps to the host."""
         try:
             return self.read(json.loads(output[0]))
         except (ValueError, KeyError, TypeError) as error:
@@ -69,7 +69,7 @@ class ReadingFact(ConversationFact[Reading[T]]):
     """A fact whose value is a `Reading`: known, known absent, or could not tell."""
 
     def value(self, document: Any) -> T:
-        """Rebuild the known value from its JSON form; as it is, unless a fact says otherwise."""
+        """Rebuild the known value from its JSON form; unchanged unless a fact overrides this."""
         known: T = document
         return known
 

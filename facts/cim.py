@@ -1,4 +1,4 @@
-"""Facts by WQL: whatever the CIM repository of a PC holds."""
+"""Facts by WQL: any object in the CIM repository of a PC."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Query(ReadingFact[list[dict[str, Any]]]):
 
     .. code:: python
 
-        Known([{"Name": "CcmExec", "State": "Running"}])    # [] where nothing matches
+        Known([{"Name": "CcmExec", "State": "Running"}])    # [] if nothing matches
         Absent()                                            # no such class or namespace on this PC
         Unknown("access-denied", "...")
 
-    Values are text or ``None``: WS-Man carries no types. Times are ISO 8601 with their offset, arrays lists.
+    Values are text or ``None``: WS-Man transfers no types. Times are ISO 8601 with their offset, arrays are lists.
     """
 
     @override
@@ -38,9 +38,9 @@ class Query(ReadingFact[list[dict[str, Any]]]):
 
 def _objects(query: Enumerate) -> Conversation[Any]:
     try:
-        found = yield query
+        objects = yield query
     except RemoteFault as fault:
         return Absent() if fault.kind == "not-found" else could_not_tell(fault)
     except AccessDenied as denied:
         return could_not_tell(denied)
-    return Known(plain(found))
+    return Known(plain(objects))

@@ -1,8 +1,8 @@
 """Facts about the ConfigMgr client and its provisioning mode.
 
-Every one answers with a `Reading`: known, known absent, or could not tell. `ClientState` is the fat one that the
-verdict needs; the others answer one question each. Facts never change a PC; none but `MobileClientTcf` and
-`ClientState` starts a process on it (one ``cmd.exe``, for ``type``).
+Each answers with a `Reading`: known, known absent, or could not tell. `ClientState` reads everything that the verdict
+needs; the others answer one question each. Facts never change a PC. Only `MobileClientTcf` and `ClientState` start a
+process on it (one ``cmd.exe``, for ``type``).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ClientService(ReadingFact[Service]):
         Absent()                       # no such service
         Unknown("access-denied", "…")
 
-    A disabled CcmExec is part of a running in-place upgrade, and of a stuck one. Source: "Win32_Service class".
+    CcmExec is disabled during an in-place upgrade, and stays disabled after a stuck one. Source: "Win32_Service class".
     """
 
     @override
@@ -74,7 +74,7 @@ class ProvisioningMode(ReadingFact[bool]):
     .. code:: python
 
         Known(False)
-        Absent()                       # no such value, which is the same as off
+        Absent()                       # no such value: the same as off
         Unknown("malformed", "…")
 
     Source: Microsoft, "Provisioning mode": ``HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec``, ``ProvisioningMode``.
@@ -95,8 +95,8 @@ class ProvisioningEnabledTime(ReadingFact[datetime]):
         Absent()                       # never entered, or a client before 1902
         Unknown("type-mismatch", "…")
 
-    Source: Microsoft, "Provisioning mode": Unix seconds, UTC. REG_QWORD by one public table; REG_DWORD and digits in
-    REG_SZ are read as well.
+    Source: Microsoft, "Provisioning mode": Unix seconds, UTC. REG_QWORD according to one public table; REG_DWORD and
+    digits in REG_SZ are read too.
     """
 
     @override
@@ -115,7 +115,7 @@ class ProvisioningMaxMinutes(ReadingFact[int]):
     .. code:: python
 
         Known(600)
-        Absent()                       # not set: 2880 (48 hours), as 0 is
+        Absent()                       # not set: 2880 (48 hours), the same as 0
         Unknown("access-denied", "…")
 
     Source: Microsoft, "Provisioning mode"; checked every 60 minutes, client 5.00.8790 and later.
@@ -137,7 +137,7 @@ class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
         Absent()                       # no such value, the same as empty
         Unknown("access-denied", "…")
 
-    Not empty while the mode is off: somebody edited the registry, and the client is half out.
+    If this is not empty while the mode is off, somebody edited the registry and the client is half out of the mode.
     """
 
     @override
@@ -158,10 +158,10 @@ class MobileClientTcf(ReadingFact[tuple[TcfFile, ...]]):
         Known((TcfFile(path="%windir%\\\\ccmsetup\\\\MobileClient.TCF", armed=True, encoding="as shown by type",
                        entries=("SMSPROVISIONINGMODE=1",)),))
         Absent()                       # no such file in any of its places
-        Unknown("access-denied", "…")  # one is there and cannot be read
+        Unknown("access-denied", "…")  # a file exists and cannot be read
 
-    Contents come from cmd.exe's ``type``, which gives a UTF-16 file in the console's code page: enough to see the
-    entry, no base for editing (that reads the bytes).
+    Contents come from cmd.exe's ``type``, which prints a UTF-16 file in the console's code page: enough to see the
+    entry, but not to edit the file (operations read the bytes).
     """
 
     @override
@@ -185,7 +185,7 @@ class TaskSequences(ReadingFact[tuple[TaskSequence, ...]]):
         Absent()                       # no such class: no client
         Unknown("unavailable", "…")
 
-    One without a running `TSManager.exe` was left behind. Source: ``root\\ccm\\SoftMgmtAgent``,
+    A task sequence without a running `TSManager.exe` was left behind. Source: ``root\\ccm\\SoftMgmtAgent``,
     ``CCM_TSExecutionRequest``, properties as public scripts read them.
     """
 
@@ -206,10 +206,10 @@ class HealthEvaluation(ReadingFact[CcmEvalStatus]):
 
         Known(CcmEvalStatus(task="Ready", notify_only=Known(False),
                                last_report=Known(datetime(2026, 8, 20, 0, 12, tzinfo=timezone.utc))))
-        Absent()                       # never: a task that is not there is part of the answer
+        Absent()                       # never: a missing task is part of the answer
         Unknown("access-denied", "…")
 
-    ``task`` is ``missing`` where there is none; ``notify_only`` True means that it repairs nothing. Source: Microsoft,
+    ``task`` is ``missing`` if there is no task; ``notify_only`` True means that it repairs nothing. Source: Microsoft,
     "Monitor clients" and "Configure client status".
     """
 
@@ -233,8 +233,8 @@ class ExitImpact(ReadingFact[Impact]):
     .. code:: python
 
         Known(Impact(past_due=Known(("7-Zip 24.09",)), reboot_pending=Known(False), window_open=Absent()))
-        Absent()                       # never: each of the three says for itself what is not there
-        Unknown("access-denied", "…")  # not even the PC's clock, by which deadlines count
+        Absent()                       # never: each of the three fields can be absent by itself
+        Unknown("access-denied", "…")  # not even the PC's clock, which deadlines are compared with
 
     Required deployments past their deadline start installing. Source: ``root\\ccm\\ClientSDK``, ``CCM_Program``,
     ``CCM_Application``, ``CCM_SoftwareUpdate``, ``CCM_ServiceWindow``, ``CCM_ClientUtilities``.
@@ -260,13 +260,14 @@ class ClientState(ConversationFact[ClientReadings]):
                        system_task_excludes=Known(()), service=Known(Service("CcmExec", "Running", "Auto")),
                        tcf=Absent(), enabled_time=Unknown("not-read", "…"), …)
 
-    Each field is a `Reading`: ``Known``, ``Absent`` or ``Unknown``; what was not needed is ``Unknown("not-read")``.
+    Each field is a `Reading`: ``Known``, ``Absent`` or ``Unknown``. Fields that were not needed are
+    ``Unknown("not-read")``.
     """
 
     @override
     @staticmethod
     def default() -> ClientReadings:
-        """Return a state in which nothing could be told."""
+        """Return a state in which everything is unknown."""
         return ClientReadings(_now())
 
     @override

@@ -1,7 +1,7 @@
-"""Facts about files: whether they are there, how large and how old (CIM), and what is in them (a static script).
+"""Facts about files: existence, size and times (by CIM), and contents (by a static script).
 
-`File` starts no process on the PC. `Sha256` and `Contents` start one PowerShell with a script that never changes; the
-path travels on its standard input.
+`File` starts no process on the PC. `Sha256` and `Contents` start one PowerShell with a script that never changes
+and reads the path from standard input.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class File(ReadingFact[FileInfo]):
         Absent()                       # no such file
         Unknown("access-denied", "…")
 
-    Of the variables only ``%windir%`` and ``%systemroot%`` are known. Source: Microsoft, "CIM_DataFile class". A 32-bit
-    view is asked by its real path (``C:\\Windows\\SysWOW64``).
+    Only the variables ``%windir%`` and ``%systemroot%`` are expanded. Source: Microsoft, "CIM_DataFile class". For a
+    32-bit view, give the real path (``C:\\Windows\\SysWOW64``).
     """
 
     @override
@@ -84,7 +84,7 @@ class FileContents:
 
     @property
     def text(self) -> str | None:
-        """The bytes as text: by byte order mark, else as UTF-8; ``None`` where they are neither."""
+        """The bytes as text: decoded by byte order mark, else as UTF-8; ``None`` if neither works."""
         for mark, encoding in (
             (codecs.BOM_UTF8, "utf-8"),
             (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -95,7 +95,7 @@ class FileContents:
         return _decoded(self.data, "utf-8")
 
     def to_json(self) -> dict[str, Any]:
-        """Return size, hash, the bytes as base64, and the text where they are text."""
+        """Return size, hash, the bytes as base64, and the text if they are text."""
         return {
             "size": len(self.data),
             "sha256": sha256(self.data),
@@ -114,7 +114,7 @@ class Contents(ReadingFact[FileContents]):
 
         Known(FileContents(data=b"[Client Install]\\r\\n…"))    # {"known": {"size", "sha256", "base64", "text"}}
         Absent()                                              # no such file
-        Unknown("access-denied", "…")                         # it may not be read, is too large, or changed meanwhile
+        Unknown("access-denied", "…")                         # not readable, too large, or changed while it was read
     """
 
     @override
@@ -135,7 +135,7 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 
 
 def _hash(path: str) -> Conversation[Any]:
-    return (yield from _told(file_hash(path)))
+    return (yield from _as_reading(file_hash(path)))
 
 
 def _contents(path: str) -> Conversation[Any]:
@@ -143,15 +143,15 @@ def _contents(path: str) -> Conversation[Any]:
         data = yield from read_file(path)
         return None if data is None else FileContents(data)
 
-    return (yield from _told(transfer()))
+    return (yield from _as_reading(transfer()))
 
 
-def _told(transfer: Generator[Any, Any, Any]) -> Conversation[Any]:
-    """Turn what a transfer returns or raises about this file into a reading."""
+def _as_reading(transfer: Generator[Any, Any, Any]) -> Conversation[Any]:
+    """Turn the result or the error of *transfer* into a reading."""
     try:
-        found = yield from transfer
+        value = yield from transfer
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
     except HostError as error:
         return Unknown(str(error.cause), error.what)
-    return Absent() if found is None else Known(found)
+    return Absent() if value is None else Known(value)

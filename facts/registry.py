@@ -64,7 +64,7 @@ class Values(ReadingFact[dict[str, str]]):
 
     .. code:: python
 
-        Known({"ProvisioningMode": "REG_SZ", "ProvisioningEnabledTime": "REG_QWORD"})    # {} where it has none
+        Known({"ProvisioningMode": "REG_SZ", "ProvisioningEnabledTime": "REG_QWORD"})    # {} if it has none
         Absent()                                                                         # no such key
         Unknown("access-denied", "...")
     """
@@ -87,7 +87,7 @@ class Keys(ReadingFact[tuple[str, ...]]):
 
     .. code:: python
 
-        Known(("CcmEval", "CcmExec", "Logging"))    # () where it has none
+        Known(("CcmEval", "CcmExec", "Logging"))    # () if it has none
         Absent()                                    # no such key
         Unknown("access-denied", "...")
     """
@@ -106,7 +106,7 @@ class Keys(ReadingFact[tuple[str, ...]]):
 
 
 def _view(view: int) -> Any:
-    return view  # Key.parse refuses everything but 64 and 32, by name
+    return view  # Key.parse refuses every other number than 64 and 32
 
 
 def _values(key: Key) -> Conversation[Any]:

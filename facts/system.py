@@ -1,6 +1,6 @@
-"""Facts about Windows itself: which one, its clock, when it started, whether Setup is at work.
+"""Facts about Windows itself: version, clock, start time, whether Setup runs.
 
-All by CIM; no process is started on the PC.
+All use CIM and start no process on the PC.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class BootTime(ReadingFact[datetime]):
         Absent()                       # Windows does not say
         Unknown("access-denied", "…")
 
-    With fast startup a shutdown does not count as one. Source: Microsoft, "Win32_OperatingSystem class".
+    With fast startup, a shutdown does not reset this time. Source: Microsoft, "Win32_OperatingSystem class".
     """
 
     @override

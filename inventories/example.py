@@ -1,4 +1,4 @@
-"""An inventory of your own, to copy: who is asked, as whom, and by which policy.
+"""An inventory to copy: the PCs, the account and the policy.
 
     provmode audit inventories/example.py
     pyinfra inventories/example.py fact facts.client.ClientState
@@ -12,7 +12,7 @@ domain = {
     "winrm_password_env": "PROVMODE_PASSWORD",
 }
 
-# Policy: each key has a default, an unknown one is refused. See docs/verdicts.md.
+# Policy: each key has a default; an unknown key is refused. See docs/verdicts.md.
 provmode_policy = {
     "wait_for_self_healing": True,
     "grace_minutes": 60,
@@ -27,13 +27,13 @@ office = (
 branch = (
     [
         "@winrm/pc-0101.example.com",
-        ("@winrm/pc-0102.example.com", {"winrm_address": "192.0.2.102"}),  # a name that DNS does not know
+        ("@winrm/pc-0102.example.com", {"winrm_address": "192.0.2.102"}),  # not in DNS
     ],
     {
         **domain,
         "winrm_scheme": "https",
-        # "winrm_ca": "/etc/provmode/ca.pem",   # the CA of the PCs' certificates, where the system does not know it
-        "winrm_connect_deadline": 10,  # a slow line
+        # "winrm_ca": "/etc/provmode/ca.pem",   # the CA of the PCs' certificates, if the system does not trust it
+        "winrm_connect_deadline": 10,  # a slow connection
         "provmode_policy": {**provmode_policy, "wait_for_self_healing": False},
     },
 )

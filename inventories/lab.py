@@ -1,6 +1,6 @@
 """The lab fleet of a running ``provmode lab``: ``pyinfra inventories/lab.py fact facts.client.ClientState``.
 
-The lab leaves its state in ``.lab/fleet.json`` under the directory it was started in; ``PROVMODE_LAB`` names another
+The lab writes its state to ``.lab/fleet.json`` in the directory it was started in; ``PROVMODE_LAB`` names another
 file. The group is ``lab``.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def _state() -> dict[str, Any]:
-    """Read what the lab says about itself; one clear line where there is no lab."""
+    """Read the lab's state; exit with one clear line if there is no lab."""
     path = Path(os.environ.get("PROVMODE_LAB") or Path(".lab") / "fleet.json")
     try:
         state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,5 +1,5 @@
 """Operations: each changes one thing on a PC, reads it back, and changes nothing the second time.
 
-They keep to pyinfra's conventions: a dry run shows what would change (``--dry --diff``), and sends nothing that
-changes a PC. One host's failure is that host's alone.
+They follow pyinfra's conventions: a dry run (``--dry --diff``) shows what would change and sends nothing that changes
+a PC. A failure on one host does not affect the others.
 """

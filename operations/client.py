@@ -1,4 +1,4 @@
-"""The ConfigMgr client: provisioning mode, what brings it back, what limits it, what it does next."""
+"""The ConfigMgr client: provisioning mode, its causes and limits, and policy afterwards."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def provisioning_mode(enabled: bool = False) -> Commands:
 
     + enabled: False leaves the mode; True enters it, for rehearsals
 
-    Changes ``ProvisioningMode`` and ``SystemTaskExcludes`` and restarts CcmExec. Done when both agree, the service
-    runs and the client answers again, within about two minutes. Leaving starts past-due installs at once, and cannot be
-    undone: what the client did since is done.
+    Changes ``ProvisioningMode`` and ``SystemTaskExcludes`` and restarts CcmExec. The operation succeeds when both
+    values agree, the service runs and the client answers again, within about two minutes. Leaving starts past-due
+    installs at once and cannot be undone: what the client did in the meantime remains.
 
-    A PC on which a task sequence, an upgrade or Windows Setup runs is refused, both ways; so is one of which that could
-    not be told.
+    The operation refuses, in both directions, a PC on which a task sequence, an upgrade or Windows Setup runs, and a PC
+    on which this cannot be determined.
 
     .. code:: python
 
@@ -67,8 +67,8 @@ def tcf_disarmed() -> Commands:
     """
     Take ``SMSPROVISIONINGMODE=1`` out of every `MobileClient.TCF`, and touch no other byte.
 
-    Changes only a file that is what was seen, and the old one stays beside it (``.provmode-backup``): undone by
-    ``files.restored``.
+    Changes a file only if it is still the file that was read. The old file is kept beside it (``.provmode-backup``):
+    undone by ``files.restored``.
 
     .. code:: python
 
@@ -94,12 +94,12 @@ def max_minutes(minutes: int | None = None) -> Commands:
 
     + minutes: 1 to 525600; ``None`` removes the value
 
-    Changes ``ProvisioningMaxMinutes``. The client looks every 60 minutes, so less than 60 cannot be kept exactly;
-    clients before 1902 do not look at all. Undone by setting what was there before.
+    Changes ``ProvisioningMaxMinutes``. The client checks it every 60 minutes, so less than 60 cannot be kept exactly;
+    clients before 1902 do not check it at all. Undone by setting the previous value.
     """
     if minutes is not None and (type(minutes) is not int or not 0 < minutes <= 525_600):
         raise ValueError(f"minutes is {minutes!r}, not a whole number between 1 and 525600")
-    _state()  # on a PC without a client there is nothing to limit
+    _state()  # fails on a PC without a client
     if minutes is not None and minutes < 60:
         host.log(f"ProvisioningMaxMinutes {minutes}: the client checks only every 60 minutes", logger.warning)
     known_or_absent(host.get_fact(ProvisioningMaxMinutes), "ProvisioningMaxMinutes")
@@ -116,8 +116,8 @@ def policy_requested() -> Commands:
     """
     Ask the client to fetch machine policy and to evaluate it (schedules 021, then 022).
 
-    Changes nothing by itself; what the policy brings is the site's, and cannot be undone from here. A client in
-    provisioning mode is refused: it takes none.
+    Changes nothing by itself. The site decides what the policy contains, and this cannot be undone from here. A client
+    in provisioning mode is refused: it accepts no policy.
     """
     state = _state()
     if known(state.provisioning_mode, False) and host.state.is_executing:  # a dry run has not left the mode
@@ -133,8 +133,8 @@ def task_excludes_cleared(after_failed_exits: int = 0) -> Commands:
 
     + after_failed_exits: how often `provisioning_mode` failed on this PC; fewer than 2 is refused
 
-    Microsoft warns against it: the client itself does not know that it left the mode. Changes that one value; undone by
-    setting what was there before.
+    Microsoft warns against this: the client itself does not know that it left the mode. Changes only this value; undone
+    by setting the previous value.
     """
     if after_failed_exits < 2:
         raise ValueError("task_excludes_cleared is the last resort: use provisioning_mode, twice, before it")
@@ -153,19 +153,20 @@ def exit_guard(present: bool = True) -> Commands:
     """
     Have the PC leave provisioning mode at an administrator's next logon, if an upgrade dies before it does so itself.
 
-    + present: True sets the guard before an upgrade; False takes it away after
+    + present: True sets the guard before an upgrade; False removes it afterwards
 
-    Changes one value under ``RunOnce`` of ``HKLM``; Windows deletes it when it has run. Undone by ``present=False``.
+    Changes one value under ``RunOnce`` of ``HKLM``; Windows deletes the value when it has run. Undone by
+    ``present=False``.
     """
     yield from _value(GUARD_KEY, GUARD_VALUE, guard_data() if present else None)
 
 
 def _value(key: str, value: str, wanted: RegistryData | None) -> Commands:
-    there = known(known_or_absent(host.get_fact(Value, key=key, value=value), f"{key}\\{value}"), None)
-    if there == wanted:
+    current = known(known_or_absent(host.get_fact(Value, key=key, value=value), f"{key}\\{value}"), None)
+    if current == wanted:
         host.noop(f"{key}\\{value} is as it should be")
         return
-    yield from carry_out(SetRegistryValue(key, value, there, wanted))
+    yield from carry_out(SetRegistryValue(key, value, current, wanted))
 
 
 def _now() -> datetime:
@@ -180,7 +181,7 @@ def _state() -> ClientReadings:
     """Return the client's state.
 
     Raises:
-        OperationError: the mode could not be told, or there is no client.
+        OperationError: there is no client, or its mode could not be read.
     """
     state: ClientReadings = host.get_fact(ClientState)
     version, service = (
@@ -195,10 +196,10 @@ def _state() -> ClientReadings:
 
 
 def refuse_if_at_work() -> None:
-    """Refuse a PC on which something runs that may be a task sequence, or of which that could not be told.
+    """Refuse a PC on which something runs that might be a task sequence, or on which this cannot be determined.
 
     Raises:
-        OperationError: what runs, or why that could not be told.
+        OperationError: names what runs, or why this cannot be determined.
     """
     processes = known(known_or_absent(host.get_fact(Query, wql="SELECT Name FROM Win32_Process"), "processes"), [])
     agent = known_or_absent(host.get_fact(Query, wql=AGENT), "the task sequence agent")

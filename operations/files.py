@@ -1,4 +1,4 @@
-"""Files, by compare-and-swap: what was seen is what is replaced, and the old file stays beside the new one."""
+"""Files, by compare-and-swap: only the file that was read is replaced, and it is kept beside the new one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from provmode.remediation.steps import SetFile
 from provmode.windows.files import sha256
 
 BACKUP = ".provmode-backup"
-"""What the old file's name ends in."""
-_WHOLE = re.compile(r"(?:[A-Za-z]:|%[^%]+%|\\\\[^\\/]+\\[^\\/]+)[\\/]")
+"""Suffix of the old file's name."""
+_FULL_PATH = re.compile(r"(?:[A-Za-z]:|%[^%]+%|\\\\[^\\/]+\\[^\\/]+)[\\/]")
 
 
 @operation()
@@ -33,9 +33,9 @@ def contents(path: str, data: bytes | str) -> Commands:
     + path: any variable of the PC's environment is expanded
     + data: the bytes; text is written as UTF-8
 
-    Changes this one file, and only if it is what was seen: one that changes in between is left as it is, and the
-    operation fails. The old file stays beside it (``.provmode-backup``). Undone by `restored`; a file that was not
-    there before by `absent`.
+    Changes only this file, and only if it is still the file that was read: if it changed in between, it stays as it is
+    and the operation fails. The old file is kept beside it (``.provmode-backup``). Undone by `restored`, or by `absent`
+    if there was no file before.
     """
     if not isinstance(data, (bytes, str)):
         raise ValueError(f"data for {path} is neither bytes nor text: {type(data).__name__}")  # noqa: TRY004
@@ -49,12 +49,12 @@ def template(src: str | StringIO, path: str, encoding: str = "utf-8", **data: An
     """
     Make a file have what a jinja2 template renders to.
 
-    + src: the template's file here (UTF-8), or a ``StringIO`` with its text; its line endings are kept
+    + src: the template's file on the controller (UTF-8), or a ``StringIO`` with its text; line endings are kept
     + path: any variable of the PC's environment is expanded
-    + encoding: how it is written: ``utf-8``, ``utf-16`` (with its mark), ``cp1252``
-    + data: names for the template; ``host`` is there by itself. A name that is missing is an error
+    + encoding: encoding of the file: ``utf-8``, ``utf-16`` (with byte order mark), ``cp1252``
+    + data: variables of the template, besides ``host``; a missing variable is an error
 
-    Changes this one file and is undone as `contents`.
+    Changes only this file. Undone in the same way as `contents`.
     """
     text = src.getvalue() if isinstance(src, StringIO) else Path(src).read_bytes().decode("utf-8-sig")
     ends: Literal["\r\n", "\n"] = "\r\n" if "\r\n" in text else "\n"
@@ -81,7 +81,7 @@ def absent(path: str) -> Commands:
 
     + path: any variable of the PC's environment is expanded
 
-    Changes the file's name: it is moved to ``.provmode-backup`` beside it. Undone by `restored`.
+    Changes the file's name: the file is renamed to ``.provmode-backup`` beside it. Undone by `restored`.
     """
     yield from _set(path, None)
 
@@ -94,8 +94,8 @@ def restored(path: str) -> Commands:
 
     + path: the file's own path, not that of its backup
 
-    Changes this one file; the backup stays. Undone by hand: what is there now is kept beside it as
-    ``.provmode-replaced``. A PC without a backup is an error.
+    Changes only this file; the backup stays. Undone by hand: the current file is kept beside it as
+    ``.provmode-replaced``. If there is no backup, the operation fails.
     """
     backup = known(known_or_absent(host.get_fact(Contents, path=path + BACKUP), path + BACKUP), None)
     if backup is None:
@@ -104,10 +104,10 @@ def restored(path: str) -> Commands:
 
 
 def _set(path: str, wanted: bytes | None, backup: str = BACKUP[1:]) -> Commands:
-    if not _WHOLE.match(path):
-        raise ValueError(f"path {path!r} is no whole path such as C:\\folder\\file or %windir%\\file")
-    there = known(known_or_absent(host.get_fact(Contents, path=path), path), None)
-    before = there.data if there is not None else None
+    if not _FULL_PATH.match(path):
+        raise ValueError(f"path {path!r} is not a full path such as C:\\folder\\file or %windir%\\file")
+    current = known(known_or_absent(host.get_fact(Contents, path=path), path), None)
+    before = current.data if current is not None else None
     if before == wanted:
         host.noop(f"{path} is as it should be")
         return

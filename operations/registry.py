@@ -23,15 +23,15 @@ def value(
     """
     Make a registry value have this type and data, or not be there.
 
-    + key: such as ``HKLM\\SOFTWARE\\Example``; created with its parents where it is not there
+    + key: such as ``HKLM\\SOFTWARE\\Example``; created with its parents if it does not exist
     + value: the value's name; empty is the key's default value
     + data: text, a number, bytes or a list of texts, as the type needs it
-    + type: ``REG_SZ``, ``REG_EXPAND_SZ`` (without variables: WMI reads them expanded only), ``REG_MULTI_SZ``,
+    + type: ``REG_SZ``, ``REG_EXPAND_SZ`` (without variables: WMI returns them only expanded), ``REG_MULTI_SZ``,
       ``REG_DWORD``, ``REG_QWORD`` or ``REG_BINARY``
     + present: False deletes the value
     + view: 64 or 32 (``Wow6432Node``)
 
-    Changes this one value. Undone by setting what was there before, which ``--diff`` shows.
+    Changes only this value. Undone by setting the previous value, which ``--diff`` shows.
 
     .. code:: python
 
@@ -41,14 +41,14 @@ def value(
             data=1440, type="REG_DWORD",
         )
     """
-    place = str(Key.parse(key, 32 if view == 32 else 64))
-    reading = known_or_absent(host.get_fact(Value, key=place, value=value), f"{place}\\{value}")
+    path = str(Key.parse(key, 32 if view == 32 else 64))
+    reading = known_or_absent(host.get_fact(Value, key=path, value=value), f"{path}\\{value}")
     wanted = registry_data(data, type) if present else None
-    there = known(reading, None)
-    if there == wanted:
-        host.noop(f"{place}\\{value} is as it should be")
+    current = known(reading, None)
+    if current == wanted:
+        host.noop(f"{path}\\{value} is as it should be")
         return
-    yield from carry_out(SetRegistryValue(place, value, there, wanted))
+    yield from carry_out(SetRegistryValue(path, value, current, wanted))
 
 
 @operation()
@@ -58,31 +58,31 @@ def key(key: str, present: bool = True, view: int = 64) -> Commands:
     Make a registry key be there, or not be there.
 
     + key: such as ``HKLM\\SOFTWARE\\Example``
-    + present: False deletes it with its values; one that has subkeys is refused
+    + present: False deletes the key with its values; a key that has subkeys is refused
     + view: 64 or 32 (``Wow6432Node``)
 
-    Changes this one key (and creates its parents). A created key is undone by deleting it; a deleted one had values
-    that are gone: keep them first.
+    Changes only this key (and creates its parents). A created key is undone by deleting it. The values of a deleted key
+    are lost: save them first.
     """
-    place = str(Key.parse(key, 32 if view == 32 else 64))
-    reading = known_or_absent(host.get_fact(Keys, key=place), place)
-    there = not isinstance(reading, Absent)
-    if there == present:
-        host.noop(f"{place} is {'there' if present else 'absent'}")
+    path = str(Key.parse(key, 32 if view == 32 else 64))
+    reading = known_or_absent(host.get_fact(Keys, key=path), path)
+    exists = not isinstance(reading, Absent)
+    if exists == present:
+        host.noop(f"{path} is {'there' if present else 'absent'}")
         return
-    if there and known(reading, ()):
-        raise ValueError(f"{place} has subkeys ({', '.join(known(reading, ())[:5])}): delete them first")
-    yield from carry_out(SetRegistryKey(place, present))
+    if exists and known(reading, ()):
+        raise ValueError(f"{path} has subkeys ({', '.join(known(reading, ())[:5])}): delete them first")
+    yield from carry_out(SetRegistryKey(path, present))
 
 
 def registry_data(data: object, type: str) -> RegistryData:
-    """Return *data* as the registry keeps it.
+    """Return *data* as a registry type and value.
 
     Raises:
-        ValueError: an unknown type, data that does not fit it, or text that XML cannot carry.
+        ValueError: the type is unknown, the data does not fit it, or XML cannot contain the text.
     """
     if type not in ValueType.__members__:
-        raise ValueError(f"type {type!r} is none of {', '.join(ValueType.__members__)}")
+        raise ValueError(f"type {type!r} is not one of {', '.join(ValueType.__members__)}")
     value_type = ValueType[type]
     if value_type in (ValueType.REG_DWORD, ValueType.REG_QWORD):
         bits = 32 if value_type is ValueType.REG_DWORD else 64
@@ -96,13 +96,13 @@ def registry_data(data: object, type: str) -> RegistryData:
     if value_type is ValueType.REG_MULTI_SZ:
         if not isinstance(data, (list, tuple)) or not all(isinstance(item, str) and item for item in data):
             raise ValueError(f"{type} takes a list of texts that are not empty, not {data!r}")
-        escape("".join(data))  # raises where it could not be sent, before anything is
+        escape("".join(data))  # raises if XML cannot contain the text, before anything is sent
         return RegistryData(value_type, tuple(data))
     if not isinstance(data, str):
         raise ValueError(  # noqa: TRY004 - one kind of error for bad arguments
             f"{type} takes text, not {data!r}"
         )
     if value_type is ValueType.REG_EXPAND_SZ and "%" in data:
-        raise ValueError(f"{type} {data!r}: WMI reads variables expanded only, so it could not be proved what is there")
+        raise ValueError(f"{type} {data!r}: WMI returns variables only expanded, so the value could not be verified")
     escape(data)
     return RegistryData(value_type, data)

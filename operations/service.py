@@ -1,4 +1,4 @@
-"""Windows services, by the methods of ``Win32_Service``, and read back."""
+"""Windows services, changed by the methods of ``Win32_Service`` and read back."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ def service(
     """
     Make a service start as it should, and run or not run.
 
-    + service: its name, such as ``CcmExec`` (not the name that is displayed)
-    + running: True starts it (and what it depends on), False stops it; ``None`` leaves it as it is
+    + service: its name, such as ``CcmExec`` (not the display name)
+    + running: True starts it (and the services it depends on), False stops it; ``None`` leaves it as it is
     + start_mode: ``Auto``, ``Manual`` or ``Disabled``; ``None`` leaves it as it is
-    + restarted: stop and start it, each time this runs
+    + restarted: True stops and starts it each time this operation runs
 
-    Changes the start mode first, so that a disabled service can be started, then the state, and waits for it within
-    about two minutes. A service that others need which run is not stopped: the PC's answer says so. A start mode is
-    undone by setting the one before, which ``--diff`` shows; what a service did while it ran is not.
+    Changes the start mode first, so that a disabled service can be started, then the state, and waits for the state up
+    to about two minutes. Windows refuses to stop a service that running services depend on, and the error says so. A
+    start mode is undone by setting the previous one, which ``--diff`` shows; what a service did while it ran is not.
 
     .. code:: python
 
         service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)
     """
     if start_mode is not None and start_mode not in START_MODES:
-        raise ValueError(f"start_mode {start_mode!r} is none of {', '.join(START_MODES)}")
-    there = _there(service)
+        raise ValueError(f"start_mode {start_mode!r} is not one of {', '.join(START_MODES)}")
+    current = _read_service(service)
     steps: list[SetStartMode | SetServiceState] = []
-    if start_mode is not None and there.start_mode != start_mode:
-        steps.append(SetStartMode(there.name, there.start_mode, start_mode))
+    if start_mode is not None and current.start_mode != start_mode:
+        steps.append(SetStartMode(current.name, current.start_mode, start_mode))
     if restarted:
-        steps.append(SetServiceState(there.name, there.state, "Restarted"))
-    elif running is not None and there.running != running:
-        steps.append(SetServiceState(there.name, there.state, "Running" if running else "Stopped"))
+        steps.append(SetServiceState(current.name, current.state, "Restarted"))
+    elif running is not None and current.running != running:
+        steps.append(SetServiceState(current.name, current.state, "Running" if running else "Stopped"))
     if not steps:
         host.noop(f"service {service} is as it should be")
     yield from carry_out(*steps)
 
 
-def _there(name: str) -> Service:
+def _read_service(name: str) -> Service:
     if "'" in name or "\\" in name:
-        raise ValueError(f"service {name!r} is no name of a service")
+        raise ValueError(f"service {name!r} is not a service name")
     wql = f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'"
-    found = known(known_or_absent(host.get_fact(Query, wql=wql), f"service {name}"), [])
-    if not found:
+    services = known(known_or_absent(host.get_fact(Query, wql=wql), f"service {name}"), [])
+    if not services:
         raise ValueError(f"there is no service {name} on this PC")
-    return Service(found[0]["Name"] or name, found[0]["State"] or "", found[0]["StartMode"] or "")
+    return Service(services[0]["Name"] or name, services[0]["State"] or "", services[0]["StartMode"] or "")

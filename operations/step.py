@@ -1,4 +1,4 @@
-"""What every operation here is made of: a step, its diff, its command; and errors that stay with their host."""
+"""What all operations share: steps with their diffs and commands, and errors that affect only their host."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ logger = logging.getLogger("pyinfra")
 
 
 def isolated(body: Callable[P, Commands]) -> Callable[P, Commands]:
-    """Keep an operation's errors with their host; pyinfra would end the run for every host.
+    """Keep an operation's errors to their host; pyinfra would end the run for every host.
 
-    The operation then fails on this host, in one line; a dry run, which carries nothing out, says the line at once.
+    The operation then fails on this host with one line. A dry run carries nothing out, so it prints the line at once.
     """
 
     @functools.wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> Commands:
         try:
             yield from body(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this host alone
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns only this host
             message = _one_line(error)
             if not state.is_executing:
                 host.log(message, logger.error)
@@ -45,10 +45,10 @@ def isolated(body: Callable[P, Commands]) -> Callable[P, Commands]:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the error's message; for an error that nobody foresaw, with its type."""
+    """Return the error's message, with the type for an unexpected error."""
     message = " ".join(str(error).split())
-    foreseen = isinstance(error, (OperationError, ProvmodeError, ValueError, OSError))
-    return message if foreseen else f"{type(error).__name__}: {message}"
+    expected = isinstance(error, (OperationError, ProvmodeError, ValueError, OSError))
+    return message if expected else f"{type(error).__name__}: {message}"
 
 
 def _fail(state: State, host: Host, message: str) -> bool:
@@ -60,7 +60,7 @@ def known_or_absent(reading: Reading[T], what: str) -> Reading[T]:
     """Return *reading* if it is known or known to be absent.
 
     Raises:
-        OperationError: it could not be read, and what is not known is not changed.
+        OperationError: it could not be read, and unknown values are not changed.
     """
     if isinstance(reading, Unknown):
         raise OperationError(f"{what} could not be read ({reading.cause}): {reading.detail}; nothing was changed")
@@ -68,9 +68,9 @@ def known_or_absent(reading: Reading[T], what: str) -> Reading[T]:
 
 
 def carry_out(*steps: Step, data: bytes | None = None, look: Look = no_look) -> Commands:
-    """Show what all the steps change, then yield their commands: a dry run goes no further than the first of them.
+    """Show what all the steps change, then yield their commands; a dry run stops at the first command.
 
-    *data* are the bytes of a `SetFile`; *look* is the last look before a `SetMode`.
+    *data* are the bytes for a `SetFile`; *look* is the last check before a `SetMode`.
     """
     for step in steps:
         show(step.properties, diff_lines(step))
@@ -79,13 +79,13 @@ def carry_out(*steps: Step, data: bytes | None = None, look: Look = no_look) -> 
 
 
 def diff_lines(step: Step) -> tuple[str, ...]:
-    """Return the step's unified diff; that of a `MobileClient.TCF` says the encoding, which stays as it is."""
+    """Return the step's unified diff; for a `MobileClient.TCF` it begins with the encoding, which is kept."""
     encoding = (f"encoding: {step.diff_encoding()}",) if step.diff_encoding() else ()
     return (*encoding, *step.text_diff())
 
 
 def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
-    """Print what changes, property by property, and a file's diff, where pyinfra was asked for diffs."""
+    """If pyinfra was asked for diffs, print what changes, property by property, and a file's diff."""
     if not state.config.DIFF:
         return
     for item in properties:
@@ -98,9 +98,10 @@ def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
 
 
 class StepCommand(ConversationCommand):
-    """A step that changes the PC: what is there is checked, changed and read back.
+    """A step that changes the PC: it checks the current state, changes it and reads it back.
 
-    Its text is the step's operations. If they cannot be written down (bytes for a script), it is the step in words.
+    The command's text is the step's operations. If a step has none to show (bytes for a script), the text describes the
+    step in words.
     """
 
     def __init__(self, step: Step, *, data: bytes | None = None, look: Look = no_look) -> None:

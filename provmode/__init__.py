@@ -3,10 +3,11 @@
 The rooms, from the top down. Each imports only itself and those below it (`tests/test_house.py` holds it to that):
 
 * ``cli/``          the command `provmode`: one file a command. It parses arguments and prints, and owns nothing else.
+* ``api``           what programs may import. Everything else is private.
 * ``report/``       what people and programs read of a run: text for a terminal, JSON.
 * ``fleet/``        runs over many hosts: inventories, audit, plan, apply, undo, the journal.
 * ``connector/``    what pyinfra sees: the connector ``@winrm``, its commands, the data of a host.
-* ``remediation/``  what changes a PC: the steps, who may work on it, the order in which a client is mended. Pure.
+* ``remediation/``  what changes a PC: the steps, the lease, the order in which a client is mended. Pure.
 * ``transport/``    one PC: the connection, its authentication, the session over it, the write gate.
 * ``ccm/``          ConfigMgr: what is read from a client, `MobileClient.TCF`, the policy, the verdict. Pure.
 * ``windows/``      any Windows PC: registry, services, Setup, files. Pure.
@@ -25,7 +26,8 @@ And one house apart, which shares no code with the rest:
 
 * ``lab/``          a simulated fleet: a real WinRM server in front of modelled PCs.
 
-Pure means: no socket, no clock, no random number. They are passed in.
+Pure means: no socket, no clock, no random number. They are passed in. Each folder's ``__init__`` names its files, and
+says where something new of its kind goes.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Files that a command writes: whole or not at all, so that a full disk never costs the one that was there."""
+"""Files that a command writes whole or not at all, so that a full disk never destroys the previous file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from provmode.errors import UsageError
 
 
 def check_output(path: Path) -> None:
-    """Refuse a file that cannot be written, before a run is made for it.
+    """Refuse an output file that cannot be written, before the run starts.
 
     Raises:
-        UsageError: its folder is not there, or it may not be written.
+        UsageError: the folder does not exist, or the file is not writable.
     """
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
@@ -21,28 +21,28 @@ def check_output(path: Path) -> None:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write *text* to *path* as UTF-8: to a file beside, which then takes its place.
+    """Write *text* as UTF-8 to a temporary file, which then replaces *path*.
 
-    A pipe, a device and a file in a folder that is closed to us are written to as they are.
+    Write directly to a pipe, to a device, or to a file in a folder in which we cannot create files.
 
     Raises:
-        UsageError: it cannot be written; what was there is still there.
+        UsageError: the file cannot be written; the previous file is still there.
     """
-    path = path.resolve()  # a link is followed, not replaced
+    path = path.resolve()  # follow a link, do not replace it
     in_place = path.exists() and (not path.is_file() or not os.access(path.parent, os.W_OK))
     try:
         if in_place:
             path.write_text(text, encoding="utf-8", errors="surrogatepass")
             return
-        beside = path.with_name(path.name + ".part")
+        temporary = path.with_name(path.name + ".part")
         try:
-            with beside.open("w", encoding="utf-8", errors="surrogatepass") as file:
+            with temporary.open("w", encoding="utf-8", errors="surrogatepass") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            temporary.replace(path)
         except OSError:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None

@@ -1,21 +1,21 @@
 """What can go wrong, and whose fault it is.
 
-* ProvmodeError                 every error of ours; one line: what was tried, what came back, what to do next
-  x UsageError (ValueError)     yours: an inventory, a policy, a flag, a file that cannot be used
-  x HostError (OSError)         about one PC; carries the `Cause` that the report groups by
-    + Unreachable               the network's: the name, the connection
+* ProvmodeError                 every error of provmode; one line: what was tried, what came back, what to do next
+  x UsageError (ValueError)     yours: an inventory, a policy, a flag or a file that cannot be used
+  x HostError (OSError)         concerns one PC; has the `Cause` that the report groups by
+    + Unreachable               the network's: name or connection
     + CertificateUntrusted      yours or the PC's: TLS
     + AuthenticationFailed      yours: account or password. Never retried: accounts lock
-    + AccessDenied              yours: the account may not do this
-    + QuotaExceeded             the PC's: too many shells, operations, users
+    + AccessDenied              yours: the account lacks the rights
+    + QuotaExceeded             the PC's: too many shells, operations or users
     + DeadlineExceeded (TimeoutError)  the network's or the PC's: no answer in time
-    + ProtocolError             the PC's (or whoever answers for it): not WS-Management as specified
-    + AnswerLost                the network's: the answer to a change was lost, it *may have happened*
-    + RemoteFault               the PC's: it answered with a fault, whose code and text are kept
-  x ReadOnlyRefused (PermissionError)  yours: a change was asked of a read-only session; nothing was sent
+    + ProtocolError             the PC's (or another server's at its address): not WS-Management as specified
+    + AnswerLost                the network's: the answer to a change was lost, the change *may have happened*
+    + RemoteFault               the PC's: it answered with a fault; the error keeps its code
+  x ReadOnlyRefused (PermissionError)  yours: a read-only session was asked to make a change; nothing was sent
 
-pyinfra contains ``OSError`` and ``TimeoutError`` to the host they concern; anything else would end the run for
-every host, which is why `HostError` and `ReadOnlyRefused` are ``OSError``s.
+pyinfra keeps ``OSError`` and ``TimeoutError`` to the host they concern; any other error would end the run for every
+host. So `HostError` and `ReadOnlyRefused` are ``OSError``s.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Cause(str, Enum):
     DEADLINE = "deadline"
 
     def __str__(self) -> str:
-        """Return the word itself, so that it prints as it is written in JSON."""
+        """Return the value, so that it prints as in JSON."""
         return self.value
 
 
 class ProvmodeError(Exception):
-    """Every error of ours. ``str()`` is one line and holds no secret."""
+    """Base of every error of provmode. ``str()`` is one line and contains no secret."""
 
     def __init__(self, what: str, *, next_step: str = "") -> None:
         self.what = visible(" ".join(what.split()))
@@ -54,16 +54,16 @@ class ProvmodeError(Exception):
         super().__init__(self.what)
 
     def __str__(self) -> str:
-        """Return what happened and, after it, what to do next."""
+        """Return what happened, followed by what to do next."""
         return f"{self.what}; {self.next_step}" if self.next_step else self.what
 
 
 class UsageError(ProvmodeError, ValueError):
-    """Yours: an inventory, a policy, a flag or a file that cannot be used. Nothing was done."""
+    """An inventory, a policy, a flag or a file cannot be used. Nothing was done."""
 
 
 class HostError(ProvmodeError, OSError):
-    """About one PC; the run for the others goes on."""
+    """An error that concerns one PC; the run goes on for the others."""
 
     cause: Cause = Cause.PROTOCOL
 
@@ -74,13 +74,13 @@ class HostError(ProvmodeError, OSError):
 
 
 class Unreachable(HostError):
-    """The network's: the name did not resolve, nothing answered, or the connection was refused."""
+    """The name did not resolve, nothing answered, or the connection was refused."""
 
     cause = Cause.CONNECT_TIMEOUT
 
 
 class CertificateUntrusted(HostError):
-    """TLS could not be established: an unknown issuer, another host's name, an expired certificate."""
+    """TLS failed: an unknown issuer, another host's name or an expired certificate."""
 
     cause = Cause.TLS
 
@@ -92,13 +92,13 @@ class AuthenticationFailed(HostError):
 
 
 class AccessDenied(HostError):
-    """The account was recognised and may not do this."""
+    """The PC accepted the account, but the account lacks the rights for this."""
 
     cause = Cause.ACCESS_DENIED
 
 
 class QuotaExceeded(HostError):
-    """The PC's WinRM has no room: shells, operations or users. Transient."""
+    """The PC's WinRM quota is used up: shells, operations or users. Transient."""
 
     cause = Cause.QUOTA
 
@@ -110,13 +110,13 @@ class DeadlineExceeded(HostError, TimeoutError):
 
 
 class ProtocolError(HostError):
-    """What answered does not speak WS-Management as specified, or broke off in mid-answer."""
+    """The answer is not WS-Management as specified, or broke off."""
 
     cause = Cause.PROTOCOL
 
 
 class AnswerLost(HostError):
-    """The request was sent and the answer was lost: the change *may have happened*. Read back before repeating."""
+    """A change was sent and its answer was lost: it *may have happened*. Read back before you repeat it."""
 
     cause = Cause.PROTOCOL
 
@@ -131,10 +131,10 @@ class RemoteFault(HostError):
     ) -> None:
         super().__init__(what, next_step=next_step, cause=cause)
         self.code = code
-        """The fault's number (WS-Man, HRESULT or WMI), or ``None`` where it carried none."""
+        """The fault's number (WS-Man, HRESULT or WMI), or ``None`` if it has none."""
         self.kind = kind
-        """The family of the fault, a word of `provmode.wsman.FaultKind`: ``not-found``, ``unavailable`` ..."""
+        """The kind of fault, a value of `provmode.wsman.FaultKind`: ``not-found``, ``unavailable`` ..."""
 
 
 class ReadOnlyRefused(ProvmodeError, PermissionError):
-    """A change was asked of a read-only session; nothing was sent."""
+    """A read-only session was asked to make a change; nothing was sent."""

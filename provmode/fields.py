@@ -1,7 +1,7 @@
-"""Fields of the JSON files that provmode writes and reads back: what may stand in one, as a schema and as a check.
+"""Fields of the JSON files that provmode writes and reads: the values a field allows, as a schema and as a check.
 
-Each kind of step and each event of the journal says its fields with these. The reader checks a file by `Field.accepts`,
-and the documents in ``docs/`` show `Field.schema`: the two cannot drift apart.
+Each kind of step and each journal event declares its fields with these. The reader checks a file with `Field.accepts`,
+and the documents in ``docs/`` contain `Field.schema`, so the two cannot drift apart.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Field:
     """One field of a JSON object."""
 
     schema: Mapping[str, Any]
-    """As JSON Schema 2020-12 says it."""
+    """The field's JSON Schema (2020-12)."""
     accepts: Callable[[Any], bool]
-    """Whether a value read from JSON may stand there."""
+    """Return whether the field allows a value read from JSON."""
     optional: bool = False
 
 
 def one_of(*values: Any) -> Field:
-    """Return a field that holds one of *values*; a number is not taken for a boolean."""
+    """Return a field that allows *values* only; a number does not match a boolean."""
     schema = {"const": values[0]} if len(values) == 1 else {"enum": list(values)}
     return Field(schema, lambda value: any(type(value) is type(other) and value == other for other in values))
 
@@ -38,7 +38,7 @@ DIGEST = Field(
     {"$ref": "#/$defs/digest"},
     lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
 )
-"""A SHA-256, in hexadecimal."""
+"""A SHA-256 in hexadecimal."""
 LINES = Field(
     {"type": "array", "items": {"type": "string"}},
     lambda value: isinstance(value, list) and all(isinstance(line, str) for line in value),
@@ -46,7 +46,7 @@ LINES = Field(
 
 
 def object_schema(description: str, fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Return the JSON schema of an object with these *fields* and no other."""
+    """Return the JSON schema of an object with these *fields* and no others."""
     return {
         "type": "object",
         "description": description,

@@ -1,12 +1,12 @@
-"""The three answers a question to a PC can have: known, known absent, could not tell.
+"""The three possible answers to a question to a PC: known, known absent, could not tell.
 
-A value that could not be read never becomes a default. Every fact answers with one of these, and every rule of
-the verdict takes all three.
+A value that could not be read never becomes a default. Every fact returns one of these, and every rule of the verdict
+handles all three.
 
 As JSON::
 
-    {"known": false}                                             the PC said so
-    {"absent": true}                                             the PC said that there is none
+    {"known": false}                                             the PC returned this value
+    {"absent": true}                                             the PC answered that there is no such value
     {"unknown": {"cause": "access-denied", "detail": "..."}}     could not tell, and why
 """
 
@@ -26,7 +26,7 @@ class Known(Generic[T]):
     """The PC answered."""
 
     value: T
-    """What it answered."""
+    """The PC's answer."""
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"known": value}``; times as ISO 8601 with offset, values by their own ``to_json``."""
@@ -44,10 +44,10 @@ class Absent:
 
 @dataclass(frozen=True)
 class Unknown:
-    """It could not be told, and why."""
+    """The value could not be read, and why."""
 
     cause: str
-    """One word an admin can filter by: ``access-denied``, ``not-read``, ``malformed``, ``fault`` and so on."""
+    """One word to filter by: ``access-denied``, ``not-read``, ``malformed``, ``fault`` and so on."""
     detail: str = ""
     """One sentence: what was tried and what came back."""
 
@@ -60,22 +60,22 @@ Reading = Union[Known[T], Absent, Unknown]
 """One answer; ``match`` it, or use `known`."""
 
 NOT_READ = Unknown("not-read", "not needed for the verdict")
-"""The question was not put to the PC."""
+"""The PC was not asked."""
 
 
 def known(reading: Reading[T], default: U) -> T | U:
-    """Return the known value, or *default* where it is absent or could not be told.
+    """Return the known value, or *default* if it is absent or unknown.
 
-    Only for display and for rules that have treated the other two cases already.
+    Only for display, and for rules that have already handled the other two cases.
     """
     return reading.value if isinstance(reading, Known) else default
 
 
 def from_json(document: dict[str, Any], value: Callable[[Any], T]) -> Reading[T]:
-    """Read back what ``to_json`` wrote; *value* rebuilds the known value from its JSON form.
+    """Rebuild a reading from the output of ``to_json``; *value* rebuilds the known value from its JSON form.
 
     Raises:
-        ValueError: *document* is none of the three shapes.
+        ValueError: *document* has none of the three shapes.
     """
     if "known" in document:
         return Known(value(document["known"]))
@@ -87,9 +87,9 @@ def from_json(document: dict[str, Any], value: Callable[[Any], T]) -> Reading[T]
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as JSON-able data: ``to_json`` where it has one, ISO 8601 for times, hex for bytes.
+    """Return *value* as data for JSON: by its ``to_json`` if it has one, times as ISO 8601, bytes as hex.
 
-    A span of time is its seconds.
+    A time span becomes its seconds.
     """
     if hasattr(value, "to_json"):
         return plain(value.to_json())

@@ -1,10 +1,10 @@
-"""Text from a PC as it may be shown: what a file, a package or a fault is called there must not steer a terminal."""
+"""Text from a PC, made safe to print: names of files, packages or faults must not control a terminal."""
 
 from __future__ import annotations
 
 
 def visible(text: str) -> str:
-    """Return *text* with everything that is no printable character (escapes, bells, bidirectional marks) replaced.
+    """Return *text* with every character replaced that is not printable (escapes, bells, bidirectional marks).
 
     Line breaks and tabs stay.
     """

@@ -1,7 +1,8 @@
-"""A lab for all tests but its own: one process, a few PCs, given back healed after each test."""
+"""A lab for all tests except its own: one process, a few PCs, injected faults removed after each test."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -21,8 +22,8 @@ from provmode.transport.session import Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.windows.files import READ_ONLY_LINES
 
-BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a busy machine is no failure
-settings.register_profile("same", derandomize=True, **BUSY)  # two runs of one commit say the same
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a busy machine is not a failure
+settings.register_profile("same", derandomize=True, **BUSY)  # two runs of one commit give the same result
 settings.register_profile("search", max_examples=3000, **BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
@@ -32,25 +33,42 @@ SERVERS = {
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
 }
-"""The servers that tests talk to, by the marker of those tests: what each is, and the programs it consists of."""
-PLACES = ["/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+"""The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
+PROGRAM_FOLDERS = ["/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 NEEDS = "needs the server "
 
 
 def missing_programs(server: str) -> list[str]:
     """Return the programs of a server that are not on this machine."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
+    path = os.pathsep.join([os.environ.get("PATH", ""), *PROGRAM_FOLDERS])
     return [program for program in SERVERS[server][1] if shutil.which(program, path=path) is None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each server."""
+    config.addinivalue_line("markers", "long: takes over 15 s, mostly of waiting; begun before the others")
     for name, (what, _) in SERVERS.items():
         config.addinivalue_line("markers", f"{name}: needs {what}, which `make system` installs")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process begin with its share of the longest tests, so that none is left over at the end.
+
+    pytest-xdist gives each process an even part of the tests, in order, and those that are done take from the others.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    longest = [item for item in items if item.get_closest_marker("long") is not None]
+    rest = iter([item for item in items if item.get_closest_marker("long") is None])
+    ordered: list[pytest.Item] = []
+    for process in range(processes):
+        part = longest[process::processes]
+        size = len(items) * (process + 1) // processes - len(items) * process // processes
+        ordered += [*part, *itertools.islice(rest, max(0, size - len(part)))]
+    items[:] = [*ordered, *rest]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out a test whose server is missing; in CI that is a failure."""
+    """Skip a test if its server is missing; in CI, fail it."""
     for name in SERVERS:
         if item.get_closest_marker(name) is not None and missing_programs(name):
             reason = f"{NEEDS}{name}: {', '.join(missing_programs(name))} missing; run `make system` as root"
@@ -60,14 +78,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """End with one line for each server that is missing: what was not run, and how to get it."""
+    """Print one line for each missing server: what was not run, and how to install it."""
     reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
     for name, (what, _) in SERVERS.items():
         count = sum(f"{NEEDS}{name}:" in reason for reason in reasons)
         if count:
-            lost = ", ".join(missing_programs(name))
+            missing = ", ".join(missing_programs(name))
+            tests, them = (f"{count} tests that need", "them") if count > 1 else ("1 test that needs", "it")
             terminalreporter.write_line(
-                f"NOT RUN: {count} tests that need {what}: {lost} missing. To run them: sudo make system", yellow=True
+                f"NOT RUN: {tests} {what}: {missing} missing. To run {them}: sudo make system", yellow=True
             )
 
 
@@ -100,14 +119,14 @@ def secure_lab() -> Iterator[LabProcess]:
 
 @pytest.fixture
 def healthy(lab: LabProcess) -> Iterator[Host]:
-    """A PC that answers; whatever was injected is taken back."""
+    """A PC that answers; injected faults are removed after the test."""
     host = next(host for host in lab.hosts if host.persona == "healthy")
     yield host
     lab.heal(host.name)
 
 
 def persona(lab: LabProcess, name: str) -> Host:
-    """Return a PC of a persona."""
+    """Return the first PC of a persona."""
     return next(host for host in lab.hosts if host.persona == name)
 
 
@@ -160,23 +179,23 @@ def make_target() -> Callable[..., Target]:
 
 @pytest.fixture
 def drive() -> Callable[..., Any]:
-    """Give answers to what a conversation asks, one by one, and return what it returns; errors are thrown in."""
+    """Drive a conversation with the given answers (errors are thrown into it) and return its result."""
 
-    def driven(conversation: Generator[Any, Any, Any], *answers: Any) -> Any:
+    def run(conversation: Generator[Any, Any, Any], *answers: Any) -> Any:
         waiting = list(answers)
         try:
             conversation.send(None)
             while True:
-                given = waiting.pop(0)
-                if isinstance(given, Exception):
-                    conversation.throw(given)
+                answer = waiting.pop(0)
+                if isinstance(answer, Exception):
+                    conversation.throw(answer)
                 else:
-                    conversation.send(given)
+                    conversation.send(answer)
         except StopIteration as stop:
             assert waiting == []
             return stop.value
 
-    return driven
+    return run
 
 
 # -- inventories without a file ------------------------------------------------------------------------------------
@@ -184,7 +203,7 @@ def drive() -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class FromLab:
-    """An inventory that is read from nowhere but memory."""
+    """An inventory that exists only in memory."""
 
     lab: LabProcess
     name: str = "the lab"
@@ -192,14 +211,14 @@ class FromLab:
 
     def read(self) -> Groups:
         data = {"winrm_user": self.lab.user, "winrm_password_file": str(self.lab.password_file)}
-        where = [{"winrm_address": host.address, "winrm_port": host.port} for host in self.lab.hosts]
-        hosts = [(f"@winrm/{host.name}", here) for host, here in zip(self.lab.hosts, where, strict=True)]
+        addresses = [{"winrm_address": host.address, "winrm_port": host.port} for host in self.lab.hosts]
+        hosts = [(f"@winrm/{host.name}", address) for host, address in zip(self.lab.hosts, addresses, strict=True)]
         return {"all": (hosts, {**data, "winrm_connect_deadline": 1})}
 
 
 @pytest.fixture
 def source_of() -> Callable[[LabProcess], FromLab]:
-    """Make the inventory of a lab without a file."""
+    """Make an inventory of a lab, without a file."""
     return FromLab
 
 

@@ -1,4 +1,4 @@
-"""Files that a command writes are there whole, or the old ones still are."""
+"""Output files are written whole, or the old files stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from provmode.atomic_file import check_output, write_output
 from provmode.errors import UsageError
 
 
-def test_a_report_takes_the_place_of_the_last_one_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_a_report_replaces_the_last_one_and_leaves_no_temporary_file(tmp_path: Path) -> None:
     report = tmp_path / "report.txt"
     for text in ("monday\n", "tuesday: PC-Ä\n"):
         write_output(report, text)
@@ -20,7 +20,7 @@ def test_a_report_takes_the_place_of_the_last_one_and_leaves_nothing_beside(tmp_
         assert os.listdir(tmp_path) == ["report.txt"]
 
 
-def test_where_it_cannot_be_written_the_last_one_is_still_there(tmp_path: Path) -> None:
+def test_if_a_report_cannot_be_written_the_last_one_stays(tmp_path: Path) -> None:
     report = tmp_path / "report.txt"
     report.write_text("monday\n")
     (tmp_path / "report.txt.part").symlink_to("/dev/full")
@@ -32,7 +32,7 @@ def test_where_it_cannot_be_written_the_last_one_is_still_there(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["report.txt"]
 
 
-def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+def test_a_link_is_followed_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "latest").symlink_to("report.txt")
     write_output(tmp_path / "latest", "monday\n")
     write_output(tmp_path / "latest", "tuesday\n")
@@ -49,7 +49,9 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
     assert not Path("/dev/null").is_file()
 
 
-@pytest.mark.parametrize(("name", "said"), [("", "it is a folder"), ("no/such/report.txt", "there is no such folder")])
-def test_what_cannot_be_written_is_refused_before_a_run(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "it is a folder"), ("no/such/report.txt", "there is no such folder")]
+)
+def test_a_file_that_cannot_be_written_is_refused_before_a_run(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         check_output(tmp_path / name)

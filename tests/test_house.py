@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import venv
@@ -19,19 +20,21 @@ ROOT = Path(__file__).parent.parent
 SURFACES = ("facts", "operations", "deploys")
 LAYERS = (
     *("deploys", "operations", "facts"),
-    *("cli", "report", "fleet", "connector", "remediation", "transport", "ccm", "windows", "wsman"),
+    *("cli", "api", "report", "fleet", "connector", "remediation", "transport", "ccm", "windows", "wsman"),
     "ground",
 )
 """From the top down. Each imports itself and those below it, never one above it.
 
-The first three are the top-level folders. ``ground`` is the files that stand in `provmode` itself.
+The first three are the top-level folders, ``api`` is a file. ``ground`` is the other files that stand in `provmode`
+itself.
 """
 KEPT_FROM = {
-    "deploys": {"cli", "report", "fleet"},
-    "operations": {"cli", "report", "fleet"},
-    "facts": {"cli", "report", "fleet", "remediation", "transport"},
+    "deploys": {"cli", "api", "report", "fleet"},
+    "operations": {"cli", "api", "report", "fleet"},
+    "facts": {"cli", "api", "report", "fleet", "remediation", "transport"},
 }
 """What a folder must not import although it is below: facts reach nothing that can change a PC."""
+FOLDERS = {*LAYERS, "lab"} - {*SURFACES, "api", "ground"}
 CHANGES_A_PC = ("provmode.remediation", "provmode.windows.file_changes", "operations")
 INTO_THE_LAB = {"cli/demo.py", "cli/lab.py"}
 """The files outside the lab that import it. The lab itself imports nothing of the rest."""
@@ -80,7 +83,7 @@ def layer_of(module: str, root: Path = ROOT) -> str | None:
     if first != "provmode":
         return None
     folder = rest.partition(".")[0]
-    if folder in SURFACES:
+    if folder in SURFACES or folder == "api":
         return folder
     return folder if (root / "provmode" / folder / "__init__.py").exists() and folder else "ground"
 
@@ -148,14 +151,44 @@ def test_in_the_lab_windows_knows_nothing_of_the_server_before_it() -> None:
 def test_every_folder_is_a_layer() -> None:
     folders = {path.parent.name for path in (ROOT / "provmode").glob("*/__init__.py")}
 
-    assert folders == {*LAYERS, "lab"} - {*SURFACES, "ground"}
+    assert folders == FOLDERS
 
 
 def test_the_map_in_the_package_names_every_room_and_no_other() -> None:
     rooms = {line.split("``")[1] for line in (provmode.__doc__ or "").splitlines() if line.startswith("* ``")}
     ground = {path.stem for path in (ROOT / "provmode").glob("*.py")} - {"__init__", "__main__"}
 
-    assert rooms == {f"{layer}/" for layer in {*LAYERS, "lab"} - {*SURFACES, "ground"}} | ground
+    assert rooms == {f"{folder}/" for folder in FOLDERS} | ground
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_a_folder_names_each_of_its_files_and_says_that_it_is_private(folder: str) -> None:
+    said = importlib.import_module(f"provmode.{folder}").__doc__ or ""
+    named = {
+        name.rstrip("/")
+        for line in said.splitlines()
+        if line[:3] == "* `"
+        for name in re.findall("`([a-z_]+/?)`", line.split("  ")[0])
+    }
+    rooms = {
+        path.stem
+        for path in (ROOT / "provmode" / folder).iterdir()
+        if path.stem[:2] != "__" and path.suffix in ("", ".py")
+    }
+
+    assert named == rooms
+    assert "Private: programs import from `provmode.api`." in said
+
+
+def test_the_public_names_are_sorted_and_each_is_there_and_documented() -> None:
+    from provmode import api
+
+    reference = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    assert api.__all__ == sorted(api.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert {name for name in vars(api) if name[0] != "_"} == set(api.__all__)
+    for name in api.__all__:
+        assert getattr(api, name) is not None
+        assert f"`{name}`" in reference, name
 
 
 def test_facts_reach_nothing_that_changes_a_pc() -> None:
@@ -275,6 +308,17 @@ def test_the_connector_imports_nothing_heavy() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_the_command_line_imports_nothing_heavy_before_a_command_needs_it() -> None:
+    code = (
+        "import sys; import provmode.cli.main; "
+        "heavy = ('pyinfra', 'requests', 'winrm', 'spnego', 'rich', 'cryptography', 'provmode.lab.server'); "
+        "print([n for n in heavy if n in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 def test_short_names_are_this_checkout(surface: str) -> None:
     module = importlib.import_module(surface)
@@ -292,6 +336,7 @@ def test_the_top_level_is_the_users() -> None:
 
     assert {top for top in tops if not top.startswith(".")} <= {
         *("pyproject.toml", "README.md", "LICENSE", "Makefile", "requirements.lock", "requirements-system.lock"),
+        *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
         *("deploys", "facts", "operations", "inventories", "tests", "provmode", "docs", "benchmarks"),
     }
 

@@ -1,1 +1,1 @@
-"""One way of reading a fleet a file. Each runs as a process of its own and prints one JSON line (`Measured`)."""
+"""Contenders, one per file: each reads a fleet in its own process and prints one JSON line (`Measured`)."""

@@ -1,11 +1,11 @@
-"""Ansible reading the same values: ``ansible.builtin.raw`` over its winrm connection, a task for each value.
+"""Ansible reads the same values: ``ansible.builtin.raw`` over its winrm connection, one task per value.
 
-Everything that costs Ansible time and is not needed is left out: no facts are gathered, nothing is looked up with
-PowerShell, the time that ``ansible-playbook`` takes to start is taken off. The winrm connection wraps every raw
-command in PowerShell, but for those that begin with ``type``; each line here does, so that cmd.exe runs it as it is
-(on a real PC the start of a PowerShell for every task would come on top).
+Everything that costs Ansible time and is not needed is left out: it gathers no facts and looks nothing up with
+PowerShell, and the start-up time of ``ansible-playbook`` is subtracted. The winrm connection wraps every raw command in
+PowerShell unless the command begins with ``type``. Each line here does, so that cmd.exe runs it directly (on a real PC,
+each task would also have to start a PowerShell).
 
-Runs the ``ansible-playbook`` of the environment given; prints one line like the other contenders.
+Runs ``ansible-playbook`` of the given environment, and prints one line like the other contenders.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _RESULT = re.compile(r"^\w+: \[([\w-]+)\](?:: FAILED!)? => (\{.*\})$")
 def main() -> None:
     """Arguments: the job, the bin folder of Ansible's environment, forks, ``tasks`` or ``line``.
 
-    ``line`` puts all values into one command line and so into one task, as nobody writes a playbook: what Ansible
-    could do at the very best.
+    ``line`` puts all values into one command line and so into one task: Ansible's best case, which nobody writes in a
+    playbook.
     """
     job, programs, forks, shape = Job.read(Path(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     with tempfile.TemporaryDirectory(prefix="provmode-bench-ansible-") as name:
@@ -46,11 +46,11 @@ def main() -> None:
         _run([*command, "--list-hosts"], folder, programs)
         startup = time.perf_counter() - started
         meter = Meter(f"ansible, {forks} forks, a {shape[:4]} each", children=True)
-        said = _run(command, folder, programs)
+        output = _run(command, folder, programs)
         meter.stop()
-    shown = _shown(said)
-    found = {host.name: read(shown[host.name]) for host in job.hosts}
-    meter.report(job, found, startup=startup, note=f"{startup:.1f} s of start taken off")
+    outputs = _outputs(output)
+    values = {host.name: read(outputs[host.name]) for host in job.hosts}
+    meter.report(job, values, startup=startup, note=f"{startup:.1f} s of start-up subtracted")
 
 
 def _run(command: list[str], folder: Path, programs: Path) -> str:
@@ -64,7 +64,7 @@ def _run(command: list[str], folder: Path, programs: Path) -> str:
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
     }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 2):  # 2: some host failed, which the comparison of the values will say
+    if done.returncode not in (0, 2):  # 2: a host failed; the comparison of the values will report it
         raise SystemExit(f"ansible-playbook ended with {done.returncode}: {(done.stderr or done.stdout)[-400:]}")
     return done.stdout
 
@@ -84,7 +84,7 @@ def _inventory(job: Job) -> dict[str, Any]:
 
 
 def _play(shape: str) -> list[dict[str, Any]]:
-    """Return the playbook; each output is preceded by the value's name."""
+    """Return the playbook; it prints the value's name before each output."""
     lines = [f"{_NOTHING} & echo @{name} & {line}" for name, line in COMMANDS.items()]
     if shape == "line":
         lines = [" & ".join(lines)]
@@ -92,17 +92,17 @@ def _play(shape: str) -> list[dict[str, Any]]:
     return [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
 
 
-def _shown(said: str) -> Mapping[str, Mapping[str, str]]:
-    """Return what each host showed for each value, from what ``ansible-playbook -v`` prints."""
-    shown: dict[str, dict[str, str]] = defaultdict(dict)
-    for line in said.splitlines():
+def _outputs(text: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the output of each host for each value, from what ``ansible-playbook -v`` prints."""
+    outputs: dict[str, dict[str, str]] = defaultdict(dict)
+    for line in text.splitlines():
         result = _RESULT.match(line)
         if result is None:
             continue
         for part in ("\r\n" + json.loads(result[2]).get("stdout", "")).split("\r\n@")[1:]:
             name, _, output = part.partition("\r\n")
-            shown[result[1]][name.strip()] = output
-    return shown
+            outputs[result[1]][name.strip()] = output
+    return outputs
 
 
 if __name__ == "__main__":

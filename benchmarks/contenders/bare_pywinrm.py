@@ -1,8 +1,8 @@
-"""The least that the same requests can cost with pywinrm: a loop that sends them under gevent and reads nothing.
+"""The lowest cost of the same requests with pywinrm: a loop that sends them under gevent and reads nothing.
 
-Same SOAP messages, byte for byte but for the ids that each run makes anew; same authentication and sealing; a pool
-of the same size. No inventory, no operations, no parsing of answers (but for the shell's and the command's id, which
-the next message needs), no deadlines, no verdicts, no report. Whether the answers hold the right values is checked
+It sends the same SOAP messages, byte for byte except for the ids, which are new in each run, with the same
+authentication, sealing and pool size. It has no inventory, operations, deadlines, verdicts or report, and parses only
+the ids of shell and command, which the next message needs. Whether the answers contain the right values is checked
 after the measurement.
 """
 
@@ -18,7 +18,7 @@ import sys
 import uuid
 from pathlib import Path
 
-import gevent.util  # noqa: F401 - imported late by gevent itself
+import gevent.util  # noqa: F401 - gevent itself imports it late
 from gevent.pool import Pool
 from winrm.protocol import Protocol
 
@@ -30,38 +30,38 @@ _VALUE = re.compile(rb"<(?:\w+:)?sValue>([^<]*)<")
 
 
 def main() -> None:
-    """Send every host its messages: the second argument is their file, the third the size of the pool."""
-    job, sent, size = Job.read(Path(sys.argv[1])), messages.read(Path(sys.argv[2])), int(sys.argv[3])
+    """Send every host its messages. Arguments: the job, the file of the messages, the size of the pool."""
+    job, recorded, size = Job.read(Path(sys.argv[1])), messages.read(Path(sys.argv[2])), int(sys.argv[3])
     user, password = job.user, job.password
     answers: dict[str, list[bytes]] = {}
 
     def work(host: Host) -> None:
-        answers[host.name] = _send(host.url, user, password, sent[host.name])
+        answers[host.name] = _send(host.url, user, password, recorded[host.name])
 
-    Protocol(job.hosts[0].url, transport="ntlm", username=user, password=password)  # its late imports
+    Protocol(job.hosts[0].url, transport="ntlm", username=user, password=password)  # makes its late imports now
     meter = Meter("bare pywinrm")
     pool = Pool(size)
     for host in job.hosts:
         pool.spawn(work, host)
     pool.join()
     meter.stop()
-    meter.report(job, {name: _read(sent[name], got) for name, got in answers.items()})
+    meter.report(job, {name: _read(recorded[name], received) for name, received in answers.items()})
 
 
-def _send(url: str, user: str, password: str, sent: list[bytes]) -> list[bytes]:
+def _send(url: str, user: str, password: str, recorded: list[bytes]) -> list[bytes]:
     protocol = _connection(url, user, password)
     answers = []
     known: dict[bytes, bytes] = {}
-    for message in sent:
+    for message in recorded:
         if message == messages.CONNECT:
             protocol.transport.close_session()
             protocol = _connection(url, user, password)
             answers.append(b"")
             continue
         message = message.replace(messages.MESSAGE, f"uuid:{uuid.uuid4()}".encode())
-        for identity, place in known.items():
-            message = message.replace(place, identity)
-        answer: bytes = protocol.send_message(message)  # type: ignore[arg-type]  # it takes both, its types say str
+        for identity, placeholder in known.items():
+            message = message.replace(placeholder, identity)
+        answer: bytes = protocol.send_message(message)  # type: ignore[arg-type]  # it accepts bytes too
         messages.learn(answer, known)
         answers.append(answer)
     protocol.transport.close_session()
@@ -73,7 +73,7 @@ def _connection(url: str, user: str, password: str) -> Protocol:
 
 
 def _read(sent: list[bytes], answers: list[bytes]) -> Read:
-    """Find the values in the answers, by what was asked."""
+    """Find the values in the answers to the *sent* messages."""
     mode = excludes = None
     running = False
     for message, answer in zip(sent, answers, strict=True):

@@ -1,7 +1,7 @@
-"""The values as an admin's script reads them: a program of Windows each. Used by the thread pool and by Ansible.
+"""The values as an admin's script reads them: one Windows program per value. Used by the thread pool and Ansible.
 
-The client's version is left out (it is in CIM only), and of the four places of MobileClient.TCF one is looked at:
-both to the advantage of the others.
+The client's version is left out (it is only in CIM), and only one of the four paths of MobileClient.TCF is read. Both
+favour the other contenders.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ COMMANDS: Mapping[str, str] = {
     "start": f"sc qc {SERVICE}",
     "tcf": f'type "{TCF}"',
 }
-"""Name of each value, and the command line that shows it."""
+"""Name of each value, and the command line that prints it."""
 
 
-def read(shown: Mapping[str, str]) -> Read | None:
-    """Return what the outputs say, by name of the value; ``None``: something that every PC has was not shown."""
-    if "START_TYPE" not in shown.get("start", ""):
+def read(outputs: Mapping[str, str]) -> Read | None:
+    """Return the values from *outputs* (by name of the value); ``None`` if one that every PC has is missing."""
+    if "START_TYPE" not in outputs.get("start", ""):
         return None
     return Read(
-        mode=_value(shown.get("mode", ""), "ProvisioningMode"),
-        excludes=_value(shown.get("excludes", ""), "SystemTaskExcludes"),
-        service_running=re.search(r"STATE\s*: 4  RUNNING", shown.get("state", "")) is not None,
+        mode=_value(outputs.get("mode", ""), "ProvisioningMode"),
+        excludes=_value(outputs.get("excludes", ""), "SystemTaskExcludes"),
+        service_running=re.search(r"STATE\s*: 4  RUNNING", outputs.get("state", "")) is not None,
     )
 
 
-def _value(shown: str, name: str) -> str | None:
-    found = re.search(rf"^\s+{name}\s+REG_SZ[ \t]*(.*?)\s*$", shown, re.MULTILINE)
-    return found[1] if found is not None else None
+def _value(output: str, name: str) -> str | None:
+    match = re.search(rf"^\s+{name}\s+REG_SZ[ \t]*(.*?)\s*$", output, re.MULTILINE)
+    return match[1] if match is not None else None

@@ -1,4 +1,4 @@
-"""provmode itself: what ``provmode audit`` does, from reading the inventory to the finished JSON report."""
+"""provmode itself: ``provmode audit`` from reading the inventory to the finished JSON report."""
 
 # ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.cli.entry does it
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pyinfra_cli.inventory  # noqa: F401 - what a run imports late is imported before it is measured
+import pyinfra_cli.inventory  # noqa: F401 - a run imports it late; here it comes before the measurement
 from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 
 from benchmarks.contenders.meter import Meter
@@ -37,12 +37,12 @@ def main() -> None:
     audit = run_audit(fleet, fleet.names, now=utc_now)
     as_json(audit)
     meter.stop()
-    found = {report.host: _read(report.state) for report in audit.reports}
-    meter.report(job, found, note=_failures(job, audit))
+    values = {report.host: _read(report.state) for report in audit.reports}
+    meter.report(job, values, note=_failures(job, audit))
 
 
 def _failures(job: Job, audit: Audit) -> str:
-    """Say why hosts that answer could not be assessed; empty where all could."""
+    """Return why hosts that answer could not be assessed; empty if all could."""
     silent = {host.name for host in job.hosts if host.silent}
     failed = [each.assessment for each in audit.reports if each.state is None and each.host not in silent]
     causes = Counter(str(assessment.cause) for assessment in failed)

@@ -1,6 +1,6 @@
-"""provmode's plan and apply over an inventory whose PCs may be changed: CPU, time, requests, memory of each phase.
+"""provmode's plan and apply over an inventory of PCs that may be changed: CPU, time, requests and memory.
 
-Arguments: inventory, folder for the journal, waves, and a file for the messages of the run (``-``: none are kept).
+Arguments: inventory, folder for the journal, waves, and a file for the messages of the run (``-``: no file).
 """
 
 # ruff: noqa: E402 - sockets are patched before anything imports ssl, as provmode.cli.entry does it
@@ -21,11 +21,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pyinfra_cli.inventory  # noqa: F401 - imported before it is measured
+import pyinfra_cli.inventory  # noqa: F401 - imported before the measurement
 from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 
 from benchmarks.contenders import messages
-from benchmarks.contenders.meter import import_the_late, max_rss
+from benchmarks.contenders.meter import import_late_modules, max_rss
 from provmode.fleet.apply import PlanRun
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.inventory import load
@@ -46,13 +46,13 @@ def now() -> datetime:
 
 
 class Phase:
-    """CPU and time from its making on."""
+    """Measures CPU and wall time from its creation."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), _cpu()
 
     def done(self) -> dict[str, float]:
-        """Return seconds of both."""
+        """Return the seconds of both."""
         return {"wall": time.perf_counter() - self._wall, "cpu": _cpu() - self._cpu}
 
 
@@ -63,13 +63,13 @@ def _cpu() -> float:
 
 def main() -> None:
     """Plan, apply, and print one line of JSON."""
-    inventory, folder, waves, kept = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+    inventory, folder, waves, messages_file = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
-    heard = _wiretap() if kept != "-" else {}
+    exchanged = _record_messages() if messages_file != "-" else {}
     get_all_connectors()
     get_execution_connectors()
-    import_the_late()
+    import_late_modules()
     phase = Phase()
     fleet = load(inventory)
     planned = run_plan(fleet, fleet.names, now=now)
@@ -80,20 +80,21 @@ def main() -> None:
     write(path, sign(document, KEY))
     plan = load_plan(path, KEY, unsigned=False, now=now())
     planning = phase.done()
-    ended: dict[str, float] = {}
+    end_times: dict[str, float] = {}
     phase, started = Phase(), time.perf_counter()
 
     class Clocked(Silent):
         def ended(self, result: HostResult) -> None:
-            ended[result.host] = time.perf_counter() - started
+            end_times[result.host] = time.perf_counter() - started
 
     journal = Journal.create(folder / "plan.journal", plan.id, now)
     application = PlanRun(plan, fleet, journal, now=now, progress=Clocked())
     applied = application.run(wave_sizes(waves, len(plan.changing)) if waves else [len(plan.changing)])
     journal.close()
     applying = phase.done()
-    if kept != "-":
-        messages.write(Path(kept), {host: messages.with_places(pairs) for host, pairs in heard.items()})
+    if messages_file != "-":
+        recorded = {host: messages.with_placeholders(pairs) for host, pairs in exchanged.items()}
+        messages.write(Path(messages_file), recorded)
     line: dict[str, Any] = {
         "hosts": len(planned.audit.selected),
         "ended": {result.host: result.outcome.value for result in applied.hosts},
@@ -101,14 +102,15 @@ def main() -> None:
         "apply": applying,
         "requests_plan": {item.report.host: item.report.requests for item in planned.changing},
         "requests_apply": {result.host: result.requests for result in applied.hosts},
-        "times": ended,
+        "times": end_times,
         "max_rss": max_rss(resource.RUSAGE_SELF),
     }
     print(json.dumps(line), flush=True)
 
 
-def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
-    heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+def _record_messages() -> dict[str, list[tuple[bytes, bytes]]]:
+    """Make connections record their messages, and return the (message, answer) pairs of each host."""
+    exchanged: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
     send, last = PywinrmConnection.exchange, dict[str, PywinrmConnection]()
 
     def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
@@ -116,12 +118,12 @@ def _wiretap() -> dict[str, list[tuple[bytes, bytes]]]:
         host = self.endpoint.name.rpartition("/")[2]
         if last.setdefault(host, self) is not self:
             last[host] = self
-            heard[host].append((messages.CONNECT, b""))
-        heard[host].append((message, answer))
+            exchanged[host].append((messages.CONNECT, b""))
+        exchanged[host].append((message, answer))
         return status, answer
 
     PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
-    return heard
+    return exchanged
 
 
 if __name__ == "__main__":

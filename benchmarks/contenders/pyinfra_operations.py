@@ -1,7 +1,7 @@
-"""pyinfra's own machinery: operations that change nothing and ask nothing, prepared and run for every host.
+"""pyinfra's own cost: operations that change nothing and ask nothing, prepared and run for every host.
 
-Run twice: once for CPU, once under the profiler for the share that call-stack inspection has. Ids come from the call
-stack, as on pyinfra's command line.
+They run twice: once to measure CPU, once under the profiler to get the share of call-stack inspection. Operation ids
+come from the call stack, as on pyinfra's command line.
 """
 
 # ruff: noqa: E402 - sockets are patched before anything imports ssl
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def run(inventory: str) -> int:
-    """Prepare and run the operations on every host of *inventory*; returns how many hosts."""
+    """Prepare and run the operations on every host of *inventory*, and return the number of hosts."""
     fleet = load(inventory)
     pyinfra.is_cli = True
     hosts = 0

@@ -1,4 +1,4 @@
-"""No contender: audits the job's hosts once and writes down every message provmode sends, for the bare loop."""
+"""Not a contender: audits the job's hosts once and records every message that provmode sends, for the bare loop."""
 
 # ruff: noqa: E402 - sockets are patched before anything imports ssl
 from __future__ import annotations
@@ -20,20 +20,20 @@ from provmode.transport.pywinrm import PywinrmConnection
 
 
 def main() -> None:
-    """Record into the file named by the second argument."""
+    """Arguments: the job, and the file for the messages."""
     job = Job.read(Path(sys.argv[1]))
-    heard: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    exchanged: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
     send = PywinrmConnection.exchange
 
     def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
-        heard[self.endpoint.name.rpartition("/")[2]].append((message, answer))
+        exchanged[self.endpoint.name.rpartition("/")[2]].append((message, answer))
         return status, answer
 
-    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # a wiretap, in this process only
+    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
     fleet = load(job.inventory)
     run_audit(fleet, fleet.names, now=utc_now)
-    messages.write(Path(sys.argv[2]), {host: messages.with_places(pairs) for host, pairs in heard.items()})
+    messages.write(Path(sys.argv[2]), {host: messages.with_placeholders(pairs) for host, pairs in exchanged.items()})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A pool of threads with plain pywinrm, a command for each value: how admins' scripts look at a fleet."""
+"""A thread pool with plain pywinrm, one command per value: the way admins' scripts read a fleet."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from benchmarks.job import Host, Job, Read
 
 
 def main() -> None:
-    """Read every host; the second argument is the number of threads."""
+    """Read every host. Arguments: the job, and the number of threads."""
     job, threads = Job.read(Path(sys.argv[1])), int(sys.argv[2])
     user, password = job.user, job.password
 
     def look(host: Host) -> Read | None:
         session = winrm.Session(host.url, auth=(user, password), transport="ntlm", message_encryption="always")
-        shown = {name: session.run_cmd(line).std_out.decode("cp437") for name, line in COMMANDS.items()}
+        outputs = {name: session.run_cmd(line).std_out.decode("cp437") for name, line in COMMANDS.items()}
         session.protocol.transport.close_session()
-        return read(shown)
+        return read(outputs)
 
-    winrm.Session(job.hosts[0].url, auth=(user, password), transport="ntlm")  # its late imports
+    winrm.Session(job.hosts[0].url, auth=(user, password), transport="ntlm")  # makes its late imports now
     meter = Meter(f"thread pool, {threads} threads")
     with ThreadPoolExecutor(threads) as pool:
-        found = dict(zip((host.name for host in job.hosts), pool.map(look, job.hosts), strict=True))
+        values = dict(zip((host.name for host in job.hosts), pool.map(look, job.hosts), strict=True))
     meter.stop()
-    meter.report(job, found)
+    meter.report(job, values)
 
 
 if __name__ == "__main__":

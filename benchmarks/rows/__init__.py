@@ -1,1 +1,1 @@
-"""One claim of the table a file: what is measured, the target, and whether it is met."""
+"""Claims, one per file: what is measured, the target, and whether it is met."""

@@ -1,4 +1,4 @@
-"""Hosts a second against Ansible, in an environment of its own."""
+"""Hosts per second compared with Ansible, which has its own environment."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REQUIREMENTS = ROOT / "benchmarks" / "ansible-requirements.txt"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Install Ansible where it is missing, try several numbers of forks and compare with the best."""
+    """Install Ansible if it is missing, try several numbers of forks and compare with the best."""
     try:
-        bench.say("installing Ansible into .bench-venv, where it is missing")
+        bench.say("installing Ansible into .bench-venv if it is missing")
         programs = installed()
     except ContenderFailed as error:
         return [Row(WHAT, TARGET, f"not measured: {error}", None)]
     tasks = bench.against(_contender(bench, programs, "tasks", bench.sizes.ansible), bench.sizes.forks)
     line = bench.against(_contender(bench, programs, "line", bench.sizes.ansible_joined), bench.sizes.forks)
     return [
-        Row(WHAT, TARGET, tasks.told("forks"), tasks.factor >= FACTOR),
-        Row(BEST_CASE, "-", line.told("forks"), None),
+        Row(WHAT, TARGET, tasks.summary("forks"), tasks.factor >= FACTOR),
+        Row(BEST_CASE, "-", line.summary("forks"), None),
     ]
 
 
@@ -45,10 +45,10 @@ def _contender(bench: Bench, programs: Path, shape: str, hosts: int) -> Callable
 
 
 def installed() -> Path:
-    """Return the programs of Ansible's own environment, made on first use.
+    """Return the bin folder of Ansible's own environment, created on first use.
 
     Raises:
-        ContenderFailed: it cannot be installed; the last words of pip.
+        ContenderFailed: Ansible cannot be installed; the message is pip's last error.
     """
     programs = ENVIRONMENT / "bin"
     stamp = ENVIRONMENT / ".installed"
@@ -59,7 +59,9 @@ def installed() -> Path:
     for command in ([sys.executable, "-m", "venv", str(ENVIRONMENT)], [*pip, "--requirement", str(REQUIREMENTS)]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = [line for line in (done.stderr or done.stdout).splitlines() if "ERROR" in line]
-            raise ContenderFailed(f"Ansible could not be installed: {said[-1][:200] if said else 'no reason given'}")
+            errors = [line for line in (done.stderr or done.stdout).splitlines() if "ERROR" in line]
+            raise ContenderFailed(
+                f"Ansible could not be installed: {errors[-1][:200] if errors else 'no reason given'}"
+            )
     stamp.write_text(wanted, encoding="utf-8")
     return programs

@@ -1,4 +1,4 @@
-"""What a change costs: requests of plan and apply on a stuck host, CPU against the bare requests, growth, slowness."""
+"""Cost of a change: requests on a stuck host, CPU compared with the bare loop, growth with the fleet, one slow host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUCK = "stuck-no-enabled-time"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Measure on labs of their own: what is changed once cannot be changed again."""
+    """Measure on separate labs: a PC can be changed only once."""
     return [*_cost(bench), *_scale(bench), _slow(bench)]
 
 
@@ -38,20 +38,20 @@ def _lab(mix: Mapping[str, float], hosts: int) -> Iterator[tuple[LabProcess, Pat
 
 
 def _change(folder: Path, *, waves: str = "", messages: str = "-") -> dict[str, Any]:
-    """Plan and apply over the lab of *folder* in a process of its own.
+    """Plan and apply over the lab of *folder* in a separate process.
 
     Raises:
-        ContenderFailed: a host did not end as changed.
+        ContenderFailed: the process failed.
     """
-    said = start("provmode_change", folder / "lab.py", folder, waves, messages)
-    measured: dict[str, Any] = json.loads(said.splitlines()[-1])
+    output = start("provmode_change", folder / "lab.py", folder, waves, messages)
+    measured: dict[str, Any] = json.loads(output.splitlines()[-1])
     return measured
 
 
 def _all_changed(measured: Mapping[str, Any], expected: int) -> None:
-    ended = Counter(measured["ended"].values())
-    if ended != Counter({"changed": expected}):
-        raise ContenderFailed(f"of {expected} stuck hosts these ended: {dict(ended)}")
+    outcomes = Counter(measured["ended"].values())
+    if outcomes != Counter({"changed": expected}):
+        raise ContenderFailed(f"{expected} stuck hosts had to be changed; the outcomes are: {dict(outcomes)}")
 
 
 def _cost(bench: Bench) -> list[Row]:
@@ -59,10 +59,10 @@ def _cost(bench: Bench) -> list[Row]:
     size = bench.sizes.change
     bench.say(f"plan and apply on {size} stuck hosts")
     with _lab({STUCK: 1}, size) as (lab, folder):
-        kept = folder / "messages.json"
-        _all_changed(_change(folder, messages=str(kept)), size)
+        messages_file = folder / "messages.json"
+        _all_changed(_change(folder, messages=str(messages_file)), size)
         actions = lab.counters(lab.hosts[0].name)["actions"]
-        recorded = kept.read_text(encoding="utf-8")
+        recorded = messages_file.read_text(encoding="utf-8")
     requests, pairs = [], []
     for _ in range(bench.sizes.repeats):
         with _lab({STUCK: 1}, size) as (lab, folder):
@@ -93,18 +93,18 @@ def _cost(bench: Bench) -> list[Row]:
 
 
 def _bare(lab: LabProcess, folder: Path, recorded: str) -> float:
-    """Return the CPU milliseconds a host that the bare loop takes for the recorded messages."""
+    """Return the CPU milliseconds per host that the bare loop needs for the recorded messages."""
     (folder / "messages.json").write_text(recorded, encoding="utf-8")
     hosts = tuple(Host(host.name, host.address, host.port, None, None) for host in lab.hosts)
     job = folder / "job.json"
     Job(hosts, lab.user, str(lab.password_file), str(folder / "lab.py")).write(job)
-    said = start("bare_pywinrm", job, folder / "messages.json", 64)
-    measured = json.loads(said.splitlines()[-1])  # nothing it read is compared: the messages change the PCs
+    output = start("bare_pywinrm", job, folder / "messages.json", 64)
+    measured = json.loads(output.splitlines()[-1])  # its values are not compared: the messages change the PCs
     return 1000 * float(measured["cpu"]) / float(measured["hosts"])
 
 
 def _scale(bench: Bench) -> list[Row]:
-    """Plan and apply over fleets of which a fifth needs it."""
+    """Plan and apply over fleets in which a fifth of the hosts is stuck."""
     rows, cpus = [], []
     for hosts in bench.sizes.change_scale:
         bench.say(f"plan and apply over {hosts:,} hosts, 20 % of them stuck")
@@ -137,7 +137,7 @@ def _scale(bench: Bench) -> list[Row]:
 
 
 def _slow(bench: Bench) -> Row:
-    """Let one host of the second wave never answer the exit method: everybody else must end as if it were not there."""
+    """Let one host of the second wave never answer the exit method: it must not delay the other hosts."""
     bench.say("waves with one slow host")
     size = 30
     with _lab({STUCK: 1}, size) as (lab, folder):
@@ -157,12 +157,12 @@ def _slow(bench: Bench) -> Row:
 
 
 def operations(bench: Bench) -> list[Row]:
-    """What pyinfra's own operations cost a host, and how much of that is call-stack inspection."""
+    """Measure the cost of pyinfra's operations per host, and the share of call-stack inspection."""
     hosts = bench.sizes.operations
     bench.say(f"pyinfra's operations on {hosts:,} hosts")
     with _lab({"healthy": 1}, hosts) as (_, folder):
-        said = _python("-m", "benchmarks.contenders.pyinfra_operations", folder / "lab.py")
-        measured = json.loads(said.splitlines()[-1])
+        output = _python("-m", "benchmarks.contenders.pyinfra_operations", folder / "lab.py")
+        measured = json.loads(output.splitlines()[-1])
         bench.say(f"provmode plan on the same {hosts:,} hosts")
         own = _change(folder)
     each = 1000 * own["plan"]["cpu"] / hosts
@@ -171,7 +171,7 @@ def operations(bench: Bench) -> list[Row]:
             f"pyinfra's own cost per operation and host, {hosts:,} hosts, operations that ask and change nothing",
             "measured",
             f"{measured['ms']:.2f} ms of CPU; {measured['share']:.0%} of it in call-stack inspection (profiled); "
-            f"provmode's own runner does without operations: {each:.1f} ms a host for the whole plan",
+            f"provmode's own runner uses no operations: {each:.1f} ms a host for the whole plan",
             None,
         )
     ]

@@ -1,4 +1,4 @@
-"""What a healthy host notices of an audit: HTTP requests and processes, as the lab counts them."""
+"""Cost of an audit to a healthy host: HTTP requests and processes, as the lab counts them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REQUESTS = 13
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Audit some healthy hosts and ask the lab what reached each of them."""
+    """Audit some healthy hosts and read the lab's counters of each."""
     job = Job.read(bench.fleet.job(bench.sizes.cost))
     before = bench.fleet.lab.counters()
     bench.provmode(bench.sizes.cost)

@@ -1,4 +1,4 @@
-"""What provmode adds to the price of the requests themselves: CPU against a bare pywinrm loop."""
+"""CPU that provmode adds to the requests themselves, compared with a bare pywinrm loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POOL = 64
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Record the messages once, then let both send them, in turn."""
+    """Record the messages once, then let both contenders send them in turn."""
     job = bench.fleet.job(bench.sizes.cpu)
     messages = job.with_suffix(".messages.json")
     bench.say("recording the messages")

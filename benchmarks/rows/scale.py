@@ -1,4 +1,4 @@
-"""Whether cost grows with the fleet and no faster: 500 to 5,000 hosts."""
+"""Whether cost grows no faster than the fleet: 500 to 5,000 hosts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROWTH = 1.15
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Audit ever larger fleets, smallest to largest, several times over."""
+    """Audit fleets of growing size, several times over."""
     sizes = bench.sizes
     few, *ladder = _rounds(bench, (sizes.few, *sizes.scale))
     least = few.median(lambda each: each.max_rss)

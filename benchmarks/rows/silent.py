@@ -1,4 +1,4 @@
-"""What PCs that swallow every connection attempt add to a run: one connect deadline in all, however many they are."""
+"""Time that PCs add which never answer a connection: one connect deadline in all, however many there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts a second against threads with plain pywinrm, a command for each value."""
+"""Hosts per second compared with threads with plain pywinrm, one command per value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measure(bench: Bench) -> list[Row]:
         Row(
             "Hosts/s against a thread pool of pywinrm's run_cmd, a command for each of 5 values",
             f"at least {FACTOR} times",
-            duel.told("threads"),
+            duel.summary("threads"),
             duel.factor >= FACTOR,
         )
     ]

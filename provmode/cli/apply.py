@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 @click.argument("plan_file", metavar="PLAN", type=file_path())
 @click.option("--inventory", help="Inventory to use instead of the one named in the plan.")
 @data_option
-@click.option("--wave", metavar="10,100,25%", help="Hosts of each wave; the last takes the rest.")
+@click.option("--wave", metavar="10,100,25%", help="Hosts in each wave; a last wave takes the rest.")
 @click.option("--soak", type=Finite(0, 604800), default=0.0, show_default=True, help="Seconds between waves.")
-@click.option("--max-failures", metavar="5,2%", help="End the run when more of the reached hosts fail.")
-@click.option("--journal", type=file_path(), help="File of the journal; else PLAN.journal.")
-@click.option("--resume", is_flag=True, help="Go on with the journal of a run that did not come to its end.")
+@click.option("--max-failures", metavar="5,2%", help="End the run if more than this many of the reached hosts fail.")
+@click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
+@click.option("--resume", is_flag=True, help="Resume the run of the journal.")
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
@@ -57,8 +57,9 @@ def apply(
     output_format: str,
     parallel: int,
 ) -> int:
-    """Make exactly the changes of PLAN. A host that has changed since is left as it is."""
+    """Make exactly the changes of PLAN. A host that changed since the plan is left as it is."""
     from provmode.fleet.plan_file import PlanRefused, key_from, load
+    from provmode.fleet.waves import Limits
 
     try:
         key = key_from(key_file)
@@ -67,9 +68,7 @@ def apply(
             plan,
             inventory or plan.inventory,
             override=read_override(data),
-            wave=wave,
-            soak=soak,
-            max_failures=max_failures,
+            limits=Limits(wave, soak, max_failures),
             journal=journal or plan_file.with_name(plan_file.name + ".journal"),
             resume=resume,
             parallel=parallel,

@@ -1,4 +1,4 @@
-"""What the commands share: options, interruption, progress, consoles, data from ``KEY=VALUE``."""
+"""What the commands share: options, Ctrl-C, progress, printing, data from ``KEY=VALUE``."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def runner_for(parallel: int) -> Runner:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question: the run ends by itself, with what is known so far.
+    """Yield a function that returns whether Ctrl-C or SIGTERM came. A run asks it, and stops by itself.
 
-    Both are heard even if the parent process ignored them, as a shell does for jobs in the background.
+    Both signals arrive even if the parent process ignored them, as a shell does for background jobs.
     """
     import gevent
 
@@ -98,7 +98,7 @@ class _Bar:
 
 @contextmanager
 def progress_bar(words: str) -> Iterator[Progress]:
-    """Show how far the run is, on a terminal's standard error; elsewhere print nothing."""
+    """Show a progress bar on standard error if it is a terminal; else print nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -118,7 +118,7 @@ def console_for(file: Any) -> Console:
 def print_json(document: Any, indent: int = 1) -> None:
     """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, section 8.1).
 
-    A lone surrogate, from a name that is not Unicode, is written as the escape that JSON has for it.
+    A lone surrogate, from a name that is not Unicode, is written as its JSON escape.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -131,7 +131,7 @@ def complain(message: str) -> None:
 
 
 def read_override(data: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; numbers, booleans and JSON are taken as such, as pyinfra does.
+    """Read ``KEY=VALUE`` pairs; a value that is JSON (number, boolean, object) is parsed, as in pyinfra.
 
     Raises:
         UsageError: a pair without ``=``, or a key that does not exist.

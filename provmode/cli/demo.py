@@ -1,4 +1,4 @@
-"""``provmode demo``: a lab fleet, audited through pyinfra; with ``--fix`` the whole way to a fleet that complies."""
+"""``provmode demo``: audit a lab fleet through pyinfra; with ``--fix`` also plan, apply and audit again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,12 +21,16 @@ from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED
 
+if TYPE_CHECKING:
+    from provmode.fleet.audit import Audit
+    from provmode.fleet.plan_file import Plan
+
 
 @click.command(epilog=EXIT_CODES["demo"].help)
 @click.option("--hosts", type=click.IntRange(1), default=60, show_default=True, help="How many PCs.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fleet.")
 @format_option
-@click.option("--truth", type=file_path(), help="Write which PC is what to this file.")
+@click.option("--truth", type=file_path(), help="Write the true verdict of each PC to this file.")
 @click.option("--fix", is_flag=True, help="Then plan, apply in two waves, audit again, and apply again.")
 @parallel_option
 def demo(hosts: int, seed: int, output_format: str, truth: Path | None, fix: bool, parallel: int) -> int:
@@ -48,58 +52,92 @@ def demo(hosts: int, seed: int, output_format: str, truth: Path | None, fix: boo
     return found.exit_code()
 
 
-def _fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: int) -> int:
-    """Audit, plan, apply in two waves, audit again, apply again; print each. Returns the second audit's exit code.
+class _Interrupted(Exception):
+    """Ctrl-C ended a stage; what is known of it was printed."""
 
-    As JSON it is one object: ``before`` and ``after`` (audits), ``plan``, ``applied`` and ``again``. Ctrl-C ends it in
-    the stage it is in, with what is known so far.
-    """
-    from provmode.fleet.plan_file import load, sign, write
-    from provmode.report.document import document
 
-    text, key, path = output_format == "text", secrets.token_bytes(32), folder / "plan.json"
-    reports: dict[str, Any] = {}
+class _Stages:
+    """Prints each stage of the demo as it ends; for JSON it collects them and prints one object at the end."""
 
-    def heading(words: str) -> None:
-        if text:
+    def __init__(self, *, as_text: bool) -> None:
+        self._as_text = as_text
+        self._reports: dict[str, Any] = {}
+
+    def begin(self, words: str) -> None:
+        if self._as_text:
             print(f"==== {words} ====\n", flush=True)
 
-    def goes_on(name: str, report: Callable[[], Any], show: Callable[[], None], *, interrupted: bool) -> bool:
-        """Show one stage, or keep it for the JSON; return whether the demo goes on."""
-        if text:
+    def end(self, name: str, report: Callable[[], Any], show: Callable[[], None], *, interrupted: bool) -> None:
+        """Print a stage or keep its *report*.
+
+        Raises:
+            _Interrupted: the stage was interrupted.
+        """
+        if self._as_text:
             show()
             print(flush=True)
         else:
-            reports[name] = report()
-            if interrupted or name == "again":
-                print_json(reports, 2)
-        return not interrupted
+            self._reports[name] = report()
+        if interrupted:
+            self.finish()
+            raise _Interrupted
 
-    heading("audit")
-    before = run_audit_of(inventory, parallel=parallel)
-    if not goes_on("before", lambda: document(before), lambda: show_audit(before), interrupted=before.interrupted):
+    def finish(self) -> None:
+        """Print the JSON object."""
+        if not self._as_text:
+            print_json(self._reports, 2)
+
+
+def _fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: int) -> int:
+    """Audit, plan, apply in two waves, audit again, apply again; print each. Returns the second audit's exit code.
+
+    The JSON is one object: ``before`` and ``after`` (audits), ``plan``, ``applied`` and ``again``. Ctrl-C ends the
+    demo in its current stage, and the results so far are printed.
+    """
+    stages = _Stages(as_text=output_format == "text")
+    try:
+        code = _run_stages(stages, inventory, folder, parallel)
+    except _Interrupted:
         return INTERRUPTED
-    heading("plan")
+    stages.finish()
+    return code
+
+
+def _run_stages(stages: _Stages, inventory: str, folder: Path, parallel: int) -> int:
+    from provmode.fleet.waves import Limits
+
+    key, first, second = secrets.token_bytes(32), folder / "first.journal", folder / "second.journal"
+    stages.begin("audit")
+    _audit(stages, "before", inventory, parallel)
+    stages.begin("plan")
+    plan = _plan(stages, inventory, folder / "plan.json", key, parallel)
+    stages.begin("apply, in two waves")
+    applied = run_apply_of(plan, inventory, journal=first, limits=Limits("25%", 1.0), parallel=parallel, key=key)
+    stages.end("applied", applied.to_json, lambda: show_apply(applied), interrupted=applied.interrupted)
+    stages.begin("second audit")
+    after = _audit(stages, "after", inventory, parallel)
+    stages.begin("second apply of the same plan")
+    again = run_apply_of(plan, inventory, journal=second, parallel=parallel)
+    stages.end("again", again.to_json, lambda: show_apply(again), interrupted=again.interrupted)
+    return after.exit_code()
+
+
+def _audit(stages: _Stages, name: str, inventory: str, parallel: int) -> Audit:
+    from provmode.report.document import document
+
+    found = run_audit_of(inventory, parallel=parallel)
+    stages.end(name, lambda: document(found), lambda: show_audit(found), interrupted=found.interrupted)
+    return found
+
+
+def _plan(stages: _Stages, inventory: str, path: Path, key: bytes, parallel: int) -> Plan:
+    """Plan, show the plan, and return it as a user has it: written, signed and read back."""
+    from provmode.fleet.plan_file import load, sign, write
+
     planned = run_plan_of(inventory, parallel=parallel)
     unsigned = planned.document(
         plan_id=str(uuid.uuid4()), inventory=inventory, limit=(), by="demo", now=utc_now(), valid=timedelta(hours=1)
     )
-    stopped = planned.audit.interrupted
-    if not goes_on("plan", lambda: unsigned, lambda: show_plan(planned), interrupted=stopped):
-        return INTERRUPTED
+    stages.end("plan", lambda: unsigned, lambda: show_plan(planned), interrupted=planned.audit.interrupted)
     write(path, sign(unsigned, key))
-    plan = load(path, key, unsigned=False, now=utc_now())
-    heading("apply, in two waves")
-    first, second = folder / "first.journal", folder / "second.journal"
-    applied = run_apply_of(plan, inventory, journal=first, wave="25%", soak=1.0, parallel=parallel, key=key)
-    if not goes_on("applied", applied.to_json, lambda: show_apply(applied), interrupted=applied.interrupted):
-        return INTERRUPTED
-    heading("second audit")
-    after = run_audit_of(inventory, parallel=parallel)
-    if not goes_on("after", lambda: document(after), lambda: show_audit(after), interrupted=after.interrupted):
-        return INTERRUPTED
-    heading("second apply of the same plan")
-    again = run_apply_of(plan, inventory, journal=second, parallel=parallel)
-    if not goes_on("again", again.to_json, lambda: show_apply(again), interrupted=again.interrupted):
-        return INTERRUPTED
-    return after.exit_code()
+    return load(path, key, unsigned=False, now=utc_now())

@@ -1,4 +1,4 @@
-"""The command `provmode`: makes sockets cooperative first, then hands over to the command line.
+"""The command `provmode`: makes sockets cooperative first, then runs the command line.
 
 gevent must patch before anything imports `ssl` or `requests`, which is why this module imports neither at its head. The
 lab is an asyncio program and stays unpatched.
@@ -11,7 +11,7 @@ import sys
 
 
 def _open_streams() -> None:
-    """Give standard streams that were closed (``>&-``) a place to go, before a socket takes their number."""
+    """Open closed standard streams (``>&-``) on ``/dev/null``, before a socket gets their file number."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)

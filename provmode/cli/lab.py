@@ -1,4 +1,4 @@
-"""``provmode lab``: a fleet of simulated PCs. The command is the lab's own; here it only gets its place."""
+"""``provmode lab``: a fleet of simulated PCs. The command itself is in `provmode.lab.command`."""
 
 from provmode.lab.command import lab
 

@@ -1,4 +1,4 @@
-"""The command group ``provmode``. Every error of the caller's is one line and exit code 1."""
+"""The command group ``provmode``. Every error of the user is one line and exit code 1."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
     epilog=EXIT_CODES["audit"].help,
 )
 @click.version_option(__version__, prog_name="provmode")
-@click.option("--debug", is_flag=True, help="Log what happens on the wire side (never a secret) to standard error.")
+@click.option("--debug", is_flag=True, help="Log details of errors to standard error, never a secret.")
 def cli(debug: bool) -> None:
     """Find ConfigMgr clients stuck in provisioning mode, over WinRM."""
-    # only our own log: pyspnego's shows whole NTLM tokens, from which a weak password can be guessed
+    # only our own log: pyspnego logs whole NTLM tokens, from which a weak password can be guessed
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("provmode").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
@@ -46,7 +46,7 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
     """Run the command line and end the process; errors become one line on standard error and exit code 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write ends no run
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot print must not end the run
     try:
         code = run()
         if sys.stdout is not None:
@@ -65,7 +65,7 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
         complain(str(error))
         code = BAD_USAGE
     except BrokenPipeError:
-        code = BAD_USAGE  # whoever read our output went away
+        code = BAD_USAGE  # the reader of our output is gone
         _give_up_output()
     except OSError as error:
         complain(f"the output cannot be written: {error.strerror or error}")
@@ -75,5 +75,5 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
 
 
 def _give_up_output() -> None:
-    """Keep Python from trying once more, and complaining, at its end."""
+    """Keep Python from flushing standard output again at exit, and from complaining then."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -69,7 +69,7 @@ def plan(
 
     key = None if unsigned else key_from(key_file)
     if output is not None and key is None and not unsigned:
-        raise UsageError("there is no key to sign the plan with", next_step="give --key-file, or say --unsigned")
+        raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
     if output is not None:
         check_output(output)
     planned = run_plan_of(inventory, limit=limit, override=read_override(data), parallel=parallel)

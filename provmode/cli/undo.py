@@ -26,7 +26,7 @@ from provmode.fleet.results import EXIT_CODES
 
 @click.command(epilog=EXIT_CODES["undo"].help)
 @click.argument("journal", type=file_path())
-@click.option("--inventory", required=True, help="The inventory that the run was over.")
+@click.option("--inventory", required=True, help="Inventory of the run.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
 @data_option
 @key_file_option
@@ -43,9 +43,7 @@ def undo(
     output_format: str,
     parallel: int,
 ) -> int:
-    """Restore what was there before the run of JOURNAL: files, start modes, registry. A mode that was left stays
-    left.
-    """
+    """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored."""
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.undo import undo_run
     from provmode.report.changes import print_undo

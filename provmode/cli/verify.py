@@ -1,4 +1,4 @@
-"""``provmode verify``: check that a journal is as it was written, and say what is open."""
+"""``provmode verify``: check that a journal was not changed, and list what is open."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from provmode.fleet.results import EXIT_CODES
 @click.argument("journal", type=file_path())
 @key_file_option
 def verify(journal: Path, key_file: Path | None) -> int:
-    """Check that no line of JOURNAL was changed, added or taken out, and say what is open."""
+    """Check that no line of JOURNAL was changed, added or removed, and list what is open."""
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.verify import verify_journal
     from provmode.report.journal import verification_lines
 
-    found = verify_journal(journal, key=key_from(key_file))
-    for line in verification_lines(found, journal):
+    verification = verify_journal(journal, key=key_from(key_file))
+    for line in verification_lines(verification, journal):
         print(line)
-    return found.exit_code()
+    return verification.exit_code()

@@ -1,7 +1,7 @@
-"""Typed pyinfra commands: what facts and operations hand to the ``@winrm`` connector.
+"""Typed pyinfra commands, which facts and operations give the ``@winrm`` connector.
 
-Each is a ``StringCommand`` whose text is the notation of Windows' own ``winrm`` tool, so that what pyinfra prints
-can be read by an admin and pasted into a Windows prompt; the connector executes the typed form, not the text.
+Each is a ``StringCommand``. Its text is in the notation of Windows' own ``winrm`` tool, so that an admin can read what
+pyinfra prints and paste it into a Windows prompt. The connector executes the typed form, not the text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from provmode.wsman.operations import CommandLine, Operation
 
 
 class OperationCommand(StringCommand):
-    """One operation; the answer is one JSON document a line."""
+    """One operation; the answer is one JSON document per line."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -25,10 +25,10 @@ class OperationCommand(StringCommand):
 
 
 class ConversationCommand(StringCommand):
-    """A conversation with the PC: several operations, each depending on the answers before it.
+    """A conversation with the PC: several operations, each of which depends on the answers before it.
 
-    *converse* starts it; what it returns (by its ``to_json``) is printed as one JSON document. *begins_with* are
-    the operations that every such conversation asks; they are its text.
+    *converse* starts the conversation; its result is printed as one JSON document (by its ``to_json``). *begins_with*
+    are the operations that every such conversation sends; they are the command's text.
     """
 
     def __init__(self, converse: Callable[[], Conversation[Any]], begins_with: Sequence[Operation]) -> None:
@@ -37,7 +37,7 @@ class ConversationCommand(StringCommand):
 
 
 def text(operation: Operation) -> str:
-    """Return the notation of *operation*, or words for it where the notation cannot write it down."""
+    """Return *operation* in the notation, or described in words if the notation cannot express it."""
     if isinstance(operation, CommandLine):
         return operation.line
     try:

@@ -1,6 +1,6 @@
-"""The ``winrm_*`` keys of an inventory: what they mean, and the target they add up to.
+"""The ``winrm_*`` keys of an inventory: their meaning, and the target made from them.
 
-Read by the connector; secrets are resolved only when a host is connected to, so that no inventory has to hold one.
+The connector reads them. Secrets are looked up only when it connects to a host, so no inventory has to contain one.
 """
 
 from __future__ import annotations
@@ -77,20 +77,20 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_codepage": DataMeta("Console code page of command lines; 65001 is UTF-8", 65001),
     "winrm_read_only": DataMeta("Refuse every command that changes the PC", False),
 }
-"""What each key means and its default."""
+"""Meaning and default of each key."""
 
 KEYS = frozenset(WINRM_DATA)
 
 
 OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard"})
-"""Keys of ours that are no business of the connector's."""
+"""Our own keys that the connector does not use."""
 
 
 def check_keys(name: str, data: Mapping[str, Any]) -> None:
-    """Refuse keys that begin as ours do and are none: a misspelt one would count for nothing, silently.
+    """Refuse unknown keys with our prefixes: a misspelt key would be ignored silently.
 
     Raises:
-        UsageError: the key, and the one it is nearest to.
+        UsageError: names the key, and the most similar known one.
     """
     for key in data:
         if key.startswith(("winrm_", "provmode_")) and key not in KEYS and key not in OTHER_KEYS:
@@ -98,16 +98,16 @@ def check_keys(name: str, data: Mapping[str, Any]) -> None:
 
 
 def nearest_key(key: str) -> str:
-    """Return a hint at the key that was probably meant."""
+    """Return a hint: the key that was probably meant."""
     close = difflib.get_close_matches(key, [*KEYS, *OTHER_KEYS], n=1)
-    return f"did you mean {close[0]}?" if close else "the README lists the keys"
+    return f"did you mean {close[0]}?" if close else "docs/reference.md lists the keys"
 
 
 def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
-    """Open the files that the data of *name* names, each once a run: *checked* remembers them.
+    """Check that the files named in the data of *name* can be read, each once per run: *checked* remembers them.
 
     Raises:
-        UsageError: one cannot be read, or is not what it should be; nothing was sent to anybody.
+        UsageError: a file cannot be read or has the wrong content; nothing was sent to any PC.
     """
     from provmode.transport.target import Trust
     from provmode.transport.tls import tls_context
@@ -122,12 +122,12 @@ def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]
 
 
 def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:
-    """Put together the target that the data of *name* adds up to, and throw it away: a mistake ends a run at once.
+    """Build the target from the data of *name* and discard it, so that a mistake ends the run at once.
 
-    The keyring is not asked here; data that many hosts share is looked at once.
+    This does not ask the keyring. Data that many hosts share is checked once.
 
     Raises:
-        UsageError: as `target_of`, or a value of the wrong type; nothing was sent to anybody.
+        UsageError: as `target_of`, or a value has the wrong type; nothing was sent to any PC.
     """
     from provmode.transport.target import check_credentials
 
@@ -152,10 +152,10 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 
 def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
-    """Return the target that a host's data adds up to, its password resolved.
+    """Return the target made from a host's data, including the password.
 
     Raises:
-        UsageError: a key's value cannot be used; the message names the key and never a secret.
+        UsageError: a value cannot be used; the message names its key and never contains a secret.
     """
     from provmode.transport.target import AUTHENTICATIONS, Credentials, Deadlines, Endpoint, Target, Trust
     from provmode.windows.files import READ_ONLY_LINES
@@ -195,32 +195,32 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
 
 
 def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
-    """Return the password: from the data, a file, the keyring or the environment, the first that is set.
+    """Return the password from the data, a file, the keyring or the environment: the first that is set.
 
     Raises:
-        UsageError: none is set, or the one that is set cannot be read.
+        UsageError: none of them is set, or the first that is set cannot be read.
     """
-    given = data["winrm_password"]
-    if isinstance(given, HiddenValue):
-        given = given.unmask()
-    if given is not None:
-        if not isinstance(given, str):
+    password = data["winrm_password"]
+    if isinstance(password, HiddenValue):
+        password = password.unmask()
+    if password is not None:
+        if not isinstance(password, str):
             raise UsageError(
                 f"{name}: winrm_password is not text (pyinfra reads --data values as numbers, booleans and JSON)",
                 next_step=f"put it into ${PASSWORD_ENVIRONMENT} or winrm_password_file",
             )
-        return given
+        return password
     if data["winrm_password_file"]:
         return _first_line(name, Path(data["winrm_password_file"]).expanduser())
     if data["winrm_password_keyring"]:
         return _from_keyring(name, user, data["winrm_password_keyring"])
-    found = os.environ.get(data["winrm_password_env"])
-    if found is None:
+    from_environment = os.environ.get(data["winrm_password_env"])
+    if from_environment is None:
         raise UsageError(
             f"{name}: no password for {user or 'the user'}",
             next_step=f"set ${data['winrm_password_env']}, winrm_password_file or winrm_password_keyring",
         )
-    return found
+    return from_environment
 
 
 def _first_line(name: str, path: Path) -> str:
@@ -239,27 +239,27 @@ def _from_keyring(name: str, user: str, service: str) -> str:
     import keyring.errors
 
     try:
-        found = keyring.get_password(service, user)
+        password = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
         raise UsageError(
             f"{name}: the system keyring cannot be read ({type(error).__name__})",
             next_step="unlock it, or use winrm_password_file",
         ) from None
-    if found is None:
+    if password is None:
         raise UsageError(
             f"{name}: the keyring has no password for {user} under {service}",
             next_step=f"run `keyring set {service} {user}`",
         )
-    return found
+    return password
 
 
 def with_arguments(
     operation: CommandLine, arguments: Mapping[str, Any], control: Mapping[str, Any], codepage: int
 ) -> CommandLine:
-    """Return *operation* with pyinfra's global arguments put where WinRS has them.
+    """Return *operation* with pyinfra's global arguments in the fields that WinRS has for them.
 
     Raises:
-        ValueError: an argument that Windows has no counterpart for (sudo and its kin).
+        ValueError: an argument has no counterpart on Windows (``_sudo`` and the like).
     """
     for key in ("_sudo", "_su_user", "_doas", "_dzdo"):
         if arguments.get(key):
@@ -274,14 +274,14 @@ def with_arguments(
     )
 
 
-def _stdin(given: Any) -> bytes:
-    if given is None:
+def _stdin(value: Any) -> bytes:
+    if value is None:
         return b""
-    if isinstance(given, bytes):
-        return given
-    if isinstance(given, (list, tuple)):
-        given = "".join(f"{line}\n" for line in given)
-    return str(given).encode()
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, (list, tuple)):
+        value = "".join(f"{line}\n" for line in value)
+    return str(value).encode()
 
 
 def _one_of(name: str, data: Mapping[str, Any], key: str, allowed: tuple[Any, ...]) -> Any:

@@ -1,10 +1,10 @@
 """``@winrm`` for pyinfra: the only file that knows pyinfra's connector API (3.10).
 
-pyinfra loads every connector at every start, so this module imports nothing heavy: the session and pywinrm come in
-with the first connection.
+pyinfra loads every connector at every start, so this module imports nothing heavy: the first connection imports the
+session and pywinrm.
 
-What pyinfra contains to one host is little (``ConnectError`` in `connect`, ``OSError`` and ``TimeoutError``
-elsewhere); everything else ends the run for all. So every error is translated here, once, whatever it is.
+pyinfra keeps few errors to the host they concern (``ConnectError`` in `connect`, ``OSError`` and ``TimeoutError``
+elsewhere); any other error ends the run for all hosts. So this module translates every error, whatever it is.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LAST_ERROR = "provmode_error"
-"""Key in ``host.connector_data`` under which the last `HostError` of a host is kept, typed, for the fleet runner."""
+"""Key in ``host.connector_data`` under which the last error of a host is kept as an exception, for the fleet runner."""
 
 
 class Masked(HiddenValue):
-    """A secret in a host's data: pyinfra prints ``*MASKED*`` for it, as text and as JSON."""
+    """A secret in a host's data: pyinfra prints it as ``*MASKED*``, in text and in JSON."""
 
     def to_json(self) -> str:
         """Return the mask."""
@@ -71,7 +71,7 @@ class WinRMConnector(BaseConnector):
     def __init__(self, state: State, host: Host) -> None:
         super().__init__(state, host)
         if self.data["winrm_password"] is not None:
-            # whoever prints the host's data (`debug-inventory` does, all of it) prints a mask
+            # `debug-inventory` prints all of a host's data: this way it prints a mask
             host.data.winrm_password = Masked(self.data["winrm_password"])  # type: ignore[no-untyped-call]
 
     @override
@@ -99,8 +99,8 @@ class WinRMConnector(BaseConnector):
     def dial(self) -> None:
         """Open the TCP connection and send nothing yet.
 
-        Apart from `connect` so that a fleet run can wait for many silent PCs at once while few are worked on.
-        A failure is kept and raised by `connect`.
+        Separate from `connect`, so that a fleet run can wait for many silent PCs at once while it works on few. If
+        dialling fails, `connect` raises the error.
         """
         try:
             self.open().dial()
@@ -118,9 +118,9 @@ class WinRMConnector(BaseConnector):
         except ProvmodeError as error:
             self._give_up(error)
             raise ConnectError(str(error)) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this host alone
-            self._give_up(_ours(error))
-            raise ConnectError(str(_ours(error))) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns only this host
+            self._give_up(_unexpected(error))
+            raise ConnectError(str(_unexpected(error))) from None
 
     @override
     def disconnect(self) -> None:
@@ -145,12 +145,12 @@ class WinRMConnector(BaseConnector):
             echo(f"{self.host.print_prefix}>>> {command}", err=True)
         try:
             ok, lines = self._run(command, arguments)
-        except Exception as error:  # noqa: BLE001 - translated here, once: nothing may end the run for the others
-            ok, lines = False, [OutputLine("stderr", str(self._contained(error)))]
+        except Exception as error:  # noqa: BLE001 - translated here: no error must end the run for the other hosts
+            ok, lines = False, [OutputLine("stderr", str(self._recorded(error)))]
         if print_output:
             for line in lines:
-                shown = line.line if line.buffer_name == "stdout" else format_text(line.line, "red")
-                echo(f"{self.host.print_prefix}{shown}", err=True)
+                text = line.line if line.buffer_name == "stdout" else format_text(line.line, "red")
+                echo(f"{self.host.print_prefix}{text}", err=True)
         return ok, CommandOutput(lines)
 
     def _run(self, command: StringCommand | str, arguments: Any) -> tuple[bool, list[OutputLine]]:
@@ -181,17 +181,17 @@ class WinRMConnector(BaseConnector):
         return completed.exit_code in (control.get("_success_exit_codes") or [0]), lines
 
     def _session_for_stage(self) -> Session:
-        """Return the session, read-only while pyinfra only looks (connect and prepare) or where data says so."""
+        """Return the session: read-only while pyinfra connects and prepares, or if the host's data says so."""
         session = self.open()
-        looking = self.state.current_stage in (StateStage.Connect, StateStage.Prepare) and not self.state.is_executing
-        session.read_only = looking or bool(self.data["winrm_read_only"])
+        preparing = self.state.current_stage in (StateStage.Connect, StateStage.Prepare) and not self.state.is_executing
+        session.read_only = preparing or bool(self.data["winrm_read_only"])
         session.begin()
         return session
 
-    def _contained(self, error: Exception) -> ProvmodeError:
-        contained = error if isinstance(error, ProvmodeError) else _ours(error)
-        self.host.connector_data[LAST_ERROR] = contained
-        return contained
+    def _recorded(self, error: Exception) -> ProvmodeError:
+        recorded = error if isinstance(error, ProvmodeError) else _unexpected(error)
+        self.host.connector_data[LAST_ERROR] = recorded
+        return recorded
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ class WinRMConnector(BaseConnector):
         print_input: bool = False,
         **arguments: Unpack[ConnectorArguments],
     ) -> bool:
-        """Write a file byte for byte: compare-and-swap against what is there now, verified by hash."""
+        """Write a file byte for byte: compare-and-swap with the current file, verified by hash."""
         from provmode.windows.file_changes import put_file
 
         with get_file_io(filename_or_io) as source:  # type: ignore[arg-type]
@@ -228,7 +228,7 @@ class WinRMConnector(BaseConnector):
         """Read a file byte for byte, verified by hash.
 
         Raises:
-            OSError: there is no such file on the PC, it could not be read, or it changed while it was read.
+            OSError: the PC has no such file, the file could not be read, or it changed while it was read.
         """
         from provmode.windows.files import read_file
 
@@ -245,15 +245,15 @@ class WinRMConnector(BaseConnector):
         try:
             work(self._session_for_stage())
         except Exception as error:  # noqa: BLE001 - as in run_shell_command
-            raise OSError(str(self._contained(error))) from None
+            raise OSError(str(self._recorded(error))) from None
         if print_output:
             echo(f"{self.host.print_prefix}file {done}", err=True)
         return True
 
 
-def _ours(error: Exception) -> ProvmodeError:
-    """Word an error that nobody foresaw: a defect of provmode, said as one, contained to this host."""
-    logger.debug("unforeseen error", exc_info=error)
+def _unexpected(error: Exception) -> ProvmodeError:
+    """Translate an unexpected error: a defect of provmode, or a command that cannot be sent."""
+    logger.debug("unexpected error", exc_info=error)
     if isinstance(error, ValueError):
         return ProvmodeError(f"this cannot be sent: {error}", next_step="change the command")
     return ProvmodeError(
@@ -268,5 +268,5 @@ def _document(value: Any) -> OutputLine:
 
 
 def _answer_lines(answer: Any) -> list[OutputLine]:
-    """Return one JSON document a line: one for an object, one for each of a list."""
+    """Return one JSON document per line: one for an object, or one for each item of a list."""
     return [_document(item) for item in (answer if isinstance(answer, list) else [answer])]

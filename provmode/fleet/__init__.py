@@ -1,1 +1,20 @@
-"""Runs over many hosts: loading inventories, the audit. Knows pyinfra; knows no bytes and no ConfigMgr rule."""
+"""Runs over many hosts. One host's failure never ends the run for the others.
+
+* `inventory`       where hosts come from (`InventorySource`), and the fleet they make
+* `visit`           who visits the hosts (`Runner`), and one visit
+* `audit`           look at every host
+* `plan`            look, and write down what would be changed
+* `plan_file`       the plan as a file: schema, signature, expiry
+* `apply`           apply a plan in waves
+* `apply_host`      apply a plan on one host
+* `undo`            undo a run by its journal
+* `verify`          check a journal
+* `journal`         the file that every change is written to before it is made
+* `journal_events`  the table of the events in a journal
+* `lease`           the lease on one host during a run
+* `waves`           sizes of waves, and the failure budget
+* `results`         the table of outcomes and exit codes
+* `progress`        how a run reports its progress
+
+Private: programs import from `provmode.api`.
+"""

@@ -1,7 +1,7 @@
 """Applying a plan: exactly what it says, host by host, in waves, with every change journaled before it is made.
 
-Whatever goes wrong on one host concerns that host. What goes wrong too often ends the run (`Budget`, counted over the
-hosts that were reached).
+A failure on one host ends that host alone. Too many failures end the run (`Budget`, counted over the hosts that were
+reached).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
-from provmode.fleet.waves import Budget, wave_sizes
+from provmode.fleet.waves import Budget, Limits
 
 
 @dataclass
@@ -65,9 +65,7 @@ def apply_plan(
     now: Callable[[], datetime],
     key: bytes | None = None,
     override: Mapping[str, Any] | None = None,
-    wave: str | None = None,
-    soak: float = 0.0,
-    max_failures: str | None = None,
+    limits: Limits | None = None,
     resume: bool = False,
     runner: Runner | None = None,
     stop: Callable[[], bool] = never,
@@ -79,31 +77,18 @@ def apply_plan(
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
     *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key, or
-    ``None`` for a plan that is not signed. *wave* and *max_failures* are as `wave_sizes` and `Budget` read them, *soak*
-    is seconds between waves. When *stop* turns true, the hosts in hand are finished and no other is begun.
+    ``None`` for a plan that is not signed. When *stop* turns true, hosts in progress are finished and no other is
+    begun.
 
     Raises:
-        PlanRefused: the inventory has none of the plan's hosts. (If it has some of them, the others end as stale.)
-        UsageError: the inventory or the journal cannot be used; nothing was changed.
+        PlanRefused: the inventory has none of the plan's hosts. (If it has only some, the others end as stale.)
+        UsageError: the inventory, a limit or the journal cannot be used; nothing was changed.
     """
+    limits = limits or Limits()
     names = [host.name for host in plan.changing]
-    sizes = wave_sizes(wave, len(names)) if wave is not None else [len(names)]
-    budget = Budget.parse(max_failures) if max_failures is not None else None
-    fleet = load(inventory, override=override)
-    known = set(fleet.names)
-    there = [name for name in names if name in known]
-    if names and not there:
-        source = inventory if isinstance(inventory, str) else inventory.name
-        raise PlanRefused(
-            f"the plan is of another fleet: {source} has no {names[0]}", next_step="give the inventory it is of"
-        )
-    policies = policies_of(fleet, there)
-    earlier: Mapping[str, HostRecord] = {}
-    if resume:
-        writer, state = Journal.resume(journal, plan.id, now, key=key, nonce=nonce())
-        earlier = state.hosts
-    else:
-        writer = Journal.create(journal, plan.id, now, key, nonce=nonce())
+    sizes, budget = limits.sizes(len(names)), limits.budget()
+    fleet, policies = _fleet_of(plan, inventory, override)
+    writer, earlier = _open_journal(journal, plan, now, key, nonce(), resume=resume)
     try:
         progress.begin(len(names))
         run = PlanRun(
@@ -119,20 +104,47 @@ def apply_plan(
             pause=pause,
             seconds=seconds,
         )
-        result = run.run(sizes, soak=soak, budget=budget)
+        result = run.run(sizes, soak=limits.soak, budget=budget)
     except BaseException:
         writer.abandon()
         raise
-    result.notice = finish(writer, "run-ended", whole=not (result.interrupted or run.journal_lost))
+    result.notice = finish(writer, "run-ended", complete=not (result.interrupted or run.journal_lost))
     return result
 
 
-def finish(journal: Journal, event: str, *, whole: bool) -> str:
-    """Close a journal, with a last line if the run came to its end.
+def _fleet_of(
+    plan: Plan, inventory: str | InventorySource, override: Mapping[str, Any] | None
+) -> tuple[Fleet, dict[str, Policy]]:
+    """Return the inventory's fleet, and the policies of those hosts of the plan that it has."""
+    names = [host.name for host in plan.changing]
+    fleet = load(inventory, override=override)
+    known = set(fleet.names)
+    present = [name for name in names if name in known]
+    if names and not present:
+        source = inventory if isinstance(inventory, str) else inventory.name
+        raise PlanRefused(
+            f"the plan is for another fleet: {source} has no host {names[0]}",
+            next_step="give the inventory that the plan was made with",
+        )
+    return fleet, policies_of(fleet, present)
 
-    If that line cannot be written, the run has not failed; the returned sentence says it.
+
+def _open_journal(
+    path: Path, plan: Plan, now: Callable[[], datetime], key: bytes | None, nonce: str, *, resume: bool
+) -> tuple[Journal, Mapping[str, HostRecord]]:
+    """Create the journal, or resume it; return it with what it says about each host."""
+    if not resume:
+        return Journal.create(path, plan.id, now, key, nonce=nonce), {}
+    writer, state = Journal.resume(path, plan.id, now, key=key, nonce=nonce)
+    return writer, state.hosts
+
+
+def finish(journal: Journal, event: str, *, complete: bool) -> str:
+    """Close a journal; if the run is *complete*, write its last line before.
+
+    If that line cannot be written, the run has not failed: return a sentence that says so.
     """
-    if not whole:
+    if not complete:
         journal.abandon()
         return ""
     try:
@@ -145,8 +157,8 @@ def finish(journal: Journal, event: str, *, whole: bool) -> str:
 class PlanRun:
     """One run over the hosts of a plan.
 
-    *now* is the controller's clock. *policies* are the inventory's as they are now, by host. *earlier* is what the
-    journal says of each host, if the run is resumed.
+    *now* is the controller's clock. *policies* are the inventory's current policies, by host. *earlier* is what the
+    journal says about each host, if the run is resumed.
 
     Raises:
         UsageError: *earlier* belongs to a plan with other steps.
@@ -180,7 +192,7 @@ class PlanRun:
         self.journal_lost = False
         """Whether the journal could not be written and the run had to end."""
         self._worked = False
-        """Whether a host of the last wave was worked on: what an earlier run did needs no soak."""
+        """Whether this run worked on a host of the last wave. Hosts that an earlier run finished need no soak."""
         self._budget: Budget | None = None
         self._failed = self._reached = 0
         self._in_wave, self._after_wave = 0, 0
@@ -189,7 +201,8 @@ class PlanRun:
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
 
-        No further host is begun once the failure *budget* is spent, whatever the rest of the wave may bring.
+        No further host is begun once the failure *budget* is sure to be exceeded, even if the rest of the wave
+        succeeds.
         """
         names, position = list(self._work), 0
         self._budget, self._after_wave = budget, len(names)
@@ -218,14 +231,14 @@ class PlanRun:
         return not self._stop()
 
     def _wave(self, names: Sequence[str]) -> None:
-        there = [name for name in names if name in self._fleet.connector_of]
-        for name in set(names).difference(there):
+        present = [name for name in names if name in self._fleet.connector_of]
+        for name in set(names).difference(present):
             detail = "the inventory does not have it any more"
             self._end(HostResult(short(name), HostOutcome.STALE, detail, next_step="plan anew"), journal=True)
-        self._runner.visit(self._fleet, there, self._visit, stop=self._ended_early, finish_begun=True)
+        self._runner.visit(self._fleet, present, self._visit, stop=self._ended_early, finish_begun=True)
 
     def _ended_early(self) -> bool:
-        """Whether no further host is to be begun."""
+        """Return whether the run must not begin another host."""
         left = self._in_wave + self._after_wave
         if left and self._now() >= self._expires and not self.result.ended_early:
             self.result.ended_early = "the plan expired while it was applied: plan anew for the rest"
@@ -248,7 +261,7 @@ class PlanRun:
         result = visit.connected(lambda: None if self._ended_early() else work.run(visit))
         self.journal_lost = self.journal_lost or work.journal_lost
         if result is None and visit.error is None:
-            return  # its turn came after the run was ended: not started
+            return  # the run was ended before this host's turn: not started
         self._worked = True
         if result is None:
             result = unreached(short(name), visit.error)
@@ -265,7 +278,7 @@ class PlanRun:
         self._count(result)
 
     def _count(self, result: HostResult) -> None:
-        """Count a host that has ended, and see what is left of the failure budget."""
+        """Count a host that has ended, and check the failure budget."""
         self._in_wave -= 1
         self._reached += result.outcome is not HostOutcome.UNREACHED
         self._failed += result.outcome is HostOutcome.FAILED

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from provmode.ccm.client import away, client_state
+from provmode.ccm.client import client_state, not_answering
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
@@ -21,7 +21,7 @@ from provmode.errors import (
     Unreachable,
     UsageError,
 )
-from provmode.fleet.journal import HostRecord, Journal
+from provmode.fleet.journal import HostRecord, Journal, JournalLost
 from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
@@ -34,7 +34,7 @@ from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.files import StaleFile
 
 AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted)
-"""Errors of a PC that was there for the look and is not any more. Any other error is a step that failed."""
+"""Errors of a PC that answered when we looked and cannot be reached since. Any other error is a failed step."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class HostResult:
     host: str
     outcome: HostOutcome
     detail: str = ""
-    """A sentence; for failures with the step and what can be undone."""
+    """A sentence. For a failure it names the step and what can be undone."""
     cause: str | None = None
     """For `unreached`: one of the nine causes."""
     next_step: str = ""
@@ -53,7 +53,7 @@ class HostResult:
     requests: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields by name; cause and next step only if there is one."""
+        """Return the host's row of the JSON report (contract); cause and next step only if there is one."""
         document: dict[str, Any] = {"host": self.host, "ended": self.outcome.value, "detail": self.detail}
         if self.cause is not None:
             document["cause"] = self.cause
@@ -66,21 +66,17 @@ def settled_client(now: Callable[[], datetime], policy: Policy) -> Conversation[
     """Ask a client's state. While its service starts or stops, or started a moment ago, wait and ask again."""
     for pause in (*PAUSES, None):
         client: ClientReadings = yield from client_state(now, policy.legitimate_processes)
-        if pause is None or not (away(client) or judge(client, policy, now()).rule == "client-starting"):
+        if pause is None or not (not_answering(client) or judge(client, policy, now()).rule == "client-starting"):
             break
         yield Pause(pause)
     return client
 
 
-class JournalLost(Exception):
-    """The journal could not be written: nothing more may be changed."""
-
-
 class HostApply:
     """Applies one host's part of a plan.
 
-    *earlier* is what the journal of a resumed run says about the host. *today* is the inventory's policy as it is now:
-    a host that it would leave alone is left alone, whatever the plan's own policy says.
+    *earlier* is what the journal of a resumed run says about the host. *today* is the inventory's current policy: a
+    host that it would leave alone is left alone, whatever the plan's own policy says.
 
     Raises:
         UsageError: *earlier* has other steps than the plan.
@@ -104,7 +100,7 @@ class HostApply:
         _check_same_steps(planned, earlier)
 
     def done_before(self) -> HostResult | None:
-        """Return how the host ended if an earlier run leaves nothing to do here."""
+        """Return the host's result if an earlier run finished it, or if that run was undone since; else ``None``."""
         earlier, host = self._earlier, self._planned.host
         if earlier is None:
             return None
@@ -115,9 +111,9 @@ class HostApply:
         return None
 
     def run(self, visit: Visit) -> HostResult:
-        """Work on the host; its lease is released however that ends."""
-        left = self._earlier is not None and self._earlier.lease is not None and not visit.read_only
-        lease = HostLease(self._planned.host, visit.session, self._write, self._journal.run_id, left=left)
+        """Work on the host, and release its lease in any case."""
+        open_lease = self._earlier is not None and self._earlier.lease is not None and not visit.read_only
+        lease = HostLease(self._planned.host, visit.session, self._write, self._journal.run_id, open_lease=open_lease)
         result = self._work(visit, lease)
         try:
             lease.release()
@@ -160,13 +156,13 @@ class HostApply:
                 result = unreached(host, error)
             else:
                 result = HostResult(host, HostOutcome.FAILED, steps.explain(error.what), next_step=error.next_step)
-        except Exception as error:  # noqa: BLE001 - a defect of ours concerns this host alone, and is never hidden
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends this host alone, and is reported
             message = steps.explain(f"provmode's own error ({type(error).__name__}: {error})")
             result = HostResult(host, HostOutcome.FAILED, message, next_step="report it")
         return replace(result, steps=tuple(steps.changed))
 
     def _refuse(self, session: Session) -> HostResult | None:
-        """Look at the host once more; return how it ends if the plan does not hold for it any more."""
+        """Look at the host once more; return its result if the plan must not be applied to it, else ``None``."""
         planned, policy, earlier = self._planned, self._policy, self._earlier
         client = session.converse(settled_client(self._now, policy))
         assessment = judge(client, policy, self._now())
@@ -179,7 +175,7 @@ class HostApply:
                 planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step
             )
         if earlier is not None and begun:
-            # what an earlier run did moved it on: with its service back it may be about to leave by itself
+            # our own earlier steps changed the verdict: a client whose service runs again can be self-healing
             as_left = kind in (Outcome.COMPLIANT, Outcome.PENDING) or assessment.verdict is Verdict.SELF_HEALING
             holds = as_left and all(planned.steps[number].still_done(client) for number in earlier.done)
         else:
@@ -189,19 +185,19 @@ class HostApply:
         return self._not_as_planned(client)
 
     def _left_alone_today(self, client: ClientReadings, *, begun: bool) -> HostResult | None:
-        """Return how a host ends that the inventory's policy of today would not touch."""
+        """Return the result for a host that the inventory's current policy would leave alone; else ``None``."""
         today = judge(client, self._today, self._now())
         if outcome(today.verdict) in (Outcome.PENDING, Outcome.COMPLIANT):
             return None
         if begun and today.verdict is Verdict.SELF_HEALING:
-            return None  # what was begun is brought to its end
+            return None  # finish what was begun
         detail = f"the inventory's policy has changed since the plan: it is {today.verdict.value} now: {today.reason}"
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
 
     def _not_as_planned(self, client: ClientReadings) -> HostResult:
         facts: Mapping[str, Any] = self._planned.document.get("facts", {})
         unread = unread_now(facts, client)
-        if unread is not None:  # not known is not changed
+        if unread is not None:  # unknown does not mean changed
             cause = unread.cause if unread.cause in {cause.value for cause in Cause} else Cause.PROTOCOL.value
             detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
             return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, "apply the plan again")
@@ -211,8 +207,8 @@ class HostApply:
 
 def _read_back(host: str, assessment: Assessment, steps: HostSteps) -> HostResult:
     if outcome(assessment.verdict) is not Outcome.COMPLIANT:
-        found = f"read back: {assessment.verdict.value}: {assessment.reason}"
-        return HostResult(host, HostOutcome.FAILED, steps.explain(found))
+        problem = f"read back: {assessment.verdict.value}: {assessment.reason}"
+        return HostResult(host, HostOutcome.FAILED, steps.explain(problem))
     if not steps.anything_changed:
         return HostResult(host, HostOutcome.ALREADY, "somebody else did it first")
     return HostResult(host, HostOutcome.CHANGED, assessment.reason)
@@ -231,33 +227,33 @@ class HostSteps:
         self._changed_before = earlier is not None and earlier.changed
         self.changed: list[str] = []
         self.announced = False
-        """Whether a step was announced: from then on something may have been sent that changes the PC."""
+        """Whether a step was announced: from then on a request that changes the PC could have been sent."""
         self._current: Step | None = None
         self._open: int | None = None
         """The step that was announced and has not ended."""
-        self._kept: list[Step] = []
+        self._steps_done: list[Step] = []
 
     @property
     def anything_changed(self) -> bool:
-        """Whether a step changed something, in this run or in the one that is resumed."""
+        """Whether a step changed something, in this run or in the run that it resumes."""
         return bool(self.changed) or self._changed_before
 
     def run(self) -> None:
-        """Carry out what is not done yet."""
+        """Carry out the steps that are not done yet."""
         for number, step in enumerate(self._steps):
             if number in self._done or (step.only_after_changes and not self.anything_changed):
-                continue  # whoever made the changes also asks for policy
+                continue  # whoever made the changes also requests policy
             self._current = step
             self._session.begin()
             ending = self._session.converse(execute(step, announce=self._announcer(number, step), look=self._look))
             if ending == "changed":
                 self.changed += [str(item) for item in step.properties]
-                self._kept.append(step)
+                self._steps_done.append(step)
                 self._end(number, ending)
-            elif number in self._begun:  # an earlier run announced it, and it happened: it was ours
+            elif number in self._begun:  # an earlier run announced it, and it happened: we did it
                 self._changed_before = True
                 self._end(number, "changed")
-            elif self._open == number:  # somebody else did it after we had announced it
+            elif self._open == number:  # somebody else did it after we announced it
                 self._end(number, ending)
         self._current = None
 
@@ -280,7 +276,7 @@ class HostSteps:
             raise self._journal_lost(error) from None
 
     def _journal_lost(self, error: OSError) -> JournalLost:
-        return JournalLost(f"the journal cannot be written: {error.strerror}; {done_before(self._kept)}")
+        return JournalLost(f"the journal cannot be written: {error.strerror}; {_done_before(self._steps_done)}")
 
     def stale(self, error: HostError) -> str:
         """Explain a stale step; journal that the announced step did not happen, if that is certain."""
@@ -295,15 +291,15 @@ class HostSteps:
     def explain(self, what: str) -> str:
         """Return *what* happened, with the step it happened in and what was done before."""
         where = f"{self._current.properties[0].name}: " if self._current is not None else ""
-        return f"{where}{what}; {done_before(self._kept)}"
+        return f"{where}{what}; {_done_before(self._steps_done)}"
 
 
-def done_before(kept: Sequence[Step]) -> str:
-    """Return in words what was done before, and what of it can be undone."""
-    if not kept:
+def _done_before(steps: Sequence[Step]) -> str:
+    """Return in words which steps were done before, and which of them can be undone."""
+    if not steps:
         return "nothing was done before"
-    undoable = [step.properties[0].name for step in kept if step.undo is not None]
-    done = ", ".join(step.properties[0].name for step in kept)
+    undoable = [step.properties[0].name for step in steps if step.undo is not None]
+    done = ", ".join(step.properties[0].name for step in steps)
     return f"done before: {done}" + (f" (undo restores {', '.join(undoable)})" if undoable else " (cannot be undone)")
 
 

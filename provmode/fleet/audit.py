@@ -1,7 +1,6 @@
 """The audit: every host of a selection looked at once, over pyinfra's hosts and their `@winrm` connector.
 
-It holds the same conversation as the fact `ClientState`. One host's failure, of whatever kind, becomes that host's
-answer.
+Each host is asked the same as by the fact `ClientState`. Any failure of a host becomes that host's report.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HostReport:
-    """The answer about one host."""
+    """The report on one host."""
 
     host: str
     """Its name, without the connector."""
@@ -53,7 +52,7 @@ class HostReport:
 
 @dataclass
 class Audit:
-    """A whole run, or what is known of one that was interrupted."""
+    """The reports of a run. An interrupted run lacks some hosts."""
 
     selected: list[str]
     """Host names of the selection, without the connector: the denominator."""
@@ -106,8 +105,8 @@ def run_audit(
 ) -> Audit:
     """Look at every host of *names* and return what was found. Changes nothing.
 
-    *now* is the controller's clock, UTC. *progress* hears of each report as it comes. When *stop* turns true no further
-    host is begun, and those in hand are dropped.
+    *now* is the controller's clock, UTC. *progress* gets each report as it comes. When *stop* turns true no further
+    host is begun, and hosts in progress are dropped.
 
     Raises:
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.

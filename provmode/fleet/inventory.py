@@ -33,7 +33,7 @@ SHARD = 250
 
 
 class Fleet(Inventory):
-    """All hosts of an inventory by name, not yet made. `shard` makes some of them."""
+    """All hosts of an inventory, by name. `shards` makes the pyinfra hosts."""
 
     connector_of: dict[str, Any]
     groups_of: dict[str, list[str]]
@@ -73,7 +73,7 @@ class Fleet(Inventory):
             self.groups_of[host_name] += [*connector_groups, *groups]
 
     def _check_name(self, name: str) -> None:
-        """Refuse a name that would be taken for another host: Windows ignores case, and reports show no connector."""
+        """Refuse a name that could be mistaken for another: Windows ignores case, and reports omit the connector."""
         bare = name.removeprefix("@winrm/")
         if "/" in bare and bare != name:
             raise UsageError(f"{bare} is not a host name", next_step="set winrm_path if you mean the listener's path")
@@ -153,7 +153,7 @@ class _Shard(Inventory):
 
 Groups = dict[str, Any]
 """Groups by name, as a pyinfra inventory file has them: a list of hosts, or a tuple of hosts and data. A host is a
-name, or a tuple of name and data. The group ``all``, if there is one, is everybody."""
+name, or a tuple of name and data. The group ``all``, if there is one, has every host."""
 
 
 class InventorySource(Protocol):
@@ -161,7 +161,7 @@ class InventorySource(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors and plans call it."""
+        """Its name in errors and plans."""
 
     @property
     def path(self) -> Path | None:
@@ -199,7 +199,7 @@ class HostNames:
     path: Path | None = None
 
     def read(self) -> Groups:
-        """Return one group of them all."""
+        """Return one group with all of them."""
         return {"all": (self.name.split(","), {})}
 
 
@@ -235,7 +235,7 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
             fleet = _fleet(groups, source.path, dict(override or {}))
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: anything can come out of it
+    except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: it can raise anything
         raise UsageError(f"cannot read the inventory {source.name}: {_reason(error)}") from None
     if not fleet.names:
         raise UsageError(f"the inventory {source.name} has no hosts", next_step="an empty run is never a success")
@@ -243,8 +243,7 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
 
 
 _QUOTABLE = (OSError, LookupError, NameError, ImportError, AttributeError)
-"""Errors whose text names files and names as the user wrote them. The text of others may hold a value, such as a
-password."""
+"""Errors with a text that quotes only names. The text of any other error could contain a value, such as a password."""
 
 
 def _reason(error: Exception) -> str:
@@ -261,17 +260,17 @@ def _reason(error: Exception) -> str:
 
 
 def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) -> Fleet:
-    """Put groups and group data together, by pyinfra's rules: ``all`` is everybody, the file's name is a group."""
+    """Combine groups and group data by pyinfra's rules: ``all`` has every host, and the file's name is a group."""
     pairs = {name: group if isinstance(group, tuple) else (group, {}) for name, group in groups.items()}
-    everybody = pairs.pop("all", None) or ([host for hosts, _ in pairs.values() for host in hosts], {})
-    names = list(dict.fromkeys(host if isinstance(host, str) else host[0] for host in everybody[0]))
+    all_group = pairs.pop("all", None) or ([host for hosts, _ in pairs.values() for host in hosts], {})
+    names = list(dict.fromkeys(host if isinstance(host, str) else host[0] for host in all_group[0]))
     own: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, data in (host for host in everybody[0] if not isinstance(host, str)):
+    for name, data in (host for host in all_group[0] if not isinstance(host, str)):
         own[name].update(data)
     hosts = [(name, own[name]) if name in own else name for name in names]
     if path is not None:
         pairs.setdefault(path.name.rsplit(".", 1)[0], (hosts, {}))
-    pairs["all"] = (hosts, everybody[1])
+    pairs["all"] = (hosts, all_group[1])
     for name, data in _group_data(path).items():
         members, own = pairs.get(name, ([], {}))
         pairs[name] = (members, {**own, **data})

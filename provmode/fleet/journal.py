@@ -1,11 +1,11 @@
-"""The journal: every change before it is made, with what was there before, so that a crash loses nothing.
+"""The journal: every change is written here, with the state before it, before it is made. So a crash loses nothing.
 
-One JSON object a line, appended and forced to disk before the change is sent. What the lines say is the table in
-`provmode.fleet.journal_events`, shown in ``docs/journal.schema.json``. Each line carries its own SHA-256 (``hash``) and
-that of the line before it (``prev``), so that a changed or missing line is found.
+One JSON object a line, appended and forced to disk before the change is sent. The kinds of line are the table in
+`provmode.fleet.journal_events`; ``docs/journal.schema.json`` describes them. Each line carries its own SHA-256
+(``hash``) and that of the line before it (``prev``), so that a changed or missing line is found.
 
-A crash may tear the last line, which then has no line ending. That is tolerated: what it announced had not begun. If
-lines are missing at the very end, the journal reads as one whose run did not come to its end, as after a crash.
+A crash can tear the last line, which then has no line ending. That is tolerated: what it announced had not begun. A
+journal whose very last lines are missing reads like the journal of a run that crashed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,22 @@ __all__ = ["HostRecord", "Journal", "JournalDamaged", "JournalState", "StepRecor
 
 FIRST = "0" * 64
 """``prev`` of the first line."""
-_BEGINNING = b'{"event": "run-begun", "hash": "'
+_START = b'{"event": "run-begun", "hash": "'
 """How every journal begins."""
 
 
 class JournalDamaged(UsageError):
-    """A line was changed, is missing, or is not one of provmode's; the message says which."""
+    """A line was changed, is missing, or was not written by provmode; the message says which."""
+
+
+class JournalLost(Exception):
+    """The journal could not be written in the middle of a run: nothing more must be changed."""
 
 
 class Journal:
     """A journal that is being written, by one program at a time. `create` or `resume` it; `close` it when a run ends.
 
-    If a line could not be written whole, it is cut off again and nothing is written after it.
+    A line that could not be written whole is cut off again, and nothing is written after it.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class Journal:
 
     @property
     def run_id(self) -> str:
-        """16 hexadecimal digits by which the PCs know this run. A resumed run keeps them."""
+        """16 hexadecimal digits that identify this run on the PCs. A resumed run keeps them."""
         return self._first[:16]
 
     @classmethod
@@ -66,7 +70,7 @@ class Journal:
     ) -> Journal:
         """Begin a new journal for the plan *plan_id*. It is signed with *key*, if there is one.
 
-        *nonce* stands in no other journal, so two controllers that begin at the same moment are two runs.
+        *nonce* is different in every journal, so runs that begin at the same moment have different ids.
 
         Raises:
             UsageError: there is a journal already, or it cannot be written.
@@ -76,7 +80,7 @@ class Journal:
         except FileExistsError:
             raise UsageError(
                 f"there is a journal {path} of an earlier run",
-                next_step="go on with it (--resume), or write another (--journal FILE)",
+                next_step="resume that run (--resume), or write another journal (--journal FILE)",
             ) from None
         except OSError as error:
             raise _unwritable(path, error) from None
@@ -103,7 +107,7 @@ class Journal:
         unsigned: bool = False,
         nonce: str = "",
     ) -> tuple[Journal, JournalState]:
-        """Go on with a journal. A torn last line is cut off; a journal torn in its first line begins anew.
+        """Continue a journal. A torn last line is cut off; a journal torn in its first line begins anew.
 
         With a *key* the journal has to be signed with it, unless *unsigned* journals are accepted as well.
 
@@ -113,7 +117,7 @@ class Journal:
         """
         if not path.exists():
             raise UsageError(
-                f"there is no journal {path} to go on with", next_step="leave out --resume, or give --journal FILE"
+                f"there is no journal {path} to resume", next_step="leave out --resume, or give --journal FILE"
             )
         try:
             file = FileIO(path, "rb+")
@@ -121,7 +125,7 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            state = JournalState() if _torn_at_once(path) else read(path, key)
+            state = JournalState() if _first_line_torn(path) else read(path, key)
             if key is not None and state.lines and not state.signed and not unsigned:
                 raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
             key = key if state.signed or not state.lines else None
@@ -151,7 +155,7 @@ class Journal:
         """Append one line and force it to disk; *event* and its *fields* are a row of `EVENTS`.
 
         Raises:
-            OSError: it could not be written; what it announces must not be done.
+            OSError: the line could not be written; what it announces must not be done.
         """
         unknown = set(fields).difference(EVENTS[event].fields)
         if unknown:
@@ -180,15 +184,15 @@ class Journal:
         os.fsync(self._file.fileno())
 
     def step_begun(self, host: str, number: int, step: Step, previous: bytes | None) -> None:
-        """Announce a step with what is there before it."""
+        """Announce a step, with the bytes of the file before it."""
         kept = {"previous": b64encode(previous).decode("ascii")} if previous is not None else {}
         self.write("step-begun", host=host, number=number, step=step.to_json(), **kept)
 
     def close(self, event: str = "run-ended") -> None:
-        """Write that the run came to its end, and close the file.
+        """Write that the run ended, and close the file.
 
         Raises:
-            OSError: it could not be written; the file is closed.
+            OSError: the line could not be written; the file is closed.
         """
         try:
             self.write(event)
@@ -196,7 +200,7 @@ class Journal:
             self._file.close()
 
     def abandon(self) -> None:
-        """Close the file without a last line: the run did not come to its end."""
+        """Close the file without a last line: the run did not finish."""
         self._file.close()
 
 
@@ -205,21 +209,23 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
 
 
 def _lock(file: FileIO, path: Path) -> None:
-    """Keep other runs from writing. The lock ends with the process, however that ends.
+    """Keep other runs from writing. The system releases the lock when the process ends, even if it is killed.
 
     Raises:
-        UsageError: another run writes it.
+        UsageError: another run is writing.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"the journal {path} is being written by another run", next_step="wait for its end") from None
+        raise UsageError(
+            f"the journal {path} is being written by another run", next_step="wait until it ends"
+        ) from None
 
 
-def _torn_at_once(path: Path) -> bool:
-    """Return whether a crash came before the first line was whole: nothing had begun."""
+def _first_line_torn(path: Path) -> bool:
+    """Return whether a crash tore the first line: nothing had begun."""
     data = path.read_bytes()
-    return b"\n" not in data and data[: len(_BEGINNING)] == _BEGINNING[: len(data)]
+    return b"\n" not in data and data[: len(_START)] == _START[: len(data)]
 
 
 def _encoded(line: dict[str, Any]) -> bytes:
@@ -233,7 +239,7 @@ def _digest(line: dict[str, Any], key: bytes | None) -> str:
 
 
 def _same_hash(written: Any, computed: str) -> bool:
-    """Compare in constant time; as bytes, because ``compare_digest`` takes text in ASCII alone."""
+    """Compare in constant time; as bytes, because ``compare_digest`` takes only ASCII text."""
     return isinstance(written, str) and hmac.compare_digest(written.encode("utf-8", "surrogatepass"), computed.encode())
 
 
@@ -241,7 +247,7 @@ def read(path: Path, key: bytes | None = None) -> JournalState:
     """Read and verify a journal. *key* is the plan's; a journal that is not signed needs none.
 
     Raises:
-        JournalDamaged: a line was changed, is missing or is not one of provmode's, or was signed with another key.
+        JournalDamaged: a line was changed, is missing, was not written by provmode or was signed with another key.
         UsageError: the journal cannot be read, or it is signed and there is no key.
     """
     try:
@@ -265,7 +271,7 @@ def read(path: Path, key: bytes | None = None) -> JournalState:
 
 
 def _is_signed(whole: bytes) -> bool:
-    """Return whether the first line says that the journal is signed; the hashes prove that line with the rest."""
+    """Return whether the first line says that the journal is signed; the hashes prove that line too."""
     try:
         first = json.loads(whole.split(b"\n", 1)[0])
     except (ValueError, RecursionError):
@@ -280,12 +286,12 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
             line = json.loads(data)
             prev, digest = line["prev"], line.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise JournalDamaged(f"{path}, line {number}: it is not a line of provmode's") from None
+            raise JournalDamaged(f"{path}, line {number}: it was not written by provmode") from None
         if not _same_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
             raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(
-                f"{path}, line {number}: it does not follow the line before it: one was changed, added or taken out"
+                f"{path}, line {number}: it does not follow the line before it: a line was changed, added or removed"
             )
         last = digest
         yield number, {**line, "hash": digest}

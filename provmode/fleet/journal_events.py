@@ -1,7 +1,7 @@
-"""What a journal says: its events, one table, and the state they add up to.
+"""The events of a journal, as one table, and the state they add up to.
 
-To add an event, write how it changes the state and give it a row in `EVENTS`. ``docs/journal.schema.json`` shows the
-table (a test compares them). An event that a later version added is skipped if it names a host.
+To add an event, write how it changes the state and give it a row in `EVENTS`. ``docs/journal.schema.json`` repeats the
+table (a test compares them). An unknown event, of a later version, is skipped if it names a host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from provmode.remediation.steps import KINDS, Step, step_from_json
 
 @dataclass
 class StepRecord:
-    """One step of one host, as the journal has it."""
+    """One step of one host, as the journal records it."""
 
     number: int
     step: Step
@@ -27,7 +27,7 @@ class StepRecord:
     """``changed``, ``already`` or ``stale`` (nothing was changed); ``None``: announced, and not known to have ended."""
     undone: bool = False
     undoing: bool = False
-    """Whether its undo was announced: it may have been undone."""
+    """Whether its undo was announced: it might have been undone."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class HostRecord:
 
     steps: list[StepRecord] = field(default_factory=list)
     outcome: str | None = None
-    """How the host ended; ``None``: the run did not come to its end there."""
+    """How the host ended; ``None`` if it did not."""
     lease: str | None = None
     """Token of the lease that was announced and is not known to have been released."""
 
@@ -47,12 +47,12 @@ class HostRecord:
 
     @property
     def changed(self) -> bool:
-        """Whether a step changed something, or may have."""
+        """Whether a step changed something, or might have."""
         return any(record.ending in ("changed", None) for record in self.steps)
 
     @property
     def undone(self) -> bool:
-        """Whether something of it was undone since, or may have been."""
+        """Whether a step was undone, or might have been."""
         return any(record.undone or record.undoing for record in self.steps)
 
     def record(self, number: int) -> StepRecord:
@@ -76,7 +76,7 @@ class JournalState:
     torn: bool = False
     """Whether the last line was torn by a crash."""
     closed: bool = False
-    """Whether the last run, or the last undo, came to its end."""
+    """Whether the last run or undo finished."""
     hosts: dict[str, HostRecord] = field(default_factory=dict)
     first_hash: str = ""
     last_hash: str = ""
@@ -84,9 +84,9 @@ class JournalState:
     size: int = 0
     """Bytes of whole lines."""
     signed: bool = False
-    """Whether its lines are chained with the plan's key: nobody without the key can have written them."""
+    """Whether its lines are chained with the plan's key: only somebody with the key can write them."""
     undoing: bool = False
-    """Whether the last thing in it is an undo."""
+    """Whether its last run is an undo."""
 
 
 Line = Mapping[str, Any]
@@ -119,11 +119,11 @@ def _lease_released(state: JournalState, line: Line) -> None:
 def _step_begun(state: JournalState, line: Line) -> None:
     host, number = _host(state, line), line["number"]
     previous = b64decode(line["previous"]) if "previous" in line else None
-    again = next((record for record in host.steps if record.number == number), None)
-    if again is None:
+    record = next((record for record in host.steps if record.number == number), None)
+    if record is None:
         host.steps.append(StepRecord(number, step_from_json(line["step"]), previous))
     else:
-        again.ending, again.previous = None, again.previous if again.previous is not None else previous
+        record.ending, record.previous = None, record.previous if record.previous is not None else previous
 
 
 def _step_ended(state: JournalState, line: Line) -> None:
@@ -149,7 +149,7 @@ class Event:
     name: str
     meaning: str
     fields: Mapping[str, Field]
-    """What it carries, without the fields that every line has."""
+    """Its fields, without those that every line has."""
     apply: Callable[[JournalState, Line], None]
     """Changes the state by one line; the line has every field of `fields` that is not optional."""
 
@@ -162,10 +162,10 @@ EVENTS: Mapping[str, Event] = {
     event.name: event
     for event in (
         Event("run-begun", "A run of `apply` begins.", {**_PLAN, "nonce": _OPTIONAL_TEXT}, _run_begins),
-        Event("run-resumed", "A run that did not come to its end goes on.", _PLAN, _run_begins),
-        Event("run-ended", "The run came to its end.", {}, _ends),
+        Event("run-resumed", "A run that did not finish is resumed.", _PLAN, _run_begins),
+        Event("run-ended", "The run finished.", {}, _ends),
         Event("undo-begun", "An undo begins.", _PLAN, _undo_begins),
-        Event("undo-ended", "The undo came to its end.", {}, _ends),
+        Event("undo-ended", "The undo finished.", {}, _ends),
         Event("claim-begun", "The lease on a PC is about to be taken.", {"host": TEXT, "token": TEXT}, _lease_begun),
         Event("claim-released", "The lease on a PC was released.", {"host": TEXT}, _lease_released),
         Event(
@@ -184,20 +184,20 @@ EVENTS: Mapping[str, Event] = {
         Event("step-undone", "A step was undone.", {**_NUMBERED, "ending": one_of("changed", "already")}, _step_undone),
         Event(
             "host-ended",
-            "The run came to its end on a host.",
+            "The run finished on a host.",
             {"host": TEXT, "outcome": TEXT, "detail": ANY_TEXT},
             _host_ended,
         ),
     )
 }
-"""Every event. Their names stand in journals that people keep, so they stay."""
+"""Every event. Never rename one: people keep their journals."""
 
 
 def apply_line(state: JournalState, line: Line) -> None:
     """Change *state* by one line.
 
     Raises:
-        LookupError, ValueError, TypeError: the line lacks something, or has a value that cannot stand there.
+        LookupError, ValueError, TypeError: the line lacks a field, or a field has an impossible value.
     """
     name = line.get("event")
     event = EVENTS.get(name) if isinstance(name, str) else None

@@ -11,22 +11,25 @@ from provmode.transport.session import Session
 class HostLease:
     """The lease on one host.
 
-    *write* writes a line of the journal, *run_id* is the journal's. *left* says that an earlier run of this journal
-    announced a lease and did not write that it released it.
+    *write* writes a line of the journal, and *run_id* is the journal's. *open_lease* says that the journal of an
+    earlier run announces a lease and does not say that it was released.
     """
 
-    def __init__(self, host: str, session: Session, write: Callable[..., None], run_id: str, *, left: bool) -> None:
+    def __init__(
+        self, host: str, session: Session, write: Callable[..., None], run_id: str, *, open_lease: bool
+    ) -> None:
         self._host, self._session, self._write, self._run_id = host, session, write, run_id
-        self._announced = left
+        self._announced = open_lease
         self._token: Token | None = None
 
     def take(self) -> None:
-        """Take it.
+        """Take the lease.
 
         Raises:
             LeaseTaken: another controller is at work on the host.
-            LeaseRefused: the PC does not let it be taken.
-            HostError: any other, also of *write*.
+            LeaseRefused: the PC refuses it.
+            HostError: any other failure of the host.
+            whatever *write* raises.
         """
         self._session.begin()
         self._token = self._session.converse(take(self._run_id, self._announce))
@@ -36,7 +39,7 @@ class HostLease:
         self._announced = True
 
     def release(self) -> None:
-        """Release it, if it was taken. If that fails, the work has not failed: the lease runs out by itself.
+        """Release the lease, if it was taken. A failure of the host is ignored: the lease expires by itself.
 
         Raises:
             whatever *write* raises.
@@ -47,7 +50,7 @@ class HostLease:
         self._session.begin()
         try:
             released = self._session.converse(release(self._run_id, self._token))
-        except Exception:  # noqa: BLE001 - what was done on the host is reported all the same; the lease stays open
+        except Exception:  # noqa: BLE001 - the work on the host is done and reported all the same
             return
         if released:
             self._write("claim-released", host=self._host)

@@ -1,4 +1,4 @@
-"""Planning: every host of a selection looked at, and what would be changed on it written down. Changes nothing."""
+"""Planning: look at every host of a selection, and write down what would be changed on it. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Proposal:
     """What a plan says about one host."""
 
     name: str
-    """As the inventory has it."""
+    """Its name in the inventory."""
     report: HostReport
     remediation: Remediation | None
     """``None`` if the host could not be assessed."""
@@ -54,7 +54,7 @@ class Proposal:
 
 @dataclass
 class Planned:
-    """A whole planning run."""
+    """The result of a planning run."""
 
     audit: Audit
     proposals: list[Proposal] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """A plan as a file: what was seen, what would change on which host, who made it, until when, and a signature over all.
 
 The schema is ``docs/plan.schema.json`` (``"version": 1``). The signature is an HMAC-SHA256 over the canonical JSON of
-everything else, with a key of the fleet's owner: nobody without the key can have changes made.
+everything else, with a key of the fleet's owner: without the key nobody can have changes made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from provmode.remediation.steps import KINDS, Step, step_from_json
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
 MINIMUM_KEY = 16
-"""Bytes a key has at least."""
+"""The least number of bytes of a key."""
 
 
 class PlanRefused(ProvmodeError):
@@ -38,7 +38,7 @@ class PlannedHost:
     """One host's part of a plan."""
 
     name: str
-    """As the inventory has it, with its connector."""
+    """Its name in the inventory, with the connector."""
     verdict: str
     reason: str
     fingerprint: str | None
@@ -46,9 +46,9 @@ class PlannedHost:
     steps: tuple[Step, ...]
     left_alone: str
     policy: Policy
-    """As it was used."""
+    """The policy that the plan was made with."""
     document: Mapping[str, Any]
-    """Everything the plan says about it."""
+    """Everything that the plan says about the host."""
 
     @property
     def host(self) -> str:
@@ -97,7 +97,7 @@ def key_from(file: Path | None, environment: Mapping[str, str] = os.environ) -> 
 
 
 def sign(document: dict[str, Any], key: bytes | None) -> dict[str, Any]:
-    """Return *document* with its signature, ``None`` without a key."""
+    """Return *document* with its signature; without a key the signature is ``None``."""
     unsigned = {name: value for name, value in document.items() if name != "signature"}
     if key is None:
         return {**unsigned, "signature": None}
@@ -129,7 +129,7 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Plan:
-    """Read a plan and check that it may be applied.
+    """Read a plan and check that it can be applied now.
 
     Raises:
         UsageError: the file cannot be read.
@@ -138,7 +138,7 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
     document = _document(path)
     signature = document.get("signature")
     if signature is None and not unsigned:
-        raise PlanRefused(f"the plan {path} is not signed", next_step="sign plans with a key, or say --unsigned")
+        raise PlanRefused(f"the plan {path} is not signed", next_step="sign plans with a key, or give --unsigned")
     if signature is not None:
         _check_signature(path, document, signature, key)
     try:
@@ -250,7 +250,7 @@ def step_schema() -> dict[str, Any]:
             row["properties"] = {"kind": {"const": step.kind}, **row["properties"]}
             rows.append(row)
     return {
-        "description": "One change of one thing: what it expects to find, and what is there when it is done.",
+        "description": "One change of one thing: the state that it expects, and the state after it.",
         "oneOf": rows,
     }
 

@@ -1,4 +1,4 @@
-"""How a run tells its caller how far it is."""
+"""How a run reports its progress to its caller."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """Hears how far a run is: first how many hosts there are, then each host's result as it ends."""
+    """Receives the progress of a run: first the number of hosts, then the result of each host as it ends."""
 
     def begin(self, hosts: int) -> None:
-        """The run is over this many hosts."""
+        """Begin: the run has this many hosts."""
 
     def ended(self, result: Any) -> None:
         """One more host has ended; *result* is what the run returns for it."""
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
     def begin(self, hosts: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def ended(self, result: Any) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 SILENT = Silent()

@@ -1,8 +1,8 @@
 """How hosts and runs end: the one table of outcomes and exit codes.
 
-The commands take their exit codes from it, and so do their help texts and the documents (tests compare them).
+The commands take their exit codes from it, and so do their help texts. A test compares it with ``docs/running.md``.
 
-Exit codes 2 and 4 add up to 6. Code 8 stands alone: it is used only if there is nothing else to say.
+Exit codes 2 and 4 add up to 6. Code 8 is used only if none of these applies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HostOutcome(str, Enum):
     NOTHING = "nothing"
     """There was nothing to undo, or nothing that can be undone."""
     STALE = "stale"
-    """It is not what the plan saw, or another controller is at work on it; nothing was changed from there on."""
+    """It is not as the plan saw it, or another controller is at work on it. Nothing more was changed."""
     FAILED = "failed"
     """A step failed, or reading back does not show a compliant client."""
     UNREACHED = "unreached"
@@ -50,7 +50,7 @@ MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.RESTORED: "restored, and read back",
     HostOutcome.ALREADY: "compliant before anything was done",
     HostOutcome.NOTHING: "nothing to restore",
-    HostOutcome.STALE: "not what the plan saw, or in other hands: left as it is",
+    HostOutcome.STALE: "not as the plan saw it, or in use by another run: left as it is",
     HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
     HostOutcome.UNREACHED: "could not be reached or assessed",
     HostOutcome.NOT_STARTED: "the run ended before its turn",
@@ -59,10 +59,10 @@ MEANINGS: Mapping[HostOutcome, str] = {
 
 @dataclass(frozen=True)
 class ExitCodes:
-    """The exit codes of one command: which outcomes of hosts lead to which, and what each means."""
+    """The exit codes of one command: which outcome of a host leads to which code, and what each code means."""
 
-    of: Mapping[Enum, int]
-    """The code that an outcome asks for; outcomes that are not here ask for 0."""
+    code_of: Mapping[Enum, int]
+    """The code for each outcome of a host; an outcome that is not here has code 0."""
     meanings: Mapping[int, str]
     """What each code means, in the order of help and documents."""
 
@@ -70,8 +70,8 @@ class ExitCodes:
         """Return the exit code of a run in which the hosts ended with *outcomes*."""
         if interrupted:
             return INTERRUPTED
-        asked = {self.of[outcome] for outcome in outcomes if outcome in self.of}
-        return (PENDING if PENDING in asked else 0) | (FAILED if FAILED in asked else 0) or max(asked, default=0)
+        codes = {self.code_of[outcome] for outcome in outcomes if outcome in self.code_of}
+        return (PENDING if PENDING in codes else 0) | (FAILED if FAILED in codes else 0) or max(codes, default=0)
 
     @property
     def help(self) -> str:
@@ -89,7 +89,7 @@ AUDIT = ExitCodes(
         PENDING | FAILED: "changes pending and failed",
         UNKNOWN: "nothing pending, but some hosts not assessed",
         BAD_USAGE: "bad usage, or provmode's own error",
-        INTERRUPTED: "interrupted: what is known so far was printed, with what is missing",
+        INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
     },
 )
 """Of `audit`, `plan` and `demo`."""
@@ -102,36 +102,36 @@ APPLY = ExitCodes(
         HostOutcome.UNREACHED: UNKNOWN,
     },
     {
-        COMPLIANT: "everything planned is done, or was so already",
-        PENDING: "some hosts were stale, or their turn did not come: plan anew",
+        COMPLIANT: "everything planned is done, or was done already",
+        PENDING: "some hosts were stale or not started: plan anew",
         REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
         FAILED: "a change failed; the report names the step and what `undo` restores",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, or provmode's own error",
-        INTERRUPTED: "interrupted; the hosts in hand were finished",
+        INTERRUPTED: "interrupted; hosts in progress were finished",
     },
 )
 
 UNDO = ExitCodes(
-    APPLY.of,
+    APPLY.code_of,
     {
-        COMPLIANT: "everything that can be restored is restored, or was so already",
-        PENDING: "something was changed since and left as it is, or a host's turn did not come",
+        COMPLIANT: "everything that can be restored is restored, or was restored already",
+        PENDING: "something was changed since the run and left as it is, or some hosts were not started",
         FAILED: "restoring failed on some host",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",
-        INTERRUPTED: "interrupted; the hosts in hand were finished",
+        INTERRUPTED: "interrupted; hosts in progress were finished",
     },
 )
 
 VERIFY = ExitCodes(
     {},
     {
-        COMPLIANT: "every line is there, as it was written",
-        PENDING: "every line that is there is as it was written, but the last run or undo did not come to its end",
-        BAD_USAGE: "a line was changed, added or taken out, or the journal cannot be read",
+        COMPLIANT: "every line is as it was written, and the last run or undo finished",
+        PENDING: "every line is as it was written, but the last run or undo did not finish",
+        BAD_USAGE: "a line was changed, added or removed, or the journal cannot be read",
     },
 )
 

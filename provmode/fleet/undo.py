@@ -1,9 +1,8 @@
-"""Undoing a run by its journal: what can be restored is restored and proved, what cannot is reported.
+"""Undoing a run by its journal: restore what can be restored, read it back, and report what cannot be undone.
 
-Restored are files (by their bytes), start modes, registry values and keys. A step is undone only if the PC still has
-what the run left, so that nobody's later work is overwritten; the rest of the host is restored all the same. A mode
-that was left, a service that was started and a policy that was requested cannot be undone: what the client did since
-is done.
+Files (by their bytes), start modes, registry values and keys are restored. A step is undone only if the PC still is as
+the run left it, so that later changes by others are kept; the host's other steps are undone all the same. Leaving the
+mode, starting a service and requesting policy cannot be undone: the client has acted on them since.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from provmode.ccm.policy import Policy
 from provmode.errors import AccessDenied, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
 from provmode.fleet.inventory import Fleet, InventorySource, load
-from provmode.fleet.journal import HostRecord, Journal, JournalState, StepRecord, read
+from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import UNDO, HostOutcome
 from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
@@ -41,7 +40,7 @@ class HostUndoResult:
     cause: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields by name (contract)."""
+        """Return the host's row of the JSON report (contract)."""
         return {
             "host": self.host,
             "ended": self.outcome.value,
@@ -83,20 +82,19 @@ def undo_run(
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
 ) -> UndoResult:
-    """Undo the run whose *journal* this is, on all of its hosts or on *hosts*. The undo is journaled there too.
+    """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
     *now* is the controller's clock, UTC. *key* is the plan's key. A journal that is not signed is refused unless
-    *unsigned*. When *stop* turns true, the hosts in hand are finished and no other is begun.
+    *unsigned*. When *stop* turns true, hosts in progress are finished and no other is begun.
 
     Raises:
-        UsageError: the journal or the inventory cannot be used, or one of them does not have one of the hosts; nothing
-            was changed.
+        UsageError: the journal or the inventory cannot be used, or lacks one of the hosts; nothing was changed.
     """
     state = read(journal, key)
     if not state.signed and not unsigned:
         raise UsageError(
             f"the journal {journal} is not signed: whoever wrote it decides what is restored",
-            next_step="say --unsigned if you know who wrote it",
+            next_step="give --unsigned if you know who wrote it",
         )
     fleet, names = _chosen(journal, state, inventory, hosts, override)
     policies = policies_of(fleet, names)
@@ -117,7 +115,7 @@ def undo_run(
     except BaseException:
         writer.abandon()
         raise
-    result.notice = finish(writer, "undo-ended", whole=not result.interrupted)
+    result.notice = finish(writer, "undo-ended", complete=not result.interrupted)
     return result
 
 
@@ -128,18 +126,18 @@ def _chosen(
     hosts: Sequence[str],
     override: Mapping[str, Any] | None,
 ) -> tuple[Fleet, list[str]]:
-    """Return the fleet, and the names of the hosts to undo as the inventory has them."""
+    """Return the fleet, and the inventory's names of the hosts to undo."""
     wanted = dict.fromkeys([short(host) for host in hosts] or state.hosts)
     for host in wanted:
         if host not in state.hosts:
             raise UsageError(f"the journal {journal} has nothing about {host}")
     fleet = load(inventory, override=override)
     names = [name for name in fleet.names if short(name) in wanted]
-    there = {short(name) for name in names}
+    present = {short(name) for name in names}
     for host in wanted:
-        if host not in there:
+        if host not in present:
             source = inventory if isinstance(inventory, str) else inventory.name
-            raise UsageError(f"{source} has no host {host}", next_step="give the inventory that the run was over")
+            raise UsageError(f"{source} has no host {host}", next_step="give the inventory of the run")
     return fleet, names
 
 
@@ -155,13 +153,13 @@ def undo_hosts(
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
 ) -> UndoResult:
-    """Undo what *records* (by host) say of the hosts *names*, the last step first.
+    """Undo the steps that *records* (by host) list for the hosts *names*, the last step first.
 
     Each step is journaled before as ``step-undo-begun`` and after as ``step-undone``. A PC is not touched while
     something runs there that the host's policy calls legitimate.
 
-    When *stop* turns true the hosts in hand are finished and no other is begun. The same holds if the journal cannot be
-    written any more.
+    When *stop* turns true, or the journal cannot be written any more, hosts in progress are finished and no other is
+    begun.
     """
     policies = policies or {}
     result = UndoResult()
@@ -170,31 +168,27 @@ def undo_hosts(
         for name in names
     }
 
-    def ended() -> bool:
+    def stopped() -> bool:
         return stop() or any(undo.journal_lost for undo in undos.values())
 
     def work(visit: Visit) -> None:
         undo = undos[short(visit.host.name)]
-        ended_so = visit.connected(lambda: undo.run(visit)) if undo.steps else undo.nothing()
-        if ended_so is None and visit.error is None:
-            return  # its turn came after the end of the run
-        if ended_so is None:
+        host_result = visit.connected(lambda: undo.run(visit)) if undo.steps else undo.nothing()
+        if host_result is None and visit.error is None:
+            return  # the run was stopped before this host's turn
+        if host_result is None:
             error = visit.error
-            what = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
-            ended_so = undo.result(HostOutcome.UNREACHED, what, cause_of_failure(error))
-        result.hosts.append(ended_so)
-        progress.ended(ended_so)
+            detail = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
+            host_result = undo.result(HostOutcome.UNREACHED, detail, cause_of_failure(error))
+        result.hosts.append(host_result)
+        progress.ended(host_result)
 
-    (runner or GeventRunner()).visit(fleet, names, work, stop=ended, finish_begun=True)
+    (runner or GeventRunner()).visit(fleet, names, work, stop=stopped, finish_begun=True)
     result.interrupted = stop()
     begun = {each.host for each in result.hosts}
     result.hosts += [undo.result(HostOutcome.NOT_STARTED) for host, undo in undos.items() if host not in begun]
     result.hosts.sort(key=lambda each: each.host)
     return result
-
-
-class JournalLost(Exception):
-    """The journal could not be written: nothing more is undone."""
 
 
 class HostUndo:
@@ -247,14 +241,14 @@ class HostUndo:
         return self.result(HostOutcome.NOTHING, "everything that can be restored is as it was before the run")
 
     def _undo(self, session: Session, record: StepRecord) -> None:
-        back = record.step.undo
-        assert back is not None
+        undo_step = record.step.undo
+        assert undo_step is not None
         session.begin()
         ending = session.converse(
-            execute(back, data=record.previous, announce=lambda previous: self._write("step-undo-begun", record))
+            execute(undo_step, data=record.previous, announce=lambda previous: self._write("step-undo-begun", record))
         )
         if ending == "changed":
-            self._restored += [str(item) for item in back.properties]
+            self._restored += [str(item) for item in undo_step.properties]
         self._write("step-undone", record, ending=ending)
 
     def _write(self, event: str, record: StepRecord, **fields: Any) -> None:
@@ -269,5 +263,5 @@ class HostUndo:
 
 
 def _cannot(record: StepRecord) -> str:
-    may = " (it may not have happened)" if record.ending is None else ""
-    return f"{record.step.properties[0]}: cannot be undone{may}"
+    doubt = " (it might not have happened)" if record.ending is None else ""
+    return f"{record.step.properties[0]}: cannot be undone{doubt}"

@@ -1,4 +1,4 @@
-"""Verifying a journal: that no line was changed, added or taken out, and what a crash left open."""
+"""Verifying a journal: that no line was changed, added or removed, and what a crash left open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from provmode.fleet.results import COMPLIANT, PENDING
 
 @dataclass(frozen=True)
 class Verification:
-    """A journal whose lines are as they were written."""
+    """A verified journal: every line is as it was written."""
 
     state: JournalState
 
@@ -27,7 +27,7 @@ class Verification:
 
     @property
     def open_steps(self) -> list[str]:
-        """Steps that were announced and are not known to have ended: they may have happened."""
+        """Steps that were announced and are not known to have ended: they might have happened."""
         return [
             f"{name}: {record.step.properties[0]}"
             for name, host in self.state.hosts.items()

@@ -1,9 +1,8 @@
-"""Visiting many hosts: each is dialled, worked on, and let go.
+"""Visiting many hosts: each is dialled, worked on, and disconnected.
 
-`Runner` is what runs need of whoever visits their hosts. `GeventRunner` visits many at once, in a sliding window.
-Dialling costs a socket and waits for silent PCs, working costs the controller's CPU, so the two have windows of their
-own: many silent PCs are waited for at once while few are worked on, and hosts that never answer cost a run one
-connect deadline in all.
+`Runner` is the interface, and `GeventRunner` visits many hosts at once, in a sliding window. Dialling costs a socket
+and waits for silent PCs; working costs the controller's CPU. So each has its own window: many silent PCs are waited
+for while few are worked on, and hosts that never answer cost a run one connect deadline in all.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ T = TypeVar("T")
 WORKING = 64
 """Hosts worked on at a time: round trips overlap, and one process has one core to give anyway."""
 DIALLING = 1000
-"""Hosts dialled or waiting for their turn at a time; fewer if the process may open fewer files."""
+"""Hosts dialled or waiting for their turn at a time; fewer if the process cannot open so many files."""
 
 
 def never() -> bool:
@@ -44,7 +43,7 @@ def never() -> bool:
 class Visit:
     """One host being visited.
 
-    It is worked on inside *turn*. It is not begun once *stop* turns true.
+    The work is done inside *turn*, and does not begin once *stop* turns true.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Visit:
 
     @property
     def session(self) -> Session:
-        """The session to the PC, read-only until somebody says otherwise."""
+        """The session to the PC, read-only until its `read_only` is set to false."""
         return self._connector.open()
 
     @property
@@ -70,16 +69,16 @@ class Visit:
 
     @property
     def counters(self) -> Counters:
-        """What the host cost."""
+        """Requests, retries and seconds of this visit."""
         return self._connector.session.counters if self._connector.session is not None else Counters()
 
     @property
     def read_only(self) -> bool:
-        """Whether the inventory says that this host is not to be changed (``winrm_read_only``)."""
+        """Whether the inventory says that this host must not be changed (``winrm_read_only``)."""
         return bool(self._connector.data["winrm_read_only"])
 
     def _dial(self) -> None:
-        """Open the connection before it is this host's turn; what goes wrong is kept until then."""
+        """Open the connection before it is this host's turn; keep an error until then."""
         try:
             self._connector.dial()
         except gevent.GreenletExit:
@@ -123,10 +122,10 @@ class Runner(Protocol):
         stop: Callable[[], bool],
         finish_begun: bool,
     ) -> None:
-        """Call *work* once with a visit of every host of *names*; *work* contains every error of its host.
+        """Call *work* once for each host of *names*, with its visit; *work* handles every error of its host.
 
-        When *stop* turns true no further host is begun. Those that were begun are brought to an end if *finish_begun*;
-        otherwise they may be dropped.
+        When *stop* turns true no further host is begun. Hosts in progress are finished if *finish_begun*; otherwise
+        they can be dropped.
 
         Raises:
             UsageError: a host's data has a value of the wrong type.
@@ -149,7 +148,7 @@ class GeventRunner:
         stop: Callable[[], bool],
         finish_begun: bool,
     ) -> None:
-        """Call *work* once with a visit of every host of *names*; see `Runner`."""
+        """Call *work* once for each host of *names*, with its visit; see `Runner`."""
         turns = BoundedSemaphore(self.working)
         pool = Pool(min(self.dialling, _sockets()))
         try:
@@ -167,7 +166,7 @@ class GeventRunner:
 
 
 def hosts_of(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
-    """Make the hosts of *names*, some at a time.
+    """Make the hosts of *names*, a shard at a time.
 
     Raises:
         UsageError: a host's data has a value of the wrong type.
@@ -177,7 +176,7 @@ def hosts_of(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:
 
 
 def _sockets() -> int:
-    """Return how many connections the process may hold, leaving some files for everything else."""
+    """Return how many connections the process can hold, leaving some open files for everything else."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, min(DIALLING, soft - 64)) if soft != resource.RLIM_INFINITY else DIALLING
 
@@ -188,7 +187,7 @@ def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
     Raises:
         UsageError: another connector, a misspelt key, an unreadable file, an impossible policy; nothing was sent.
     """
-    known: dict[str, Policy] = {}
+    policy_of_data: dict[str, Policy] = {}
     policies = {}
     checked: set[tuple[str, str]] = set()
     for name in names:
@@ -200,12 +199,12 @@ def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
         check_target(name, data, checked)
         policy = data.get("provmode_policy", {})
         key = repr(policy)
-        if key not in known:
+        if key not in policy_of_data:
             try:
-                known[key] = Policy.from_mapping(policy, where=f"data of {short(name)}")
+                policy_of_data[key] = Policy.from_mapping(policy, where=f"data of {short(name)}")
             except PolicyError as error:
                 raise UsageError(str(error)) from None
-        policies[name] = known[key]
+        policies[name] = policy_of_data[key]
     return policies
 
 
@@ -215,5 +214,5 @@ def short(name: str) -> str:
 
 
 def cause_of_failure(error: Exception | None) -> str:
-    """Return why a host could not be reached, in the report's word; ``protocol`` for what nobody foresaw."""
+    """Return the cause for which a host could not be reached; ``protocol`` for an unforeseen error."""
     return str(error.cause) if isinstance(error, HostError) else "protocol"

@@ -1,4 +1,4 @@
-"""Waves and the failure budget. Pure."""
+"""The limits of a run: waves, the time between them, and the failure budget. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ def wave_sizes(text: str, hosts: int) -> list[int]:
     ``10,100,25%`` on 1,000 hosts: 10, then 100, then 250 (a percentage is of all hosts), then the other 640.
 
     Raises:
-        UsageError: something else than numbers and percentages.
+        UsageError: *text* is not a list of numbers and percentages.
     """
     sizes: list[int] = []
     left = hosts
     for part in (part.strip() for part in text.split(",")):
-        found = re.fullmatch(r"([0-9]{1,7})(%?)", part)
-        if found is None or int(found.group(1)) == 0 or (found.group(2) and int(found.group(1)) > 100):
-            raise UsageError(f"--wave {text}: {part!r} is no number of hosts and no percentage", next_step="10,100,25%")
-        size = -(-hosts * int(found.group(1)) // 100) if found.group(2) else int(found.group(1))
+        match = re.fullmatch(r"([0-9]{1,7})(%?)", part)
+        if match is None or int(match.group(1)) == 0 or (match.group(2) and int(match.group(1)) > 100):
+            raise UsageError(
+                f"--wave {text}: {part!r} is not a number of hosts or a percentage", next_step="10,100,25%"
+            )
+        size = -(-hosts * int(match.group(1)) // 100) if match.group(2) else int(match.group(1))
         size = min(size, left)
         if size:
             sizes.append(size)
@@ -32,17 +34,17 @@ def wave_sizes(text: str, hosts: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many failures a run may have; counted over hosts that were reached, unreachable ones never."""
+    """How many failures a run is allowed to have. Only hosts that were reached count."""
 
     number: int | None = None
     percent: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read ``5``, ``2%`` or ``5,2%`` (whichever is passed first ends the run).
+        """Read ``5``, ``2%`` or ``5,2%`` (whichever is exceeded first ends the run).
 
         Raises:
-            UsageError: something else.
+            UsageError: *text* is none of these.
         """
         number: int | None = None
         percent: float | None = None
@@ -52,21 +54,49 @@ class Budget:
             elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
                 percent = float(part[:-1])
             else:
-                raise UsageError(f"--max-failures {text}: {part!r} is no number and no percentage", next_step="5,2%")
+                raise UsageError(f"--max-failures {text}: {part!r} is not a number or a percentage", next_step="5,2%")
         return cls(number, percent)
 
     def spent(self, failed: int, reached: int, *, to_come: int = 0) -> str:
-        """Return in words why the run has to end; empty where it may go on.
+        """Return in words why the run has to end; empty if it can go on.
 
-        The share is of the *reached* hosts and those *to_come* in the same wave: it is passed once it would be even if
-        none of those failed.
+        The percentage is of the hosts *reached* and *to_come* in the same wave. So the budget is spent as soon as it is
+        sure to be exceeded, even if none of the hosts to come fails.
         """
         if self.number is not None and failed > self.number:
             return f"{_hosts(failed)} failed, more than the {self.number} of the failure budget"
         if self.percent is not None and failed and 100 * failed / (reached + to_come) > self.percent:
-            of = f"{failed} of {reached} reached hosts"
-            return f"{of} failed, more than the failure budget of {self.percent:g} %"
+            share = f"{failed} of {reached} reached hosts"
+            return f"{share} failed, more than the failure budget of {self.percent:g} %"
         return ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one run, as a user gives them; by default one wave of all hosts, and no end to failures."""
+
+    wave: str | None = None
+    """As `wave_sizes` reads it."""
+    soak: float = 0.0
+    """Seconds between waves."""
+    max_failures: str | None = None
+    """As `Budget.parse` reads it."""
+
+    def sizes(self, hosts: int) -> list[int]:
+        """Return how many hosts each wave has.
+
+        Raises:
+            UsageError: `wave` cannot be read.
+        """
+        return wave_sizes(self.wave, hosts) if self.wave is not None else [hosts]
+
+    def budget(self) -> Budget | None:
+        """Return the failure budget, if there is one.
+
+        Raises:
+            UsageError: `max_failures` cannot be read.
+        """
+        return Budget.parse(self.max_failures) if self.max_failures is not None else None
 
 
 def _hosts(number: int) -> str:

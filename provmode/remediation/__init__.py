@@ -1,5 +1,13 @@
-"""How a PC is changed, step by step: what each step does, how it is proved, how it is undone. Pure.
+"""What changes a PC. Pure: nothing here has a socket or a clock.
 
-`steps` are values that can be written into a plan; `perform` turns one into a conversation that checks what is there,
-changes it and reads it back; `comply` decides which steps a client needs, in which order.
+* `steps/`      the kinds of step, each one class: how it is done, read back, undone and shown
+* `execute`     carrying out a step: check, change, read back
+* `decide`      which steps bring a client into compliance, and which clients are left alone
+* `lease`       the folder on the PC that keeps two controllers from working on it at once
+* `exit_guard`  the entry that takes a PC out of the mode at the next logon
+* `diff`        what differs between two files
+
+A new kind of step is a class in `steps/`; `provmode.remediation.steps.base` says what it needs.
+
+Private: programs import from `provmode.api`.
 """

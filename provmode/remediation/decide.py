@@ -2,10 +2,10 @@
 
 The order is fixed: what would bring the mode back first (`MobileClient.TCF`), then what keeps the client from running
 (the start mode of CcmExec, the service), then the exit by the client's own method with the wait for the client, then a
-request for machine policy. Nothing that starts installs (schedules 121 and 108) is ever asked for.
+request for machine policy. Nothing that starts installs (schedules 121 and 108) is ever requested.
 
-A client that is `in-progress` is never touched. One that is `self-healing` is left alone; a policy that does not wait
-makes it `stuck`, which is not. What could not be assessed is not changed.
+A client that is `in-progress` is never touched, and a client that could not be assessed is not changed. A client that
+is `self-healing` is left alone; with a policy that does not wait, its verdict is `stuck` instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any
 
 from provmode.ccm import tcf
-from provmode.ccm.client import at_work, client_state
+from provmode.ccm.client import activity, client_state
 from provmode.ccm.impact import Impact, impact
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
@@ -39,8 +39,8 @@ LEFT_ALONE: dict[Verdict, str] = {
     Verdict.NO_CLIENT: "compliant: there is no client to change",
     Verdict.IN_PROGRESS: "at work: never touched",
     Verdict.SELF_HEALING: "will leave the mode by itself, and the policy says to wait",
-    Verdict.CLIENT_BROKEN: "the client is broken: repair or reinstall it, nothing here mends that",
-    Verdict.UNASSESSED: "could not be assessed: nothing is changed on what is not known",
+    Verdict.CLIENT_BROKEN: "the client is broken: repair or reinstall it; provmode cannot",
+    Verdict.UNASSESSED: "could not be assessed: provmode changes only what it could assess",
 }
 
 
@@ -81,8 +81,8 @@ def plan_remediation(now: Callable[[], datetime], policy: Policy) -> Conversatio
         if any(isinstance(step, SetMode) for step in remediation.steps):
             consequences = yield from impact(known(client.clock, None))
             remediation = dataclasses.replace(remediation, impact=consequences)
-    except HostError as error:  # the verdict stands all the same: the host stays pending
-        return Remediation(client, assessment, (), f"what a change rests on could not be read: {error.what}")
+    except HostError as error:  # the verdict is valid all the same: the host stays pending
+        return Remediation(client, assessment, (), f"what the change depends on could not be read: {error.what}")
     return remediation
 
 
@@ -91,9 +91,9 @@ def check_idle(now: Callable[[], datetime], policy: Policy) -> Conversation[None
 
     Raises:
         StaleStep: something runs.
-        HostError: it could not be told whether something runs.
+        HostError: what runs could not be read.
     """
-    state: ClientReadings = yield from at_work(ClientReadings(now()), policy.legitimate_processes)
+    state: ClientReadings = yield from activity(ClientReadings(now()), policy.legitimate_processes)
     signals, unread = live(state, policy)
     if signals:
         raise StaleStep(f"{'; '.join(signals)}: at work now, and not touched", next_step="plan anew")
@@ -129,13 +129,13 @@ def disarm(path: str, data: bytes) -> DisarmTcf:
 
 
 def fingerprint(client: ClientReadings) -> str:
-    """Return a short hash over what a remediation rests on: what was read, without what changes by itself (clock,
+    """Return a short hash of the facts that a remediation depends on, without values that change by themselves (clock,
     times).
 
-    It is the same for two looks at a client if nothing happened there in between.
+    Two looks at a client have the same fingerprint if nothing happened there in between.
     """
     agent = known(client.task_sequence_agent, None)
-    seen = {
+    facts = {
         "computer": plain(client.computer),
         "client_version": plain(client.client_version),
         "provisioning_mode": plain(client.provisioning_mode),
@@ -148,18 +148,18 @@ def fingerprint(client: ClientReadings) -> str:
         "agent": agent.state if agent is not None else None,
         "live": sorted(live_signals(client)),
     }
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 _COMPARED = (
     *("computer", "client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
     *("max_minutes", "setup"),
 )
-"""The readings that `fingerprint` covers, as far as they are one field each."""
+"""The readings that `fingerprint` covers, as far as each is one field."""
 
 
 def unread_now(planned: Mapping[str, Any], client: ClientReadings) -> Unknown | None:
-    """Return the first reading that could not be told now and differs from the *planned* facts (JSON of a client)."""
+    """Return the first reading that is unknown now and differs from the *planned* facts (JSON of a client)."""
     for name in _COMPARED:
         reading = getattr(client, name)
         if isinstance(reading, Unknown) and reading != NOT_READ and planned.get(name) != reading.to_json():

@@ -8,8 +8,7 @@ from provmode.ccm import tcf
 from provmode.windows.files import sha256
 
 LONGEST_DIFF = 2000
-"""Lines of two files together that are compared line by line. Beyond that, one PC's file would hold up all the
-others."""
+"""Most lines, in both files together, that are compared line by line. A larger file would hold up all other PCs."""
 
 
 def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""Carrying out a step: what is there is checked, changed, and read back. A pure conversation.
+"""Carrying out a step: check the state, change it, read it back. A pure conversation.
 
-It ends in one of three ways: ``CHANGED`` (done and read back), ``ALREADY`` (it was so before; nothing was sent that
-changes a PC), or an error. A lost answer is not an ending: what is there is read back.
+It ends in one of three ways: ``CHANGED`` (done and read back), ``ALREADY`` (the state was as wanted; nothing was sent
+that changes the PC), or an error. After a lost answer the state is read back.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def execute(
     look before a `SetMode`.
 
     Raises:
-        StaleStep: the PC has something else than the step expects; nothing was changed.
+        StaleStep: the state is not the one that the step expects; nothing was changed.
         NotProved: the change was sent, and reading back does not show it.
         RemoteFault, AccessDenied: the PC refused it.
-        HostError: any other; what was sent may have happened.
+        HostError: any other; the change might have happened.
     """
     return step.execute(announce, data=data, look=look)

@@ -2,7 +2,7 @@
 
 Source of the idea: field reports of in-place upgrades that died with the client in the mode. ``RunOnce`` of ``HKLM`` is
 run when an administrator logs on, and takes command lines of up to 260 characters (Microsoft, "Run and RunOnce Registry
-Keys"). It calls the client's own method, which does no harm to a client that is out of the mode already.
+Keys"). It calls the client's own method, which does no harm if the client has left the mode already.
 """
 
 from __future__ import annotations

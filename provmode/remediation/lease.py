@@ -1,12 +1,12 @@
 """The lease: a folder on the PC that says which run works on it, so that two never do at once. Pure conversations.
 
-The folder is `FOLDER`, and only administrators can write there. In it is one more folder, whose name is the token of
-the run that holds the lease. The lease is exclusive because creating a folder fails if it is there. But ``cmd.exe``
+The folder is `FOLDER`, and only administrators can write there. It contains one more folder, named by the token of the
+run that holds the lease. The lease is exclusive because creating a folder fails if the folder exists. But ``cmd.exe``
 also creates missing parent folders, so if several runs clear an abandoned lease at once, two tokens can meet. So
 every command line that takes the lease ends by listing the folder, and the run holds the lease only if its own token
-stands there alone. A run that finds another token beside its own gives way.
+is the only one. A run that finds another token beside its own gives way.
 
-No exit code is believed, because ``rmdir`` does not always set one. What counts is the listing.
+Exit codes are ignored, because ``rmdir`` does not always set one. Only the listing counts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from provmode.windows.system import clock
 from provmode.wsman.operations import CommandLine, Completed
 
 NAME = "provmode-claim"
-"""The folder's name. It stands on PCs and in old journals, so it stays."""
+"""The folder's name. It must not change: other versions of provmode look for the same folder."""
 FOLDER = f"%windir%\\ccmsetup\\{NAME}"
 LOOK = CommandLine(f'dir /b "{FOLDER}*" & dir /b "{FOLDER}"')
-"""Is there such a folder, and what is in it: ``dir`` answers the same for an empty folder as for a missing one."""
+"""Asks whether the folder exists and then what is in it: for an empty folder ``dir`` answers as for a missing one."""
 ABANDONED = timedelta(minutes=15)
-"""A token older than this, by the PC's clock, was left by a run that died."""
+"""A token older than this, by the PC's clock, is from a run that died."""
 EMPTY_PAUSE = 2.0
-"""Seconds after which an empty folder does not belong to a run that is about to take the lease."""
+"""Seconds after which a folder that is still empty is abandoned, and not just being filled by another run."""
 ATTEMPTS = 6
 RELEASED = "@provmode released"
 
@@ -44,7 +44,7 @@ class LeaseTaken(StaleStep):
 
 
 class LeaseRefused(ProvmodeError):
-    """The PC did not let the folder be made; its own words say why. Nothing was changed."""
+    """The PC did not let us create the folder; the message quotes its reason. Nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -61,68 +61,68 @@ class Token:
         match = _TOKEN.fullmatch(text)
         try:
             return cls(datetime.strptime(match[1], _TIME).replace(tzinfo=timezone.utc), match[2]) if match else None
-        except ValueError:  # there is no such day
+        except ValueError:  # no such date
             return None
 
     def __str__(self) -> str:
-        """Return the name of its folder."""
+        """Return the name of the token's folder."""
         return f"{self.since.astimezone(timezone.utc).strftime(_TIME)}-{self.run}"
 
 
 @dataclass(frozen=True)
 class _Found:
-    there: bool
+    exists: bool
     tokens: tuple[Token, ...]
 
 
 def take(run: str, announce: Callable[[Token], None] = lambda token: None) -> Conversation[Token]:
     """Take the lease for *run* and return its token. *announce* is called before anything is sent that changes the PC.
 
-    A token of the same run was left by a crash; it is replaced by a new one.
+    A token of the same run is from before a crash; it is replaced by a new one.
 
     Raises:
         LeaseTaken: another run holds it.
-        LeaseRefused: the PC does not let it be taken.
-        HostError: any other; the lease may have been taken.
+        LeaseRefused: the PC refuses it.
+        HostError: any other; the lease might have been taken.
     """
     reading = yield from clock()
     now = known(reading, None)
     if now is None:
-        reason = reading.detail if isinstance(reading, Unknown) else "it has none"
+        reason = reading.detail if isinstance(reading, Unknown) else "it has no clock"
         raise HostError(f"the PC's clock cannot be read: {reason}", next_step="look at the account's rights")
-    mine = Token(now.now.replace(microsecond=0), run)
-    announce(mine)
-    line, refused = _taking(mine), 0
+    own = Token(now.now.replace(microsecond=0), run)
+    announce(own)
+    line, refusals = _take_line(own), 0
     completed: Completed | None = None
     for _ in range(ATTEMPTS):
-        completed = yield from _sent(line)
-        if completed is not None and _tokens(completed) == (mine,):
-            return mine
+        completed = yield from _send(line)
+        if completed is not None and _tokens(completed) == (own,):
+            return own
         found = yield from _look()
-        if found.there and not found.tokens:
-            yield Pause(EMPTY_PAUSE)  # somebody may be between the two mkdirs
+        if found.exists and not found.tokens:
+            yield Pause(EMPTY_PAUSE)  # another run might be between its two mkdirs
             found = yield from _look()
-        if found.tokens == (mine,):
-            return mine
-        others = [token for token in found.tokens if token != mine]
-        alive = [token for token in others if token.run != run and abs(mine.since - token.since) <= ABANDONED]
-        if mine in found.tokens or alive:
-            if mine in found.tokens:
-                yield from release(run, mine)
-            raise _taken((alive or others)[0])
-        if completed is not None and (not found.there or line == _taking(mine, found)):
-            refused += 1  # the first time somebody may have come or gone between our line and our look
-        if refused == 2:
+        if found.tokens == (own,):
+            return own
+        others = [token for token in found.tokens if token != own]
+        alive = [token for token in others if token.run != run and abs(own.since - token.since) <= ABANDONED]
+        if own in found.tokens or alive:
+            if own in found.tokens:
+                yield from release(run, own)
+            raise _lease_taken((alive or others)[0])
+        if completed is not None and (not found.exists or line == _take_line(own, found)):
+            refusals += 1  # once can be chance: another run came or went between our command line and our look
+        if refusals == 2:
             break
-        line = _taking(mine, found)
-    raise _refused(completed)
+        line = _take_line(own, found)
+    raise _lease_refused(completed)
 
 
 def release(run: str, token: Token | None = None) -> Conversation[bool]:
     """Release the lease; return whether no token of *run* is left. Without *token* it looks first."""
     for _ in range(ATTEMPTS):
         if token is not None:
-            completed = yield from _sent(CommandLine(f"{_leaving(token)} && echo {RELEASED}"))
+            completed = yield from _send(CommandLine(f"{_release_line(token)} && echo {RELEASED}"))
             if completed is not None and RELEASED in _lines(completed):
                 return True
         found = yield from _look()
@@ -135,21 +135,21 @@ def release(run: str, token: Token | None = None) -> Conversation[bool]:
 # -- lines ----------------------------------------------------------------------------------------------------------
 
 
-def _taking(token: Token, found: _Found | None = None) -> CommandLine:
-    """Return the command line that takes the lease in place of what was *found*; if several send it, one gets it."""
-    cleared = ""
-    if found is not None and found.there:
-        gone = "".join(f'rmdir "{FOLDER}\\{old}" && ' for old in found.tokens)
-        cleared = f'{gone}rmdir "{FOLDER}" && '
-    return CommandLine(f'{cleared}mkdir "{FOLDER}" && mkdir "{FOLDER}\\{token}" && dir /b "{FOLDER}"')
+def _take_line(token: Token, found: _Found | None = None) -> CommandLine:
+    """Return the command line that removes what was *found* and takes the lease; if several send it, one gets it."""
+    clear = ""
+    if found is not None and found.exists:
+        remove_tokens = "".join(f'rmdir "{FOLDER}\\{old}" && ' for old in found.tokens)
+        clear = f'{remove_tokens}rmdir "{FOLDER}" && '
+    return CommandLine(f'{clear}mkdir "{FOLDER}" && mkdir "{FOLDER}\\{token}" && dir /b "{FOLDER}"')
 
 
-def _leaving(token: Token) -> str:
+def _release_line(token: Token) -> str:
     return f'rmdir "{FOLDER}\\{token}" && rmdir "{FOLDER}"'
 
 
-def _sent(line: CommandLine) -> Conversation[Completed | None]:
-    """Send a command line; ``None`` if its answer was lost: it may have run, or may still run."""
+def _send(line: CommandLine) -> Conversation[Completed | None]:
+    """Send a command line; ``None`` if its answer was lost: the line might have run, or might still run."""
     try:
         completed: Completed = yield line
     except AnswerLost:
@@ -170,7 +170,7 @@ def _tokens(completed: Completed) -> tuple[Token, ...]:
     return tuple(token for line in _lines(completed) if (token := Token.parse(line)) is not None)
 
 
-def _taken(token: Token) -> LeaseTaken:
+def _lease_taken(token: Token) -> LeaseTaken:
     since = token.since.strftime("%Y-%m-%d %H:%M:%S")
     return LeaseTaken(
         f"another controller is at work on it since {since} UTC by its clock (lease {token})",
@@ -178,7 +178,7 @@ def _taken(token: Token) -> LeaseTaken:
     )
 
 
-def _refused(completed: Completed | None) -> LeaseRefused:
+def _lease_refused(completed: Completed | None) -> LeaseRefused:
     reason = " ".join(completed.stderr.decode("utf-8", "replace").split()) if completed is not None else ""
     return LeaseRefused(
         f"{FOLDER} could not be made: {reason or 'the PC did not say why'}",

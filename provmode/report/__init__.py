@@ -1,1 +1,12 @@
-"""What people and programs read of a run: a terminal, JSON."""
+"""The results of a run, for people and for programs.
+
+* `terminal`  an audit as text, folded by what is the same
+* `changes`   a plan, an apply and an undo as text
+* `journal`   a verified journal as text
+* `document`  an audit as JSON
+* `lines`     lines of text: wrapped, folded, counted
+
+A new format is a file here, and a choice of ``--format`` in `provmode.cli.common`.
+
+Private: programs import from `provmode.api`.
+"""

@@ -1,4 +1,4 @@
-"""Plans and their application on a terminal: what would change, folded; what changed; what was left alone and why."""
+"""A plan, an apply and an undo on a terminal: what would change, what changed, what was left alone and why."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORST_FIRST = tuple(_STYLES)
 
 
 def print_plan(planned: Planned, console: Console) -> None:
-    """Print what would change, identical changes folded; what it sets off; what is left alone and why."""
+    """Print what would change (identical changes folded), what that sets off, and what is left alone and why."""
     changing, total = planned.changing, len(planned.audit.selected)
     line(f"changes  {len(changing)} of {total}", console, 0, "bold")
     steps = [(step, item) for item in changing if item.remediation for step in item.remediation.steps]
@@ -53,7 +53,7 @@ def _commands(step: Step, console: Console) -> None:
         try:
             line(format_operation(operation), console, 6, "dim")
         except NotationError:
-            continue  # nothing that could be pasted
+            continue  # cannot be pasted into a Windows prompt
     if step.in_words:
         line(step.in_words, console, 6, "dim")
 
@@ -86,7 +86,7 @@ def _impact(changing: Sequence[Proposal], console: Console) -> None:
         return
     line("what that sets off", console, 0, "bold")
     starting = [item for item, impact in leaving if impact.starts_installs]
-    untold = [item for item, impact in leaving if isinstance(impact.past_due, Unknown)]
+    unknown = [item for item, impact in leaving if isinstance(impact.past_due, Unknown)]
     line(
         f"{count_of(len(starting))} would start installing at once"
         + (f": {names_of([item.report.host for item in starting])}" if starting else ""),
@@ -98,22 +98,19 @@ def _impact(changing: Sequence[Proposal], console: Console) -> None:
         ((name, item) for item, impact in leaving for name in known(impact.past_due, ())), lambda pair: pair[0]
     ):
         line(f"{name} on {count_of(len(members))}", console, 6)
-    if untold:
-        line(
-            f"{count_of(len(untold))} of which it could not be told: {names_of([i.report.host for i in untold])}",
-            console,
-            2,
-        )
+    if unknown:
+        names = names_of([item.report.host for item in unknown])
+        line(f"{count_of(len(unknown))}: could not tell what would start: {names}", console, 2)
     for words, readings in (
         ("a restart is pending", [(item, impact.reboot_pending) for item, impact in leaving]),
         ("a maintenance window is open", [(item, impact.window_open) for item, impact in leaving]),
     ):
-        for said, chosen in (
+        for label, chosen in (
             (words, [item for item, reading in readings if reading == Known(True)]),
             (f"could not tell whether {words}", [item for item, reading in readings if isinstance(reading, Unknown)]),
         ):
             if chosen:
-                line(f"{count_of(len(chosen))}: {said}: {names_of([i.report.host for i in chosen])}", console, 2)
+                line(f"{count_of(len(chosen))}: {label}: {names_of([i.report.host for i in chosen])}", console, 2)
 
 
 def _left_alone(planned: Planned, console: Console) -> None:
@@ -129,7 +126,7 @@ def _left_alone(planned: Planned, console: Console) -> None:
 
 
 def print_apply(result: ApplyResult, console: Console) -> None:
-    """Print how every host ended, what went wrong first; identical cases folded."""
+    """Print how every host ended, failures first; identical cases folded."""
     total = len(result.hosts)
     for outcome in _WORST_FIRST:
         members = [host for host in result.hosts if host.outcome is outcome]
@@ -155,7 +152,7 @@ def print_apply(result: ApplyResult, console: Console) -> None:
 def _detail(result: HostResult) -> str:
     if result.outcome is HostOutcome.CHANGED:
         return "; ".join(result.steps) or result.detail
-    if result.outcome is HostOutcome.STALE:  # one line for all hosts that one other controller is at work on
+    if result.outcome is HostOutcome.STALE:  # so that all hosts of one other controller fold
         return re.sub(r" since [^(]*\(lease \S+-(\w+)\)", r" (run \1)", result.detail)
     if result.outcome is HostOutcome.UNREACHED and result.detail.startswith(f"{result.host} "):
         return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds

@@ -10,7 +10,7 @@ from provmode.fleet.audit import Audit
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return ``{"summary": {verdict: count, ..., "total": n}, "hosts": [...]}``; what is missing, if interrupted."""
+    """Return ``{"summary": {verdict: count, ..., "total": n}, "hosts": [...]}``; if interrupted, ``missing`` too."""
     summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
     summary["total"] = len(audit.selected)
     body: dict[str, Any] = {"summary": summary, "hosts": [report.to_json() for report in audit.reports]}

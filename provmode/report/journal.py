@@ -9,21 +9,21 @@ from provmode.fleet.verify import Verification
 from provmode.text import visible
 
 
-def verification_lines(found: Verification, journal: Path) -> Iterator[str]:
-    """Yield what is to be said about a journal, a line each."""
-    state = found.state
+def verification_lines(verification: Verification, journal: Path) -> Iterator[str]:
+    """Yield the lines of a report on a journal."""
+    state = verification.state
     signed = "signed with the plan's key" if state.signed else "not signed"
     yield f"{journal}: {state.lines} lines, each follows the one before it"
     yield (
-        f"plan {visible(state.plan_id)}; {signed}; hosts: {len(state.hosts)}, changes: {found.changed}, "
-        f"undone: {found.undone}"
+        f"plan {visible(state.plan_id)}; {signed}; hosts: {len(state.hosts)}, changes: {verification.changed}, "
+        f"undone: {verification.undone}"
     )
     if state.torn:
         yield "the last line was torn by a crash; what it announced had not begun"
     if not state.closed:
-        what, how = ("undo", "undo again") if state.undoing else ("run", "go on with --resume")
-        yield f"the {what} did not come to its end, or its last lines were cut off: {how}"
-    for step in found.open_steps:
+        what, how = ("undo", "undo again") if state.undoing else ("run", "resume it with apply --resume")
+        yield f"the {what} did not finish, or its last lines were cut off: {how}"
+    for step in verification.open_steps:
         yield f"open: {visible(step)}: it may have happened"
-    for lease in found.open_leases:
+    for lease in verification.open_leases:
         yield f"open: {visible(lease)}: it may still be on the PC"

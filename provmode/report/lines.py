@@ -1,4 +1,4 @@
-"""Lines of a report: indented, wrapped, without the padding that a file or a pipe has no use for."""
+"""Lines of a report: indented, wrapped, without trailing spaces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from provmode.text import visible
 T = TypeVar("T")
 
 NAMES_SHOWN = 8
-"""Host names shown of a folded case; all of them are in the JSON."""
+"""How many host names of a folded case are shown; the JSON has all of them."""
 
 
 def line(text: str | Text, console: Console, indent: int = 0, style: str = "") -> None:
-    """Print *text*, *indent* columns in; what does not fit goes on below it, and nothing is cut off."""
+    """Print *text*, indented by *indent* columns and wrapped to the width; nothing is cut off."""
     content = Text(visible(text), style=style) if isinstance(text, str) else text
     for part in content.wrap(console, max(20, console.width - indent), overflow="fold"):
         part.rstrip()
@@ -25,18 +25,18 @@ def line(text: str | Text, console: Console, indent: int = 0, style: str = "") -
 
 
 def names_of(hosts: Sequence[str], shown: int = NAMES_SHOWN) -> str:
-    """Return host names as a report shows them: the first few, and how many more."""
+    """Return the first few host names, and how many more there are."""
     more = f" and {len(hosts) - shown:,} more" if len(hosts) > shown else ""
     return ", ".join(hosts[:shown]) + more
 
 
 def count_of(number: int) -> str:
-    """Return how many hosts, in words: ``1 host``, ``1,842 hosts``."""
+    """Return a number of hosts in words: ``1 host``, ``1,842 hosts``."""
     return f"{number:,} host{'s' if number != 1 else ''}"
 
 
 def fold(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
-    """Return the items by what is the same about them; what holds for most comes first."""
+    """Group the items by their *key*; the largest group comes first."""
     groups: dict[str, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

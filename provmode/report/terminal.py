@@ -33,7 +33,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.NO_CLIENT: "no ConfigMgr client on the PC",
     Verdict.HEALTHY: "not in provisioning mode",
 }
-"""One line a verdict, for headings and for the README."""
+"""One line a verdict, for headings and for the documents."""
 
 
 def print_audit(audit: Audit, console: Console) -> None:
@@ -62,7 +62,7 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
 
 
 def _folded(reports: Sequence[HostReport], console: Console) -> None:
-    """Print each case once, with the hosts it holds for; the oldest first."""
+    """Print each case once, with its hosts; the oldest first."""
     for case, members in sorted(fold(reports, case_of), key=lambda pair: _oldest(pair[1]), reverse=True):
         _names(members, console)
         line(members[0].assessment.reason if len(members) == 1 else case, console, 6)
@@ -75,7 +75,7 @@ _CLIENT = re.compile(r"client \d[\d.]* ")
 
 
 def case_of(report: HostReport) -> str:
-    """Return the reason without what differs from host to host: times and client versions."""
+    """Return the reason without times and client versions, which differ from host to host."""
     reason = _SINCE.sub("", report.assessment.reason)
     return _CLIENT.sub("client ", _BY.sub(" in time", reason))
 
@@ -98,12 +98,12 @@ def _findings(members: Sequence[HostReport], console: Console) -> None:
     """Print findings below a case, each with the hosts that have it."""
     found = [(finding.text, report.host) for report in members for finding in report.assessment.findings]
     for text, pairs in fold(found, lambda pair: pair[0]):
-        whose = "" if len(pairs) == len(members) == 1 else f"{names_of([host for _, host in pairs], 3)}: "
-        line(f"! {whose}{text}", console, 6)
+        names = "" if len(pairs) == len(members) == 1 else f"{names_of([host for _, host in pairs], 3)}: "
+        line(f"! {names}{text}", console, 6)
 
 
 def _by_cause(reports: Sequence[HostReport], console: Console) -> None:
-    """Print unassessed hosts by cause, with the next thing to do about each."""
+    """Print unassessed hosts by cause, with the next step for each."""
     for cause, members in fold(sorted(reports, key=_cause), _cause):
         line(f"{cause}  {len(members)}", console, 2, "bold")
         for step, hosts in fold(members, lambda report: report.assessment.next_step):

@@ -1,1 +1,13 @@
-"""One PC: the connection, its authentication, and the conversation over it."""
+"""One PC: the connection to it, its authentication, and the session over it.
+
+* `target`      address, account, trust and deadlines of one PC. Plain values
+* `base`        the interface of a connection (`Connection`), for those who write another one
+* `pywinrm`     the connection over pywinrm: authentication and sealing
+* `adapter`     requests' adapter over one socket, which limits the size and time of answers
+* `dial`        resolves the name and opens the TCP connection, within the connect deadline
+* `tls`         TLS contexts, one for each kind of trust
+* `session`     one conversation with one PC: deadlines, retries, counters
+* `write_gate`  which operations change a PC; a read-only session refuses them
+
+Private: programs import from `provmode.api`.
+"""

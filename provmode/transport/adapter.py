@@ -1,7 +1,7 @@
-"""requests' adapter over one dialled socket: no second connection, and answers bounded in size and time.
+"""requests' adapter over one dialled socket: no second connection, and limits on the size and time of answers.
 
-urllib3 would open a new connection behind its caller's back when the first is closed; pywinrm would then seal on it
-with the keys of the first. Here the socket is handed out once, and whoever wants another gets `SocketGone`.
+When a connection is closed, urllib3 silently opens a new one, and pywinrm would seal messages on it with the keys of
+the first. Here urllib3 gets the socket once; if it asks again, it gets `SocketGone`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from provmode.errors import ProtocolError
 from provmode.transport.target import Counters
 
 MAX_ANSWER = 8 * 1024 * 1024
-"""Bytes one HTTP answer may have. Windows' own MaxEnvelopeSizekb is 500 (2012 and later); sealing adds under 1 %."""
+"""Maximum size of one HTTP answer, in bytes. Windows' own MaxEnvelopeSizekb is 500 (2012 and later); sealing adds
+under 1 %."""
 
 
 class Owner(Protocol):
@@ -33,18 +34,18 @@ class Owner(Protocol):
     opened: list[http.client.HTTPConnection]
 
     def take_socket(self) -> socket.socket:
-        """Hand out the dialled socket, once; `SocketGone` after that."""
+        """Return the dialled socket; raise `SocketGone` if it was taken before."""
 
     def remaining(self) -> float:
-        """Return the seconds left for the answer that is being read; `AnswerTooSlow` if none are."""
+        """Return the seconds left for the answer that is being read; raise `AnswerTooSlow` if there are none."""
 
 
 class AnswerTooLarge(Exception):
-    """An answer went past `MAX_ANSWER`."""
+    """An answer is larger than `MAX_ANSWER`."""
 
 
 class AnswerTooSlow(Exception):
-    """An answer took longer in all than the read deadline, byte by byte."""
+    """An answer kept coming, but was not complete within the read deadline."""
 
 
 class SocketGone(OSError):
@@ -52,7 +53,7 @@ class SocketGone(OSError):
 
 
 class SocketAdapter(requests.adapters.HTTPAdapter):
-    """requests' adapter over the one dialled socket, with the shared TLS context and bounded answers."""
+    """requests' adapter over the one dialled socket, with the shared TLS context and limits on answers."""
 
     def __init__(self, connection: Owner) -> None:
         self._connection = connection
@@ -69,7 +70,7 @@ class SocketAdapter(requests.adapters.HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
-        """Return the pool's key with the shared TLS context in it."""
+        """Return the pool's key, with the shared TLS context in it."""
         host, pool = super().build_connection_pool_key_attributes(request, False, None)
         if self._connection.context is not None:
             context = self._connection.context
@@ -77,19 +78,19 @@ class SocketAdapter(requests.adapters.HTTPAdapter):
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: trust and client certificate are in the shared context."""
+        """Do nothing: the shared context holds trust and client certificate."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Count and send."""
+        """Count the request and send it."""
         counters = self._connection.counters
         counters.requests += 1
         counters.bytes_sent += len(request.body or b"")
         return super().send(request, *args, **kwargs)
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Refuse a compressed answer, take every other."""
+        """Refuse compressed answers; accept all others."""
         encoding = resp.headers.get("Content-Encoding", "identity")
-        if encoding.strip().lower() != "identity":  # asked for by nobody: a few KB may unpack to gigabytes
+        if encoding.strip().lower() != "identity":  # we did not ask for it: a few KB can unpack to gigabytes
             resp.close()
             raise ProtocolError(
                 f"the PC sent a compressed answer ({encoding[:20]!r}), which was not asked for; it was not unpacked",
@@ -99,29 +100,29 @@ class SocketAdapter(requests.adapters.HTTPAdapter):
 
 
 class _MeteredReader(io.RawIOBase):
-    """What a response is read from: every byte of it, headers and all, counted and within its deadline.
+    """Stream from which a response is read: counts every byte, headers included, and enforces the read deadline.
 
-    `gevent.Timeout` alone does not do: it strikes only where a greenlet waits, and somebody who sends without a pause
-    never lets it wait.
+    `gevent.Timeout` is not enough: it fires only while a greenlet waits, and a PC that sends without a pause never
+    lets it wait.
     """
 
     def __init__(self, sock: socket.socket, owner: Owner) -> None:
         self._raw = sock.makefile("rb", buffering=0)
-        self._sock = sock  # by this name, as in socket.SocketIO: requests-ntlm takes the channel binding from it
+        self._sock = sock  # named as in socket.SocketIO: requests-ntlm takes the channel binding from it
         self._owner = owner
-        self._got = 0
+        self._received = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(self._owner.remaining())
-        got = self._raw.readinto(buffer)
-        self._got += got or 0
-        self._owner.counters.bytes_received += got or 0
-        if self._got > MAX_ANSWER:
+        count = self._raw.readinto(buffer)
+        self._received += count or 0
+        self._owner.counters.bytes_received += count or 0
+        if self._received > MAX_ANSWER:
             raise AnswerTooLarge
-        return got
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -129,7 +130,7 @@ class _MeteredReader(io.RawIOBase):
 
 
 class _HTTPResponse(http.client.HTTPResponse):
-    """A response that is read through the meter; *owner* is bound by `_HTTPConnection` and `_HTTPSConnection`."""
+    """A response that is read through `_MeteredReader`; `_HTTPConnection` and `_HTTPSConnection` bind *owner*."""
 
     def __init__(self, owner: Owner, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -157,7 +158,7 @@ class _HTTPSConnection(urllib3.connection.HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.is_verified = True  # where it is not, the caller said so by name: no warning at every connection
+        self.is_verified = True  # if not, the caller asked for that explicitly: no warning at every connection
 
     def _new_conn(self) -> socket.socket:
         return self.owner.take_socket()
@@ -172,13 +173,13 @@ class _HTTPSPool(urllib3.connectionpool.HTTPSConnectionPool):
 
 
 def _pool(pool: type[_HTTPPool] | type[_HTTPSPool], owner: Owner, *args: Any, **kwargs: Any) -> Any:
-    made = pool(*args, **kwargs)
-    made.ConnectionCls = functools.partial(_owned, pool.ConnectionCls, owner)  # type: ignore[assignment]
-    return made
+    created = pool(*args, **kwargs)
+    created.ConnectionCls = functools.partial(_owned, pool.ConnectionCls, owner)  # type: ignore[assignment]
+    return created
 
 
 def _owned(connection: type[Any], owner: Owner, *args: Any, **kwargs: Any) -> Any:
-    made = connection(*args, **kwargs)
-    made.own(owner)
-    owner.opened.append(made)
-    return made
+    created = connection(*args, **kwargs)
+    created.own(owner)
+    owner.opened.append(created)
+    return created

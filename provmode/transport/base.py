@@ -1,4 +1,4 @@
-"""What a session needs of a connection: the seam between the session and whatever speaks HTTP below it."""
+"""The interface between a session and the HTTP connection below it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from provmode.transport.target import Counters, Target
 
 
 class ConnectionLost(HostError):
-    """The connection is gone. `sent` tells whether the PC may have got the request."""
+    """The connection is gone. `sent` is True if the PC might have received the request."""
 
     cause = Cause.PROTOCOL
 
@@ -22,23 +22,23 @@ class ConnectionLost(HostError):
 class Connection(Protocol):
     """One TCP connection to one PC: `dial`, `authenticate`, `exchange` any number of times, `close`.
 
-    After an error it is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
+    After an error the connection is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
     """
 
     def dial(self) -> None:
-        """Resolve the name and open the TCP connection, within the connect deadline. Sends nothing.
+        """Resolve the name and open the TCP connection, within the connect deadline. Send nothing.
 
         Raises:
             Unreachable: the name does not resolve, nothing answered in time, or the connection was refused.
         """
 
     def authenticate(self) -> None:
-        """Prove the account and take the keys, if the scheme has any. Does nothing the second time.
+        """Authenticate, and take the sealing keys if the scheme has any. Do nothing the second time.
 
         Raises:
             AuthenticationFailed: the PC refused the account or the password, or offers no common scheme.
             CertificateUntrusted: TLS failed.
-            ProtocolError: what answers is not a WinRM listener.
+            ProtocolError: the server that answered is not a WinRM listener.
             ConnectionLost: the PC closed the connection during the handshake.
             DeadlineExceeded: there was no answer within the read deadline.
         """
@@ -48,21 +48,21 @@ class Connection(Protocol):
 
         Raises:
             ConnectionLost: the connection broke.
-            AuthenticationFailed: the account was refused only now, as with Basic and certificates.
-            DeadlineExceeded: there was no answer within the read deadline; the PC may have got the message.
-            ProtocolError: another status, a plain answer although encryption is in force, or a broken seal.
+            AuthenticationFailed: the PC refused the account only now, as with Basic and certificates.
+            DeadlineExceeded: there was no answer within the read deadline; the PC might have received the message.
+            ProtocolError: another status, a plain-text answer although encryption is in force, or a broken seal.
         """
 
     def close(self) -> None:
-        """Close the connection. Never raises, and may be called twice."""
+        """Close the connection. Never raise; a second call does nothing."""
 
 
 class Connect(Protocol):
-    """Makes connections to a PC, not yet dialled."""
+    """A function that makes a connection to a PC, not yet dialled."""
 
     def __call__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
-        """Return a connection to *target*. It adds what it costs to *counters*; *seconds* is a monotonic clock.
+        """Return a connection to *target*, which adds its cost to *counters*; *seconds* is a monotonic clock.
 
         Raises:
-            UsageError: the target's credentials would give a secret away or cannot work.
+            UsageError: the target's credentials would expose a secret or cannot work.
         """

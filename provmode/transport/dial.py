@@ -1,8 +1,10 @@
-"""Dialling a PC: name and TCP connection within one deadline, and why it failed told apart.
+"""Dialling a PC: name and TCP connection within one deadline, and a separate cause for each kind of failure.
 
-Two things would make a busy controller call PCs silent that are not: names are resolved by a few threads, so that a
-thousand wait for each other (the deadline begins when it is a name's turn, and an IP address needs no turn); and a
-connection that stands may be looked at only when the deadline has passed (then it stands).
+A busy controller must not call a PC silent that is not, so:
+
+* Only a few threads resolve names, and a thousand names queue for them. The deadline of a name begins when its turn
+  comes. An IP address does not queue.
+* The controller may look at an open connection only after the deadline has passed. The connection counts as open.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ from provmode.errors import Cause, Unreachable
 from provmode.transport.target import Endpoint
 
 RESOLVING = BoundedSemaphore(8)
-"""Names resolved at a time: under gevent each takes one of ten threads."""
+"""Limits the names that are resolved at a time: under gevent each takes one of ten threads."""
 
-Place = tuple[Any, Any, int, str, Any]
-"""Family, type, protocol, canonical name and address, as ``getaddrinfo`` has them."""
+AddressInfo = tuple[Any, Any, int, str, Any]
+"""Family, type, protocol, canonical name and address, as ``getaddrinfo`` returns them."""
 
 
 def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -> socket.socket:
@@ -39,7 +41,7 @@ def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -
         return _dial(endpoint, deadline, seconds)
     except UnicodeError:  # an empty label, or one of over 63 characters
         raise Unreachable(
-            f"{endpoint.address[:80]} is no host name",
+            f"{endpoint.address[:80]} is not a host name",
             next_step="check the name in the inventory",
             cause=Cause.NAME_RESOLUTION,
         ) from None
@@ -68,31 +70,31 @@ def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -
 
 
 def _dial(endpoint: Endpoint, deadline: float, seconds: Callable[[], float]) -> socket.socket:
-    """Try each address; every one but the last gets half of what is left."""
+    """Try each address in turn; each but the last gets half of the remaining time."""
     numeric = _numeric(endpoint.address, endpoint.port)
     if numeric is not None:
-        ends, places = seconds() + deadline, [numeric]
+        ends, addresses = seconds() + deadline, [numeric]
     else:
-        name = endpoint.address.encode("idna")  # here, because gevent prints what its resolver's threads raise
+        name = endpoint.address.encode("idna")  # not in the resolver's thread: gevent prints exceptions raised there
         with RESOLVING:
             ends = seconds() + deadline
             with gevent.Timeout(deadline, socket.timeout):
-                places = list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
-    for family, kind, protocol, _, address in places[:-1]:
+                addresses = list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
+    for family, kind, protocol, _, address in addresses[:-1]:
         try:
-            return _connect(socket.socket(family, kind, protocol), address, _left(ends, seconds) / 2)
+            return _connect(socket.socket(family, kind, protocol), address, _remaining(ends, seconds) / 2)
         except OSError:
             continue  # the next address of the same PC
-    family, kind, protocol, _, address = places[-1]
-    return _connect(socket.socket(family, kind, protocol), address, _left(ends, seconds))
+    family, kind, protocol, _, address = addresses[-1]
+    return _connect(socket.socket(family, kind, protocol), address, _remaining(ends, seconds))
 
 
-def _left(ends: float, seconds: Callable[[], float]) -> float:
+def _remaining(ends: float, seconds: Callable[[], float]) -> float:
     return max(0.05, ends - seconds())
 
 
-def _numeric(address: str, port: int) -> Place | None:
-    """Return where an IP address is, without a resolver; ``None`` for a name."""
+def _numeric(address: str, port: int) -> AddressInfo | None:
+    """Return the address info of an IP address, without the resolver; ``None`` for a name."""
     bare, _, scope = address.partition("%")
     try:
         version = ipaddress.ip_address(bare).version
@@ -105,13 +107,13 @@ def _numeric(address: str, port: int) -> Place | None:
 
 
 def _connect(sock: socket.socket, address: Any, seconds: float) -> socket.socket:
-    """Connect *sock* within *seconds*; it is closed where that fails."""
+    """Connect *sock* within *seconds*; close it if that fails."""
     try:
         sock.settimeout(seconds)
         try:
             sock.connect(address)
         except TimeoutError:
-            sock.getpeername()  # raises where it does not stand: a late look is no silent PC
+            sock.getpeername()  # raises if not connected; if connected, only our look was late and the PC is not silent
     except OSError as error:
         sock.close()
         if error.errno == errno.ENOTCONN:

@@ -1,21 +1,21 @@
-"""One TCP connection to one PC, authenticated once, sealed where that is in force.
+"""One TCP connection to one PC, authenticated once, and sealed if encryption is in force.
 
-Authentication and message encryption are pywinrm's (NTLM, Kerberos, CredSSP, certificate, Basic). What is added
-here is what a fleet needs and pywinrm does not give, each measured on pywinrm 0.5.0:
+pywinrm does authentication and message encryption (NTLM, Kerberos, CredSSP, certificate, Basic). This module adds
+what a fleet needs and pywinrm lacks, each point measured on pywinrm 0.5.0:
 
-* a deadline for the connection apart from the one for an answer (`provmode.transport.dial`; pywinrm has one
-  number for both);
-* **one object, one TCP connection.** urllib3 would open a second one behind pywinrm's back when the first is
-  closed, and pywinrm would seal on it with the keys of the first. Here a second one is refused: a connection
-  that broke is thrown away, and the session dials anew;
-* no redirect is followed (pywinrm follows them, with credentials), nothing is taken from the environment
-  (proxies, CA bundles, ``.netrc``);
-* where sealing is in force, an answer in plain text is refused (pywinrm accepts it);
-* answers are bounded in size and in time as a whole (`provmode.transport.adapter`);
-* one TLS context per kind of trust, shared by all hosts (`provmode.transport.tls`);
-* every exception of requests, urllib3, pywinrm, pyspnego and ssl becomes one of `provmode.errors`.
+* A separate deadline for the connection (`provmode.transport.dial`; pywinrm has one number for connection and
+  answer).
+* **One object, one TCP connection.** When a connection is closed, urllib3 silently opens a second one, and pywinrm
+  would seal on it with the keys of the first. Here the second connection is refused: the session discards a broken
+  connection and dials again.
+* No redirects (pywinrm follows them, with credentials), and nothing from the environment (proxies, CA bundles,
+  ``.netrc``).
+* If sealing is in force, a plain-text answer is refused (pywinrm accepts it).
+* Answers have a maximum size and a maximum time as a whole (`provmode.transport.adapter`).
+* One TLS context per kind of trust, shared by all hosts (`provmode.transport.tls`).
+* Every exception of requests, urllib3, pywinrm, pyspnego and ssl becomes one of `provmode.errors`.
 
-Nothing here knows SOAP: bytes go in, bytes come out.
+This module does not know SOAP: bytes go in, bytes come out.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
 
 
 class _Template:
-    """A session as far as pywinrm's sealing needs one: it prepares requests.
+    """Stand-in for the session that pywinrm's sealing takes: it prepares requests.
 
-    The messages on one connection differ in their body alone, so that the first is prepared by the session and the
-    others are copies of it. A session that was given cookies prepares each.
+    The messages on one connection differ only in their body, so the session prepares the first, and the others are
+    copies of it. If the session has cookies, it prepares each message.
     """
 
     def __init__(self, session: requests.Session) -> None:
@@ -80,24 +80,24 @@ class _Template:
 
 
 class _Sealing(PywinrmTransport):
-    """pywinrm's transport, told to authenticate with an empty message through our adapter.
+    """pywinrm's transport, changed to authenticate with an empty message through our adapter.
 
-    Only its public methods are overridden or called (pywinrm 0.5: ``build_session``, ``setup_encryption``).
+    Only public methods are overridden or called (pywinrm 0.5: ``build_session``, ``setup_encryption``).
     """
 
     owner: PywinrmConnection
     template: _Template
-    """Of the messages that are sealed."""
+    """Template of the messages that are sealed."""
 
     def setup_encryption(self, session: requests.Session) -> None:
-        """Prepare *session* before pywinrm's handshake goes through it, then take the keys."""
+        """Prepare *session*, do pywinrm's handshake over it, then take the keys."""
         self.prepare(session)
         self.handshake(session)
         self.encryption = Encryption(session, self.auth_method)
         self.template = _Template(session)
 
     def prepare(self, session: requests.Session) -> None:
-        self.session = session  # known before the handshake, so that a failure in it closes the connection too
+        self.session = session  # set before the handshake, so that a failed handshake closes the connection too
         session.trust_env = False
         session.max_redirects = 0
         session.headers["Accept-Encoding"] = "identity"
@@ -133,7 +133,7 @@ class PywinrmConnection:
 
     @property
     def sealed(self) -> bool:
-        """Whether messages are encrypted inside HTTP (always over plain HTTP, unless Basic was asked by name)."""
+        """Whether messages are encrypted inside HTTP (always over plain HTTP, except with Basic)."""
         return self._transport is not None and self._transport.encryption is not None
 
     def dial(self) -> None:
@@ -150,7 +150,7 @@ class PywinrmConnection:
     def authenticate(self) -> None:
         """Authenticate the connection; for NTLM and Kerberos this also takes the sealing keys.
 
-        Basic and certificates carry their proof in every request: nothing is sent here for them.
+        Basic and certificates prove the account in every request: nothing is sent here for them.
         """
         if self._authenticated:
             return
@@ -158,7 +158,7 @@ class PywinrmConnection:
         if self.endpoint.scheme == "https":
             self.context = tls_context(self._trust, self.credentials.certificate, self.credentials.certificate_key)
         transport = self._transport = self._build()
-        with self._timed(), self._border("authentication"):
+        with self._timed(), self._translating_errors("authentication"):
             session = transport.build_session()
             if transport.encryption is None:
                 transport.prepare(session)
@@ -187,7 +187,7 @@ class PywinrmConnection:
                 proxy=None,
             )
         except WinRMError as error:
-            raise UsageError(f"cannot authenticate as told: {error}") from None
+            raise UsageError(f"cannot authenticate as configured: {error}") from None
         transport.owner = self
         return transport
 
@@ -197,7 +197,7 @@ class PywinrmConnection:
         if not self.alive or not self._authenticated or transport is None or transport.session is None:
             raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
         session = transport.session
-        with self._timed(), self._border("a message"):
+        with self._timed(), self._translating_errors("a message"):
             if transport.encryption is not None:
                 template = cast("requests.Session", transport.template)
                 request = transport.encryption.prepare_encrypted_request(template, self.endpoint.url, message)
@@ -230,7 +230,7 @@ class PywinrmConnection:
         """Return the seconds left for the answer that is being read.
 
         Raises:
-            AnswerTooSlow: none are.
+            AnswerTooSlow: there are none.
         """
         left = self._answer_due - self._seconds()
         if left <= 0:
@@ -245,7 +245,7 @@ class PywinrmConnection:
         )
 
     def check_authenticated(self, session: requests.Session, response: requests.Response) -> None:
-        """Refuse everything but a completed handshake."""
+        """Raise unless *response* completes the handshake."""
         if response.status_code == 401:
             raise self._refused_account(response)
         if response.status_code >= 400 and response.status_code != 500:
@@ -290,7 +290,7 @@ class PywinrmConnection:
     def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
         if response.status_code == 401:
             if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
-                raise ConnectionLost(f"{self._where} forgot that the connection is authenticated", sent=False)
+                raise ConnectionLost(f"{self._where} no longer treats the connection as authenticated", sent=False)
             raise self._refused_account(response)
         if response.status_code not in (200, 500):
             raise self._unexpected_status(response)
@@ -300,20 +300,20 @@ class PywinrmConnection:
         if transport.encryption.protocol_string.decode() not in content_type:
             if not response.content:
                 raise ProtocolError(
-                    f"{self._where} answered HTTP {response.status_code} without a word",
+                    f"{self._where} answered HTTP {response.status_code} with an empty body",
                     next_step="look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
                 )
             raise ProtocolError(
-                f"{self._where} answered in plain text where encryption is in force; the answer was not read",
+                f"{self._where} answered in plain text although encryption is in force; the answer was not read",
                 next_step="find out what answers on that port",
             )
         return transport.encryption.parse_encrypted_response(response)
 
     def take_socket(self) -> socket.socket:
-        """Hand the dialled socket to urllib3, once.
+        """Return the dialled socket to urllib3, once.
 
         Raises:
-            OSError: it was handed out before: the connection is gone.
+            OSError: the socket was taken before: the connection is gone.
         """
         taken, self._socket = self._socket, None
         if taken is None:
@@ -321,14 +321,14 @@ class PywinrmConnection:
         return taken
 
     def close(self) -> None:
-        """Close the connection; never raises, may be called twice."""
+        """Close the connection. Never raise; a second call does nothing."""
         self.alive = False
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self._transport is not None:
             self._transport.close_session()
-        for connection in self.opened:  # also one that a failed handshake never gave back to its pool
+        for connection in self.opened:  # also a connection that a failed handshake did not return to its pool
             connection.close()
 
     @property
@@ -344,11 +344,11 @@ class PywinrmConnection:
             self.counters.seconds += self._seconds() - started
 
     @contextmanager
-    def _border(self, what: str) -> Iterator[None]:
-        """Translate every exception of the libraries below; whatever happens, the connection is dead after it.
+    def _translating_errors(self, what: str) -> Iterator[None]:
+        """Translate every exception of the libraries below; after any exception the connection is dead.
 
-        The original is dropped (``from None``): pyinfra prints an error's cause instead of its message, and the
-        libraries' texts may quote headers.
+        The original exception is dropped (``from None``): pyinfra prints an error's cause instead of its message, and
+        the libraries' texts may quote headers.
         """
         try:
             yield
@@ -358,7 +358,7 @@ class PywinrmConnection:
         except UsageError:
             self.close()
             raise
-        except Exception as error:  # noqa: BLE001 - a stranger's bytes in other people's parsers: anything can come
+        except Exception as error:  # noqa: BLE001 - unknown bytes in other people's parsers can raise anything
             self.close()
             logger.debug("%s: %s failed in %s", self._where, what, type(error).__name__)
             raise self._translated(error, what) from None
@@ -379,7 +379,7 @@ class PywinrmConnection:
                     next_step="set winrm_ca to the PEM file of the CA that issued it, and use a name it carries",
                 )
         if any(isinstance(link, ssl.SSLError) for link in chain):
-            if self._authenticated:  # the handshake was long over: the connection broke
+            if self._authenticated:  # the TLS handshake had succeeded before: the connection broke
                 return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
             return CertificateUntrusted(
                 f"TLS with {self._where} failed ({_ssl_reason(chain)})",
@@ -404,7 +404,7 @@ class PywinrmConnection:
         if isinstance(error, ImportError) or "is not installed" in str(error):
             return ProtocolError(
                 f"{self.credentials.authentication} needs a library that is not installed here",
-                next_step=f"pip install 'provmode[{self.credentials.authentication}]'",
+                next_step=f"in the checkout: pip install '.[{self.credentials.authentication}]'",
             )
         return ProtocolError(
             f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
@@ -413,7 +413,7 @@ class PywinrmConnection:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and everything it carries: causes, contexts, and urllib3's ``reason`` and arguments."""
+    """Yield *error* and every exception that it holds: causes, contexts, urllib3's ``reason`` and arguments."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:

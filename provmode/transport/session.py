@@ -1,17 +1,17 @@
 """One conversation with one PC: typed operations in, typed answers out.
 
-The session drives the sans-IO exchanges of `provmode.wsman` over one `Connection` at a time and
-decides what may be sent again:
+The session drives the sans-IO exchanges of `provmode.wsman` over one `Connection` at a time, and decides what it
+sends again:
 
-* a message that certainly never arrived (the connection was gone before) is always sent again;
-* a reading whose answer was lost is asked again, from its first message;
-* a change whose answer was lost *may have happened*: it is never repeated here, the caller gets `AnswerLost` and
-  reads back;
-* a PC without room (quota) or with a restarting service refused before doing anything: asked again, with growing
-  pauses and jitter, within the host's deadline;
-* a refused account is never tried again: accounts lock.
+* A message that certainly did not arrive (the connection was gone before): always sent again.
+* A read that lost its answer: asked again, from its first message.
+* A change that lost its answer *may have happened*: the session never repeats it. The caller gets `AnswerLost` and
+  reads back.
+* A PC that has no room (quota) or restarts its service, and so refused before it did anything: asked again within the
+  host's deadline, with growing pauses and jitter.
+* A refused account: never tried again, because accounts lock.
 
-One write gate: a read-only session refuses every operation that changes a PC before a byte is sent.
+One write gate: a read-only session refuses every operation that changes a PC, before it sends a byte.
 """
 
 from __future__ import annotations
@@ -65,33 +65,33 @@ from provmode.wsman.notation import describe
 T = TypeVar("T")
 
 ATTEMPTS = 4
-"""How often one operation is tried at most; the pauses between are 0.5, 1 and 2 s, give or take a half."""
+"""Maximum attempts for one operation; the pauses between them are 0.5, 1 and 2 s, give or take a half."""
 FIRST_PAUSE = 0.5
 OPERATION_TIMEOUT_MARGIN = 5.0
-"""Seconds by which the PC is asked to give up before the read deadline does, so that it can say so."""
+"""Seconds before the read deadline at which the PC is asked to give up, so that it can still answer."""
 
 
 class CommandTimedOut(DeadlineExceeded):
-    """A command line ran for its whole time and was terminated on the PC; what it did until then is done."""
+    """A command line reached its time-out and was terminated on the PC; its changes until then remain."""
 
 
 _TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
-"""Faults of a PC that did nothing yet and may in a moment: asked again, even for a change."""
+"""Faults of a PC that did nothing and may work in a moment: ask again, even for a change."""
 _STALE = frozenset({FaultKind.STALE_CONTEXT})
-"""Faults by which a reading is begun anew."""
+"""Faults after which a read starts again from its first message."""
 
 
-_TIDYING = frozenset({"ShellDelete", "Signal", "Release"})
-"""Messages that give something back to the PC; it comes back by itself, so their failure is nobody's."""
-_CARRYING = frozenset({"Invoke", "Put", "Command"})
-"""Messages that carry a change; once one is accepted, what it asked for has begun."""
+_CLEAN_UP_MESSAGES = frozenset({"ShellDelete", "Signal", "Release"})
+"""Clean-up messages. The PC times these resources out anyway, so ignore failures."""
+_CHANGE_MESSAGES = frozenset({"Invoke", "Put", "Command"})
+"""Messages that make a change; once the PC accepts one, the change has begun."""
 
 
 class Session:
-    """A conversation with one PC. Not for two greenlets at once: one message in flight a connection.
+    """A conversation with one PC. Not for two greenlets at once: a connection has one message in flight.
 
-    *connect* makes its connections. *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits,
-    *jitter* gives 0..1: passed in so that tests need neither time nor chance.
+    *connect* makes its connections, *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits,
+    *jitter* returns 0..1. They are passed in so that tests depend on neither time nor chance.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Session:
         self._connection: Connection | None = None
         self._ends: float | None = None
         self._command_ends: float | None = None
-        self._carried = self._accepted = False
+        self._change_sent = self._change_accepted = False
 
     # -- the connection ---------------------------------------------------------------------------------------
 
@@ -125,10 +125,10 @@ class Session:
         self._dialled().dial()
 
     def connect(self) -> None:
-        """Dial and authenticate; where authentication sends nothing by itself (Basic, certificate), Identify.
+        """Dial and authenticate; if authentication itself sends nothing (Basic, certificate), send Identify.
 
         Raises:
-            HostError: any of them; nothing was changed on the PC.
+            HostError: any kind; nothing was changed on the PC.
         """
         self.begin()
         connection = self._dialled()
@@ -137,11 +137,11 @@ class Session:
             self.send(Identify())
 
     def begin(self) -> None:
-        """Start the host's deadline anew: the next conversation with this PC begins now."""
+        """Restart the host's deadline: the next conversation with this PC begins now."""
         self._ends = self._seconds() + self.target.deadlines.host
 
     def close(self) -> None:
-        """Close the connection; never raises, may be called twice, a later operation dials again."""
+        """Close the connection. Never raise; a second call does nothing, a later operation dials again."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -167,11 +167,11 @@ class Session:
         """Perform *operation* and return its answer.
 
         Raises:
-            ReadOnlyRefused: it changes the PC and this session is read-only; nothing was sent.
-            AnswerLost: it changes the PC, was sent, and the answer was lost. It may have happened.
-            RemoteFault: the PC answered with a fault (`AccessDenied`, `QuotaExceeded` where it is one of those).
-            HostError: the connection, the account, the deadline, the protocol.
-            ValueError: it cannot be written down (a text with control characters, a command line too long).
+            ReadOnlyRefused: the operation changes the PC and this session is read-only; nothing was sent.
+            AnswerLost: the operation changes the PC, was sent, and its answer was lost. It may have happened.
+            RemoteFault: the PC answered with a fault (`AccessDenied` and `QuotaExceeded` for those two).
+            HostError: the connection, the account, the deadline or the protocol failed.
+            ValueError: the operation cannot be encoded (a text with control characters, a command line too long).
         """
         mutating = changes(operation, read_only_lines=self.target.read_only_lines)
         if mutating and self.read_only:
@@ -186,11 +186,11 @@ class Session:
         return self._try(lambda: exchange_for(operation), mutating, describe(operation), at_once=at_once)
 
     def converse(self, conversation: Generator[Operation | Pause, Any, T]) -> T:
-        """Drive *conversation*: perform what it yields, give it the answers, return what it returns.
+        """Drive *conversation*: perform the operations it yields, send it the answers, return its result.
 
-        A fault of the PC to one operation is thrown into it (`RemoteFault`, `AccessDenied`, `QuotaExceeded`): it may
-        take that as an answer. So is an answer that was lost (`AnswerLost`): it may read back what happened. Everything
-        else ends the conversation. A `Pause` is waited for.
+        If the PC answers an operation with a fault (`RemoteFault`, `AccessDenied`, `QuotaExceeded`), the fault is
+        thrown into the conversation, which may take it as an answer. If an answer was lost, `AnswerLost` is thrown
+        into it, so that it can read back. Any other error ends the conversation. After a `Pause` the session waits.
 
         Raises:
             HostError: as `send`.
@@ -210,7 +210,7 @@ class Session:
             conversation.close()
 
     def _send_or_pause(self, operation: Operation | Pause) -> Any:
-        """Perform an operation; or wait as a conversation asked to, and let the host's deadline move by as much."""
+        """Perform an operation, or wait for a `Pause` and extend the host's deadline by as much."""
         if not isinstance(operation, Pause):
             return self.send(operation)
         if self._ends is not None:
@@ -221,24 +221,25 @@ class Session:
     def _try(
         self, exchange: Callable[[], Generator[Request, Response, T]], mutating: bool, what: str, *, at_once: bool
     ) -> T:
-        """Drive *exchange*, from its start again where the rules in the module's head allow it.
+        """Drive *exchange*; repeat it from its start if the rules in the module's docstring allow it.
 
-        What is to be done *at once* is not done later where the PC refuses it for now: the caller looks again first.
+        If the operation must be done *at once* and the PC refuses it for now, it is not repeated: the caller must look
+        at the PC again first.
         """
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
-            self._carried = self._accepted = False
+            self._change_sent = self._change_accepted = False
             try:
                 return self._drive(exchange())
             except Fault as fault:
                 error = self._fault(fault, mutating, what)
-                if mutating and self._accepted:  # a later message failed: what it is about has begun
+                if mutating and self._change_accepted:  # a later message failed: the change has begun
                     raise self._lost(what, str(fault)) from None
                 again = fault.kind in _TRANSIENT or (fault.kind in _STALE and not mutating)
                 if last or at_once or not again:
                     raise error from None
             except ConnectionLost as lost:
-                if mutating and (lost.sent or self._accepted):
+                if mutating and (lost.sent or self._change_accepted):
                     raise self._lost(what, lost.what) from None
                 if last:
                     raise ProtocolError(
@@ -246,35 +247,35 @@ class Session:
                     ) from None
                 error = lost
             except DeadlineExceeded as slow:
-                if mutating and self._carried and not isinstance(slow, CommandTimedOut):
+                if mutating and self._change_sent and not isinstance(slow, CommandTimedOut):
                     raise self._lost(what, slow.what) from None
                 raise
             except ProtocolError as broken:
-                if mutating and self._carried:
+                if mutating and self._change_sent:
                     raise self._lost(what, broken.what) from None
                 raise
             self._wait(attempt, error)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _drive(self, exchange: Generator[Request, Response, T]) -> T:
-        """Send what *exchange* yields and feed it the answers; it may clean up after a fault."""
+        """Send the requests that *exchange* yields and send it the answers; it may clean up after a fault."""
         try:
             request = next(exchange)
             while True:
                 try:
                     response = self._exchange(request)
-                    self._accepted |= request.shape in _CARRYING
+                    self._change_accepted |= request.shape in _CHANGE_MESSAGES
                 except Fault as fault:
                     request = exchange.throw(fault)
                 except (ConnectionLost, ProtocolError, DeadlineExceeded) as error:
-                    if request.shape in _TIDYING:  # what was asked for is in hand
+                    if request.shape in _CLEAN_UP_MESSAGES:  # the operation itself is done
                         request = exchange.throw(Fault(code=None, reason=error.what))
                     elif isinstance(error, DeadlineExceeded):
                         request = exchange.throw(error)
                     else:
                         raise
                 except (MalformedAnswer, UnexpectedAnswer) as error:
-                    if request.shape not in _TIDYING:
+                    if request.shape not in _CLEAN_UP_MESSAGES:
                         raise
                     self.close()
                     request = exchange.throw(Fault(code=None, reason=str(error)))
@@ -298,7 +299,7 @@ class Session:
             connection.authenticate()
         except ConnectionLost as lost:
             self.close()
-            raise ConnectionLost(lost.what, sent=False) from None  # a handshake carries no operation
+            raise ConnectionLost(lost.what, sent=False) from None  # the handshake contains no operation
         except HostError:
             self.close()
             raise
@@ -309,7 +310,7 @@ class Session:
             message_id=message_id,
             operation_timeout=self._operation_timeout(),
         )
-        self._carried |= request.shape in _CARRYING
+        self._change_sent |= request.shape in _CHANGE_MESSAGES
         try:
             _status, answer = connection.exchange(data)
         except HostError:
@@ -318,14 +319,14 @@ class Session:
         return decode(answer, message_id=message_id)
 
     def _operation_timeout(self) -> float:
-        """Return the seconds to put into OperationTimeout: what is left, less than the read deadline."""
+        """Return the seconds for OperationTimeout: the time left, but less than the read deadline."""
         ends = min(end for end in (self._ends, self._command_ends, float("inf")) if end is not None)
         read = self.target.deadlines.read
         return max(0.5, min(read - min(OPERATION_TIMEOUT_MARGIN, read / 2), ends - self._seconds()))
 
     def _check_deadlines(self, what: str) -> None:
         if self._command_ends is not None and self._seconds() >= self._command_ends:
-            self._command_ends = None  # so that the messages that end the command on the PC go through
+            self._command_ends = None  # so that the messages that terminate the command on the PC are sent
             raise CommandTimedOut(
                 f"{self.target.endpoint.name}: the command ran longer than its time-out; it was terminated on the PC",
                 next_step="raise _timeout, or look at what it waits for",
@@ -333,16 +334,16 @@ class Session:
         if self._ends is not None and self._seconds() >= self._ends:
             self.close()
             raise DeadlineExceeded(
-                f"{self.target.endpoint.name} was not done with {what} within {self.target.deadlines.host:g} s "
+                f"{self.target.endpoint.name} did not finish {what} within {self.target.deadlines.host:g} s "
                 "(host deadline)",
                 next_step="the PC is overloaded; try again, or raise winrm_host_deadline",
             )
 
     def _wait(self, attempt: int, error: HostError) -> None:
-        """Pause before the next attempt; the host's deadline is the limit."""
+        """Pause before the next attempt; raise *error* if the host's deadline would pass."""
         seconds = FIRST_PAUSE * 2**attempt * (0.5 + self._jitter())
         if isinstance(error, ConnectionLost) and not error.sent and attempt == 0:
-            seconds = 0.0  # an idle connection that the PC closed: dial at once
+            seconds = 0.0  # the PC closed an idle connection: dial at once
         if self._ends is not None and self._seconds() + seconds >= self._ends:
             raise error
         self.counters.retries += 1
@@ -365,7 +366,7 @@ class Session:
         if fault.kind is FaultKind.ACCESS_DENIED:
             return AccessDenied(
                 f"{name} denies {self.target.credentials.user or 'this account'} {what} ({fault})",
-                next_step="give the account the rights the README lists, or use another",
+                next_step="give the account the rights that docs/reference.md lists, or use another",
             )
         if fault.kind is FaultKind.QUOTA:
             return QuotaExceeded(

@@ -1,4 +1,4 @@
-"""Where a PC is, who asks, whom to trust and how long to wait: plain values, nothing is opened here."""
+"""Address, account, trust and deadlines of one PC: plain values, nothing is opened here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ AUTHENTICATIONS: tuple[Authentication, ...] = ("ntlm", "kerberos", "credssp", "c
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a PC's WinRM listens."""
+    """Address at which a PC's WinRM listens."""
 
     name: str
-    """The PC's name as the inventory has it; what errors say."""
+    """The PC's name in the inventory, used in errors."""
     address: str
     """Name or IP address to connect to."""
     port: int = 5985
@@ -33,7 +33,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who asks, and how that is proved. ``repr`` shows no secret."""
+    """The account, and how it authenticates. ``repr`` shows no secret."""
 
     authentication: Authentication
     user: str = ""
@@ -43,15 +43,15 @@ class Credentials:
     """PEM file of the client certificate (``certificate`` only)."""
     certificate_key: Path | None = None
     kerberos_host: str | None = None
-    """The name in the service principal, where it is not the address."""
+    """Host name in the service principal, if it is not the address."""
     kerberos_delegation: bool = False
     basic_over_http: bool = False
-    """The user said by name that the password may cross the network readable."""
+    """The user explicitly allowed sending the password in clear text."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Whose certificates are believed over HTTPS."""
+    """Which certificates are trusted over HTTPS."""
 
     validate: bool = True
     ca: Path | None = None
@@ -79,15 +79,15 @@ class Target:
     trust: Trust = field(default_factory=Trust)
     deadlines: Deadlines = field(default_factory=Deadlines)
     read_only_lines: frozenset[str] = frozenset()
-    """Command lines that are known to read only (the static scripts); the write gate lets them through."""
+    """Command lines that only read (the static scripts); the write gate lets them through."""
 
 
 @dataclass
 class Counters:
-    """What one PC cost; adds up over reconnects."""
+    """What one PC cost, added up over reconnects."""
 
     requests: int = 0
-    """HTTP requests, those of the authentication included."""
+    """HTTP requests, including those for authentication."""
     bytes_sent: int = 0
     """Bodies as sent, sealed."""
     bytes_received: int = 0
@@ -102,15 +102,15 @@ class Counters:
 
 
 def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
-    """Refuse combinations that would give a secret away or cannot work.
+    """Refuse combinations that would expose a secret or cannot work.
 
     Raises:
-        UsageError: what is wrong and what to set instead.
+        UsageError: the message says what is wrong and what to set instead.
     """
     if credentials.authentication == "basic" and endpoint.scheme == "http" and not credentials.basic_over_http:
         raise UsageError(
             f"{endpoint.name}: Basic over plain HTTP would send the password readable",
-            next_step="use winrm_scheme https, or say winrm_basic_over_http True if you accept that",
+            next_step="use winrm_scheme https, or set winrm_basic_over_http True if you accept that",
         )
     if credentials.authentication == "certificate":
         if endpoint.scheme != "https":

@@ -1,4 +1,4 @@
-"""TLS contexts: one for each kind of trust, shared by every host that has the same.
+"""TLS contexts: one for each kind of trust, shared by all hosts with the same trust.
 
 A context with a CA bundle costs about 0.4 MB, so a fleet cannot have one for each PC.
 """
@@ -18,10 +18,10 @@ from provmode.transport.target import Trust
 
 @functools.lru_cache(maxsize=64)
 def tls_context(trust: Trust, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Return the TLS context for *trust*, the same object for every host that has the same.
+    """Return the TLS context for *trust*: the same object for all hosts with the same trust.
 
-    The system's store is read from OpenSSL's compiled-in places: its environment variables (``SSL_CERT_FILE``)
-    are not asked, so that whoever sets them cannot widen the trust of a fleet run.
+    The system's store is read from OpenSSL's compiled-in paths. OpenSSL's environment variables (``SSL_CERT_FILE``)
+    are ignored, so that nobody can widen the trust of a fleet run by setting them.
 
     Raises:
         UsageError: a file is missing or is not PEM.
@@ -58,5 +58,5 @@ def _load_system_store(context: ssl.SSLContext) -> None:
         context.load_verify_locations(
             cafile=str(cafile) if cafile.is_file() else None, capath=str(capath) if capath.is_dir() else None
         )
-    else:  # a Python built apart from the system's OpenSSL: the bundle that requests ships
+    else:  # a Python built without the system's OpenSSL: the bundle that requests uses
         context.load_verify_locations(cafile=certifi.where())

@@ -1,7 +1,7 @@
-"""The write gate: which operations change a PC. The one place that decides; when in doubt, it changes.
+"""The write gate decides which operations change a PC. When in doubt, an operation counts as a change.
 
-A session that only reads asks here before a byte is sent, so an audit and a dry run cannot change anything, whatever
-the code above them does.
+A read-only session asks here before it sends a byte, so an audit or a dry run cannot change anything, whatever the
+code above it does. Nothing else decides this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from provmode.wsman.operations import CommandLine, Enumerate, Get, Identify, Invoke, Operation
 
 READ_ONLY_METHODS: dict[str, frozenset[str]] = {
-    # Microsoft, "StdRegProv class": the methods that read; CheckAccess only asks
+    # Microsoft, "StdRegProv class": the methods that read; CheckAccess only checks
     "stdregprov": frozenset(
         {
             "getstringvalue",
@@ -29,7 +29,7 @@ READ_ONLY_METHODS: dict[str, frozenset[str]] = {
     "sms_client": frozenset({"getassignedsite"}),
     "ccm_clientutilities": frozenset({"determineifrebootpending"}),
 }
-"""Methods that only read, by class; every other method changes."""
+"""Methods that only read, by class; every other method counts as a change."""
 
 _READ_ONLY_COMMANDS = (
     r"type",
@@ -49,9 +49,9 @@ _NUL = re.compile(r"(?:[12]?>\s*nul|2>&1)(?=$|[\s&|])", re.IGNORECASE)
 
 
 def changes(operation: Operation, *, read_only_lines: frozenset[str] = frozenset()) -> bool:
-    """Return whether *operation* changes the PC, or may.
+    """Return whether *operation* changes the PC or might change it.
 
-    *read_only_lines* are command lines known to read only: the engine's own static scripts, compared whole.
+    *read_only_lines* are command lines that only read: our own static scripts, compared as a whole.
     """
     if isinstance(operation, (Identify, Get, Enumerate)):
         return False
@@ -64,10 +64,10 @@ def changes(operation: Operation, *, read_only_lines: frozenset[str] = frozenset
 
 
 def _reads(line: str) -> bool:
-    """Return whether every command of a cmd.exe line is one that reads, with nothing else hidden in it.
+    """Return whether every command of a cmd.exe line only reads, and nothing else is hidden in the line.
 
-    What could hide something makes it change: redirection to a file, pipes, ``^``, parentheses, ``for``, variables
-    other than a few fixed ones (a variable may hold ``& del``).
+    Anything that could hide a command counts as a change: redirection to a file, pipes, ``^``, parentheses, ``for``,
+    variables other than a few fixed ones (a variable may contain ``& del``).
     """
     if "\n" in line or "\r" in line or line.count('"') % 2:
         return False

@@ -1,10 +1,10 @@
-"""Acceptance: what PCs are like after the changes, seen with pytest-testinfra over a pyinfra inventory.
+"""Acceptance: checks PCs after the changes, with pytest-testinfra over a pyinfra inventory.
 
-``pytest tests/acceptance --inventory FILE`` looks at the PCs of that inventory. Without ``--inventory`` there is a lab
-of its own here, mended by ``provmode plan`` and ``provmode apply`` first. See docs/acceptance.md.
+``pytest tests/acceptance --inventory FILE`` checks the PCs of that inventory. Without ``--inventory``, the tests start
+their own lab and first run ``provmode plan`` and ``provmode apply`` on it. See docs/acceptance.md.
 
-Commands run in cmd.exe over the connector's session, which stays read-only: what would change a PC is refused here,
-before a byte is sent. PCs are connected to one after another, each once: accounts lock.
+Commands run in cmd.exe over the connector's session, which stays read-only: a command that would change a PC is refused
+before a byte is sent. The tests connect to the PCs one after another, once each, because accounts lock.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ MIX = dict.fromkeys((*CHANGED, *LEFT_ALONE), 1.0)
 PLAN_KEY = "the key of the acceptance lab"
 
 
-# -- what to look at ------------------------------------------------------------------------------------------------
+# -- the PCs to check -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The PCs that a run looks at, and those it does not."""
+    """The PCs that a run checks, and those that it does not."""
 
     fleet: Fleet
     names: Sequence[str]
@@ -60,70 +60,70 @@ class Scope:
     not_looked_at: Sequence[str]
     """One line for each host that the plan does not change: its name and why."""
     looked_at: set[str] = field(default_factory=set)
-    """Those that were reached."""
+    """The PCs that were reached."""
 
 
 SCOPE = pytest.StashKey[Scope]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; pytest reads them where ``tests/acceptance`` stands on its command line."""
+    """Add the options; pytest knows them if ``tests/acceptance`` is on its command line."""
     group = parser.getgroup("acceptance", "acceptance of a fleet (docs/acceptance.md)")
-    group.addoption("--inventory", metavar="FILE", help="pyinfra inventory of the PCs; else a lab of the tests' own.")
-    group.addoption("--plan", metavar="PLAN", type=Path, help="Look only at the PCs that this plan changes.")
+    group.addoption("--inventory", metavar="FILE", help="pyinfra inventory of the PCs; else the tests' own lab.")
+    group.addoption("--plan", metavar="PLAN", type=Path, help="Check only the PCs that this plan changes.")
     for option, text in (
-        ("--limit", "Look only at this host, group or pattern; may be repeated."),
-        ("--allow-unreached", "This host, group or pattern may be unreachable; may be repeated."),
+        ("--limit", "Check only this host, group or pattern; repeatable."),
+        ("--allow-unreached", "Do not fail if this host, group or pattern is unreachable; repeatable."),
     ):
         group.addoption(option, metavar="NAME", action="append", default=[], help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the inventory and the plan, so that what is wrong with them ends the run before it begins."""
+    """Read the inventory and the plan, so that an error in them ends the run before it begins."""
     inventory: str | None = config.getoption("--inventory", default=None)
     given = {option: config.getoption(option, default=None) for option in ("--plan", "--limit", "--allow-unreached")}
     if inventory is None:
-        alone = [option for option, value in given.items() if value]
-        if alone:
-            raise pytest.UsageError(f"{alone[0]} needs --inventory")
+        unusable = [option for option, value in given.items() if value]
+        if unusable:
+            raise pytest.UsageError(f"{unusable[0]} needs --inventory")
         return
     try:
         config.stash[SCOPE] = scope_of(inventory, given["--plan"], given["--limit"], given["--allow-unreached"])
-    except (ProvmodeError, SystemExit) as error:  # an inventory may end the program itself, with one line
+    except (ProvmodeError, SystemExit) as error:  # an inventory can exit with a message of one line
         raise pytest.UsageError(str(error)) from None
 
 
 def scope_of(inventory: str, plan: Path | None, limits: Sequence[str], unreached: Sequence[str]) -> Scope:
-    """Return what a run over *inventory* looks at.
+    """Return the PCs that a run over *inventory* checks.
 
     Raises:
         ProvmodeError: the inventory cannot be used, or a name matches nothing.
-        pytest.UsageError: the plan cannot be used, or nothing would be looked at.
+        pytest.UsageError: the plan cannot be used, or no PC would be checked.
     """
     fleet = load(inventory)
     names = fleet.select(limits)
-    aside: list[str] = []
+    left_out: list[str] = []
     if plan is not None:
         hosts = hosts_of(plan)
         foreign = [name for name, _ in hosts if name not in fleet.names]
         if foreign:
             raise pytest.UsageError(f"{inventory} has no host {foreign[0]}, which the plan {plan} has")
         changed = {name for name, why_not in hosts if not why_not}
-        aside = [f"{short(name)}: {why_not}" for name, why_not in hosts if why_not and name in names]
-        aside += [f"{short(name)}: not in the plan" for name in names if name not in dict(hosts)]
+        left_out = [f"{short(name)}: {why_not}" for name, why_not in hosts if why_not and name in names]
+        left_out += [f"{short(name)}: not in the plan" for name in names if name not in dict(hosts)]
         names = [name for name in names if name in changed]
         if not names:
             raise pytest.UsageError(f"the plan {plan} changes none of these hosts: there is nothing to look at")
     policies_of(fleet, names)
     may_be_unreached = frozenset(fleet.select(unreached)) if unreached else frozenset[str]()
-    return Scope(fleet, names, may_be_unreached, aside)
+    return Scope(fleet, names, may_be_unreached, left_out)
 
 
 def load(inventory: str) -> Fleet:
-    """Return the fleet of *inventory*, and leave this process as it is.
+    """Return the fleet of *inventory* without patching this process.
 
-    pyinfra's command line, which reads inventories, has gevent replace sockets, locks and processes when it is first
-    imported. That is too late in a pytest that has imported them, and would change them for every other test.
+    pyinfra's command line, which reads inventories, lets gevent replace sockets, locks and processes when it is first
+    imported. This pytest has already imported them, so that is too late, and it would change them for every other test.
     """
     with pytest.MonkeyPatch.context() as context:
         context.setattr(monkey, "patch_all", lambda: None)
@@ -131,9 +131,9 @@ def load(inventory: str) -> Fleet:
 
 
 def hosts_of(plan: Path) -> list[tuple[str, str]]:
-    """Return the hosts of a plan, each with why the plan does not change it: empty for those that it changes.
+    """Return the hosts of a plan, each with the reason why the plan does not change it; empty if it does.
 
-    The signature is not checked: a plan only says here whom to look at.
+    The signature is not checked: here, a plan only says which PCs to check.
     """
     try:
         document = json.loads(plan.read_text("utf-8"))
@@ -148,33 +148,33 @@ def hosts_of(plan: Path) -> list[tuple[str, str]]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the tests of the acceptance run itself out of a run over somebody's inventory: they need the lab."""
+    """Leave out the tests of the acceptance run itself if there is an inventory: they need the lab."""
     return True if SCOPE in config.stash and collection_path.name == "test_acceptance_run.py" else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that takes ``pc`` every PC of the run."""
+    """Run each test that takes ``pc`` for every PC of the run."""
     if "pc" not in metafunc.fixturenames:
         return
     scope = metafunc.config.stash.get(SCOPE, None)
     if scope is not None:
         metafunc.parametrize("pc", scope.names, ids=short, indirect=True, scope="session")
         return
-    placed = [item for item in compose(len(MIX), SEED, MIX) if item.persona.name in CHANGED]
-    names, ids = [f"@winrm/{item.name}" for item in placed], [f"{item.name}-{item.persona.name}" for item in placed]
+    changed = [item for item in compose(len(MIX), SEED, MIX) if item.persona.name in CHANGED]
+    names, ids = [f"@winrm/{item.name}" for item in changed], [f"{item.name}-{item.persona.name}" for item in changed]
     metafunc.parametrize("pc", names, ids=ids, indirect=True, scope="session")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a run that looked at no PC at all fail, whatever was allowed."""
+    """Fail a run that reached no PC at all, even if that was allowed for each."""
     scope = session.config.stash.get(SCOPE, None)
     if scope is not None and not scope.looked_at and not session.config.option.collectonly and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say whom the plan leaves alone, and where nobody was looked at: nobody should take that for accepted."""
+    """Print which PCs the plan leaves alone, and whether no PC was reached: nobody should take that for acceptance."""
     scope = config.stash.get(SCOPE, None)
     if scope is not None and not scope.looked_at and not config.option.collectonly:
         terminalreporter.section("no PC was looked at: nothing is accepted")
@@ -184,7 +184,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line)
 
 
-# -- the lab of the tests' own --------------------------------------------------------------------------------------
+# -- the tests' own lab ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Mended:
 
 @pytest.fixture(scope="session")
 def mended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mended]:
-    """A lab fleet on which the command line has made its plan and carried it out."""
+    """A lab on which the command line has made a plan and applied it."""
     folder = tmp_path_factory.mktemp("acceptance")
     inventory, plan = folder / "fleet.py", folder / "plan.json"
     with LabProcess(len(MIX), SEED, mix=MIX, inventory=inventory) as lab:
@@ -229,13 +229,13 @@ def provmode(folder: Path, *arguments: str) -> Ran:
     )
 
 
-# -- the road -------------------------------------------------------------------------------------------------------
+# -- connections ----------------------------------------------------------------------------------------------------
 
 
 class CmdBackend(BaseBackend):
     """Runs testinfra's commands in cmd.exe of a pyinfra host, over the connector's read-only session.
 
-    testinfra's own modules (``host.file``, ``host.service``) are made for other shells and are not used.
+    testinfra's own modules (``host.file``, ``host.service``) are for other shells and are not used.
     """
 
     NAME = "winrm-cmd"
@@ -249,29 +249,29 @@ class CmdBackend(BaseBackend):
 
     @staticmethod
     def quote(command: str, *args: str) -> str:
-        """Put *args* into *command*, each in the double quotes of cmd.exe.
+        """Put *args* into *command*, each in double quotes for cmd.exe.
 
         Raises:
-            ValueError: one of them has a double quote, which cmd.exe's quotes cannot hold.
+            ValueError: an argument contains a double quote, which cmd.exe cannot quote.
         """
         if any('"' in argument for argument in args):
             raise ValueError("cmd.exe cannot take a double quote inside an argument")
         return command % tuple(f'"{argument}"' for argument in args) if args else command
 
     def get_encoding(self) -> str:
-        """Return the console's encoding; testinfra would ask the PC's Python for it."""
+        """Return the console's encoding; testinfra's own method asks Python on the PC."""
         return codec_of(self._codepage)
 
     def decode(self, data: bytes) -> str:
-        """Return console output as text; a byte that is none becomes U+FFFD (``type`` shows any file)."""
+        """Return console output as text; invalid bytes become U+FFFD (``type`` prints any file)."""
         return data.decode(self.encoding, "replace")
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         """Run *command* in cmd.exe.
 
         Raises:
-            ReadOnlyRefused: it would change the PC, or may; nothing was sent.
-            HostError: the PC was lost on the way.
+            ReadOnlyRefused: the command changes the PC, or might; nothing was sent.
+            HostError: the connection to the PC was lost.
         """
         line = self.get_command(command, *args)
         session = self._connector.open()
@@ -282,11 +282,11 @@ class CmdBackend(BaseBackend):
 
 
 class Unreached(Exception):
-    """A PC could not be connected to, or runs no command for this account; the message says why."""
+    """A PC was not reached, or runs no commands for this account; the message says why."""
 
 
-class Road:
-    """Connects to PCs of a fleet, to each once, whatever comes of it."""
+class Connections:
+    """Connects to PCs of a fleet, once each, even if that fails."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -297,14 +297,14 @@ class Road:
         """Return testinfra's host for *name*, connected.
 
         Raises:
-            Unreached: it could not be looked at, now or when it was tried.
+            Unreached: the PC was not reached, now or when it was first tried.
         """
         if name not in self._tried:
             self._tried[name] = self._connect(name)
-        found = self._tried[name]
-        if isinstance(found, str):
-            raise Unreached(found)
-        return found
+        result = self._tried[name]
+        if isinstance(result, str):
+            raise Unreached(result)
+        return result
 
     def _connect(self, name: str) -> Host | str:
         [[host]] = self._fleet.shards([name])
@@ -313,11 +313,11 @@ class Road:
         if host.connected:
             self._connected.append(host)
             backend = CmdBackend(host)
-            seen = Host(backend)
-            backend.set_host(seen)
+            connected = Host(backend)
+            backend.set_host(connected)
             try:
-                seen.run("ver")  # who may log on may still be refused a shell
-                return seen
+                connected.run("ver")  # an account that can log on may still be refused a shell
+                return connected
             except HostError as refused:
                 error = refused
         return f"{short(name)} could not be looked at: {cause_of_failure(error)}: {error}"
@@ -329,23 +329,24 @@ class Road:
 
 
 @pytest.fixture(scope="session")
-def road(request: pytest.FixtureRequest) -> Iterator[Road]:
-    """The road to the PCs of this run."""
+def connections(request: pytest.FixtureRequest) -> Iterator[Connections]:
+    """The connections to the PCs of this run."""
     scope = request.config.stash.get(SCOPE, None)
-    made = Road(scope.fleet if scope is not None else load(str(request.getfixturevalue("mended").inventory)))
-    yield made
-    made.close()
+    fleet = scope.fleet if scope is not None else load(str(request.getfixturevalue("mended").inventory))
+    opened = Connections(fleet)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")
-def pc(request: pytest.FixtureRequest, road: Road) -> Host:
-    """One PC after another. One that cannot be reached fails its tests, unless ``--allow-unreached`` names it."""
+def pc(request: pytest.FixtureRequest, connections: Connections) -> Host:
+    """One PC after another. A PC that is not reached fails its tests, unless ``--allow-unreached`` names it."""
     scope = request.config.stash.get(SCOPE, None)
     try:
-        seen = road.to(request.param)
+        host = connections.to(request.param)
         if scope is not None:
             scope.looked_at.add(request.param)
-        return seen
+        return host
     except Unreached as error:
         if scope is not None and request.param in scope.may_be_unreached:
             pytest.xfail(str(error))

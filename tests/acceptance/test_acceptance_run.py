@@ -1,4 +1,4 @@
-"""The acceptance run itself: it fails where it should, says whom it did not look at, and changes nothing."""
+"""The acceptance run itself: it fails when it should, names the PCs that it did not check, and changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from provmode.lab.process import LabProcess
 
 Accept = Callable[..., CompletedProcess[str]]
 USAGE = 4
-"""pytest's exit code for what cannot be run."""
+"""pytest's exit code for a run that cannot start."""
 OUT_OF_THE_MODE = "test_the_client_is_out_of_provisioning_mode"
 NOTHING_EXCLUDED = "test_no_system_task_is_excluded"
 SERVICE_RUNS = "test_the_client_service_runs"
@@ -29,7 +29,7 @@ EVERYTHING = {OUT_OF_THE_MODE, NOTHING_EXCLUDED, SERVICE_RUNS, SERVICE_ENABLED, 
 
 
 class Mended(Protocol):
-    """The lab after its plan was carried out (conftest.py, which others cannot import)."""
+    """The lab after its plan was applied (from conftest.py, which other modules cannot import)."""
 
     lab: LabProcess
     inventory: Path
@@ -38,19 +38,19 @@ class Mended(Protocol):
     def name_of(self, persona: str) -> str: ...
 
 
-class Road(Protocol):
-    """Connects to PCs (conftest.py)."""
+class Connections(Protocol):
+    """Connects to PCs (from conftest.py)."""
 
     def to(self, name: str) -> Host: ...
 
 
 def ended(ran: CompletedProcess[str], how: str, name: str) -> set[str]:
-    """Return the tests of the PC *name* that ended so: PASSED, FAILED, ERROR or XFAIL."""
+    """Return the tests of the PC *name* with the result *how*: PASSED, FAILED, ERROR or XFAIL."""
     lines = [line.removeprefix(f"{how} ") for line in ran.stdout.splitlines() if line.startswith(f"{how} ")]
     return {line.partition("::")[2].partition("[")[0] for line in lines if f"[{name}]" in line}
 
 
-def test_what_nobody_mended_is_not_accepted(accept: Accept, tmp_path: Path) -> None:
+def test_pcs_that_were_not_mended_are_not_accepted(accept: Accept, tmp_path: Path) -> None:
     inventory = tmp_path / "fleet.py"
     personas = ("stuck-old-client", "stuck-service-disabled", "half-exited", "armed", "no-client", *UNREACHED)
     with LabProcess(len(personas), 11, mix=dict.fromkeys(personas, 1), inventory=inventory) as lab:
@@ -71,7 +71,7 @@ def test_what_nobody_mended_is_not_accepted(accept: Accept, tmp_path: Path) -> N
         assert f"{name[persona]} could not be looked at: {cause}: " in ran.stdout
 
 
-def test_the_road_is_another_than_the_operations_take(mended: Mended, accept: Accept) -> None:
+def test_the_checks_use_a_shell_and_no_cim(mended: Mended, accept: Accept) -> None:
     healthy = mended.name_of("healthy")
     before = mended.lab.counters(healthy)
 
@@ -85,7 +85,7 @@ def test_the_road_is_another_than_the_operations_take(mended: Mended, accept: Ac
     assert {line.split()[0] for line in lines} == {"ver", "reg", "sc", "type", "dir"}
 
 
-def test_with_the_plan_what_it_changed_is_accepted_and_the_rest_is_named(mended: Mended, accept: Accept) -> None:
+def test_with_a_plan_the_changed_pcs_are_accepted_and_the_others_are_named(mended: Mended, accept: Accept) -> None:
     before = mended.lab.mutations()
 
     ran = accept("--inventory", str(mended.inventory), "--plan", str(mended.plan))
@@ -109,7 +109,7 @@ def test_an_unreachable_pc_fails_with_its_cause(mended: Mended, accept: Accept) 
     assert f"{refused} could not be looked at: refused: " in ran.stdout
 
 
-def test_an_unreachable_pc_that_was_named_is_told_and_fails_nothing(mended: Mended, accept: Accept) -> None:
+def test_an_unreachable_pc_that_is_allowed_is_reported_and_does_not_fail(mended: Mended, accept: Accept) -> None:
     refused, healthy = mended.name_of("refused"), mended.name_of("healthy")
     limits = ("--limit", refused, "--limit", healthy)
 
@@ -120,7 +120,7 @@ def test_an_unreachable_pc_that_was_named_is_told_and_fails_nothing(mended: Mend
     assert f"{refused} could not be looked at: refused: " in ran.stdout
 
 
-def test_a_run_that_looked_at_nobody_accepts_nothing(mended: Mended, accept: Accept) -> None:
+def test_a_run_that_reached_no_pc_accepts_nothing(mended: Mended, accept: Accept) -> None:
     refused = mended.name_of("refused")
 
     ran = accept("--inventory", str(mended.inventory), "--limit", refused, "--allow-unreached", refused)
@@ -145,33 +145,33 @@ def test_without_a_plan_a_pc_rightly_in_the_mode_is_not_accepted(
     assert re.search(r"ProvisioningMode is 'true'", ran.stdout, re.IGNORECASE)
 
 
-def test_a_command_that_changes_a_pc_is_refused_before_it_is_sent(mended: Mended, road: Road) -> None:
+def test_a_command_that_changes_a_pc_is_refused_before_it_is_sent(mended: Mended, connections: Connections) -> None:
     name = mended.name_of("healthy")
-    seen = road.to(f"@winrm/{name}")
+    host = connections.to(f"@winrm/{name}")
     before = mended.lab.counters(name)
 
     with pytest.raises(ReadOnlyRefused):
-        seen.run(r"reg add HKLM\SOFTWARE\Microsoft\CCM\CcmExec /v ProvisioningMode /d false /f")
+        host.run(r"reg add HKLM\SOFTWARE\Microsoft\CCM\CcmExec /v ProvisioningMode /d false /f")
 
     assert mended.lab.counters(name) == before
 
 
-def test_arguments_are_put_into_the_quotes_of_cmd(mended: Mended, road: Road) -> None:
-    seen = road.to(f"@winrm/{mended.name_of('healthy')}")
+def test_arguments_are_put_into_the_quotes_of_cmd(mended: Mended, connections: Connections) -> None:
+    host = connections.to(f"@winrm/{mended.name_of('healthy')}")
 
-    assert seen.check_output("reg query %s /v ProductName", r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion")
+    assert host.check_output("reg query %s /v ProductName", r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion")
     with pytest.raises(ValueError, match="double quote"):
-        seen.run("type %s", 'a"b')
+        host.run("type %s", 'a"b')
 
 
-def test_the_plan_left_alone_what_is_at_work(mended: Mended) -> None:
+def test_the_plan_left_pcs_alone_that_need_no_change(mended: Mended) -> None:
     for persona in ("osd-running", "self-healing", "healthy", "no-client"):
         assert mended.lab.mutations(mended.name_of(persona)) == []
 
 
-def test_what_cannot_be_run_ends_with_one_line(mended: Mended, accept: Accept, tmp_path: Path) -> None:
+def test_a_run_that_cannot_start_ends_with_one_line(mended: Mended, accept: Accept, tmp_path: Path) -> None:
     inventory, plan = ("--inventory", str(mended.inventory)), ("--plan", str(mended.plan))
-    said = {
+    messages = {
         ("--limit", "PC-00001"): "--limit needs --inventory",
         ("--inventory", "no/such/fleet.py"): "there is no inventory no/such/fleet.py",
         (*inventory, "--limit", "NOBODY"): "--limit NOBODY matches no host",
@@ -181,9 +181,9 @@ def test_what_cannot_be_run_ends_with_one_line(mended: Mended, accept: Accept, t
     }
 
     with ThreadPoolExecutor() as several:
-        runs = several.map(lambda arguments: accept(*arguments, PROVMODE_LAB=str(tmp_path / "none.json")), said)
+        runs = several.map(lambda arguments: accept(*arguments, PROVMODE_LAB=str(tmp_path / "none.json")), messages)
 
-    for ran, line in zip(runs, said.values(), strict=True):
+    for ran, line in zip(runs, messages.values(), strict=True):
         assert ran.returncode == USAGE
-        assert [shown for shown in ran.stderr.splitlines() if line in shown], ran.stdout + ran.stderr
+        assert [printed for printed in ran.stderr.splitlines() if line in printed], ran.stdout + ran.stderr
         assert "Traceback" not in ran.stderr

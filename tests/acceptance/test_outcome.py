@@ -1,8 +1,8 @@
-"""The outcome on every PC, by another road than the operations take: ``reg query``, ``sc query``, ``type``.
+"""The outcome on every PC, checked by other means than the operations use: ``reg query``, ``sc query``, ``type``.
 
-Nothing of provmode's own judgement is asked. What ``reg`` and ``type`` say in words is in the PC's language and is not
-read; and their exit code 1 means "there is none" as well as "access denied". So something counts as absent only where
-the level above can be listed and does not list it.
+The checks do not use provmode's verdicts. They do not read the messages of ``reg`` and ``type``, which are in the PC's
+language, and exit code 1 means "not found" as well as "access denied". So a key or file counts as absent only if the
+level above it can be listed and does not list it.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ def test_the_client_service_is_not_disabled(pc: Host) -> None:
 
 
 def test_no_mobileclient_tcf_brings_the_mode_back(pc: Host) -> None:
-    arming = [(file, line) for file in TCF_FILES for line in shown(pc, file).splitlines() if ARMING.search(line)]
+    arming = [(file, line) for file in TCF_FILES for line in contents(pc, file).splitlines() if ARMING.search(line)]
 
     assert arming == []
 
 
-# -- looking --------------------------------------------------------------------------------------------------------
+# -- reading --------------------------------------------------------------------------------------------------------
 
 
 def registry_values(pc: Host, key: str) -> dict[str, str]:
-    """Return the values of a key by their names in small letters; none for a key that is not there."""
+    """Return the values of a key by their names in lower case; empty if the key does not exist."""
     listed = pc.run(f"reg query {key}")
     if listed.failed:
-        assert key_is_absent(pc, key), f"{key} is there and cannot be read: exit code {listed.rc}, {listed.stderr}"
+        assert key_is_absent(pc, key), f"{key} exists and cannot be read: exit code {listed.rc}, {listed.stderr}"
         return {}
-    found = filter(None, map(VALUE.match, listed.stdout.splitlines()))
-    return {match["name"].lower(): (match["data"] or "").strip() for match in found}
+    matches = filter(None, map(VALUE.match, listed.stdout.splitlines()))
+    return {match["name"].lower(): (match["data"] or "").strip() for match in matches}
 
 
 def key_is_absent(pc: Host, key: str) -> bool:
-    """Return whether the key above lists no such key, or is itself not there by the same rule."""
+    """Return whether the key above does not list this key, or is itself absent by the same rule."""
     above, _, name = key.rpartition("\\")
     assert above, f"{key} cannot be listed"
     listed = pc.run(f"reg query {above}")
@@ -74,32 +74,32 @@ def key_is_absent(pc: Host, key: str) -> bool:
 
 
 def service_says(pc: Host, command: str, wanted: re.Pattern[str]) -> str | None:
-    """Return what ``sc`` says; ``None`` for a PC without a client. A client without its service is a failure."""
-    said = pc.run(command)
-    if said.rc == NO_SUCH_SERVICE:
+    """Return the match in the output of ``sc``; ``None`` without a client. Fail for a client without its service."""
+    result = pc.run(command)
+    if result.rc == NO_SUCH_SERVICE:
         assert key_is_absent(pc, CLIENT_KEY), "there is a ConfigMgr client and no service CcmExec"
         return None
-    assert said.succeeded, f"{command}: exit code {said.rc}, {said.stdout}"
-    match = wanted.search(said.stdout)
-    assert match is not None, f"{command} says nothing that is known here: {said.stdout}"
+    assert result.succeeded, f"{command}: exit code {result.rc}, {result.stdout}"
+    match = wanted.search(result.stdout)
+    assert match is not None, f"the output of {command} is unknown here: {result.stdout}"
     return match[1]
 
 
-def shown(pc: Host, file: str) -> str:
-    """Return a file as ``type`` shows it, empty where there is none.
+def contents(pc: Host, file: str) -> str:
+    """Return a file as ``type`` prints it; empty if there is no file.
 
-    A UTF-16 file without its mark comes with a NUL beside every letter: they are taken out.
+    A UTF-16 file without byte order mark comes with a NUL beside every letter: the NULs are removed.
     """
     typed = pc.run(f'type "{file}"')
     if typed.failed:
-        assert file_is_absent(pc, file, "/a"), f"{file} is there and cannot be read: {typed.stderr}"
+        assert file_is_absent(pc, file, "/a"), f"{file} exists and cannot be read: {typed.stderr}"
         return ""
     text: str = typed.stdout
     return text.replace("\0", "")
 
 
 def file_is_absent(pc: Host, path: str, kind: str) -> bool:
-    """Return whether the folder above lists no such file or folder, or is itself not there by the same rule."""
+    """Return whether the folder above does not list this file or folder, or is itself absent by the same rule."""
     above, _, name = path.rpartition("\\")
     assert above, f"{path} cannot be listed"
     listed = pc.run(f'dir {kind} "{above}"')

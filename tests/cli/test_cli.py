@@ -1,4 +1,4 @@
-"""The command line: bad input is one clear line and exit code 1; the terminal is read at 80 columns, without colour."""
+"""The command line: bad input is one clear line and exit code 1; reports fit 80 columns and need no colour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         (None, (), "there is no inventory fleet.py"),
         ("pcs = [", (), "cannot read the inventory fleet.py"),
@@ -58,7 +58,7 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_1(
-    provmode: Run, tmp_path: Path, text: str | None, arguments: tuple[str, ...], said: str
+    provmode: Run, tmp_path: Path, text: str | None, arguments: tuple[str, ...], message: str
 ) -> None:
     if text is not None:
         (tmp_path / "fleet.py").write_text(text)
@@ -66,7 +66,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
     ran = provmode("audit", "fleet.py", *arguments)
 
     assert ran.returncode == 1, ran.stderr
-    assert said in ran.stderr
+    assert message in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
     assert "Traceback" not in ran.stderr
     assert "s3cret" not in ran.stderr
@@ -74,7 +74,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_ends_no_run(tmp_path: Path, closed: str) -> None:
+def test_a_run_works_with_closed_standard_streams(tmp_path: Path, closed: str) -> None:
     command = f"{sys.executable} -m provmode audit @winrm/pc-1 --data winrm_address=127.0.0.1 --data winrm_port=1"
     account = {"PROVMODE_USER": "u", "PROVMODE_PASSWORD": "p"}
     ran = subprocess.run(
@@ -86,7 +86,7 @@ def test_a_closed_stream_ends_no_run(tmp_path: Path, closed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("demo", "--hosts", "0"), "--hosts"),
         (("lab", "--mix", "nosuch=1"), "nosuch"),
@@ -97,11 +97,11 @@ def test_a_closed_stream_ends_no_run(tmp_path: Path, closed: str) -> None:
         (("audit",), "INVENTORY"),
     ],
 )
-def test_bad_usage_is_one_clear_line_too(provmode: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_usage_is_one_clear_line_too(provmode: Run, arguments: tuple[str, ...], message: str) -> None:
     ran = provmode(*arguments)
 
     assert ran.returncode == 1
-    assert said in ran.stderr
+    assert message in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
 
 
@@ -117,7 +117,7 @@ def test_an_unreadable_ca_is_one_clear_line_for_the_whole_run(provmode: Run, tmp
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a demo prints where there is no terminal."""
+    """The output of a demo without a terminal."""
     import os
     import subprocess
     import sys
@@ -154,7 +154,7 @@ def _severity() -> tuple[Verdict, ...]:
     return tuple(SEVERITY)
 
 
-def test_unassessed_hosts_come_by_cause_with_the_next_thing_to_do(screen: str) -> None:
+def test_unassessed_hosts_are_grouped_by_cause_with_the_next_step(screen: str) -> None:
     section = screen[screen.index("unassessed") :].split("\n\n")[0]
 
     assert "connect-timeout" in section
@@ -175,20 +175,20 @@ def test_help_says_what_the_exit_codes_mean(provmode: Run, arguments: tuple[str,
         assert "not assessed" in ran.stdout
 
 
-def test_the_version_is_the_packages(provmode: Run) -> None:
+def test_the_version_is_that_of_the_package(provmode: Run) -> None:
     from importlib.metadata import version
 
     assert version("provmode") in provmode("--version").stdout
 
 
-def test_what_a_pc_calls_things_cannot_steer_the_terminal() -> None:
+def test_control_characters_from_a_pc_are_replaced() -> None:
     from provmode.text import visible
 
     assert visible("\x1b[31mred\x07\u202e") == "\ufffd[31mred\ufffd\ufffd"
     assert visible("Müller\tGröße\nnext") == "Müller\tGröße\nnext"
 
 
-def test_what_cannot_be_written_is_one_line(provmode: Run, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_one_line(provmode: Run, tmp_path: Path) -> None:
     import subprocess
     import sys
 

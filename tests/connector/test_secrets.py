@@ -1,4 +1,4 @@
-"""A password is shown nowhere: not in output, log, error, debug dump or JSON, however it is given."""
+"""A password appears nowhere: not in output, log, error, debug dump or JSON, however it is given."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Keyring(KeyringBackend):
 
 
 def shapes(secret: str) -> list[str]:
-    """Return the forms in which a secret could be seen."""
+    """Return the forms in which a secret could appear."""
     return [
         secret,
         secret[::-1],
@@ -41,27 +41,27 @@ def shapes(secret: str) -> list[str]:
 
 @pytest.fixture
 def canary(lab: LabProcess) -> str:
-    """The lab's password: long and random, so that it stands nowhere by chance."""
+    """The lab's password: long and random, so that it appears nowhere by chance."""
     assert len(lab.password) >= 12
     return lab.password
 
 
 def nowhere(secret: str, ran: Any, folder: Path, *, apart_from: tuple[str, ...] = ()) -> None:
-    """Fail if *secret* is in what a program said, or in a file it left behind."""
-    said = [ran.stdout, ran.stderr]
-    said += [
+    """Fail if *secret* is in a program's output, or in a file that it left behind."""
+    texts = [ran.stdout, ran.stderr]
+    texts += [
         path.read_text(errors="replace")
         for path in folder.rglob("*")
         if path.is_file() and path.name not in apart_from and path.suffix != ".pyc"
     ]
-    for text in said:
+    for text in texts:
         for shape in shapes(secret):
             assert shape not in text
 
 
 @pytest.fixture
 def ways(lab: LabProcess, canary: str, tmp_path: Path) -> Callable[[str], tuple[dict[str, Any], dict[str, str]]]:
-    """Return inventory data and environment for a way to give the password."""
+    """Return inventory data and environment for each way to give the password."""
 
     def way(name: str) -> tuple[dict[str, Any], dict[str, str]]:
         if name == "inventory":
@@ -86,7 +86,7 @@ WAYS = ("inventory", "environment", "own-variable", "file", "keyring")
 
 
 def write_inventory(path: Path, lab: LabProcess, hosts: list[Host], data: dict[str, Any]) -> str:
-    """Write an inventory in which the password stands only where *data* says so."""
+    """Write an inventory that contains the password only if *data* does."""
     pcs = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port}) for host in hosts]
     everybody = {"winrm_user": lab.user, "winrm_connect_deadline": 1, **data}
     path.write_text(f"pcs = ({pcs!r}, {everybody!r})\n")
@@ -94,7 +94,7 @@ def write_inventory(path: Path, lab: LabProcess, hosts: list[Host], data: dict[s
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_password_is_accepted_from_every_place_and_shown_in_none(
+def test_the_password_is_accepted_from_every_source_and_printed_nowhere(
     lab: LabProcess, canary: str, ways: Any, way: str, pyinfra: Run, tmp_path: Path
 ) -> None:
     data, environment = ways(way)
@@ -114,7 +114,7 @@ def test_the_password_is_accepted_from_every_place_and_shown_in_none(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_audit_shows_no_password_even_when_it_debugs(
+def test_an_audit_shows_no_password_even_with_debug(
     lab: LabProcess, canary: str, ways: Any, way: str, provmode: Run, tmp_path: Path
 ) -> None:
     data, environment = ways(way)
@@ -127,7 +127,7 @@ def test_an_audit_shows_no_password_even_when_it_debugs(
         assert "TlRMTVNTUAA" not in ran.stderr, "an NTLM token, from which a weak password can be guessed"
 
 
-def test_an_unforeseen_error_shows_no_password(
+def test_an_unexpected_error_shows_no_password(
     lab: LabProcess, canary: str, healthy: Host, pyinfra: Run, tmp_path: Path
 ) -> None:
     inventory = write_inventory(tmp_path / "fleet.py", lab, [healthy], {"winrm_password": canary})

@@ -19,7 +19,7 @@ Data = Callable[[LabProcess, Host], list[str]]
 
 @pytest.fixture
 def inventory(lab: LabProcess, tmp_path: Path) -> Callable[..., str]:
-    """Write a pyinfra inventory of some PCs of the lab; keywords are data of each of them."""
+    """Write a pyinfra inventory of some PCs of the lab; keyword arguments are data of each of them."""
 
     def write(*hosts: Host, **more: Any) -> str:
         everybody = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file), "winrm_connect_deadline": 1}
@@ -48,7 +48,7 @@ def test_a_fact_is_read_from_a_host_named_on_the_command_line(
     assert '"known": "5.00.' in ran.stdout
 
 
-def test_operations_run_by_their_notation_and_commands_by_cmd_exe(
+def test_exec_runs_the_notation_as_operations_and_other_commands_in_cmd_exe(
     lab: LabProcess, healthy: Host, pyinfra: Run, data_of: Data
 ) -> None:
     host = (*data_of(lab, healthy), f"@winrm/{healthy.name}", "exec", "--")
@@ -62,7 +62,7 @@ def test_operations_run_by_their_notation_and_commands_by_cmd_exe(
     assert healthy.name.lower() in line.stderr.lower()
 
 
-def test_a_command_that_fails_is_a_failure_with_its_words(
+def test_a_command_that_fails_is_a_failure_with_its_output(
     lab: LabProcess, healthy: Host, pyinfra: Run, data_of: Data
 ) -> None:
     ran = pyinfra(*data_of(lab, healthy), f"@winrm/{healthy.name}", "exec", "--", "nosuchprogram")
@@ -89,12 +89,12 @@ def test_one_hosts_failure_of_any_kind_never_ends_the_run_for_the_others(
     for name in healthy:
         assert {"known", "absent"} & set(answers[f"@winrm/{name}"]), name
     assert "Traceback" not in ran.stderr
-    for said in ("does not resolve", "refused the connection", "did not answer within", "refused LAB"):
-        assert said in ran.stderr, said
+    for message in ("does not resolve", "refused the connection", "did not answer within", "refused LAB"):
+        assert message in ran.stderr, message
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"winrm_scheme": "ftp"}, "winrm_scheme is 'ftp'; use one of http, https"),
         ({"winrm_transport": "digest"}, "winrm_transport is 'digest'"),
@@ -107,17 +107,19 @@ def test_one_hosts_failure_of_any_kind_never_ends_the_run_for_the_others(
         ({"winrm_scheme": "https", "winrm_ca": "missing.pem"}, "cannot read the CA bundle missing.pem"),
     ],
 )
-def test_data_that_cannot_be_used_is_one_line_about_that_host(
-    lab: LabProcess, healthy: Host, pyinfra: Run, inventory: Callable[..., str], wrong: dict[str, Any], said: str
+def test_invalid_data_is_one_line_about_that_host(
+    lab: LabProcess, healthy: Host, pyinfra: Run, inventory: Callable[..., str], wrong: dict[str, Any], message: str
 ) -> None:
     ran = pyinfra(inventory(healthy, **wrong), "fact", "facts.client.ClientVersion")
 
-    assert said in " ".join(ran.stderr.split())
+    assert message in " ".join(ran.stderr.split())
     assert "Traceback" not in ran.stderr
     assert "12345" not in ran.stderr
 
 
-def test_data_of_the_wrong_type_is_named(healthy: Host, pyinfra: Run, inventory: Callable[..., str]) -> None:
+def test_data_of_the_wrong_type_is_named_in_the_error(
+    healthy: Host, pyinfra: Run, inventory: Callable[..., str]
+) -> None:
     ran = pyinfra(inventory(healthy, winrm_port="many"), "fact", "facts.client.ClientVersion")
 
     assert ran.returncode != 0
@@ -170,18 +172,18 @@ def test_a_read_only_inventory_refuses_changes_in_a_real_run_too(
     assert "this session only reads" in " ".join(ran.stderr.split())
 
 
-def test_files_are_put_and_got_through_pyinfras_operations(
+def test_pyinfras_commands_upload_and_download_files(
     healthy: Host, pyinfra: Run, inventory: Callable[..., str], tmp_path: Path
 ) -> None:
     data = bytes(range(256)) * 300
-    (tmp_path / "there.bin").write_bytes(data)
+    (tmp_path / "source.bin").write_bytes(data)
     deploy = tmp_path / "deploy.py"
     deploy.write_text(
         "from pyinfra import host\n"
         "from pyinfra.api import FileDownloadCommand, FileUploadCommand, operation\n"
         "@operation()\n"
         "def copy():\n"
-        "    yield FileUploadCommand('there.bin', 'C:\\\\Windows\\\\CCM\\\\copy.bin')\n"
+        "    yield FileUploadCommand('source.bin', 'C:\\\\Windows\\\\CCM\\\\copy.bin')\n"
         "    yield FileDownloadCommand('C:\\\\Windows\\\\CCM\\\\copy.bin', 'back.bin')\n"
         "copy(name='Copy')\n"
     )
@@ -192,7 +194,9 @@ def test_files_are_put_and_got_through_pyinfras_operations(
     assert (tmp_path / "back.bin").read_bytes() == data
 
 
-def test_a_missing_file_is_one_line(healthy: Host, pyinfra: Run, inventory: Callable[..., str], tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_in_one_line(
+    healthy: Host, pyinfra: Run, inventory: Callable[..., str], tmp_path: Path
+) -> None:
     deploy = tmp_path / "deploy.py"
     deploy.write_text(
         "from pyinfra.api import FileDownloadCommand, operation\n"
@@ -218,7 +222,7 @@ def test_verbose_output_shows_notation_that_can_be_pasted(
     assert "winrm invoke GetStringValue wmicimv2/StdRegProv @{hDefKey=" in ran.stderr
 
 
-def test_a_name_is_needed(pyinfra: Run) -> None:
+def test_the_name_of_a_pc_is_required(pyinfra: Run) -> None:
     ran = pyinfra("@winrm/", "fact", "facts.client.ClientVersion")
 
     assert ran.returncode != 0

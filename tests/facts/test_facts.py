@@ -1,4 +1,4 @@
-"""Every fact, through the real server: known, known absent, could not tell; and the same after pyinfra's JSON."""
+"""Every fact, through the real server: known, known absent, could not tell; and unchanged by pyinfra's JSON."""
 
 from __future__ import annotations
 
@@ -54,26 +54,26 @@ ALL = sorted(
 
 
 def read(session: Session, fact_class: Any, **arguments: Any) -> Any:
-    """Ask a fact as the connector does, and read it back from JSON as pyinfra does."""
+    """Read a fact as the connector does, and back from JSON as pyinfra does."""
     fact = fact_class()
     command = fact.command(**arguments)
     assert isinstance(command, ConversationCommand)
     answer = session.converse(command.converse())
-    again = fact.process([json.dumps(plain(answer))])
-    assert again == answer
-    return again
+    processed = fact.process([json.dumps(plain(answer))])
+    assert processed == answer
+    return processed
 
 
 @pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
-def test_a_fact_shows_its_three_answers_and_its_source(fact: type[ConversationFact[Any]]) -> None:
-    said = inspect.getdoc(fact) or ""
+def test_a_facts_docstring_shows_its_three_answers(fact: type[ConversationFact[Any]]) -> None:
+    docstring = inspect.getdoc(fact) or ""
 
     for case in ("Known(", "Absent(", "Unknown("):
-        assert case in said or (fact is ClientState and case[:-1] in said), case
+        assert case in docstring or (fact is ClientState and case[:-1] in docstring), case
 
 
 @pytest.mark.parametrize("fact", ALL, ids=lambda fact: fact.__name__)
-def test_a_pc_that_was_not_reached_is_could_not_tell(fact: type[ConversationFact[Any]]) -> None:
+def test_a_pc_that_was_not_reached_is_unknown(fact: type[ConversationFact[Any]]) -> None:
     default = fact.default()
 
     readings = [default] if not isinstance(default, ClientReadings) else [default.client_version, default.service]
@@ -110,7 +110,7 @@ def overdue(lab: LabProcess, of_persona: Any) -> Host:
 
 
 @pytest.mark.parametrize(("fact", "arguments", "right"), KNOWN, ids=lambda item: getattr(item, "__name__", ""))
-def test_what_is_there_is_known(
+def test_an_existing_value_is_known(
     lab: LabProcess, overdue: Host, connect: Connect, fact: Any, arguments: dict[str, Any], right: Any
 ) -> None:
     session = connect(lab, overdue, read_only=True)
@@ -146,7 +146,7 @@ def test_what_is_there_is_known(
     ],
     ids=lambda item: getattr(item, "__name__", ""),
 )
-def test_what_is_not_there_is_known_absent(
+def test_a_missing_value_is_absent(
     lab: LabProcess, connect: Connect, of_persona: Any, fact: Any, arguments: dict[str, Any]
 ) -> None:
     assert read(connect(lab, of_persona(lab, "no-client"), read_only=True), fact, **arguments) == Absent()
@@ -157,10 +157,10 @@ ACTIONS = ("Get", "Enumerate", "EnumValues", "EnumKey", "GetStringValue", "Creat
 
 @pytest.mark.parametrize("fact", [fact for fact in ALL if fact is not ClientState], ids=lambda fact: fact.__name__)
 @pytest.mark.parametrize(("kind", "cause"), [("access-denied", "access-denied"), ("fault", "unavailable")])
-def test_what_was_denied_or_failed_is_could_not_tell(
+def test_a_value_that_was_denied_or_failed_is_unknown(
     lab: LabProcess, healthy: Host, connect: Connect, fact: Any, kind: str, cause: str
 ) -> None:
-    arguments = next(({**given} for asked, given, _ in KNOWN if asked is fact), {})
+    arguments = next(({**arguments} for known, arguments, _ in KNOWN if known is fact), {})
     for action in ACTIONS:
         lab.inject(healthy.name, kind=kind, action=action, times=None, code=0x80041014, text="not now")
 
@@ -171,7 +171,7 @@ def test_what_was_denied_or_failed_is_could_not_tell(
     assert answer.detail
 
 
-def test_an_armed_file_shows_where_it_is_armed(lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+def test_an_armed_file_is_returned_with_its_entry(lab: LabProcess, connect: Connect, of_persona: Any) -> None:
     (file,) = read(connect(lab, of_persona(lab, "armed"), read_only=True), MobileClientTcf).value
 
     assert file.armed
@@ -210,14 +210,14 @@ def test_every_registry_type_is_read_in_both_views(
     assert answer == Known(RegistryData(ValueType[kind], expected))
 
 
-def test_times_are_utc_whatever_the_pcs_zone(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_times_are_utc_in_any_time_zone_of_the_pc(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     clock = read(connect(lab, healthy, read_only=True), Clock).value
 
     assert abs(clock.now - datetime.now(timezone.utc)) < timedelta(minutes=5)
     assert clock.now.utcoffset() == timedelta(0)
 
 
-def test_contents_come_byte_for_byte_and_as_text_where_they_are_text() -> None:
+def test_contents_have_text_only_if_they_are_text() -> None:
     assert FileContents("Größe\r\n".encode()).text == "Größe\r\n"
     assert FileContents(b"\xff\xfe" + "Größe".encode("utf-16-le")).text == "Größe"
     assert FileContents(b"\xef\xbb\xbfx").text == "x"
@@ -236,7 +236,7 @@ def test_contents_come_byte_for_byte_and_as_text_where_they_are_text() -> None:
         (Keys, {"key": "HKLM\\SOFTWARE", "view": 16}),
     ],
 )
-def test_an_argument_that_makes_no_sense_fails_in_one_line_and_sends_nothing(
+def test_an_invalid_argument_fails_in_one_line_and_sends_nothing(
     lab: LabProcess, healthy: Host, connect: Connect, fact: Any, arguments: dict[str, Any]
 ) -> None:
     before = lab.counters(healthy.name)["requests"]
@@ -248,7 +248,7 @@ def test_an_argument_that_makes_no_sense_fails_in_one_line_and_sends_nothing(
     assert lab.counters(healthy.name)["requests"] == before
 
 
-def test_a_healthy_client_is_asked_little_and_starts_one_process(
+def test_a_healthy_client_gets_few_requests_and_starts_one_process(
     lab: LabProcess, healthy: Host, connect: Connect
 ) -> None:
     before = lab.counters(healthy.name)

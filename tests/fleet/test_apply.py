@@ -1,4 +1,4 @@
-"""Apply from the command line: exactly the plan, host by host, and an end for every one of them."""
+"""Apply from the command line: exactly the plan is applied, and the outcome of every host is reported."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Works:
         return document
 
     def mutations(self) -> dict[str, list[str]]:
-        """Return what was changed on each PC from outside."""
+        """Return the changes on each PC that came over WinRM."""
         return {
             name: [change["what"] for change in changes if change["road"] in ("cim", "shell")]
             for name, changes in self.lab.mutations().items()
@@ -96,9 +96,9 @@ def works(everything: tuple[LabProcess, Path], tmp_path: Path) -> Works:
     """Three PCs in the mode, and an empty folder with their inventory."""
     lab, inventory = everything
     (tmp_path / "lab.py").write_text(inventory.read_text("utf-8"), "utf-8")
-    found = Works(lab, tmp_path)
-    found.rearm()
-    return found
+    works = Works(lab, tmp_path)
+    works.rearm()
+    return works
 
 
 def ended(report: dict[str, Any]) -> list[str]:
@@ -109,14 +109,14 @@ def exits(changes: dict[str, list[str]], host: Host) -> int:
     return sum("SetClientProvisioningMode(False)" in change for change in changes[host.name])
 
 
-def claims(changes: dict[str, list[str]], host: Host) -> list[str]:
-    """Return the folders of claims that were made on a PC and not removed."""
-    made = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" made")]
-    gone = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" removed")]
-    return list((Counter(made) - Counter(gone)).elements())
+def leases_left(changes: dict[str, list[str]], host: Host) -> list[str]:
+    """Return the lease folders that were made on a PC and not removed."""
+    created = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" made")]
+    removed = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" removed")]
+    return list((Counter(created) - Counter(removed)).elements())
 
 
-def test_apply_does_the_plan_once_and_a_second_time_nothing(works: Works) -> None:
+def test_a_second_apply_of_a_plan_changes_nothing(works: Works) -> None:
     works.plan()
     before = works.mutations()
     first, report = works.apply("--wave", "1,50%")
@@ -133,12 +133,12 @@ def test_apply_does_the_plan_once_and_a_second_time_nothing(works: Works) -> Non
     assert second.returncode == 0
     assert ended(again) == ["already"] * 3
     assert works.mutations() == after
-    assert all(claims(after, host) == [] for host in works.lab.hosts)
+    assert all(leases_left(after, host) == [] for host in works.lab.hosts)
     assert "open" not in verified.stdout
     assert "hosts: 3, changes: 6, undone: 0" in verified.stdout
 
 
-def test_a_host_that_moved_since_is_refused_alone(works: Works) -> None:
+def test_a_host_that_changed_since_the_plan_is_stale_and_the_others_are_changed(works: Works) -> None:
     works.plan()
     works.lab.set_registry(works.two.name, CCMEXEC, "SystemTaskExcludes", "SomethingElse", "SZ")
     before = works.mutations()
@@ -151,7 +151,7 @@ def test_a_host_that_moved_since_is_refused_alone(works: Works) -> None:
     assert works.mutations()[works.two.name] == before[works.two.name]
 
 
-def test_a_plan_that_is_expired_tampered_unsigned_or_foreign_is_refused_whole(works: Works) -> None:
+def test_an_expired_tampered_unsigned_or_foreign_plan_is_refused_as_a_whole(works: Works) -> None:
     document = works.plan("--limit", works.one.name)
     path, before = works.folder / "plan.json", works.lab.counters()
     passed = (datetime.now(timezone.utc) - timedelta(seconds=1)).isoformat()
@@ -164,17 +164,17 @@ def test_a_plan_that_is_expired_tampered_unsigned_or_foreign_is_refused_whole(wo
         (document, ("--inventory", "other.py"), "another fleet"),
     ]
 
-    for changed, arguments, said in cases:
+    for changed, arguments, message in cases:
         path.write_text(json.dumps(changed), "utf-8")
         ran = works.run("apply", "plan.json", *arguments)
         assert ran.returncode == 3, ran.stderr
-        assert said in ran.stderr
+        assert message in ran.stderr
         assert len(ran.stderr.splitlines()) == 1
     assert works.lab.counters() == before
     assert not (works.folder / "plan.json.journal").exists()
 
 
-def test_a_spent_failure_budget_ends_the_run_and_a_resume_goes_on(works: Works) -> None:
+def test_a_spent_failure_budget_ends_the_run_and_a_resume_finishes_it(works: Works) -> None:
     works.plan()
     works.lab.inject(works.one.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
     ran, report = works.apply("--wave", "1", "--max-failures", "0")
@@ -189,7 +189,7 @@ def test_a_spent_failure_budget_ends_the_run_and_a_resume_goes_on(works: Works) 
     assert ended(again) == ["changed"] * 3
 
 
-def test_a_journal_that_is_not_signed_is_no_journal_of_a_signed_plan(works: Works) -> None:
+def test_an_unsigned_journal_is_refused_for_a_signed_plan(works: Works) -> None:
     works.plan()
     plan_id = json.loads((works.folder / "plan.json").read_text())["id"]
     forged = Journal.create(works.folder / "plan.json.journal", plan_id, lambda: datetime.now(timezone.utc))
@@ -205,7 +205,7 @@ def test_a_journal_that_is_not_signed_is_no_journal_of_a_signed_plan(works: Work
     assert works.mutations() == before
 
 
-def test_a_host_that_the_inventory_has_no_more_is_stale_alone(works: Works) -> None:
+def test_a_host_that_is_no_longer_in_the_inventory_is_stale_and_the_others_are_changed(works: Works) -> None:
     works.plan()
     text = (works.folder / "lab.py").read_text()
     (works.folder / "lab.py").write_text(text.replace(works.one.name, "PC-RENAMED"))
@@ -217,7 +217,7 @@ def test_a_host_that_the_inventory_has_no_more_is_stale_alone(works: Works) -> N
     assert "the inventory does not have it any more" in report["hosts"][0]["detail"]
 
 
-def test_what_was_begun_is_ended_though_the_client_would_now_leave_by_itself(tmp_path: Path) -> None:
+def test_a_resume_finishes_a_client_that_would_now_leave_the_mode_by_itself(tmp_path: Path) -> None:
     with LabProcess(3, 8, mix={"stuck-service-disabled": 1}, inventory=tmp_path / "lab.py") as lab:
         works = Works(lab, tmp_path)
         works.plan()
@@ -232,7 +232,7 @@ def test_what_was_begun_is_ended_though_the_client_would_now_leave_by_itself(tmp
     assert ended(resumed) == ["changed"] * 3
 
 
-def test_a_spent_failure_budget_ends_a_wave_too(works: Works) -> None:
+def test_a_spent_failure_budget_ends_the_run_within_a_wave(works: Works) -> None:
     works.plan()
     for host in works.lab.hosts:
         works.lab.inject(host.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
@@ -254,7 +254,7 @@ def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> No
     assert ended(report) == ["unreached", "changed", "changed"]
 
 
-def test_ctrl_c_finishes_the_host_in_hand_and_begins_no_other(works: Works) -> None:
+def test_ctrl_c_finishes_the_host_in_progress_and_begins_no_other(works: Works) -> None:
     works.plan()
     before = works.mutations()
     running = works.start("apply", "plan.json", "--format", "json", "--parallel", "1")
@@ -276,7 +276,7 @@ def test_ctrl_c_finishes_the_host_in_hand_and_begins_no_other(works: Works) -> N
     assert [exits(works.mutations(), host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
 
 
-def test_killed_at_any_moment_again_and_again_a_resume_ends_compliant_and_does_nothing_twice(works: Works) -> None:
+def test_after_several_kills_a_resume_ends_compliant_and_does_nothing_twice(works: Works) -> None:
     chance, path = random.Random(3), works.folder / "plan.json.journal"
     works.plan()
     before = works.mutations()
@@ -299,7 +299,7 @@ def test_killed_at_any_moment_again_and_again_a_resume_ends_compliant_and_does_n
     assert all(step.ending == "changed" for host in read(path, KEY.encode()).hosts.values() for step in host.steps)
 
 
-def test_of_two_controllers_at_once_one_changes_each_host_and_the_other_says_that_it_did_not(works: Works) -> None:
+def test_of_two_controllers_at_once_one_changes_each_host_and_the_other_reports_that_it_did_not(works: Works) -> None:
     works.plan()
     before = works.mutations()
     running = [
@@ -313,10 +313,10 @@ def test_of_two_controllers_at_once_one_changes_each_host_and_the_other_says_tha
         assert results in (["already", "changed"], ["changed", "stale"]), reports
         assert exits(after, host) - exits(before, host) == 1
         assert works.lab.registry(host.name, CCMEXEC, "ProvisioningMode").lower() == "false"
-        assert claims(after, host) == []
+        assert leases_left(after, host) == []
 
 
-def test_two_runs_never_write_one_journal(works: Works) -> None:
+def test_two_runs_never_write_the_same_journal(works: Works) -> None:
     works.plan("--limit", works.one.name)
     running = works.start("apply", "plan.json", "--format", "json")
     while not (works.folder / "plan.json.journal").exists():
@@ -329,7 +329,7 @@ def test_two_runs_never_write_one_journal(works: Works) -> None:
     assert read(works.folder / "plan.json.journal", KEY.encode()).closed
 
 
-def test_undo_names_what_it_cannot_take_back(works: Works) -> None:
+def test_undo_lists_what_it_cannot_undo(works: Works) -> None:
     works.plan("--limit", works.one.name)
     works.apply()
     before = works.mutations()

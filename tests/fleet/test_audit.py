@@ -1,4 +1,4 @@
-"""The audit of a whole fleet: every verdict against the truth, every host's failure its own."""
+"""The audit of a whole fleet: every verdict is true, and a failure on one host affects no other."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def everything() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", [1, 20, 300])
-def test_every_verdict_is_the_truth(provmode: Run, tmp_path: Path, seed: int) -> None:
+def test_every_verdict_is_the_true_one(provmode: Run, tmp_path: Path, seed: int) -> None:
     ran = provmode("demo", "--hosts", "120", "--seed", str(seed), "--format", "json", "--truth", "truth.json")
 
     report = json.loads(ran.stdout)
@@ -58,7 +58,7 @@ def test_every_verdict_is_the_truth(provmode: Run, tmp_path: Path, seed: int) ->
             assert host["requests"] <= 13
 
 
-def test_the_report_has_the_shape_that_others_rely_on(provmode: Run) -> None:
+def test_the_json_report_has_the_documented_shape(provmode: Run) -> None:
     report = json.loads(provmode("demo", "--hosts", "40", "--seed", "5", "--format", "json").stdout)
 
     assert set(report) == {"summary", "hosts"}
@@ -185,7 +185,7 @@ def test_a_report_goes_to_a_file_when_asked(lab: LabProcess, audit: Callable[...
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_audit_says_what_it_knows_and_what_is_missing(
+def test_an_interrupted_audit_reports_what_it_has_and_what_is_missing(
     lab: LabProcess, tmp_path: Path, number: signal.Signals
 ) -> None:
     slow = next(host for host in lab.hosts if host.persona == "healthy")
@@ -222,23 +222,24 @@ def test_an_interrupted_audit_says_what_it_knows_and_what_is_missing(
     assert report["summary"]["total"] == 2
 
 
-def test_the_demo_goes_the_whole_way_and_a_second_apply_changes_nothing(provmode: Run) -> None:
+@pytest.mark.long
+def test_the_demo_with_fix_mends_the_fleet_and_its_second_apply_changes_nothing(provmode: Run) -> None:
     ran = provmode("demo", "--hosts", "30", "--seed", "11", "--fix", "--format", "json")
 
-    told = json.loads(ran.stdout)
+    stages = json.loads(ran.stdout)
     pending = ("stuck", "overdue", "half-exited", "armed")
-    count = sum(told["before"]["summary"][verdict] for verdict in pending)
+    count = sum(stages["before"]["summary"][verdict] for verdict in pending)
     assert count > 0
-    assert told["applied"]["summary"]["changed"] == told["applied"]["summary"]["total"] == count
-    assert sum(told["after"]["summary"][verdict] for verdict in pending) == 0
-    assert told["after"]["summary"]["healthy"] == told["before"]["summary"]["healthy"] + count
-    assert told["again"]["summary"]["already"] == count
+    assert stages["applied"]["summary"]["changed"] == stages["applied"]["summary"]["total"] == count
+    assert sum(stages["after"]["summary"][verdict] for verdict in pending) == 0
+    assert stages["after"]["summary"]["healthy"] == stages["before"]["summary"]["healthy"] + count
+    assert stages["again"]["summary"]["already"] == count
     for verdict in ("in-progress", "self-healing", "unassessed", "no-client"):
-        assert told["after"]["summary"][verdict] == told["before"]["summary"][verdict]
+        assert stages["after"]["summary"][verdict] == stages["before"]["summary"][verdict]
     assert ran.returncode in (0, 4, 8)
 
 
-def test_ctrl_c_ends_the_demo_in_the_stage_it_is_in(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_demo_in_its_current_stage(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "provmode", "demo", "--hosts", "100", "--seed", "5", "--fix"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout is not None
@@ -273,7 +274,7 @@ def test_an_armed_pc_on_which_setup_runs_is_in_progress(lab: LabProcess, audit: 
 
 
 @pytest.mark.parametrize(("times", "verdict"), [(1, "healthy"), (None, "client-broken")])
-def test_a_client_that_comes_up_between_two_questions_is_not_broken(
+def test_a_client_whose_service_starts_during_the_audit_is_not_broken(
     lab: LabProcess, audit: Callable[..., Any], times: int | None, verdict: str
 ) -> None:
     pc = next(host for host in lab.hosts if host.persona == "healthy")
@@ -285,7 +286,7 @@ def test_a_client_that_comes_up_between_two_questions_is_not_broken(
     assert [host["verdict"] for host in report["hosts"]] == [verdict]
 
 
-def test_a_name_that_is_none_is_unassessed_and_counted(
+def test_an_invalid_host_name_is_unassessed_and_counted(
     lab: LabProcess, audit: Callable[..., Any], provmode: Run
 ) -> None:
     ran = provmode(
@@ -300,7 +301,7 @@ def test_a_name_that_is_none_is_unassessed_and_counted(
     assert report["hosts"][0]["cause"] == "name-resolution"
 
 
-def test_the_controllers_clock_would_have_called_a_pc_overdue_whose_own_clock_is_behind(
+def test_a_pc_whose_clock_is_behind_is_judged_by_its_own_clock(
     connect: Callable[..., Session],
 ) -> None:
     with LabProcess(6, 4, mix={"wrong-clock": 1}) as lab:

@@ -1,4 +1,4 @@
-"""Apply over a lab in which, at each request in turn, something goes wrong: never a word too much, never one lost."""
+"""Apply to lab PCs while a fault hits each request in turn: the report stays true, and a resume ends compliant."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class Heard(Silent):
-    """Progress that remembers the results."""
+class Recorder(Silent):
+    """Progress that records the results."""
 
     def __init__(self) -> None:
         self.results: list[HostResult] = []
@@ -62,7 +62,7 @@ class Heard(Silent):
 
 
 class Bench:
-    """One PC that needs every step there is, a plan for it, and the way back to where it was."""
+    """One PC that needs every kind of step, a plan for it, and a way to put it back into its first state."""
 
     def __init__(self, lab: LabProcess, host: Host, folder: Path) -> None:
         self.lab, self.host, self.folder = lab, host, folder
@@ -97,25 +97,27 @@ class Bench:
 
     def apply(self, journal: Path, *, resume: bool = False, plan: Plan | None = None, **options: Any) -> HostResult:
         plan = plan or self.plan
-        told: dict[str, HostRecord] | None = None
+        earlier: dict[str, HostRecord] | None = None
         if resume:
-            book, whole = Journal.resume(journal, plan.id, now)
-            told = whole.hosts
+            writer, state = Journal.resume(journal, plan.id, now)
+            earlier = state.hosts
         else:
-            book = Journal.create(journal, plan.id, now, nonce=str(journal))
-        application = PlanRun(plan, self.fleet, book, now=now, earlier=told, runner=GeventRunner(working=1), **options)
+            writer = Journal.create(journal, plan.id, now, nonce=str(journal))
+        application = PlanRun(
+            plan, self.fleet, writer, now=now, earlier=earlier, runner=GeventRunner(working=1), **options
+        )
         applied = application.run([len(plan.changing)])
         if application.journal_lost:
-            book.abandon()
+            writer.abandon()
         else:
-            book.close()
+            writer.close()
         (result,) = applied.hosts
         return result
 
     def undo(self, journal: Path) -> HostUndoResult:
-        book, told = Journal.resume(journal, self.plan.id, now, event="undo-begun")
-        run = undo_hosts(self.fleet, self.fleet.names, told.hosts, book, now=now, runner=GeventRunner(working=1))
-        book.close("undo-ended")
+        writer, state = Journal.resume(journal, self.plan.id, now, event="undo-begun")
+        run = undo_hosts(self.fleet, self.fleet.names, state.hosts, writer, now=now, runner=GeventRunner(working=1))
+        writer.close("undo-ended")
         (result,) = run.hosts
         return result
 
@@ -129,8 +131,8 @@ class Bench:
     def put_tcf(self, data: bytes) -> None:
         session = self.session()
         session.read_only = False
-        there = session.converse(file_hash(self.tcf.path))
-        session.converse(swap_file(self.tcf.path, data, expected=there))
+        current = session.converse(file_hash(self.tcf.path))
+        session.converse(swap_file(self.tcf.path, data, expected=current))
         session.close()
 
     def read_tcf(self) -> bytes | None:
@@ -144,8 +146,8 @@ class Bench:
         session.close()
         return bytes(completed.stdout).decode("utf-8")
 
-    def claims(self) -> list[str]:
-        """Return what the lab's own book leaves of claims on the PC."""
+    def leases(self) -> list[str]:
+        """Return the lease folders on the PC, by the lab's own record of changes."""
         left: list[str] = []
         for change in self.mutations():
             folder, _, what = change["what"].removeprefix("folder ").rpartition(" ")
@@ -156,7 +158,7 @@ class Bench:
     def back(self) -> None:
         """Put the PC back into the state that the plan saw."""
         self.lab.heal(self.host.name)
-        if self.claims():
+        if self.leases():
             self.at(f'rmdir /s /q "{FOLDER}"')
         if self.read_tcf() != self.armed:
             self.put_tcf(self.armed)
@@ -229,7 +231,7 @@ SIGNS = {
     "mode": "SetClientProvisioningMode(False)",
     "policy": "TriggerSchedule",
 }
-"""By which words of the lab's own book a step is known to have happened."""
+"""Words in the lab's own record of changes that show that a step happened."""
 ONCE = {**dict.fromkeys(SIGNS, 1), "policy": 2}
 """Policy is requested and evaluated."""
 
@@ -248,14 +250,14 @@ def announced(journal: Path, host: str) -> set[str]:
     return {step.step.kind for step in record.steps}
 
 
-def assert_claims_are_told(pc: Bench, journal: Path, since: int, where: str) -> None:
-    """Every token that was made is in the journal, and one that was left there is open in it."""
+def assert_leases_are_journaled(pc: Bench, journal: Path, since: int, where: str) -> None:
+    """Every lease that was taken is in the journal, and a lease that is still on the PC is open there."""
     text = journal.read_text("utf-8", "replace")
-    made = " ".join(change["what"] for change in pc.mutations()[since:])
-    tokens = {word.rpartition("\\")[2] for word in made.split() if NAME in word} - {NAME}
+    changes = " ".join(change["what"] for change in pc.mutations()[since:])
+    tokens = {word.rpartition("\\")[2] for word in changes.split() if NAME in word} - {NAME}
     assert all(Token.parse(token) is not None for token in tokens), where
     assert all(f'"token": "{token}"' in text for token in tokens), where
-    assert not pc.claims() or read(journal).hosts[pc.host.name].lease is not None, where
+    assert not pc.leases() or read(journal).hosts[pc.host.name].lease is not None, where
 
 
 def compliant(pc: Bench) -> bool:
@@ -266,7 +268,7 @@ def compliant(pc: Bench) -> bool:
     return mode.lower() == "false" and excludes == "" and tcf != pc.armed
 
 
-def assert_told_as_it_is(pc: Bench, result: HostResult, journal: Path, since: int, where: str) -> None:
+def assert_reported_truthfully(pc: Bench, result: HostResult, journal: Path, since: int, where: str) -> None:
     done = happened(pc.mutations()[since:])
     record = read(journal).hosts.get(pc.host.name, HostRecord())
     ended = {step.step.kind for step in record.steps if step.ending == "changed"}
@@ -274,7 +276,7 @@ def assert_told_as_it_is(pc: Bench, result: HostResult, journal: Path, since: in
     assert ended <= set(done), where
     assert all(times == 1 for kind, times in done.items() if kind != "policy"), where
     assert pc.read_tcf() is not None, where
-    assert_claims_are_told(pc, journal, since, where)
+    assert_leases_are_journaled(pc, journal, since, where)
     if result.outcome is HostOutcome.CHANGED:
         assert set(done) == set(SIGNS), where
         assert compliant(pc), where
@@ -287,7 +289,7 @@ def assert_told_as_it_is(pc: Bench, result: HostResult, journal: Path, since: in
 
 # -- the matrix -------------------------------------------------------------------------------------------------------
 
-SERVICE_UNAVAILABLE, NOBODY_KNOWS = 0x800706BA, 0x80041001
+SERVICE_UNAVAILABLE, UNKNOWN_FAULT = 0x800706BA, 0x80041001
 LOSSES: dict[str, dict[str, Any]] = {
     "the connection dies before": {"kind": "drop-before"},
     "the connection dies after": {"kind": "drop-after"},
@@ -298,40 +300,40 @@ REFUSALS: dict[str, dict[str, Any]] = {
     "a quota is exceeded for a while": {"kind": "quota", "times": 2},
     "a quota is exceeded": {"kind": "quota", "times": 9},
     "the service restarts": {"kind": "fault", "code": SERVICE_UNAVAILABLE, "times": 3},
-    "a fault is answered": {"kind": "fault", "code": NOBODY_KNOWS},
+    "a fault is answered": {"kind": "fault", "code": UNKNOWN_FAULT},
     "access is denied": {"kind": "access-denied"},
 }
 REQUESTS = 90
-"""More than an apply of every step has; that the last position is past its end is a test."""
+"""More requests than an apply of every step makes; a test checks that."""
 
 
 def drive(pcs: list[Bench], fault: dict[str, Any], position: int, words: str) -> None:
-    """Apply with one fault at one request, look what came of it, go on with --resume, and look again."""
-    pc = pcs[position % len(pcs)]  # in turns: what is lost on the way keeps a shell open, and a PC has thirty
+    """Apply with one fault at one request, check the result, resume, and check again."""
+    pc = pcs[position % len(pcs)]  # in turns: a lost answer keeps a shell open, and a PC has only thirty
     where, journal, since = f"{words} at request {position}", pc.journal_path(), len(pc.mutations())
     pc.lab.inject(pc.host.name, skip=position, **fault)
     result = pc.apply(journal)
     pc.lab.heal(pc.host.name)
-    assert_told_as_it_is(pc, result, journal, since, where)
+    assert_reported_truthfully(pc, result, journal, since, where)
 
     again = pc.apply(journal, resume=True)
 
     assert again.outcome is HostOutcome.CHANGED, f"{where}: {result} then {again}"
-    assert_told_as_it_is(pc, again, journal, since, where)
+    assert_reported_truthfully(pc, again, journal, since, where)
     assert [step for step in read(journal).hosts[pc.host.name].steps if step.ending is None] == [], where
     pc.back()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", LOSSES)
-def test_wherever_an_answer_is_lost_nothing_is_reported_that_is_not_and_a_resume_ends_compliant(
-    pcs: list[Bench], words: str
-) -> None:
+def test_whichever_answer_is_lost_the_report_is_true_and_a_resume_ends_compliant(pcs: list[Bench], words: str) -> None:
     for position in range(REQUESTS):
         drive(pcs, LOSSES[words], position, words)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offset", range(2))
-def test_wherever_a_request_is_refused_nothing_is_reported_that_is_not_and_a_resume_ends_compliant(
+def test_whichever_request_is_refused_the_report_is_true_and_a_resume_ends_compliant(
     pcs: list[Bench], offset: int
 ) -> None:
     kinds = list(REFUSALS)
@@ -342,7 +344,7 @@ def test_wherever_a_request_is_refused_nothing_is_reported_that_is_not_and_a_res
 
 @pytest.mark.parametrize("words", REFUSALS)
 @pytest.mark.parametrize("action", ["ChangeStartMode", "StartService", "SetClientProvisioningMode", "TriggerSchedule"])
-def test_each_change_meets_each_refusal(pcs: list[Bench], words: str, action: str) -> None:
+def test_each_change_is_refused_in_each_way(pcs: list[Bench], words: str, action: str) -> None:
     drive(pcs, {**REFUSALS[words], "action": action}, 0, f"{words} ({action})")
 
 
@@ -358,7 +360,7 @@ def test_the_matrix_reaches_the_last_request(pc: Bench) -> None:
 # -- the look and the change ------------------------------------------------------------------------------------------
 
 
-def test_a_pc_on_which_setup_begins_after_the_look_is_not_taken_out_of_the_mode(pc: Bench) -> None:
+def test_a_pc_on_which_setup_begins_during_the_apply_is_not_taken_out_of_the_mode(pc: Bench) -> None:
     def setup(flag: int) -> None:
         pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", flag, "DWORD")
 
@@ -375,7 +377,7 @@ def test_a_pc_on_which_setup_begins_after_the_look_is_not_taken_out_of_the_mode(
     assert [step for step in read(path).hosts[pc.host.name].steps if step.ending is None] == []
 
 
-def test_a_pc_that_refuses_the_exit_for_now_is_looked_at_before_it_is_asked_again(pc: Bench) -> None:
+def test_a_pc_that_refuses_the_exit_for_now_is_checked_before_the_exit_is_called_again(pc: Bench) -> None:
     def busy() -> None:
         pc.lab.inject(pc.host.name, kind="quota", action="SetClientProvisioningMode", times=3)
         pc.lab.set_registry(pc.host.name, r"HKLM\SYSTEM\Setup", "SystemSetupInProgress", 1, "DWORD")
@@ -391,21 +393,21 @@ def test_a_pc_that_refuses_the_exit_for_now_is_looked_at_before_it_is_asked_agai
     assert "mode" not in happened(pc.mutations()[since:])
 
 
-def test_a_name_that_leads_to_another_pc_since_the_plan_is_stale(pcs: list[Bench]) -> None:
+def test_a_host_name_that_leads_to_another_pc_since_the_plan_is_stale(pcs: list[Bench]) -> None:
     pc, other = pcs[:2]
     since = len(other.mutations())
     led = fleet_of(pc.lab, [replace(other.host, name=pc.host.name)])
-    book = Journal.create(pc.journal_path(), pc.plan.id, now)
+    writer = Journal.create(pc.journal_path(), pc.plan.id, now)
 
-    (result,) = PlanRun(pc.plan, led, book, now=now, runner=GeventRunner(working=1)).run([1]).hosts
-    book.close()
+    (result,) = PlanRun(pc.plan, led, writer, now=now, runner=GeventRunner(working=1)).run([1]).hosts
+    writer.close()
 
     assert result.outcome is HostOutcome.STALE
     assert "computer" in result.detail
     assert other.mutations()[since:] == []
 
 
-def test_a_host_that_the_inventory_of_today_would_leave_alone_is_left_alone(pc: Bench) -> None:
+def test_a_host_that_the_current_policy_would_leave_alone_is_left_alone(pc: Bench) -> None:
     since = len(pc.mutations())
     today = Policy.from_mapping({"legitimate_processes": ["lsass.exe"]}, where="today")
 
@@ -425,27 +427,27 @@ def test_no_host_is_begun_once_the_plan_has_expired(pcs: list[Bench]) -> None:
     )
     path = pcs[0].folder / "two.json"
     write(path, sign(document, KEY))
-    late = Heard()
-    book = Journal.create(pcs[0].journal_path(), "two", now)
+    recorder = Recorder()
+    writer = Journal.create(pcs[0].journal_path(), "two", now)
     application = PlanRun(
         load(path, KEY, unsigned=False, now=now()),
         fleet,
-        book,
-        now=lambda: now() + timedelta(hours=2 * len(late.results)),
+        writer,
+        now=lambda: now() + timedelta(hours=2 * len(recorder.results)),
         runner=GeventRunner(working=1),
-        progress=late,
+        progress=recorder,
     )
     applied = application.run([2])
-    book.close()
+    writer.close()
 
     assert sorted(result.outcome.value for result in applied.hosts) == ["changed", "not-started"]
     assert "expired" in applied.ended_early
     assert {result.host for result in applied.hosts} == set(names)
 
 
-def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc: Bench) -> None:
+def test_a_host_whose_first_step_is_refused_has_failed(pc: Bench) -> None:
     since = len(pc.mutations())
-    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1)
+    pc.lab.inject(pc.host.name, kind="fault", code=UNKNOWN_FAULT, action="Command", skip=1)
 
     result = pc.apply(pc.journal_path())
 
@@ -455,7 +457,7 @@ def test_a_host_that_was_looked_at_and_whose_first_step_is_refused_has_failed(pc
 
 
 def test_a_host_whose_file_cannot_be_read_stays_pending_in_the_plan(pc: Bench) -> None:
-    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="Command", skip=1, times=None)
+    pc.lab.inject(pc.host.name, kind="fault", code=UNKNOWN_FAULT, action="Command", skip=1, times=None)
 
     planned = run_plan(pc.fleet, pc.fleet.select([pc.host.name]), now=now, runner=GeventRunner(working=1))
 
@@ -470,7 +472,7 @@ def test_a_host_whose_file_cannot_be_read_stays_pending_in_the_plan(pc: Bench) -
 
 
 class Interrupting(Journal):
-    """A journal in whose writing something else happens: the moment between a look and the change."""
+    """A journal that calls *then* right after it announced a step: between our look and our change."""
 
     at = 0
     then: Callable[[], Any] = staticmethod(lambda: None)
@@ -482,19 +484,19 @@ class Interrupting(Journal):
 
 
 def run_beside(pc: Bench, plan: Plan, at: int, then: Callable[[], Any]) -> tuple[HostResult, Path]:
-    """Apply *plan* while at step *at* somebody else does something, after our look and before our change."""
+    """Apply *plan*, and call *then* at step *at*, after our look and before our change."""
     path = pc.journal_path()
-    book = Interrupting.create(path, plan.id, now)
-    assert isinstance(book, Interrupting)
-    book.at, book.then = at, then  # type: ignore[method-assign]
-    application = PlanRun(plan, pc.fleet, book, now=now, runner=GeventRunner(working=1))
+    writer = Interrupting.create(path, plan.id, now)
+    assert isinstance(writer, Interrupting)
+    writer.at, writer.then = at, then  # type: ignore[method-assign]
+    application = PlanRun(plan, pc.fleet, writer, now=now, runner=GeventRunner(working=1))
     (result,) = application.run([1]).hosts
-    book.close()
+    writer.close()
     return result, path
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
-def test_a_controller_that_meets_another_at_work_is_stale_and_says_since_when(pc: Bench, at: int) -> None:
+def test_a_controller_that_finds_another_at_work_reports_stale_and_since_when(pc: Bench, at: int) -> None:
     since, other = len(pc.mutations()), []
     path = pc.journal_path()
 
@@ -509,14 +511,14 @@ def test_a_controller_that_meets_another_at_work_is_stale_and_says_since_when(pc
     assert other[0].steps == ()
     assert happened(pc.mutations()[since:]) == ONCE
     assert compliant(pc)
-    assert pc.claims() == []
+    assert pc.leases() == []
     assert read(path).hosts[pc.host.name].lease is None
 
 
-def test_a_claim_that_a_dead_controller_left_is_taken_over_in_time(pc: Bench) -> None:
+def test_the_lease_of_a_dead_controller_is_taken_over_after_a_while(pc: Bench) -> None:
     dead, path, since = pc.journal_path(), pc.journal_path(), len(pc.mutations())
     killed(pc, dead, in_line(2, 0.0))  # at its first step
-    left = pc.claims()
+    left = pc.leases()
     early = pc.apply(path)
     pc.lab.advance(ABANDONED.total_seconds() + 60, pc.host.name)
 
@@ -527,14 +529,14 @@ def test_a_claim_that_a_dead_controller_left_is_taken_over_in_time(pc: Bench) ->
     assert "another controller" in early.detail
     assert late.outcome is HostOutcome.CHANGED
     assert happened(pc.mutations()[since:]) == ONCE
-    assert pc.claims() == []
+    assert pc.leases() == []
     assert read(dead).hosts[pc.host.name].lease is not None
 
 
-def test_a_claim_left_by_a_crash_is_given_back_by_a_resume_that_finds_nothing_to_do(pc: Bench) -> None:
+def test_the_lease_of_a_crashed_run_is_released_by_a_resume_that_finds_nothing_to_do(pc: Bench) -> None:
     journal = pc.journal_path()
     killed(pc, journal, in_line(2, 0.0))
-    left = pc.claims()
+    left = pc.leases()
     for step in pc.steps[:4]:
         pc.do(step)
 
@@ -542,11 +544,11 @@ def test_a_claim_left_by_a_crash_is_given_back_by_a_resume_that_finds_nothing_to
 
     assert len(left) == 2
     assert result.outcome is HostOutcome.ALREADY
-    assert pc.claims() == []
+    assert pc.leases() == []
     assert read(journal).hosts[pc.host.name].lease is None
 
 
-def test_where_the_claim_cannot_be_made_the_host_failed_in_the_words_of_the_pc(pc: Bench) -> None:
+def test_a_host_that_refuses_the_lease_has_failed_with_the_message_of_the_pc(pc: Bench) -> None:
     pc.at(f'echo x> "{FOLDER}"')
     journal, since = pc.journal_path(), len(pc.mutations())
 
@@ -562,7 +564,7 @@ def test_where_the_claim_cannot_be_made_the_host_failed_in_the_words_of_the_pc(p
     assert pc.apply(pc.journal_path()).outcome is HostOutcome.CHANGED
 
 
-def test_a_host_that_needs_nothing_is_not_claimed(pc: Bench) -> None:
+def test_no_lease_is_taken_on_a_host_that_needs_nothing(pc: Bench) -> None:
     pc.apply(pc.journal_path())
     since = len(pc.mutations())
 
@@ -572,7 +574,7 @@ def test_a_host_that_needs_nothing_is_not_claimed(pc: Bench) -> None:
     assert pc.mutations()[since:] == []
 
 
-def test_what_somebody_without_a_claim_did_at_the_same_moment_is_stale_where_it_was_a_file(pc: Bench) -> None:
+def test_a_planned_file_change_that_somebody_else_makes_at_the_same_moment_is_stale(pc: Bench) -> None:
     since = len(pc.mutations())
 
     mine, journal = run_beside(pc, pc.plan, 0, lambda: pc.do(pc.tcf))
@@ -581,11 +583,13 @@ def test_what_somebody_without_a_claim_did_at_the_same_moment_is_stale_where_it_
     assert mine.steps == ()
     assert "as planned in between" in mine.detail
     assert happened(pc.mutations()[since:]) == {"tcf": 1}
-    assert [step.ending for step in read(journal).hosts[pc.host.name].steps] == [None], "it may have been ours"
-    assert pc.claims() == []
+    assert [step.ending for step in read(journal).hosts[pc.host.name].steps] == [None], (
+        "the change might have been ours"
+    )
+    assert pc.leases() == []
 
 
-def test_a_file_that_somebody_else_writes_at_the_same_moment_stays_his(pc: Bench) -> None:
+def test_a_file_that_somebody_else_writes_at_the_same_moment_is_kept(pc: Bench) -> None:
     mine, journal = run_beside(pc, pc.plan, 0, lambda: pc.put_tcf(b"; his\r\n"))
 
     assert mine.outcome is HostOutcome.STALE
@@ -606,7 +610,7 @@ def test_a_controller_that_comes_when_only_policy_is_left_has_nothing_to_do(pc: 
 
 
 def only_in_the_mode(pc: Bench) -> Plan:
-    """Leave nothing to do but the exit, and plan that."""
+    """Bring the PC into a state that needs only the exit, and make a plan for that."""
     pc.put_tcf(b"; nothing in it\r\n")
     pc.do(SetStartMode("CcmExec", "Disabled", "Auto"))
     pc.do(SetServiceState("CcmExec", "Stopped", "Running"))
@@ -615,7 +619,7 @@ def only_in_the_mode(pc: Bench) -> Plan:
     return plan
 
 
-def test_where_only_the_mode_is_to_be_left_one_of_two_controllers_calls_the_exit(pc: Bench) -> None:
+def test_of_two_controllers_that_only_need_the_exit_one_calls_it(pc: Bench) -> None:
     plan, other = only_in_the_mode(pc), []
     since = len(pc.mutations())
 
@@ -626,7 +630,7 @@ def test_where_only_the_mode_is_to_be_left_one_of_two_controllers_calls_the_exit
     assert happened(pc.mutations()[since:]) == {"mode": 1, "policy": 2}
 
 
-def test_where_somebody_without_a_claim_left_the_mode_a_moment_ago_it_is_already(pc: Bench) -> None:
+def test_an_exit_that_somebody_else_makes_at_the_same_moment_is_already(pc: Bench) -> None:
     plan = only_in_the_mode(pc)
     since = len(pc.mutations())
 
@@ -638,7 +642,7 @@ def test_where_somebody_without_a_claim_left_the_mode_a_moment_ago_it_is_already
     assert not read(journal).hosts[pc.host.name].changed
 
 
-def test_a_host_that_starts_to_work_is_never_touched_though_the_plan_says_so(pc: Bench) -> None:
+def test_a_host_on_which_setup_began_since_the_plan_is_never_touched(pc: Bench) -> None:
     since = len(pc.mutations())
     pc.lab.set_registry(pc.host.name, "HKLM\\SYSTEM\\Setup", "SystemSetupInProgress", 1, "DWORD")
 
@@ -653,7 +657,7 @@ def test_a_host_that_starts_to_work_is_never_touched_though_the_plan_says_so(pc:
 # -- undo -------------------------------------------------------------------------------------------------------------
 
 
-def test_undo_restores_what_can_be_and_says_what_cannot(pc: Bench) -> None:
+def test_undo_restores_what_it_can_and_lists_what_it_cannot(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
 
@@ -666,7 +670,7 @@ def test_undo_restores_what_can_be_and_says_what_cannot(pc: Bench) -> None:
     assert pc.undo(journal).outcome == "nothing", "a second undo does nothing"
 
 
-def test_undo_restores_the_rest_where_somebody_changed_one_thing_since(pc: Bench) -> None:
+def test_undo_restores_the_rest_if_somebody_changed_one_thing_since(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
     pc.do(SetStartMode("CcmExec", "Auto", "Manual"))
@@ -680,7 +684,7 @@ def test_undo_restores_the_rest_where_somebody_changed_one_thing_since(pc: Bench
     assert [line.split(" ")[0] for line in pc.undo(journal).restored] == ["CcmExec"]
 
 
-def test_undo_leaves_a_file_alone_that_somebody_wrote_since(pc: Bench) -> None:
+def test_undo_keeps_a_file_that_somebody_wrote_since(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
     pc.put_tcf(b"; the work of somebody else\r\n")
@@ -723,11 +727,11 @@ def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
     assert pc.read_tcf() == pc.armed
 
 
-def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_after_a_resume(pc: Bench) -> None:
+def test_a_change_that_happened_right_before_a_crash_can_be_undone_after_a_resume(pc: Bench) -> None:
     journal = pc.journal_path()
-    book = Journal.create(journal, pc.plan.id, now)
-    book.step_begun(pc.host.name, 0, pc.tcf, pc.armed)
-    book.abandon()
+    writer = Journal.create(journal, pc.plan.id, now)
+    writer.step_begun(pc.host.name, 0, pc.tcf, pc.armed)
+    writer.abandon()
     pc.do(pc.tcf)  # the crash came right after the change
 
     resumed = pc.apply(journal, resume=True)
@@ -738,17 +742,17 @@ def test_a_change_that_was_announced_and_happened_before_a_crash_can_be_undone_a
     assert pc.read_tcf() == pc.armed
 
 
-def test_an_undo_is_in_the_journal_before_it_is_done(pc: Bench) -> None:
+def test_an_undo_is_journaled_before_it_is_done(pc: Bench) -> None:
     for lines, restored in ((0, False), (1, True)):
         path = pc.journal_path()
         pc.apply(path)
         since = len(pc.mutations())
         Full.lines = 1
-        book, told = Full.resume(path, pc.plan.id, now, event="undo-begun")
-        assert isinstance(book, Full)
-        book.lines = lines
-        run = undo_hosts(pc.fleet, pc.fleet.names, told.hosts, book, now=now, runner=GeventRunner(working=1))
-        book.abandon()
+        writer, state = Full.resume(path, pc.plan.id, now, event="undo-begun")
+        assert isinstance(writer, Full)
+        writer.lines = lines
+        run = undo_hosts(pc.fleet, pc.fleet.names, state.hosts, writer, now=now, runner=GeventRunner(working=1))
+        writer.abandon()
 
         assert [result.outcome for result in run.hosts] == ["failed"]
         assert bool(pc.mutations()[since:]) is restored
@@ -758,7 +762,7 @@ def test_an_undo_is_in_the_journal_before_it_is_done(pc: Bench) -> None:
         pc.back()
 
 
-def test_an_undo_touches_no_pc_on_which_something_runs(pc: Bench) -> None:
+def test_undo_touches_no_pc_on_which_setup_runs(pc: Bench) -> None:
     path = pc.journal_path()
     pc.apply(path)
     since = len(pc.mutations())
@@ -774,9 +778,9 @@ def test_an_undo_touches_no_pc_on_which_something_runs(pc: Bench) -> None:
 # -- resuming ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_came_up_a_moment_ago_is_waited_for(pc: Bench) -> None:
+def test_a_resume_waits_for_a_client_that_just_started(pc: Bench) -> None:
     journal = pc.journal_path()
-    pc.lab.inject(pc.host.name, kind="fault", code=NOBODY_KNOWS, action="TriggerSchedule", times=None)
+    pc.lab.inject(pc.host.name, kind="fault", code=UNKNOWN_FAULT, action="TriggerSchedule", times=None)
     first = pc.apply(journal)
     pc.lab.heal(pc.host.name)
     pc.lab.inject(pc.host.name, kind="fault", code=SERVICE_UNAVAILABLE, action="Get", times=5)
@@ -785,7 +789,7 @@ def test_a_client_that_came_up_a_moment_ago_is_waited_for(pc: Bench) -> None:
     assert pc.apply(journal, resume=True).outcome is HostOutcome.CHANGED
 
 
-def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
+def test_a_host_that_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
     pc.undo(journal)
@@ -797,7 +801,7 @@ def test_what_was_undone_since_is_stale_for_a_resume(pc: Bench) -> None:
     assert pc.mutations()[since:] == []
 
 
-def test_a_host_that_somebody_moved_between_a_run_and_its_resume_is_stale(pc: Bench) -> None:
+def test_a_host_that_somebody_changed_between_a_run_and_its_resume_is_stale(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.lab.inject(pc.host.name, kind="access-denied", action="StartService")
     pc.apply(journal)
@@ -822,13 +826,13 @@ def test_a_second_resume_does_nothing(pc: Bench) -> None:
 def test_a_journal_of_a_plan_that_was_edited_since_is_refused(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
-    told = read(journal)
-    told.hosts[pc.host.name].steps[0].step = SetStartMode("Spooler", "Auto", "Disabled")
+    state = read(journal)
+    state.hosts[pc.host.name].steps[0].step = SetStartMode("Spooler", "Auto", "Disabled")
 
-    book = Journal.create(pc.journal_path(), "a-plan", now)
+    writer = Journal.create(pc.journal_path(), "a-plan", now)
     with pytest.raises(UsageError, match="edited since"):
-        PlanRun(pc.plan, pc.fleet, book, now=now, earlier=told.hosts, runner=GeventRunner(working=1))
-    book.close()
+        PlanRun(pc.plan, pc.fleet, writer, now=now, earlier=state.hosts, runner=GeventRunner(working=1))
+    writer.close()
 
 
 # -- the journal's own failures ---------------------------------------------------------------------------------------
@@ -847,30 +851,30 @@ class Full(Journal):
 
 
 @pytest.mark.parametrize("lines", range(13))
-def test_when_the_disk_is_full_nothing_is_changed_that_is_not_in_the_journal(pc: Bench, lines: int) -> None:
+def test_on_a_full_disk_nothing_is_changed_that_is_not_in_the_journal(pc: Bench, lines: int) -> None:
     path, since = pc.journal_path(), len(pc.mutations())
     Full.lines = 1
-    book = Full.create(path, pc.plan.id, now)
-    assert isinstance(book, Full)
-    book.lines = lines
-    application = PlanRun(pc.plan, pc.fleet, book, now=now, runner=GeventRunner(working=1))
+    writer = Full.create(path, pc.plan.id, now)
+    assert isinstance(writer, Full)
+    writer.lines = lines
+    application = PlanRun(pc.plan, pc.fleet, writer, now=now, runner=GeventRunner(working=1))
 
     (result,) = application.run([1]).hosts
-    book.abandon()
+    writer.abandon()
 
     assert application.journal_lost
     assert result.outcome is (
         HostOutcome.CHANGED if lines >= 11 else HostOutcome.FAILED
-    )  # it lacks what says how it ended
+    )  # from then on only the lines about the end are missing
     assert set(happened(pc.mutations()[since:])) <= announced(path, pc.host.name)
     assert lines or pc.mutations()[since:] == []
-    assert pc.claims() == []
+    assert pc.leases() == []
     assert pc.apply(path, resume=True).outcome is HostOutcome.CHANGED
     assert all(times == 1 for kind, times in happened(pc.mutations()[since:]).items() if kind != "policy")
     assert compliant(pc)
 
 
-def test_a_host_that_the_inventory_calls_read_only_is_neither_changed_nor_undone(pc: Bench) -> None:
+def test_a_host_that_is_read_only_in_the_inventory_is_neither_changed_nor_undone(pc: Bench) -> None:
     journal, since, fleet = pc.journal_path(), len(pc.mutations()), pc.fleet
     pc.fleet = fleet_of(pc.lab, [pc.host], winrm_read_only=True)
     result = pc.apply(journal)
@@ -888,9 +892,7 @@ def test_a_host_that_the_inventory_calls_read_only_is_neither_changed_nor_undone
     assert pc.read_tcf() != pc.armed
 
 
-def test_a_defect_of_ours_in_the_middle_is_a_failure_of_that_host_and_never_hidden(
-    pc: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_of_ours_is_reported_as_a_failure_of_that_host(pc: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: Any) -> HostResult:
         raise ZeroDivisionError
 
@@ -903,7 +905,7 @@ def test_a_defect_of_ours_in_the_middle_is_a_failure_of_that_host_and_never_hidd
     assert len(result.steps) == 5
 
 
-def test_a_client_whose_service_restarts_when_it_is_looked_at_is_waited_for(pc: Bench) -> None:
+def test_a_client_whose_service_restarts_during_the_look_is_waited_for(pc: Bench) -> None:
     pc.put_tcf(b"; nothing in it\r\n")
     pc.do(SetStartMode("CcmExec", "Disabled", "Auto"))
     pc.do(SetServiceState("CcmExec", "Stopped", "Running"))
@@ -925,7 +927,7 @@ def test_a_client_whose_service_restarts_when_it_is_looked_at_is_waited_for(pc: 
 
 
 def killed(pc: Bench, journal: Path, patch: Callable[[pytest.MonkeyPatch], None]) -> None:
-    """Apply in a process of its own that *patch* has killed at some moment."""
+    """Apply in a child process that *patch* makes die at some moment."""
     child = os.fork()
     if child == 0:
         try:
@@ -944,18 +946,18 @@ def die() -> None:
 
 
 def at_request(number: int, *, before: bool) -> Callable[[pytest.MonkeyPatch], None]:
-    """Die when the request of that number is about to be sent, or was answered."""
+    """Die right before that request is sent, or right after it was answered."""
     sent = itertools.count()
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         real = Session._exchange
 
         def send(self: Session, request: Any) -> Any:
-            mine = next(sent) == number
-            if mine and before:
+            chosen = next(sent) == number
+            if chosen and before:
                 die()
             answer = real(self, request)
-            if mine:
+            if chosen:
                 die()
             return answer
 
@@ -965,7 +967,7 @@ def at_request(number: int, *, before: bool) -> Callable[[pytest.MonkeyPatch], N
 
 
 def in_line(number: int, share: float) -> Callable[[pytest.MonkeyPatch], None]:
-    """Die when so much of that line of the journal is written."""
+    """Die when this share of that line of the journal is written."""
     written = itertools.count()
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -983,11 +985,11 @@ def in_line(number: int, share: float) -> Callable[[pytest.MonkeyPatch], None]:
     return patch
 
 
-def assert_resumed_as_if_nothing_had_been(pc: Bench, journal: Path, since: int, where: str) -> None:
+def assert_a_resume_finishes(pc: Bench, journal: Path, since: int, where: str) -> None:
     done = happened(pc.mutations()[since:])
     assert set(done) <= announced(journal, pc.host.name) if done else True, where
     if pc.mutations()[since:]:
-        assert_claims_are_told(pc, journal, since, where)
+        assert_leases_are_journaled(pc, journal, since, where)
 
     result = pc.apply(journal, resume=True)
 
@@ -996,35 +998,35 @@ def assert_resumed_as_if_nothing_had_been(pc: Bench, journal: Path, since: int, 
     assert set(happened(pc.mutations()[since:])) == set(SIGNS), where
     assert compliant(pc), where
     assert read(journal).closed, where
-    assert_claims_are_told(pc, journal, since, where)
-    assert pc.claims() == [], where
+    assert_leases_are_journaled(pc, journal, since, where)
+    assert pc.leases() == [], where
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_killed_at_random_requests_a_resume_loses_nothing_and_does_nothing_twice(
+def test_after_a_kill_at_a_random_request_a_resume_loses_nothing_and_does_nothing_twice(
     pcs: list[Bench], before: bool
 ) -> None:
     for number in random.Random(7 + before).sample(range(50), 12):
         pc = pcs[number % len(pcs)]
         journal, since = pc.journal_path(), len(pc.mutations())
         killed(pc, journal, at_request(number, before=before))
-        assert_resumed_as_if_nothing_had_been(pc, journal, since, f"killed at request {number}")
+        assert_a_resume_finishes(pc, journal, since, f"killed at request {number}")
         pc.back()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_killed_while_a_line_is_written_a_resume_loses_nothing(pcs: list[Bench], share: float) -> None:
+def test_after_a_kill_within_a_journal_line_a_resume_loses_nothing(pcs: list[Bench], share: float) -> None:
     for line in range(0, 14, 2) if share == 0.0 else range(14):
         pc = pcs[line % len(pcs)]
         journal, since = pc.journal_path(), len(pc.mutations())
         killed(pc, journal, in_line(line, share))
-        assert_resumed_as_if_nothing_had_been(pc, journal, since, f"killed in line {line}")
+        assert_a_resume_finishes(pc, journal, since, f"killed in line {line}")
         pc.back()
 
 
-def test_killed_again_and_again_it_ends_compliant(pc: Bench) -> None:
+def test_after_many_kills_a_resume_ends_compliant(pc: Bench) -> None:
     chance, journal, since = random.Random(11), pc.journal_path(), len(pc.mutations())
     for _ in range(12):
         killed(pc, journal, at_request(chance.randrange(9, 28), before=chance.random() < 0.5))
 
-    assert_resumed_as_if_nothing_had_been(pc, journal, since, "killed twelve times")
+    assert_a_resume_finishes(pc, journal, since, "killed twelve times")

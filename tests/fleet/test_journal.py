@@ -1,4 +1,4 @@
-"""The journal: what a crash tears is tolerated, what somebody changed is found, and one run writes at a time."""
+"""The journal: a line torn by a crash is tolerated, a change is detected, and only one run writes at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def now() -> datetime:
 
 
 def a_run(path: Path) -> bytes:
-    """Write what a run over two hosts writes, and return it."""
+    """Write the journal of a run over two hosts, and return its bytes."""
     journal = Journal.create(path, "plan-1", now, nonce="0f")
     journal.write("claim-begun", host="PC-Ä", token="20260102T030405Z-0123456789abcdef")
     journal.step_begun("PC-Ä", 0, TCF, BYTES)
@@ -61,46 +61,46 @@ def reading(place: Path, data: bytes) -> JournalState:
     return read(place)
 
 
-def test_what_was_written_is_told(place: Path, whole: bytes) -> None:
-    told = reading(place, whole)
+def test_what_was_written_is_read_back(place: Path, whole: bytes) -> None:
+    state = reading(place, whole)
 
-    assert (told.plan_id, told.lines, told.torn, told.closed) == ("plan-1", 11, False, True)
-    first, second = told.hosts["PC-Ä"].steps
+    assert (state.plan_id, state.lines, state.torn, state.closed) == ("plan-1", 11, False, True)
+    first, second = state.hosts["PC-Ä"].steps
     assert (first.step, first.previous, first.ending) == (TCF, BYTES, "changed")
     assert (second.step, second.previous, second.ending) == (SetMode(False, "true"), None, None)
-    assert told.hosts["PC-Ä"].done == {0}
-    assert told.hosts["PC-Ä"].changed
-    assert told.hosts["PC-Ä"].lease == "20260102T030405Z-0123456789abcdef"
-    assert told.hosts["PC-2"].lease is None
-    assert told.hosts["PC-2"].outcome == "stale"
-    assert not told.hosts["PC-2"].changed
-    assert not told.hosts["PC-2"].done
+    assert state.hosts["PC-Ä"].done == {0}
+    assert state.hosts["PC-Ä"].changed
+    assert state.hosts["PC-Ä"].lease == "20260102T030405Z-0123456789abcdef"
+    assert state.hosts["PC-2"].lease is None
+    assert state.hosts["PC-2"].outcome == "stale"
+    assert not state.hosts["PC-2"].changed
+    assert not state.hosts["PC-2"].done
 
 
 @given(st.data())
-def test_torn_at_any_byte_it_tells_every_line_before(place: Path, whole: bytes, data: st.DataObject) -> None:
+def test_a_journal_torn_at_any_byte_has_every_line_before(place: Path, whole: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(whole.index(b"\n") + 1, len(whole)))
 
-    told = reading(place, whole[:cut])
+    state = reading(place, whole[:cut])
 
-    assert told.lines == whole[:cut].count(b"\n")
-    assert told.torn is not whole[:cut].endswith(b"\n")
-    assert told.size == whole[:cut].rfind(b"\n") + 1
-    assert told.closed is (cut == len(whole))
+    assert state.lines == whole[:cut].count(b"\n")
+    assert state.torn is not whole[:cut].endswith(b"\n")
+    assert state.size == whole[:cut].rfind(b"\n") + 1
+    assert state.closed is (cut == len(whole))
 
 
 @given(st.data())
-def test_torn_at_any_byte_it_can_be_gone_on_with(place: Path, whole: bytes, data: st.DataObject) -> None:
+def test_a_journal_torn_at_any_byte_can_be_resumed(place: Path, whole: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(whole)))
     place.write_bytes(whole[:cut])
     whole_lines = whole[:cut].count(b"\n")
 
-    journal, told = Journal.resume(place, "plan-1", now)
+    journal, state = Journal.resume(place, "plan-1", now)
     journal.write("host-ended", host="PC-9", outcome="changed", detail="")
     journal.close()
 
     again = read(place)
-    assert told.lines == whole_lines
+    assert state.lines == whole_lines
     assert again.lines == whole_lines + 3
     assert again.plan_id == "plan-1"
     assert again.closed
@@ -108,22 +108,22 @@ def test_torn_at_any_byte_it_can_be_gone_on_with(place: Path, whole: bytes, data
 
 
 @given(st.data())
-def test_changed_at_any_byte_it_is_found_or_counts_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
+def test_a_change_of_any_byte_is_detected_or_counts_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(whole) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[position]))
     changed = whole[:position] + bytes([byte]) + whole[position + 1 :]
 
     if position == len(whole) - 1:  # the last line ending: as a crash leaves it
-        told = reading(place, changed)
-        assert told.torn
-        assert not told.closed
+        state = reading(place, changed)
+        assert state.torn
+        assert not state.closed
         return
     with pytest.raises(JournalDamaged, match=f"line {whole[:position].count(10) + 1}:"):
         reading(place, changed)
 
 
 @pytest.mark.parametrize("text", ["\u0080", "\\ud800", "9", ""])
-def test_a_hash_that_is_none_is_found(place: Path, whole: bytes, text: str) -> None:
+def test_an_invalid_hash_is_detected(place: Path, whole: bytes, text: str) -> None:
     digest = json.loads(whole.split(b"\n")[2])["hash"]
 
     with pytest.raises(JournalDamaged, match="line 3: it was changed"):
@@ -131,20 +131,20 @@ def test_a_hash_that_is_none_is_found(place: Path, whole: bytes, text: str) -> N
 
 
 @given(st.data())
-def test_bytes_put_in_anywhere_are_found_or_count_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
+def test_bytes_inserted_anywhere_are_detected_or_count_as_torn(place: Path, whole: bytes, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(whole)))
     extra = data.draw(st.binary(min_size=1, max_size=4))
 
     try:
-        told = reading(place, whole[:position] + extra + whole[position:])
+        state = reading(place, whole[:position] + extra + whole[position:])
     except JournalDamaged:
         return
     same = whole[:position] + extra + whole[position:] == whole
-    assert same or (position >= len(whole) - 1 and told.torn)
+    assert same or (position >= len(whole) - 1 and state.torn)
 
 
 @given(st.data())
-def test_a_line_taken_out_or_moved_is_found(place: Path, whole: bytes, data: st.DataObject) -> None:
+def test_a_line_removed_moved_or_repeated_is_detected(place: Path, whole: bytes, data: st.DataObject) -> None:
     lines = whole.splitlines(keepends=True)
     out = data.draw(st.integers(0, len(lines) - 2))
     into = data.draw(st.integers(0, len(lines) - 1).filter(lambda place: place != out))
@@ -157,22 +157,22 @@ def test_a_line_taken_out_or_moved_is_found(place: Path, whole: bytes, data: st.
 
 
 def test_missing_last_lines_leave_a_journal_that_is_not_closed(place: Path, whole: bytes) -> None:
-    told = reading(place, b"".join(whole.splitlines(keepends=True)[:-1]))
+    state = reading(place, b"".join(whole.splitlines(keepends=True)[:-1]))
 
-    assert not told.closed
+    assert not state.closed
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'"text"\n', b"[" * 100_000 + b"\n", b"{"]
 )
-def test_what_is_no_journal_is_refused_in_one_line(place: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_journal_is_refused_in_one_line(place: Path, data: bytes) -> None:
     with pytest.raises(JournalDamaged) as raised:
         reading(place, data)
 
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_of_something_else_is_never_cut_or_written_by_a_resume(place: Path) -> None:
+def test_a_resume_never_changes_a_file_that_is_not_a_journal(place: Path) -> None:
     for data in (b"[]", b"{}", b"the accounts of last year", b'{"event": "run-ended"'):
         place.write_bytes(data)
         with pytest.raises(JournalDamaged):
@@ -180,17 +180,17 @@ def test_a_file_of_something_else_is_never_cut_or_written_by_a_resume(place: Pat
         assert place.read_bytes() == data
 
 
-def test_a_run_that_died_before_its_first_line_was_whole_begins_anew(place: Path, whole: bytes) -> None:
+def test_a_run_that_died_within_its_first_line_begins_anew(place: Path, whole: bytes) -> None:
     for cut in (0, 1, 40, whole.index(b"\n")):
         place.write_bytes(whole[:cut])
-        journal, told = Journal.resume(place, "plan-1", now)
+        journal, state = Journal.resume(place, "plan-1", now)
         journal.close()
 
-        assert told.hosts == {}
+        assert state.hosts == {}
         assert read(place).plan_id == "plan-1"
 
 
-def test_a_journal_of_an_earlier_run_is_never_written_over(tmp_path: Path) -> None:
+def test_the_journal_of_an_earlier_run_is_never_overwritten(tmp_path: Path) -> None:
     data = a_run(tmp_path / "journal")
 
     with pytest.raises(UsageError, match="--resume"):
@@ -212,7 +212,7 @@ def test_one_run_writes_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["missing/journal", "."])
-def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path, path: str) -> None:
+def test_a_journal_that_cannot_be_written_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(UsageError, match="journal"):
         Journal.create(tmp_path / path, "plan-1", now)
     with pytest.raises(UsageError, match="journal"):
@@ -221,7 +221,7 @@ def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path, path: str)
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """Let no file grow beyond *size*: what a full disk is to a writer, half a line included."""
+    """Let no file grow beyond *size*: like a full disk, this can cut a line in half."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -246,7 +246,7 @@ def lines_until_full(journal: Journal) -> int:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(room=st.integers(0, 900))
 @example(room=0)
-def test_where_the_disk_is_full_no_half_line_stays_and_nothing_follows(tmp_path: Path, room: int) -> None:
+def test_on_a_full_disk_no_half_line_stays_and_nothing_follows(tmp_path: Path, room: int) -> None:
     path = tmp_path / "journal"
     path.unlink(missing_ok=True)
     journal, written = Journal.create(path, "plan-1", now), 1
@@ -257,14 +257,14 @@ def test_where_the_disk_is_full_no_half_line_stays_and_nothing_follows(tmp_path:
         journal.write("host-ended", host="PC-1", outcome="changed", detail="")
     journal.abandon()
 
-    resumed, told = Journal.resume(path, "plan-1", now)
+    resumed, state = Journal.resume(path, "plan-1", now)
     resumed.close()
-    assert not told.torn
-    assert len(told.hosts["PC-1"].steps if told.hosts else []) == written - 1
+    assert not state.torn
+    assert len(state.hosts["PC-1"].steps if state.hosts else []) == written - 1
     assert read(path).closed
 
 
-def test_a_journal_that_finds_no_room_for_its_first_line_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_journal_without_room_for_its_first_line_leaves_no_file(tmp_path: Path) -> None:
     with room_for(20), pytest.raises(UsageError, match="cannot write the journal"):
         Journal.create(tmp_path / "journal", "plan-1", now)
 
@@ -283,7 +283,7 @@ def test_a_line_is_on_disk_before_write_returns(tmp_path: Path, monkeypatch: pyt
     assert size in forced
 
 
-def test_a_disk_that_cannot_be_forced_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_fsync_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.create(tmp_path / "journal", "plan-1", now)
 
     def broken(file: int) -> None:
@@ -297,7 +297,7 @@ def test_a_disk_that_cannot_be_forced_stops_the_run(tmp_path: Path, monkeypatch:
     assert read(tmp_path / "journal").hosts == {}
 
 
-def test_a_step_that_is_begun_again_is_open_again_and_keeps_the_first_value(tmp_path: Path) -> None:
+def test_a_step_that_is_begun_again_is_open_again_and_keeps_its_first_bytes(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal.create(path, "plan-1", now)
     journal.step_begun("PC-1", 0, TCF, b"the first")
@@ -309,7 +309,7 @@ def test_a_step_that_is_begun_again_is_open_again_and_keeps_the_first_value(tmp_
     assert (step.ending, step.previous) == (None, b"the first")
 
 
-def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_path: Path) -> None:
+def test_verify_lists_what_is_open_and_detects_a_change(provmode: Run, tmp_path: Path) -> None:
     data = a_run(tmp_path / "journal")
     fine = provmode("verify", "journal")
     (tmp_path / "torn").write_bytes(data[:-10])
@@ -324,13 +324,13 @@ def test_verify_says_what_is_open_and_finds_what_was_changed(provmode: Run, tmp_
     assert "PC-2" not in fine.stdout
     assert torn.returncode == 2
     assert "torn by a crash" in torn.stdout
-    assert "did not come to its end" in torn.stdout
+    assert "did not finish" in torn.stdout
     assert changed.returncode == 1
     assert "line 7: it was changed" in changed.stderr
     assert len(changed.stderr.splitlines()) == 1
 
 
-def test_verify_sees_an_undo_that_did_not_come_to_its_end(provmode: Run, tmp_path: Path) -> None:
+def test_verify_reports_an_undo_that_did_not_finish(provmode: Run, tmp_path: Path) -> None:
     a_run(tmp_path / "journal")
     undoing, _ = Journal.resume(tmp_path / "journal", "plan-1", now, event="undo-begun")
     undoing.abandon()
@@ -340,10 +340,10 @@ def test_verify_sees_an_undo_that_did_not_come_to_its_end(provmode: Run, tmp_pat
     closed = provmode("verify", "journal")
 
     assert (open_.returncode, closed.returncode) == (2, 0)
-    assert "the undo did not come to its end" in open_.stdout
+    assert "the undo did not finish" in open_.stdout
 
 
-def test_a_run_is_the_same_run_when_it_is_gone_on_with_and_another_in_another_journal(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_id_and_another_journal_has_another(tmp_path: Path) -> None:
     one, two, plain = (
         Journal.create(tmp_path / name, "plan-1", now, nonce=nonce)
         for name, nonce in (("one", "1"), ("two", "2"), ("plain", ""))
@@ -359,7 +359,7 @@ def test_a_run_is_the_same_run_when_it_is_gone_on_with_and_another_in_another_jo
     assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in (one.run_id, two.run_id, plain.run_id))
 
 
-def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None:
+def test_a_signed_journal_is_accepted_only_with_its_key(tmp_path: Path) -> None:
     path, key = tmp_path / "plan.journal", b"the key of the plan"
     journal = Journal.create(path, "plan-1", lambda: datetime(2026, 8, 20, tzinfo=timezone.utc), key)
     journal.write("host-ended", host="PC-1", outcome="changed", detail="")
@@ -372,7 +372,7 @@ def test_a_signed_journal_is_believed_with_its_key_alone(tmp_path: Path) -> None
         read(path, b"another key of somebody")
 
 
-def test_a_journal_forged_without_the_key_is_not_taken_for_a_signed_one(tmp_path: Path) -> None:
+def test_a_journal_forged_without_the_key_never_counts_as_signed(tmp_path: Path) -> None:
     path = tmp_path / "forged.journal"
     journal = Journal.create(path, "plan-1", lambda: datetime(2026, 8, 20, tzinfo=timezone.utc))
     journal.close()

@@ -1,4 +1,4 @@
-"""The plan: a file that says what was seen and what would change, whole and signed or not at all."""
+"""The plan: a signed file with what was seen and what would be changed; an edited or partial plan is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from provmode.errors import UsageError
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, PlanRefused, key_from, load, sign, write
 from provmode.lab.fleet import compose
-from provmode.lab.personas import make
+from provmode.lab.personas import build_pc
 from provmode.lab.process import LabProcess
 from provmode.lab.windows.deployments import WindowType
 from provmode.report.lines import names_of
@@ -51,8 +51,8 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
-    """A real plan of a fleet in which everything occurs, and what it cost the fleet."""
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]]:
+    """A real plan of a fleet in which every kind of step occurs, and whether planning changed a PC."""
     folder = tmp_path_factory.mktemp("plan")
     with LabProcess(40, 2, mix=MIX, inventory=folder / "lab.py") as lab:
         before = lab.mutations()
@@ -61,8 +61,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
-def document(made: Mapping[str, Any]) -> Document:
-    text = (made["folder"] / "plan.json").read_text("utf-8")
+def document(planned: Mapping[str, Any]) -> Document:
+    text = (planned["folder"] / "plan.json").read_text("utf-8")
     found: Document = json.loads(text)
     return found
 
@@ -82,61 +82,65 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
 }
-SAYING_NOTHING = {"$schema", "$id", "$defs", "title", "description", "format"}
+ANNOTATIONS = {"$schema", "$id", "$defs", "title", "description", "format"}
 
 
 def misfits(schema: Any, value: Any, where: str = "plan") -> list[str]:
-    """Return where *value* does not fit *schema*: the part of JSON Schema 2020-12 that ours uses, and no more."""
+    """Return where *value* does not fit *schema*; knows only the part of JSON Schema 2020-12 that our schema uses."""
     if schema is True:
         return []
     if "$ref" in schema:
         return misfits(SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], value, where)
     found: list[str] = []
-    for word, said in schema.items():
-        found += [] if word in SAYING_NOTHING else WORDS[word](said, value, where, schema)
+    for keyword, expected in schema.items():
+        found += [] if keyword in ANNOTATIONS else KEYWORDS[keyword](expected, value, where, schema)
     return found
 
 
-def _one_of(said: Any, value: Any, where: str, schema: Any) -> list[str]:
-    fitting = [part for part in said if not misfits(part, value, where)]
-    return [] if len(fitting) == 1 else [f"{where}: {len(fitting)} of {len(said)} fit {value!r:.200}"]
+def _one_of(expected: Any, value: Any, where: str, schema: Any) -> list[str]:
+    fitting = [part for part in expected if not misfits(part, value, where)]
+    return [] if len(fitting) == 1 else [f"{where}: {len(fitting)} of {len(expected)} fit {value!r:.200}"]
 
 
-def _properties(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+def _properties(expected: Any, value: Any, where: str, schema: Any) -> list[str]:
     if not isinstance(value, dict):
         return []
-    return [found for name in said if name in value for found in misfits(said[name], value[name], f"{where}.{name}")]
+    return [
+        found for name in expected if name in value for found in misfits(expected[name], value[name], f"{where}.{name}")
+    ]
 
 
-def _additional(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+def _additional(expected: Any, value: Any, where: str, schema: Any) -> list[str]:
     if not isinstance(value, dict):
         return []
     more = set(value) - set(schema.get("properties", {}))
-    if said is False:
+    if expected is False:
         return [f"{where}: {name} is too much" for name in more]
-    return [found for name in more for found in misfits(said, value[name], f"{where}.{name}")]
+    return [found for name in more for found in misfits(expected, value[name], f"{where}.{name}")]
 
 
-def _items(said: Any, value: Any, where: str, schema: Any) -> list[str]:
+def _items(expected: Any, value: Any, where: str, schema: Any) -> list[str]:
     if not isinstance(value, list):
         return []
-    return [found for number, item in enumerate(value) for found in misfits(said, item, f"{where}[{number}]")]
+    return [found for number, item in enumerate(value) for found in misfits(expected, item, f"{where}[{number}]")]
 
 
 def _when(fits: Callable[[Any, Any], bool]) -> Callable[[Any, Any, str, Any], list[str]]:
-    return lambda said, value, where, schema: [] if fits(said, value) else [f"{where}: {value!r:.60} is not {said!r}"]
+    return lambda expected, value, where, schema: (
+        [] if fits(expected, value) else [f"{where}: {value!r:.60} is not {expected!r}"]
+    )
 
 
-WORDS: dict[str, Callable[[Any, Any, str, Any], list[str]]] = {
-    "type": _when(lambda said, value: TYPES[said](value)),
-    "const": _when(lambda said, value: type(said) is type(value) and said == value),
-    "enum": _when(lambda said, value: isinstance(value, str) and value in said),
-    "pattern": _when(lambda said, value: not isinstance(value, str) or re.search(said, value) is not None),
-    "minLength": _when(lambda said, value: not isinstance(value, str) or len(value) >= said),
-    "minItems": _when(lambda said, value: not isinstance(value, list) or len(value) >= said),
-    "minimum": _when(lambda said, value: not TYPES["integer"](value) or value >= said),
-    "maximum": _when(lambda said, value: not TYPES["integer"](value) or value <= said),
-    "required": _when(lambda said, value: not isinstance(value, dict) or set(said) <= set(value)),
+KEYWORDS: dict[str, Callable[[Any, Any, str, Any], list[str]]] = {
+    "type": _when(lambda expected, value: TYPES[expected](value)),
+    "const": _when(lambda expected, value: type(expected) is type(value) and expected == value),
+    "enum": _when(lambda expected, value: isinstance(value, str) and value in expected),
+    "pattern": _when(lambda expected, value: not isinstance(value, str) or re.search(expected, value) is not None),
+    "minLength": _when(lambda expected, value: not isinstance(value, str) or len(value) >= expected),
+    "minItems": _when(lambda expected, value: not isinstance(value, list) or len(value) >= expected),
+    "minimum": _when(lambda expected, value: not TYPES["integer"](value) or value >= expected),
+    "maximum": _when(lambda expected, value: not TYPES["integer"](value) or value <= expected),
+    "required": _when(lambda expected, value: not isinstance(value, dict) or set(expected) <= set(value)),
     "oneOf": _one_of,
     "properties": _properties,
     "additionalProperties": _additional,
@@ -144,7 +148,7 @@ WORDS: dict[str, Callable[[Any, Any, str, Any], list[str]]] = {
 }
 
 
-def test_a_real_plan_is_as_the_schema_says(document: Document) -> None:
+def test_a_real_plan_conforms_to_the_schema(document: Document) -> None:
     assert misfits(SCHEMA, document) == []
     assert {host["verdict"] for host in document["hosts"]} >= {"overdue", "armed", "unassessed", "in-progress"}
     assert {step["kind"] for host in document["hosts"] for step in host["steps"]} == {
@@ -152,7 +156,7 @@ def test_a_real_plan_is_as_the_schema_says(document: Document) -> None:
     }
 
 
-def test_the_schema_says_what_it_is() -> None:
+def test_the_schema_names_its_dialect_and_version() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert SCHEMA["properties"]["version"] == {"const": 1}
     assert SCHEMA["additionalProperties"] is False
@@ -161,9 +165,9 @@ def test_the_schema_says_what_it_is() -> None:
 # -- planning ---------------------------------------------------------------------------------------------------------
 
 
-def test_planning_changes_nothing(made: Mapping[str, Any]) -> None:
-    assert made["ran"].returncode == 6, made["ran"].stderr
-    assert made["unchanged"] is True
+def test_planning_changes_nothing(planned: Mapping[str, Any]) -> None:
+    assert planned["ran"].returncode == 6, planned["ran"].stderr
+    assert planned["unchanged"] is True
 
 
 def test_every_host_is_in_the_plan_with_steps_or_with_a_reason(document: Document) -> None:
@@ -174,48 +178,52 @@ def test_every_host_is_in_the_plan_with_steps_or_with_a_reason(document: Documen
         assert (host["impact"] is not None) is any(step["kind"] == "mode" for step in host["steps"])
 
 
-def test_identical_changes_fold_and_the_blast_radius_is_shown(made: Mapping[str, Any], document: Document) -> None:
-    said = " ".join(made["ran"].stdout.split())
+def test_identical_changes_fold_and_the_blast_radius_is_shown(planned: Mapping[str, Any], document: Document) -> None:
+    printed = " ".join(planned["ran"].stdout.split())
     changing = [host for host in document["hosts"] if host["steps"]]
     leaving = sum(
         any(step["kind"] == "mode" and step["before"] == "true" for step in host["steps"]) for host in changing
     )
     starting = sum(bool(host["impact"] and host["impact"]["past_due"].get("known")) for host in changing)
 
-    assert f"changes {len(changing)} of 40" in said
-    assert said.count("ProvisioningMode true -> false") == 1
-    assert f"{leaving} hosts: ProvisioningMode true -> false" in said
-    assert f"{starting} hosts would start installing at once" in said
+    assert f"changes {len(changing)} of 40" in printed
+    assert printed.count("ProvisioningMode true -> false") == 1
+    assert f"{leaving} hosts: ProvisioningMode true -> false" in printed
+    assert f"{starting} hosts would start installing at once" in printed
 
 
-def told_to_its_user(name: str) -> tuple[bool, bool, bool]:
+def restart_and_windows(name: str) -> tuple[bool, bool, bool]:
     """Return whether a PC of the fleet has a restart pending, a maintenance window open, other hours open."""
     item = next(item for item in compose(40, 2, MIX) if item.name == name)
-    pc = make(item.persona, item.name, item.seed, now(), lambda: 0.0)
+    pc = build_pc(item.persona, item.name, item.seed, now(), lambda: 0.0)
     assert pc.client is not None
-    spans = [(each.type, *each.shown(pc.now())) for each in pc.client.service_windows]
+    spans = [(each.type, *each.occurrence(pc.now())) for each in pc.client.service_windows]
     open_now = {kind for kind, begin, end in spans if begin <= pc.now() < end}
     free_time = WindowType.NON_WORKING_HOURS in open_now
     return pc.client.pending_restart is not None, bool(open_now - {WindowType.NON_WORKING_HOURS}), free_time
 
 
-def test_the_plan_names_who_would_restart_and_whose_window_is_open(made: Mapping[str, Any], document: Document) -> None:
+def test_the_plan_names_who_would_restart_and_whose_window_is_open(
+    planned: Mapping[str, Any], document: Document
+) -> None:
     leaving = {host["name"].removeprefix("@winrm/"): host["impact"] for host in document["hosts"] if host["impact"]}
-    known = {name: told_to_its_user(name) for name in leaving}
+    known = {name: restart_and_windows(name) for name in leaving}
     restarting = sorted(name for name, (restart, _, _) in known.items() if restart)
     in_window = sorted(name for name, (_, window, _) in known.items() if window)
 
     assert [name for name in sorted(leaving) if leaving[name]["reboot_pending"] == {"known": True}] == restarting
     assert [name for name in sorted(leaving) if leaving[name]["window_open"] == {"known": True}] == in_window
-    assert any(free_time and not window for _, window, free_time in known.values()), "or nobody was to be left out"
-    said = " ".join(made["ran"].stdout.split())
+    assert any(free_time and not window for _, window, free_time in known.values()), (
+        "the fleet needs a PC in its free time"
+    )
+    printed = " ".join(planned["ran"].stdout.split())
     for words, names in (("a restart is pending", restarting), ("a maintenance window is open", in_window)):
         assert 1 < len(names) < len(leaving)
-        assert f"{len(names)} hosts: {words}: {names_of(names)}" in said
+        assert f"{len(names)} hosts: {words}: {names_of(names)}" in printed
 
 
-def test_a_host_that_an_inventory_has_twice_is_planned_once(made: Mapping[str, Any], tmp_path: Path) -> None:
-    lab = made["lab"]
+def test_a_host_that_is_in_the_inventory_twice_is_planned_once(planned: Mapping[str, Any], tmp_path: Path) -> None:
+    lab = planned["lab"]
     host = next(host for host in lab.hosts if host.persona == "overdue")
     data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
     address = {"winrm_address": host.address, "winrm_port": host.port}
@@ -233,8 +241,8 @@ def test_a_host_that_an_inventory_has_twice_is_planned_once(made: Mapping[str, A
 # -- the signature ----------------------------------------------------------------------------------------------------
 
 
-def test_a_signed_plan_is_accepted_with_its_key_alone(made: Mapping[str, Any], document: Document) -> None:
-    path = made["folder"] / "plan.json"
+def test_a_signed_plan_is_accepted_only_with_its_key(planned: Mapping[str, Any], document: Document) -> None:
+    path = planned["folder"] / "plan.json"
     plan = load(path, KEY, unsigned=False, now=now())
 
     assert plan.signed
@@ -275,7 +283,7 @@ STRANGE: tuple[Any, ...] = (
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to everything in a document."""
+    """Yield the path of every value in a document."""
     if path:
         yield path
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -284,7 +292,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def edited(document: Document) -> Iterator[Document]:
-    """Yield a plan of one host with something strange in each place in turn, and with each thing left out."""
+    """Yield plans of one host: each value replaced by strange values in turn, and each value left out."""
     changing = next(host for host in document["hosts"] if len(host["steps"]) > 3)
     small = {**document, "hosts": [{**changing, "facts": {"tcf": changing["facts"]["tcf"]}}]}
     for number, path in enumerate(places(small)):
@@ -302,22 +310,20 @@ def edited(document: Document) -> Iterator[Document]:
             yield changed
 
 
-def test_a_plan_edited_by_hand_is_refused_whatever_was_edited(place: Path, document: Document) -> None:
+def test_a_signed_plan_is_refused_whatever_was_edited(place: Path, document: Document) -> None:
     changing = next(host for host in document["hosts"] if len(host["steps"]) > 3)
     small = {**document, "hosts": [{**changing, "facts": {"tcf": changing["facts"]["tcf"]}}]}
     signature = sign(small, KEY)["signature"]
     for changed in edited(document):
         if sign(changed, KEY)["signature"] == signature:
-            continue  # it was the old signature that was edited
+            continue  # only the old signature was edited
         place.write_text(json.dumps({**changed, "signature": signature}), "utf-8")
         with pytest.raises((PlanRefused, UsageError)):
             load(place, KEY, unsigned=True, now=now())
 
 
 @pytest.mark.parametrize("more", [{"algorithm": "HMAC-MD5"}, {"algorithm": None}, {"note": "harmless"}])
-def test_a_signature_with_something_else_around_it_is_refused(
-    place: Path, document: Document, more: dict[str, object]
-) -> None:
+def test_a_signature_with_other_fields_is_refused(place: Path, document: Document, more: dict[str, object]) -> None:
     signed = sign(document, KEY)
     place.write_text(json.dumps({**signed, "signature": {**signed["signature"], **more}}), "utf-8")
 
@@ -326,7 +332,7 @@ def test_a_signature_with_something_else_around_it_is_refused(
 
 
 @pytest.mark.parametrize("value", ["", "\u20ac", "\ud800", None, 7, []])
-def test_a_signature_that_is_none_is_refused(place: Path, document: Document, value: object) -> None:
+def test_an_invalid_signature_is_refused(place: Path, document: Document, value: object) -> None:
     signed = sign(document, KEY)
     place.write_text(json.dumps({**signed, "signature": {**signed["signature"], "value": value}}), "utf-8")
 
@@ -354,7 +360,7 @@ def test_an_unsigned_plan_with_strange_types_is_read_or_refused_in_one_line(plac
     "text",
     ["", "{", "[]", "null", "1", '"text"', "{}", '{"format": "provmode-plan"}', "[" * 100_000, '{"a":' * 50_000],
 )
-def test_what_is_no_plan_is_refused_in_one_line(place: Path, text: str) -> None:
+def test_a_file_that_is_not_a_plan_is_refused_in_one_line(place: Path, text: str) -> None:
     place.write_text(text)
 
     with pytest.raises((UsageError, PlanRefused)) as raised:
@@ -362,7 +368,7 @@ def test_what_is_no_plan_is_refused_in_one_line(place: Path, text: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_bytes_that_are_no_text_are_no_plan(place: Path) -> None:
+def test_a_binary_file_is_not_a_plan(place: Path) -> None:
     place.write_bytes(b"\xff\xfe\x00\xd8{}")
 
     with pytest.raises(PlanRefused, match="not valid JSON"):
@@ -387,7 +393,7 @@ def _with_step(document: Document, **step: Any) -> Document:
         {"kind": "policy", "and": "more"},
     ],
 )
-def test_a_plan_only_ever_leads_out_of_the_mode(place: Path, document: Document, step: Document) -> None:
+def test_a_plan_contains_only_steps_that_lead_out_of_the_mode(place: Path, document: Document, step: Document) -> None:
     write(place, _with_step(document, **step))
 
     with pytest.raises(PlanRefused, match="step"):
@@ -424,7 +430,7 @@ def test_a_plan_is_written_whole_or_not_at_all(tmp_path: Path, document: Documen
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
-def test_a_name_that_is_no_unicode_can_be_planned_over(place: Path, document: Document) -> None:
+def test_a_plan_keeps_names_that_are_not_unicode(place: Path, document: Document) -> None:
     write(place, sign({**document, "inventory": "Flotte-\udce4.py", "by": "Jörg@büro"}, KEY))
 
     plan = load(place, KEY, unsigned=False, now=now())
@@ -432,7 +438,7 @@ def test_a_name_that_is_no_unicode_can_be_planned_over(place: Path, document: Do
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (("--output", "plan.json"), "no key to sign the plan with"),
         (("--output", "plan.json", "--key-file", "no"), "cannot read the key file"),
@@ -440,12 +446,12 @@ def test_a_name_that_is_no_unicode_can_be_planned_over(place: Path, document: Do
         (("--output", "plan.json", "--unsigned", "--valid", "1e12"), "--valid"),
     ],
 )
-def test_bad_usage_is_one_line_before_anything_is_looked_at(
-    provmode: Run, tmp_path: Path, arguments: tuple[str, ...], said: str
+def test_bad_usage_is_one_line_before_any_host_is_looked_at(
+    provmode: Run, tmp_path: Path, arguments: tuple[str, ...], expected: str
 ) -> None:
     ran = provmode("plan", "fleet.py", *arguments)
 
     assert ran.returncode == 1
-    assert said in ran.stderr
+    assert expected in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

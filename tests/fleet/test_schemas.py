@@ -1,4 +1,4 @@
-"""The schemas in docs are made of the tables that readers and writers go by, and a new row needs no other place."""
+"""The schemas in docs agree with the tables that readers and writers use, and a new row needs no other change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def by_const(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return {row["properties"][name]["const"]: row for row in rows}
 
 
-def test_the_plan_schema_has_the_steps_that_the_reader_takes() -> None:
+def test_the_plan_schema_has_the_steps_that_the_reader_accepts() -> None:
     documented = json.loads((DOCS / "plan.schema.json").read_text("utf-8"))["$defs"]["step"]
     made = step_schema()
 
@@ -49,7 +49,7 @@ def test_the_journal_schema_has_the_events_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("kept", sorted(KEPT.glob("*.journal")), ids=lambda path: path.stem)
-def test_every_line_of_a_kept_journal_is_as_the_schema_says(kept: Path) -> None:
+def test_every_line_of_a_kept_journal_conforms_to_the_schema(kept: Path) -> None:
     rows = by_const(json.loads((DOCS / "journal.schema.json").read_text("utf-8"))["oneOf"], "event")
 
     for line in kept.read_bytes().split(b"\n")[:-1]:
@@ -59,7 +59,7 @@ def test_every_line_of_a_kept_journal_is_as_the_schema_says(kept: Path) -> None:
         assert all(fields[name].accepts(document[name]) for name in fields if name in document)
 
 
-def test_an_event_or_a_field_that_the_table_does_not_have_is_not_written(tmp_path: Path) -> None:
+def test_an_event_or_a_field_that_is_not_in_the_table_is_not_written(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path / "journal", "plan-1", now)
 
     with pytest.raises(KeyError):
@@ -97,8 +97,8 @@ def new_kind() -> Iterator[type[Step]]:
             return SetGreeting(self.after, self.before)
 
         def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
-            there: Completed = yield CommandLine("greet")
-            if there.stdout.decode() != self.before:
+            current: Completed = yield CommandLine("greet")
+            if current.stdout.decode() != self.before:
                 raise StaleStep("the greeting is another one")
             announce(None)
             yield self.operations[0]

@@ -1,4 +1,4 @@
-"""The seams of a fleet run: another runner and another source of inventories, each as small as can be, are enough."""
+"""The interfaces of a fleet run: a minimal runner and a minimal source of inventories are enough."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ import pytest
 
 from provmode.clock import utc_now
 from provmode.errors import UsageError
+from provmode.fleet.apply import apply_plan
 from provmode.fleet.audit import audit_inventory, run_audit
 from provmode.fleet.inventory import Fleet, Groups, InventorySource, load
+from provmode.fleet.plan import plan_inventory
+from provmode.fleet.plan_file import load as load_plan
+from provmode.fleet.plan_file import sign, write
+from provmode.fleet.undo import undo_run
 from provmode.fleet.visit import Runner, Visit, hosts_of
 from provmode.lab.process import LabProcess
 
@@ -36,8 +42,8 @@ class OneByOne:
                 work(Visit(host))
 
 
-class Heard:
-    """Progress that remembers what it hears."""
+class Recorder:
+    """Progress that records what it gets."""
 
     def __init__(self) -> None:
         self.hosts, self.results = 0, list[Any]()
@@ -49,28 +55,28 @@ class Heard:
         self.results.append(result)
 
 
-def test_another_runner_and_another_source_find_what_the_usual_ones_find(
+def test_another_runner_and_another_source_give_the_same_verdicts(
     lab: LabProcess, source_of: Callable[[LabProcess], InventorySource]
 ) -> None:
     runner: Runner = OneByOne()
     source = source_of(lab)
-    heard = Heard()
+    recorder = Recorder()
 
-    alone = audit_inventory(source, now=utc_now, runner=runner, progress=heard)
+    alone = audit_inventory(source, now=utc_now, runner=runner, progress=recorder)
     together = audit_inventory(source, now=utc_now)
 
     verdicts = [(report.host, report.assessment.verdict) for report in alone.reports]
     assert verdicts == [(report.host, report.assessment.verdict) for report in together.reports]
-    assert heard.hosts == len(lab.hosts) == len(heard.results)
+    assert recorder.hosts == len(lab.hosts) == len(recorder.results)
 
 
 def test_a_runner_that_stops_leaves_the_rest_as_missing(
     lab: LabProcess, source_of: Callable[[LabProcess], InventorySource]
 ) -> None:
-    fleet, heard = load(source_of(lab)), Heard()
+    fleet, recorder = load(source_of(lab)), Recorder()
 
     found = run_audit(
-        fleet, fleet.names, now=utc_now, runner=OneByOne(), progress=heard, stop=lambda: len(heard.results) >= 2
+        fleet, fleet.names, now=utc_now, runner=OneByOne(), progress=recorder, stop=lambda: len(recorder.results) >= 2
     )
 
     assert found.interrupted
@@ -78,7 +84,7 @@ def test_a_runner_that_stops_leaves_the_rest_as_missing(
     assert found.missing == [host.name for host in lab.hosts][2:]
 
 
-def test_what_a_source_raises_is_one_line_that_names_it() -> None:
+def test_an_exception_of_a_source_is_one_line_that_names_the_source() -> None:
     class Broken:
         name, path = "the broken source", None
 
@@ -130,7 +136,7 @@ print(json.dumps({
     "applied": [result.outcome.value for result in applied.hosts],
     "undone": [result.outcome.value for result in undone.hosts],
     "codes": [applied.exit_code(), undone.exit_code(), found.exit_code()],
-    "heard": ended,
+    "progress": ended,
     "click": "click" in sys.modules,
 }))
 """
@@ -157,7 +163,30 @@ def test_a_program_applies_and_undoes_a_plan_without_the_command_line(
         "applied": ["changed", "changed"],
         "undone": ["restored", "restored"],
         "codes": [0, 0, 0],
-        "heard": [2, *json.loads(ran.stdout)["heard"][1:3], 2, *json.loads(ran.stdout)["heard"][4:]],
+        "progress": [2, *json.loads(ran.stdout)["progress"][1:3], 2, *json.loads(ran.stdout)["progress"][4:]],
         "click": False,
     }
-    assert sorted(json.loads(ran.stdout)["heard"][1:3]) == names == sorted(json.loads(ran.stdout)["heard"][4:])
+    assert sorted(json.loads(ran.stdout)["progress"][1:3]) == names == sorted(json.loads(ran.stdout)["progress"][4:])
+
+
+def test_undo_refuses_a_journal_that_is_not_signed_unless_it_is_accepted_explicitly(
+    tmp_path: Path, source_of: Callable[[LabProcess], InventorySource]
+) -> None:
+    with LabProcess(1, 11, mix={"armed": 1}) as lab:
+        source = source_of(lab)
+        planned = plan_inventory(source, now=utc_now)
+        document = planned.document(
+            plan_id="p", inventory="the lab", limit=(), by="a test", now=utc_now(), valid=timedelta(hours=1)
+        )
+        write(tmp_path / "plan.json", sign(document, None))
+        plan = load_plan(tmp_path / "plan.json", None, unsigned=True, now=utc_now())
+        apply_plan(plan, source, journal=tmp_path / "journal", now=utc_now)
+        written = (tmp_path / "journal").read_bytes()
+
+        with pytest.raises(UsageError, match=r"is not signed: .*; give --unsigned"):
+            undo_run(tmp_path / "journal", source, now=utc_now)
+        unchanged = (tmp_path / "journal").read_bytes()
+        undone = undo_run(tmp_path / "journal", source, now=utc_now, unsigned=True)
+
+    assert unchanged == written
+    assert [result.outcome.value for result in undone.hosts] == ["restored"]

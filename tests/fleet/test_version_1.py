@@ -47,7 +47,7 @@ def test_a_journal_of_version_1_is_read_to_its_last_undo() -> None:
     assert journal.closed
 
 
-def test_a_journal_of_version_1_that_a_crash_cut_off_is_read() -> None:
+def test_a_journal_of_version_1_that_a_crash_tore_is_read() -> None:
     journal = read(KEPT / "three-armed-killed.journal", KEY)
 
     assert journal.torn
@@ -55,7 +55,7 @@ def test_a_journal_of_version_1_that_a_crash_cut_off_is_read() -> None:
     assert [record.ending for host in journal.hosts.values() for record in host.steps] == [None, None, None]
 
 
-# -- and used ---------------------------------------------------------------------------------------------------------
+# -- applied and undone -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def armed() -> Iterator[LabProcess]:
         yield lab
 
 
-def written_then() -> datetime:
+def time_of_writing() -> datetime:
     return WRITTEN
 
 
-def test_a_plan_of_version_1_is_applied_and_the_journal_of_then_undoes_it(
+def test_a_plan_of_version_1_is_applied_and_undone_by_its_old_journal(
     armed: LabProcess, source_of: Callable[[LabProcess], InventorySource], tmp_path: Path
 ) -> None:
     inventory = source_of(armed)
@@ -77,8 +77,8 @@ def test_a_plan_of_version_1_is_applied_and_the_journal_of_then_undoes_it(
     old = tmp_path / "old.journal"
     old.write_bytes((KEPT / "three-armed.journal").read_bytes())
 
-    applied = apply_plan(plan, inventory, journal=tmp_path / "new.journal", now=written_then, key=KEY)
-    undone = undo_run(old, inventory, now=written_then, key=KEY)
+    applied = apply_plan(plan, inventory, journal=tmp_path / "new.journal", now=time_of_writing, key=KEY)
+    undone = undo_run(old, inventory, now=time_of_writing, key=KEY)
 
     assert [result.outcome.value for result in applied.hosts] == ["changed"] * 3
     assert [result.outcome.value for result in undone.hosts] == ["restored"] * 3
@@ -96,7 +96,7 @@ def test_a_killed_run_of_version_1_is_resumed(
     journal = tmp_path / "killed.journal"
     journal.write_bytes((KEPT / "three-armed-killed.journal").read_bytes())
 
-    applied = apply_plan(plan, inventory, journal=journal, now=written_then, key=KEY, resume=True)
+    applied = apply_plan(plan, inventory, journal=journal, now=time_of_writing, key=KEY, resume=True)
 
     assert [result.outcome.value for result in applied.hosts] == ["changed"] * 3
     found = verify_journal(journal, key=KEY)

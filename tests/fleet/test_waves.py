@@ -35,7 +35,7 @@ RESULTS = st.lists(st.sampled_from(APPLY_OUTCOMES).map(lambda ended: HostResult(
         ("5,5", 5, [5]),
     ],
 )
-def test_waves_are_as_written_and_the_last_takes_the_rest(text: str, hosts: int, sizes: list[int]) -> None:
+def test_waves_have_the_given_sizes_and_the_last_takes_the_rest(text: str, hosts: int, sizes: list[int]) -> None:
     assert wave_sizes(text, hosts) == sizes
 
 
@@ -49,18 +49,18 @@ def test_every_host_is_in_exactly_one_wave_and_no_wave_is_empty(parts: list[str]
 
 
 @given(PARTS, st.integers(1, 10_000))
-def test_no_wave_but_the_last_is_larger_than_was_said(parts: list[str], hosts: int) -> None:
+def test_no_wave_but_the_last_is_larger_than_given(parts: list[str], hosts: int) -> None:
     sizes = wave_sizes(",".join(parts), hosts)
 
     for size, part in zip(sizes, parts, strict=False):
-        said = -(-hosts * int(part[:-1]) // 100) if part.endswith("%") else int(part)
-        assert size <= said
+        given_size = -(-hosts * int(part[:-1]) // 100) if part.endswith("%") else int(part)
+        assert size <= given_size
 
 
 @pytest.mark.parametrize(
     "text", ["0", "0%", "101%", "-1", "1.5", "ten", "10;20", "10 20", "٣", "1e3", "99999999", "%", "", ",,", "5,"]
 )
-def test_a_wave_that_is_no_number_is_refused(text: str) -> None:
+def test_a_wave_that_is_not_a_number_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"--wave {text}")):
         wave_sizes(text, 10)
 
@@ -81,13 +81,13 @@ def test_a_budget_is_a_number_a_percentage_or_both(text: str, budget: Budget) ->
 
 
 @pytest.mark.parametrize("text", ["", ",", "5,", "5,6", "1%,2%", "101%", "-1", "five", "1.5", "nan%", "1%%"])
-def test_a_budget_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_budget_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--max-failures"):
         Budget.parse(text)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 10), st.integers(0, 100))
-def test_at_the_end_of_a_wave_the_share_is_of_the_hosts_that_were_reached(
+def test_at_the_end_of_a_wave_the_percentage_is_of_the_reached_hosts(
     failed: int, fine: int, number: int, percent: int
 ) -> None:
     over = failed > number or 100 * failed > percent * (failed + fine)
@@ -96,7 +96,7 @@ def test_at_the_end_of_a_wave_the_share_is_of_the_hosts_that_were_reached(
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 100))
-def test_within_a_wave_it_is_spent_only_where_nothing_that_comes_can_mend_that(
+def test_within_a_wave_the_budget_is_spent_only_if_it_is_sure_to_be_exceeded(
     failed: int, fine: int, to_come: int, percent: int
 ) -> None:
     budget = Budget(None, percent)
@@ -107,14 +107,14 @@ def test_within_a_wave_it_is_spent_only_where_nothing_that_comes_can_mend_that(
         assert not budget.spent(failed, failed + fine + to_come)
 
 
-def test_without_a_failure_nothing_is_spent() -> None:
+def test_without_a_failure_the_budget_is_not_spent() -> None:
     assert Budget(0, 0.0).spent(0, 0) == ""
     assert "1 of 1 reached hosts" in Budget(None, 2.0).spent(1, 1)
     assert Budget(0).spent(1, 9, to_come=500) == "1 host failed, more than the 0 of the failure budget"
 
 
 @given(RESULTS, st.booleans())
-def test_the_exit_code_says_the_worst_and_nothing_else(results: list[HostResult], interrupted: bool) -> None:
+def test_the_exit_code_is_that_of_the_worst_outcomes(results: list[HostResult], interrupted: bool) -> None:
     ended = {result.outcome for result in results}
     code = ApplyResult(results, interrupted=interrupted).exit_code()
 

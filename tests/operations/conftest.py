@@ -1,4 +1,4 @@
-"""Deploy files, written and run by pyinfra's own command line against a lab of this folder's own."""
+"""Deploy files, written here and run by pyinfra's own command line on a lab of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from provmode.wsman import CommandLine
 
 @dataclass(frozen=True)
 class Result:
-    """How one operation ended: on how many hosts."""
+    """Results of one operation: numbers of hosts."""
 
     changed: int
     failed: int
@@ -34,13 +34,13 @@ class Ran:
     """One run of pyinfra."""
 
     code: int
-    said: str
-    """What it printed, as it stands."""
+    output: str
+    """Everything that it printed, unchanged."""
 
     @property
     def results(self) -> dict[str, Result]:
         """The table of results by the operation's name."""
-        rows = self.said.partition("--> Results:")[2].splitlines()
+        rows = self.output.partition("--> Results:")[2].splitlines()
         found = [re.fullmatch(r" {4}(\S.*?) {2,}(\S+) +(\S+) +(\S+) +(\S+) *", row) for row in rows]
         tables = [match.groups() for match in found if match is not None and match[2].isdigit()]
         return {
@@ -52,25 +52,25 @@ class Ran:
     @property
     def pending(self) -> dict[str, int]:
         """The table of changes that a dry run detected: operation and number of hosts."""
-        rows = self.said.partition("--> Detected changes:")[2].splitlines()
+        rows = self.output.partition("--> Detected changes:")[2].splitlines()
         found = [re.match(r" {4}(\S.*?) {2,}(\d+|-) ", row) for row in rows]
         return {match[1]: 0 if match[2] == "-" else int(match[2]) for match in found if match is not None}
 
     def lines(self, host: Host) -> list[str]:
-        """Return what was said about a host, without its name."""
+        """Return the lines about a host, without its name."""
         mark = f"[@winrm/{host.name}] "
-        return [line.partition(mark)[2] for line in self.said.splitlines() if mark in line]
+        return [line.partition(mark)[2] for line in self.output.splitlines() if mark in line]
 
     def block(self, host: Host, head: str) -> list[str]:
-        """Return the lines below *head* that show what changes, indentation off."""
+        """Return the lines below *head* that show changes, without indentation."""
         lines = iter(self.lines(host))
-        assert head in lines, head  # moves to it
-        shown = []
+        assert head in lines, head  # this moves the iterator to the line
+        block = []
         for line in lines:
             if not line.startswith(("  - ", "  + ", "    ")):
                 break
-            shown.append(line.lstrip(" ") if line.startswith(("  - ", "  + ")) else line[4:])
-        return shown
+            block.append(line.lstrip(" ") if line.startswith(("  - ", "  + ")) else line[4:])
+        return block
 
 
 class Pyinfra:
@@ -82,7 +82,7 @@ class Pyinfra:
         self._number = 0
 
     def dry(self, deploy: str, *hosts: Host, flags: tuple[str, ...] = (), **data: Any) -> Ran:
-        """Run with ``--dry --diff``: nothing is carried out; blank lines answer its prompts."""
+        """Run with ``--dry --diff``: nothing is carried out; blank lines answer the prompts."""
         return self._run(deploy, hosts, data, "--dry", "--diff", *flags, answers="\n" * 9)
 
     def apply(self, deploy: str, *hosts: Host, flags: tuple[str, ...] = (), **data: Any) -> Ran:
@@ -95,7 +95,7 @@ class Pyinfra:
 
     @contextmanager
     def hurried(self) -> Iterator[None]:
-        """Let the lab's clocks run ten times as fast, so that a service that restarts is back soon."""
+        """Run the lab's clocks ten times as fast, so that a service restarts quickly."""
         stop = threading.Event()
 
         def run() -> None:
@@ -111,7 +111,7 @@ class Pyinfra:
             clock.join()
 
     def mutations(self, host: Host) -> list[str]:
-        """Return what was changed on a PC, in words."""
+        """Return the changes to a PC, described in words."""
         return [mutation["what"] for mutation in self.lab.mutations(host.name)]
 
     def alone(self, operation: str, *arguments: str, host: Host) -> Ran:
@@ -141,7 +141,7 @@ class Pyinfra:
         return Ran(ran.returncode, ran.stdout + ran.stderr)
 
     def _inventory(self, hosts: tuple[Host, ...], data: dict[str, Any]) -> Path:
-        """Write an inventory; a dict of *data* whose keys are hosts' names is data of each."""
+        """Write an inventory; a value in *data* that is a dict by host name gives each host its own value."""
         everybody = {"winrm_user": self.lab.user, "winrm_password_file": str(self.lab.password_file)}
         names = {host.name for host in hosts}
         pcs = []
@@ -158,7 +158,7 @@ class Pyinfra:
 
 @pytest.fixture(scope="module")
 def fleet(request: pytest.FixtureRequest) -> Iterator[LabProcess]:
-    """A lab for one file of tests: its ``PERSONAS``, one PC each and more of the first."""
+    """A lab for one test file: its ``PERSONAS`` and the number of PCs of each."""
     personas: dict[str, int] = request.module.PERSONAS
     number = sum(personas.values())
     wanted = sorted(name for name, count in personas.items() for _ in range(count))
@@ -182,7 +182,7 @@ def pcs(fleet: LabProcess) -> Callable[[str], list[Host]]:
 
 @pytest.fixture
 def at(fleet: LabProcess, connect: Callable[..., Session]) -> Callable[[Host, str], str]:
-    """Run a command at a PC, in a session that only reads, and return what it printed."""
+    """Run a command on a PC in a read-only session, and return its output."""
 
     def run(host: Host, line: str) -> str:
         completed = connect(fleet, host, read_only=True).send(CommandLine(line))

@@ -1,4 +1,4 @@
-"""The client's operations: the mode both ways, the armed file, the limit, policy, the last resort, the guard."""
+"""The client's operations: mode in both directions, armed files, limit, policy, last resort, guard."""
 
 from __future__ import annotations
 
@@ -50,28 +50,28 @@ client.exit_guard(name='no guard', present=False)
 
 
 def story(pyinfra: Any, deploy: str, *pcs: Host, **data: Any) -> Runs:
-    """Run dry, then twice for real: what was said, and what was changed on each PC."""
-    told, before = {}, {pc.name: len(pyinfra.mutations(pc)) for pc in pcs}
+    """Run dry, then twice for real; return the output and the changes on each PC of each run."""
+    runs, before = {}, {pc.name: len(pyinfra.mutations(pc)) for pc in pcs}
     for name, run in (("dry", pyinfra.dry), ("first", pyinfra.apply), ("second", pyinfra.apply)):
         ran, changed = run(deploy, *pcs, **data), {}
         for pc in pcs:
             everything = pyinfra.mutations(pc)
             changed[pc.name] = everything[before[pc.name] :]
             before[pc.name] = len(everything)
-        told[name] = (ran, changed)
-    return told
+        runs[name] = (ran, changed)
+    return runs
 
 
 @pytest.fixture(scope="module")
 def entering(pyinfra: Any, pcs: Pcs) -> Runs:
-    """A PC made ready for a rehearsal."""
+    """A PC that enters the mode, as for a rehearsal."""
     with pyinfra.hurried():
         return story(pyinfra, ENTERING, pcs("healthy")[0])
 
 
 @pytest.fixture(scope="module")
 def entered(entering: Runs, fleet: LabProcess, pcs: Pcs) -> dict[str, Any]:
-    """What the registry held then."""
+    """The registry values after entering."""
     names = ("ProvisioningMode", "SystemTaskExcludes", "ProvisioningMaxMinutes")
     name = pcs("healthy")[0].name
     return {
@@ -82,7 +82,7 @@ def entered(entering: Runs, fleet: LabProcess, pcs: Pcs) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def leaving(entered: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> Runs:
-    """The same PC taken back, and one that is half out, whose answer is lost."""
+    """The same PC leaves the mode, and so does one that is half out and loses the answer."""
     half = pcs("half-exited")[0]
     fleet.inject(half.name, kind="drop-after", action="SetClientProvisioningMode")
     try:
@@ -107,16 +107,16 @@ def test_a_dry_run_shows_mode_limit_and_guard_and_changes_nothing(entering: Runs
 
 
 @pytest.mark.parametrize("run", ["dry", "first"])
-def test_a_limit_below_an_hour_is_warned_of(entering: Runs, pcs: Pcs, run: str) -> None:
-    said = "ProvisioningMaxMinutes 59: the client checks only every 60 minutes"
+def test_a_limit_below_an_hour_gives_a_warning(entering: Runs, pcs: Pcs, run: str) -> None:
+    warning = "ProvisioningMaxMinutes 59: the client checks only every 60 minutes"
 
-    assert entering[run][0].lines(pcs("healthy")[0]).count(said) == 1
+    assert entering[run][0].lines(pcs("healthy")[0]).count(warning) == 1
 
 
 def test_the_mode_is_entered_by_the_clients_own_method(entering: Runs, entered: dict[str, Any], pcs: Pcs) -> None:
     ran, changed = entering["first"]
 
-    assert [result.changed for result in ran.results.values()] == [1, 1, 1], ran.said
+    assert [result.changed for result in ran.results.values()] == [1, 1, 1], ran.output
     assert "SMS_Client.SetClientProvisioningMode(True)" in changed[pcs("healthy")[0].name]
     assert entered["ProvisioningMode"] == "true"
     assert "SchedulerStartup" in entered["SystemTaskExcludes"]
@@ -125,14 +125,14 @@ def test_the_mode_is_entered_by_the_clients_own_method(entering: Runs, entered: 
     assert len(GUARD_COMMAND) <= 260
 
 
-def test_the_second_time_nothing_changes(entering: Runs, pcs: Pcs) -> None:
+def test_the_second_run_changes_nothing(entering: Runs, pcs: Pcs) -> None:
     ran, changed = entering["second"]
 
     assert changed == {pcs("healthy")[0].name: []}
-    assert [result.unchanged for result in ran.results.values()] == [1, 1, 1], ran.said
+    assert [result.unchanged for result in ran.results.values()] == [1, 1, 1], ran.output
 
 
-def test_a_dry_run_of_leaving_shows_each_host_its_own_before(leaving: Runs, pcs: Pcs) -> None:
+def test_a_dry_run_of_leaving_shows_the_previous_state_of_each_host(leaving: Runs, pcs: Pcs) -> None:
     ran, changed = leaving["dry"]
     pc, half = pcs("healthy")[0], pcs("half-exited")[0]
 
@@ -145,12 +145,12 @@ def test_a_dry_run_of_leaving_shows_each_host_its_own_before(leaving: Runs, pcs:
     assert ran.pending == {"leave": 2, "policy": 2, "no limit": 1, "no guard": 1}
 
 
-def test_the_mode_is_left_by_one_call_even_if_its_answer_is_lost_and_then_policy_is_asked_for(
+def test_one_call_leaves_the_mode_even_if_its_answer_is_lost_and_then_policy_is_requested(
     leaving: Runs, fleet: LabProcess, pcs: Pcs
 ) -> None:
     ran, changed = leaving["first"]
 
-    assert [result.changed for result in ran.results.values()] == [2, 2, 1, 1], ran.said
+    assert [result.changed for result in ran.results.values()] == [2, 2, 1, 1], ran.output
     for pc in (pcs("healthy")[0], pcs("half-exited")[0]):
         calls = [line for line in changed[pc.name] if line.startswith("SMS_Client.")]
         assert calls == [
@@ -164,11 +164,11 @@ def test_the_mode_is_left_by_one_call_even_if_its_answer_is_lost_and_then_policy
         assert fleet.registry(pc.name, GUARD_KEY, GUARD_VALUE) is None
 
 
-def test_the_client_answers_again_when_the_mode_was_left(leaving: Runs, pcs: Pcs, at: Any) -> None:
+def test_the_client_service_runs_after_leaving_the_mode(leaving: Runs, pcs: Pcs, at: Any) -> None:
     assert "RUNNING" in at(pcs("healthy")[0], "sc query CcmExec")
 
 
-def test_the_second_time_only_policy_is_asked_for_again(leaving: Runs, pcs: Pcs) -> None:
+def test_the_second_run_only_requests_policy_again(leaving: Runs, pcs: Pcs) -> None:
     ran, changed = leaving["second"]
 
     assert {name: result.changed for name, result in ran.results.items()} == {
@@ -193,21 +193,21 @@ at_rest(name='at rest', _ignore_errors=True)
 
 @pytest.fixture(scope="module")
 def refusing(pyinfra: Any, pcs: Pcs) -> Runs:
-    """Everything that is not for a PC at work, nor for one without a client."""
+    """Operations that a PC at work and a PC without a client must refuse."""
     names = ("osd-running", "upgrade-running", "no-client", "client-broken")
     return story(pyinfra, REFUSING, *(pcs(name)[0] for name in names))
 
 
 @pytest.mark.parametrize("run", ["dry", "first", "second"])
 @pytest.mark.parametrize("persona", ["osd-running", "upgrade-running"])
-def test_a_pc_at_work_is_refused_and_told_why(refusing: Runs, pcs: Pcs, persona: str, run: str) -> None:
+def test_a_pc_at_work_is_refused_with_the_reason(refusing: Runs, pcs: Pcs, persona: str, run: str) -> None:
     ran, changed = refusing[run]
     pc = pcs(persona)[0]
 
     assert changed[pc.name] == []
-    said = [line for line in ran.lines(pc) if line.startswith("the PC is at work (") and "TSManager.exe" in line]
-    assert len(said) == 3, ran.said  # it is in the mode already; leave, clear, at rest
-    assert all(line.endswith("and is not touched") for line in said)
+    refusals = [line for line in ran.lines(pc) if line.startswith("the PC is at work (") and "TSManager.exe" in line]
+    assert len(refusals) == 3, ran.output  # leave, clear and at rest; the PC is already in the mode
+    assert all(line.endswith("and is not touched") for line in refusals)
 
 
 @pytest.mark.parametrize("run", ["dry", "first", "second"])
@@ -217,11 +217,11 @@ def test_a_pc_without_a_working_client_is_refused(refusing: Runs, pcs: Pcs, pers
     pc = pcs(persona)[0]
 
     assert changed[pc.name] == []
-    said = [line for line in ran.lines(pc) if "no ConfigMgr client" in line or "could not be read" in line]
-    assert len(said) == 3, ran.said
+    refusals = [line for line in ran.lines(pc) if "no ConfigMgr client" in line or "could not be read" in line]
+    assert len(refusals) == 3, ran.output
 
 
-def test_who_is_refused_fails_and_nobody_else_does(refusing: Runs) -> None:
+def test_only_refused_hosts_fail(refusing: Runs) -> None:
     results = refusing["first"][0].results
 
     assert {name: (result.changed, result.failed, result.unchanged) for name, result in results.items()} == {
@@ -230,7 +230,7 @@ def test_who_is_refused_fails_and_nobody_else_does(refusing: Runs) -> None:
         "clear": (0, 4, 0),
         "at rest": (0, 2, 2),
     }
-    assert "Traceback" not in refusing["first"][0].said
+    assert "Traceback" not in refusing["first"][0].output
 
 
 def test_entering_is_refused_on_a_pc_at_work_that_is_not_in_the_mode(
@@ -244,13 +244,13 @@ def test_entering_is_refused_on_a_pc_at_work_that_is_not_in_the_mode(
         HEAD + start + "client.provisioning_mode(name='enter', enabled=True, _ignore_errors=True)\n", pc, line=line
     )
 
-    assert ran.results["enter"].failed == 1, ran.said
-    assert any("the PC is at work (TSManager.exe" in said for said in ran.lines(pc))
+    assert ran.results["enter"].failed == 1, ran.output
+    assert any("the PC is at work (TSManager.exe" in line for line in ran.lines(pc))
     assert fleet.registry(pc.name, KEY, "ProvisioningMode") != "true"
     assert pyinfra.mutations(pc) == ["process TSManager.exe started"]
 
 
-def test_a_policy_names_what_else_counts_as_work(pyinfra: Any, pcs: Pcs) -> None:
+def test_a_policy_can_name_more_processes_that_count_as_work(pyinfra: Any, pcs: Pcs) -> None:
     known, misspelt = pcs("healthy")[1:]
     policies = {known.name: {"legitimate_processes": ["explorer.exe"]}, misspelt.name: {"grace": 5}}
 
@@ -258,10 +258,10 @@ def test_a_policy_names_what_else_counts_as_work(pyinfra: Any, pcs: Pcs) -> None
 
     assert ran.results["rest"].failed == 2
     assert any("explorer.exe" in line for line in ran.lines(known))
-    assert any("provmode_policy has no key 'grace'" in line for line in ran.lines(misspelt)), ran.said
+    assert any("provmode_policy has no key 'grace'" in line for line in ran.lines(misspelt)), ran.output
 
 
-def test_what_could_not_be_told_is_refused_too(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
+def test_a_pc_whose_processes_cannot_be_read_is_refused_too(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
     pc = pcs("healthy")[2]
     before = pyinfra.mutations(pc)
     fleet.inject(pc.name, kind="access-denied", action="Enumerate", times=None)
@@ -271,12 +271,12 @@ def test_what_could_not_be_told_is_refused_too(fleet: LabProcess, pyinfra: Any, 
     finally:
         fleet.heal(pc.name)
 
-    assert any("processes could not be read (access-denied)" in line for line in ran.lines(pc)), ran.said
-    assert any("could not be read (access-denied)" in line for line in ran2.lines(pc)), ran2.said
+    assert any("processes could not be read (access-denied)" in line for line in ran.lines(pc)), ran.output
+    assert any("could not be read (access-denied)" in line for line in ran2.lines(pc)), ran2.output
     assert pyinfra.mutations(pc) == before
 
 
-def test_policy_is_not_asked_for_in_the_mode(pyinfra: Any, pcs: Pcs) -> None:
+def test_policy_is_not_requested_in_the_mode(pyinfra: Any, pcs: Pcs) -> None:
     pc = pcs("self-healing")[0]
     before = pyinfra.mutations(pc)
 
@@ -288,7 +288,7 @@ def test_policy_is_not_asked_for_in_the_mode(pyinfra: Any, pcs: Pcs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         ("max_minutes(minutes=0", "minutes is 0, not a whole number between 1 and 525600"),
         ("max_minutes(minutes=525601", "minutes is 525601, not a whole number"),
@@ -298,20 +298,20 @@ def test_policy_is_not_asked_for_in_the_mode(pyinfra: Any, pcs: Pcs) -> None:
         ("task_excludes_cleared(after_failed_exits=None", "TypeError"),
     ],
 )
-def test_an_argument_that_makes_no_sense_is_one_line(
-    wrong: tuple[Any, list[str]], pcs: Pcs, call: str, said: str
+def test_an_invalid_argument_is_an_error_in_one_line(
+    wrong: tuple[Any, list[str]], pcs: Pcs, call: str, message: str
 ) -> None:
     ran, changed = wrong
 
     assert changed == []
-    assert len([line for line in ran.lines(pcs("self-healing")[0]) if said in line]) == 1, ran.said
+    assert len([line for line in ran.lines(pcs("self-healing")[0]) if message in line]) == 1, ran.output
     assert ran.results[f"{call})"].failed == 1
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
 
 
 @pytest.fixture(scope="module")
 def wrong(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
-    """Arguments that make no sense."""
+    """The run with invalid arguments, and its changes."""
     calls = (
         *(f"max_minutes(minutes={minutes}" for minutes in ("0", "525601", "'600'", "True")),
         *(f"task_excludes_cleared(after_failed_exits={times}" for times in ("1", "None")),
@@ -343,7 +343,7 @@ else:
 
 @dataclass(frozen=True)
 class Mending:
-    """Dry, once, again; and what a PC excluded before."""
+    """A dry run, a first and a second run; and the tasks that a PC excluded before."""
 
     runs: Runs
     excludes: str
@@ -351,7 +351,7 @@ class Mending:
 
 @pytest.fixture(scope="module")
 def mending(leaving: object, wrong: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> Mending:
-    """Excludes cleared on one PC; files disarmed on one with one, one with two, one with none."""
+    """Excludes cleared on one PC; files disarmed on PCs with one, two and no armed files."""
     clear, armed, twice, healthy = (pcs(name)[-1] for name in ("self-healing", "armed", "half-exited", "healthy"))
     assert [result.changed for result in pyinfra.apply(ARMING, twice).results.values()] == [1, 1]
     excludes = fleet.registry(clear.name, KEY, "SystemTaskExcludes")
@@ -362,8 +362,8 @@ def mending(leaving: object, wrong: object, fleet: LabProcess, pyinfra: Any, pcs
 def test_the_last_resort_empties_one_value_once(mending: Mending, fleet: LabProcess, pcs: Pcs) -> None:
     pc, runs = pcs("self-healing")[0], mending.runs
 
-    shown = runs["dry"][0].block(pc, f"{KEY}\\SystemTaskExcludes")
-    assert shown == [f"- REG_SZ {mending.excludes!r}", "+ REG_SZ ''"]
+    diff = runs["dry"][0].block(pc, f"{KEY}\\SystemTaskExcludes")
+    assert diff == [f"- REG_SZ {mending.excludes!r}", "+ REG_SZ ''"]
     assert runs["first"][1][pc.name] == [f"registry value {KEY} SystemTaskExcludes = ''"]
     assert [runs[run][0].results["clear"].changed for run in ("first", "second")] == [1, 0]
     assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
@@ -382,7 +382,7 @@ def test_a_dry_run_shows_every_armed_file_with_its_encoding(mending: Mending, pc
 
 
 @pytest.mark.parametrize("run", ["dry", "second"])
-def test_a_dry_run_and_a_second_run_mend_nothing(mending: Mending, run: str) -> None:
+def test_a_dry_run_and_a_second_run_change_nothing(mending: Mending, run: str) -> None:
     assert [lines for lines in mending.runs[run][1].values() if lines] == []
 
 
@@ -402,7 +402,7 @@ def test_armed_files_lose_their_entry_and_no_other_byte(
     assert armed.converse(read_file(TCF)) == tcf.disarm(before) != before
 
 
-def test_a_disarmed_file_is_put_back(
+def test_a_disarmed_file_can_be_restored(
     mending: Mending, fleet: LabProcess, pyinfra: Any, pcs: Pcs, connect: Callable[..., Session]
 ) -> None:
     pc = pcs("half-exited")[0]
@@ -416,7 +416,7 @@ def test_a_disarmed_file_is_put_back(
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_disabled_client_says_so_and_the_others_go_on(
+def test_a_disabled_or_denied_client_does_not_stop_the_others(
     leaving: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs
 ) -> None:
     disabled, denied, right = pcs("stuck-service-disabled")[0], pcs("half-exited")[0], pcs("healthy")[2]
@@ -428,7 +428,7 @@ def test_a_disabled_client_says_so_and_the_others_go_on(
         fleet.heal(denied.name)
 
     result = ran.results["leave"]
-    assert (result.changed, result.failed, result.unchanged) == (0, 2, 1), ran.said
-    assert any("denied" in line for line in ran.lines(denied)), ran.said
+    assert (result.changed, result.failed, result.unchanged) == (0, 2, 1), ran.output
+    assert any("denied" in line for line in ran.lines(denied)), ran.output
     assert pyinfra.mutations(disabled) == []
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output

@@ -1,4 +1,4 @@
-"""The deploys as they are given to pyinfra: who is left alone and why, what is done to the others, in which order."""
+"""The deploys, run with pyinfra: which PCs are left alone and why, and what is done to the others in which order."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ TCF = "%windir%\\ccmsetup\\MobileClient.TCF"
 LEFT = ("healthy", "self-healing", "osd-running", "upgrade-running", "no-client", "client-broken")
 """Personas that are not changed."""
 TAKEN_OUT = ("half-exited", "overdue", "stuck-service-disabled", "stuck-no-enabled-time", "wrong-clock")
-"""Personas that leave the mode; the last one is self-healing, and its policy says not to wait."""
+"""Personas that leave the mode; the last one is self-healing with a policy not to wait."""
 Pcs = Callable[[str], list[Host]]
 
 
 @pytest.fixture(scope="module")
 def loaded(pyinfra: Any, pcs: Pcs) -> Host:
-    """A PC of which everything is wrong: in the mode, its service disabled, and its file armed."""
+    """A PC with every defect: in the mode, with a disabled service and an armed file."""
     pc = pcs("stuck-service-disabled")[0]
     data = "[Client Install]\r\nInstall=INSTALL=ALL SMSPROVISIONINGMODE=1\r\n"
     ran = pyinfra.apply(f"from operations import files\nfiles.contents(name='arm', path={TCF!r}, data={data!r})\n", pc)
-    assert ran.results["arm"].changed == 1, ran.said
+    assert ran.results["arm"].changed == 1, ran.output
     return pc
 
 
 @pytest.fixture(scope="module")
 def comply(loaded: Host, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> dict[str, tuple[Any, dict[str, list[str]]]]:
-    """Dry, once and again, on a PC of every persona: what was said, and what was changed on each."""
+    """A dry run, a first and a second run on a PC of every persona: the output, and the changes on each PC."""
     hosts = [pcs(name)[0] for name in (*LEFT, *TAKEN_OUT, "armed")]
     unread, misspelt = pcs("healthy")[1:3]
     hosts += [unread, misspelt]
     policies: dict[str, Any] = {pc.name: {} for pc in hosts}
     policies[pcs("wrong-clock")[0].name] = {"wait_for_self_healing": False}
     policies[misspelt.name] = {"wait_for_self_heeling": False}
-    told, before = {}, {pc.name: len(pyinfra.mutations(pc)) for pc in hosts}
+    runs, before = {}, {pc.name: len(pyinfra.mutations(pc)) for pc in hosts}
     fleet.inject(unread.name, kind="access-denied", action="GetStringValue", times=None)
     try:
         for name, run in (("dry", pyinfra.dry), ("first", pyinfra.apply), ("second", pyinfra.apply)):
@@ -64,14 +64,14 @@ def comply(loaded: Host, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> dict[str,
                 everything = pyinfra.mutations(pc)
                 changed[pc.name] = everything[before[pc.name] :]
                 before[pc.name] = len(everything)
-            told[name] = (ran, changed)
+            runs[name] = (ran, changed)
     finally:
         fleet.heal(unread.name)
-    return told
+    return runs
 
 
 def calls(lines: list[str]) -> list[str]:
-    """Return what was changed in a few words, in order; files by their last name, without what is beside them."""
+    """Return the changes in short, in order; files by name only, without temporary files and backups."""
     short = []
     for line in lines:
         if line.startswith("file ") and " written" in line and "provmode-" not in line:
@@ -88,22 +88,24 @@ def calls(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("run", ["dry", "first", "second"])
 @pytest.mark.parametrize("persona", LEFT)
-def test_who_is_left_alone_is_not_touched_and_told_why(comply: Any, pcs: Pcs, persona: str, run: str) -> None:
+def test_a_pc_that_is_left_alone_is_not_touched_and_the_log_says_why(
+    comply: Any, pcs: Pcs, persona: str, run: str
+) -> None:
     ran, changed = comply[run]
     pc, verdict = pcs(persona)[0], BY_NAME[persona].verdict
 
     assert changed[pc.name] == []
-    said = [line for line in ran.lines(pc) if line.startswith(f"left alone: {verdict}: ")]
-    assert len(said) == 1, ran.said
-    assert said[0].endswith(f"({LEFT_ALONE[Verdict(verdict)]})")
+    reasons = [line for line in ran.lines(pc) if line.startswith(f"left alone: {verdict}: ")]
+    assert len(reasons) == 1, ran.output
+    assert reasons[0].endswith(f"({LEFT_ALONE[Verdict(verdict)]})")
 
 
-def test_who_could_not_be_assessed_is_left_alone(comply: Any, pcs: Pcs) -> None:
+def test_a_pc_that_could_not_be_assessed_is_left_alone(comply: Any, pcs: Pcs) -> None:
     pc = pcs("healthy")[1]
 
     for run in ("dry", "first"):
         ran, changed = comply[run]
-        assert any(line.startswith("left alone: unassessed: ") for line in ran.lines(pc)), ran.said
+        assert any(line.startswith("left alone: unassessed: ") for line in ran.lines(pc)), ran.output
         assert changed[pc.name] == []
 
 
@@ -112,17 +114,17 @@ def test_a_misspelt_policy_leaves_that_host_alone_and_says_so(comply: Any, pcs: 
 
     for run in ("dry", "first"):
         ran, changed = comply[run]
-        (said,) = [line for line in ran.lines(pc) if line.startswith("left alone: ")]
-        assert "provmode_policy has no key 'wait_for_self_heeling'; did you mean wait_for_self_healing?" in said
+        (reason,) = [line for line in ran.lines(pc) if line.startswith("left alone: ")]
+        assert "provmode_policy has no key 'wait_for_self_heeling'; did you mean wait_for_self_healing?" in reason
         assert changed[pc.name] == []
 
 
-def test_nobody_is_left_alone_without_a_word(comply: Any, fleet: LabProcess) -> None:
+def test_every_pc_that_is_left_alone_has_a_reason(comply: Any, fleet: LabProcess) -> None:
     ran, changed = comply["first"]
 
     for name, lines in changed.items():
-        said = [line for line in ran.lines(fleet.host(name)) if line.startswith("left alone: ")]
-        assert bool(said) == (lines == []), name
+        reasons = [line for line in ran.lines(fleet.host(name)) if line.startswith("left alone: ")]
+        assert bool(reasons) == (lines == []), name
 
 
 # -- comply: a dry run -----------------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ def test_a_dry_run_changes_nothing_on_any_pc(comply: Any) -> None:
 
     assert ran.code == 0
     assert [lines for lines in changed.values() if lines] == []
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
 
 
 def test_a_dry_run_shows_everything_that_would_change(comply: Any, loaded: Host) -> None:
@@ -160,7 +162,7 @@ def test_a_dry_run_counts_the_hosts_that_would_change(comply: Any) -> None:
 # -- comply: for real ------------------------------------------------------------------------------------------------
 
 
-def test_what_would_bring_the_mode_back_goes_first_and_policy_comes_last(comply: Any, loaded: Host) -> None:
+def test_the_armed_file_is_disarmed_first_and_policy_is_requested_last(comply: Any, loaded: Host) -> None:
     assert calls(comply["first"][1][loaded.name]) == [
         "MobileClient.TCF",
         "service CcmExec start mode Auto",
@@ -172,7 +174,7 @@ def test_what_would_bring_the_mode_back_goes_first_and_policy_comes_last(comply:
 
 
 @pytest.mark.parametrize("persona", TAKEN_OUT)
-def test_who_is_in_the_mode_leaves_it_by_its_own_method(
+def test_a_client_in_the_mode_leaves_it_by_its_own_method(
     comply: Any, fleet: LabProcess, pcs: Pcs, persona: str, at: Any
 ) -> None:
     ran, changed = comply["first"]
@@ -182,27 +184,27 @@ def test_who_is_in_the_mode_leaves_it_by_its_own_method(
         "SetClientProvisioningMode(False)",
         "TriggerSchedule({021})",
         "TriggerSchedule({022})",
-    ], ran.said
+    ], ran.output
     assert fleet.registry(pc.name, KEY, "ProvisioningMode") == "false"
     assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
     assert "RUNNING" in at(pc, "sc query CcmExec")
 
 
-def test_an_armed_pc_is_disarmed_and_nothing_else(comply: Any, pcs: Pcs, at: Any) -> None:
+def test_an_armed_pc_is_only_disarmed(comply: Any, pcs: Pcs, at: Any) -> None:
     pc = pcs("armed")[0]
 
     assert calls(comply["first"][1][pc.name]) == ["MobileClient.TCF"]
     assert "SMSPROVISIONINGMODE=1" in at(pc, f"type {TCF}{BACKUP}").upper().replace('"', "").replace(" ", "")
 
 
-def test_installs_are_never_asked_for(comply: Any) -> None:
+def test_installs_are_never_requested(comply: Any) -> None:
     _, changed = comply["first"]
 
     triggered = {line for lines in changed.values() for line in calls(lines) if "TriggerSchedule" in line}
     assert triggered == {"TriggerSchedule({021})", "TriggerSchedule({022})"}
 
 
-def test_the_second_time_everybody_is_left_alone(comply: Any, pcs: Pcs) -> None:
+def test_the_second_run_leaves_every_pc_alone(comply: Any, pcs: Pcs) -> None:
     ran, changed = comply["second"]
 
     assert [lines for lines in changed.values() if lines] == []
@@ -220,37 +222,37 @@ def test_a_pc_that_goes_to_work_after_the_prompt_is_left_alone(fleet: LabProcess
         "from pyinfra.operations import server\nfrom deploys.comply import comply\nfrom pyinfra import host\n"
         "server.shell(name='somebody starts an upgrade', commands=[host.data.line])\ncomply()\n"
     )
-    line = 'winrm invoke Create wmicimv2/Win32_Process @{CommandLine="C:\\$WINDOWS.~BT\\Sources\\SetupHost.exe"}'
+    command = 'winrm invoke Create wmicimv2/Win32_Process @{CommandLine="C:\\$WINDOWS.~BT\\Sources\\SetupHost.exe"}'
 
-    ran = pyinfra.apply(deploy, pc, line=line)
+    ran = pyinfra.apply(deploy, pc, line=command)
 
-    assert any(said.startswith("stuck: ") for said in ran.lines(pc)), ran.said
-    assert any(said.startswith("the PC is at work (SetupHost.exe") for said in ran.lines(pc)), ran.said
+    assert any(line.startswith("stuck: ") for line in ran.lines(pc)), ran.output
+    assert any(line.startswith("the PC is at work (SetupHost.exe") for line in ran.lines(pc)), ran.output
     assert pyinfra.mutations(pc)[before:] == ["process SetupHost.exe started"]
 
 
 # -- guard -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_guard_is_set_and_taken_away_and_each_time_only_once(
+def test_the_guard_is_set_once_and_removed_once(
     comply: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: Any
 ) -> None:
     pc, bare = pcs("healthy")[3], pcs("no-client")[0]
-    away = ("--data", "provmode_guard=false")
+    removing = ("--data", "provmode_guard=false")
     head = f"{GUARD_KEY}\\{GUARD_VALUE}"
-    shown = f"REG_SZ {GUARD_COMMAND!r}"
-    seen = []
+    guard_value = f"REG_SZ {GUARD_COMMAND!r}"
+    values = []
 
-    for flags, before, after in (((), "absent", shown), (away, shown, "absent")):
+    for flags, before, after in (((), "absent", guard_value), (removing, guard_value, "absent")):
         dry = pyinfra.dry(GUARD, pc, bare, flags=flags)
         assert dry.block(pc, head) == [f"- {before}", f"+ {after}"]
         assert dry.block(bare, head) == [f"- {before}", f"+ {after}"]
         for changed, unchanged in ((2, 0), (0, 2)):
             (result,) = pyinfra.apply(GUARD, pc, bare, flags=flags).results.values()
             assert (result.changed, result.failed, result.unchanged) == (changed, 0, unchanged)
-        seen.append(fleet.registry(pc.name, GUARD_KEY, GUARD_VALUE))
+        values.append(fleet.registry(pc.name, GUARD_KEY, GUARD_VALUE))
 
-    assert seen == [GUARD_COMMAND, None]
+    assert values == [GUARD_COMMAND, None]
     assert pyinfra.mutations(pc) == [
         f"registry value {GUARD_KEY} {GUARD_VALUE} = {GUARD_COMMAND!r}",
         f"registry value {GUARD_KEY} {GUARD_VALUE} deleted",

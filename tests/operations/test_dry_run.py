@@ -1,4 +1,4 @@
-"""Every operation and deploy there is: what its docstring says, and that a dry run of all of them changes nothing."""
+"""Every operation and deploy: its docstring is complete, and a dry run changes nothing."""
 
 from __future__ import annotations
 
@@ -59,30 +59,30 @@ CALLS = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operations_docstring_says_what_it_changes_and_how_it_is_undone(name: str) -> None:
-    said = inspect.getdoc(OPERATIONS[name]) or ""
+    docstring = inspect.getdoc(OPERATIONS[name]) or ""
 
-    assert re.search(r"\bChanges\b", said), said
-    assert re.search(r"\b[Uu]ndone\b", said), said
+    assert re.search(r"\bChanges\b", docstring), docstring
+    assert re.search(r"\b[Uu]ndone\b", docstring), docstring
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operations_docstring_names_every_argument(name: str) -> None:
-    said = inspect.getdoc(OPERATIONS[name]) or ""
+    docstring = inspect.getdoc(OPERATIONS[name]) or ""
     arguments = list(inspect.signature(OPERATIONS[name]).parameters)
 
-    assert re.findall(r"^\+ (\w+):", said, re.MULTILINE) == arguments
+    assert re.findall(r"^\+ (\w+):", docstring, re.MULTILINE) == arguments
 
 
 @pytest.mark.parametrize("path", DEPLOYS, ids=lambda path: path.stem)
 def test_a_deploy_says_what_it_does_and_how_to_call_it(path: Path) -> None:
-    said = importlib.import_module(f"{deploys.__name__}.{path.stem}").__doc__ or ""
+    docstring = importlib.import_module(f"{deploys.__name__}.{path.stem}").__doc__ or ""
 
-    assert f"pyinfra INVENTORY deploys/{path.name}" in said
+    assert f"pyinfra INVENTORY deploys/{path.name}" in docstring
 
 
 @pytest.fixture(scope="module")
 def before(fleet: LabProcess) -> dict[str, Any]:
-    """How often each PC was asked to do what."""
+    """The lab's counters of actions of each PC, before any test."""
     assert all(lines == [] for lines in fleet.mutations().values())
     return {name: dict(counters["actions"]) for name, counters in fleet.counters().items()}
 
@@ -101,8 +101,8 @@ def test_a_dry_run_of_every_operation_changes_nothing_on_any_persona(
 
     ran = pyinfra.dry(deploy, *fleet.hosts)
 
-    assert ran.code == 0, ran.said
-    assert "Traceback" not in ran.said
+    assert ran.code == 0, ran.output
+    assert "Traceback" not in ran.output
     assert set(ran.pending) == {f"{name} {number}" for name, calls in CALLS.items() for number in range(len(calls))}
     nothing_changed(fleet, before)
 
@@ -114,21 +114,21 @@ def test_a_dry_run_of_every_deploy_changes_nothing_on_any_persona(
 ) -> None:
     ran = pyinfra.dry(str(path), *fleet.hosts, provmode_policy=policy, provmode_guard=True)
 
-    assert ran.code == 0, ran.said
-    assert any(ran.pending.values()), ran.said
-    assert "Traceback" not in ran.said
+    assert ran.code == 0, ran.output
+    assert any(ran.pending.values()), ran.output
+    assert "Traceback" not in ran.output
     nothing_changed(fleet, before)
 
 
 def nothing_changed(fleet: LabProcess, before: dict[str, Any]) -> None:
-    """Check that no PC was changed, and that nothing was sent that would have."""
+    """Check that no PC was changed, and that nothing was sent that could change it."""
     assert {name: lines for name, lines in fleet.mutations().items() if lines} == {}
     for name, counters in fleet.counters().items():
         sent = {action for action, times in counters["actions"].items() if times > before[name].get(action, 0)}
         assert [action for action in sent if CHANGING.fullmatch(action)] == []
 
 
-def test_every_operation_there_is_takes_part() -> None:
+def test_every_operation_is_part_of_the_dry_run() -> None:
     assert set(CALLS) == set(OPERATIONS)
 
 
@@ -139,5 +139,5 @@ def test_each_operation_is_usable_alone_from_the_command_line(
 
     ran = pyinfra.alone("operations.registry.value", "key=HKLM\\SOFTWARE\\Alone", "value=x", "data=y", host=pc)
 
-    assert ran.code == 0, ran.said
+    assert ran.code == 0, ran.output
     assert fleet.registry(pc.name, "HKLM\\SOFTWARE\\Alone", "x") == "y"

@@ -1,4 +1,4 @@
-"""Files: contents, from a template, absent, restored; in a dry run, applied once and applied again."""
+"""Files: contents, template, absent, restored; in a dry run, a first run and a second run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from provmode.windows.files import read_file, sha256
 PERSONAS = {"healthy": 3}
 HEAD = "from io import StringIO\nfrom pyinfra import host\nfrom operations import files\n"
 FOLDER = "C:\\Windows\\CCM"
-ODD = bytes(range(256)) * 900  # more than one piece of the script's
+ODD = bytes(range(256)) * 900  # more than the script transfers in one piece
 Pcs = Callable[[str], list[Host]]
 Read = Callable[[Host, str], "bytes | None"]
 
@@ -50,28 +50,28 @@ HOSTS = "C:\\Windows\\System32\\drivers\\etc\\hosts"
 
 @pytest.fixture
 def read(fleet: LabProcess, connect: Callable[..., Session]) -> Read:
-    """Read a file of a PC, in a session that only reads."""
+    """Read a file of a PC in a read-only session."""
     return lambda host, path: connect(fleet, host, read_only=True).converse(read_file(path))
 
 
 @pytest.fixture(scope="module")
 def runs(pyinfra: Any, pcs: Pcs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, list[str]]]:
-    """Dry, once, again: what was said, and what was changed."""
+    """A dry run, a first and a second run: the output, and the changes."""
     template = tmp_path_factory.mktemp("templates") / "t.j2"
     template.write_text("{{ word }} for {{ host.name }}\r\n", "utf-8", newline="")
-    pc, told, before = pcs("healthy")[0], {}, 0
+    pc, results, before = pcs("healthy")[0], {}, 0
     for name, run in (("dry", pyinfra.dry), ("first", pyinfra.apply), ("second", pyinfra.apply)):
         ran, changed = run(DEPLOY, pc, template=str(template)), pyinfra.mutations(pc)
-        told[name] = (ran, changed[before:])
+        results[name] = (ran, changed[before:])
         before = len(changed)
-    return told
+    return results
 
 
 def test_a_dry_run_detects_what_would_change_and_changes_nothing(runs: Any) -> None:
     ran, changed = runs["dry"]
 
     assert changed == []
-    assert [name for name, hosts in ran.pending.items() if hosts == 0] == ["never was"], ran.said
+    assert [name for name, hosts in ran.pending.items() if hosts == 0] == ["never was"], ran.output
     assert len(ran.pending) == 9
 
 
@@ -103,7 +103,7 @@ def test_a_dry_run_shows_a_template_as_it_would_be_written(runs: Any, pcs: Pcs) 
 
 
 @pytest.mark.parametrize(
-    ("path", "kept"),
+    ("path", "contents"),
     [
         (f"{FOLDER}\\text.txt", "eins\nzwei é\n".encode()),
         (f"{FOLDER}\\odd.bin", ODD),
@@ -112,8 +112,8 @@ def test_a_dry_run_shows_a_template_as_it_would_be_written(runs: Any, pcs: Pcs) 
         ("%windir%\\never.txt", None),
     ],
 )
-def test_the_first_run_writes_the_bytes(runs: Any, pcs: Pcs, read: Read, path: str, kept: bytes | None) -> None:
-    assert read(pcs("healthy")[0], path) == kept
+def test_the_first_run_writes_the_bytes(runs: Any, pcs: Pcs, read: Read, path: str, contents: bytes | None) -> None:
+    assert read(pcs("healthy")[0], path) == contents
 
 
 def test_a_template_is_rendered_for_the_host_in_its_encoding(runs: Any, pcs: Pcs, read: Read) -> None:
@@ -127,10 +127,10 @@ def test_the_pc_itself_shows_the_text(runs: Any, pcs: Pcs, at: Callable[[Host, s
     assert at(pcs("healthy")[0], f"type {FOLDER}\\text.txt") == "eins\nzwei é\n"
 
 
-def test_the_first_run_succeeds_and_leaves_nothing_beside(runs: Any) -> None:
+def test_the_first_run_succeeds_and_leaves_no_temporary_files(runs: Any) -> None:
     ran, changed = runs["first"]
 
-    assert [result.changed for result in ran.results.values()] == [1] * 8 + [0], ran.said
+    assert [result.changed for result in ran.results.values()] == [1] * 8 + [0], ran.output
     beside = [line for line in changed if ".provmode-" in line and ".provmode-backup" not in line]
     written = [line for line in beside if " written" in line]
     gone = [line for line in beside if " deleted" in line or " renamed" in line]
@@ -142,12 +142,10 @@ def test_the_second_run_changes_nothing(runs: Any) -> None:
     ran, changed = runs["second"]
 
     assert changed == []
-    assert [result.unchanged for result in ran.results.values()] == [1] * 9, ran.said
+    assert [result.unchanged for result in ran.results.values()] == [1] * 9, ran.output
 
 
-def test_a_backup_is_put_back_and_the_second_time_nothing_changes(
-    runs: Any, pyinfra: Any, pcs: Pcs, read: Read
-) -> None:
+def test_a_backup_is_restored_and_the_second_run_changes_nothing(runs: Any, pyinfra: Any, pcs: Pcs, read: Read) -> None:
     pc = pcs("healthy")[0]
     assert read(pc, "C:\\Windows\\win.ini") == MAIL_INI
     assert read(pc, "C:\\Windows\\win.ini.provmode-backup") == WIN_INI
@@ -161,8 +159,8 @@ def test_a_backup_is_put_back_and_the_second_time_nothing_changes(
     after = pyinfra.mutations(pc)
     second = pyinfra.apply(BACK, pc)
 
-    assert [result.changed for result in first.results.values()] == [1, 1], first.said
-    assert [result.unchanged for result in second.results.values()] == [1, 1], second.said
+    assert [result.changed for result in first.results.values()] == [1, 1], first.output
+    assert [result.unchanged for result in second.results.values()] == [1, 1], second.output
     assert pyinfra.mutations(pc) == after
     assert read(pc, "C:\\Windows\\win.ini") == WIN_INI
     assert read(pc, "C:\\Windows\\win.ini.provmode-replaced") == MAIL_INI
@@ -174,9 +172,9 @@ WRONG = [
     ("contents", "path='C:\\\\x.txt', data=None", "data for C:\\x.txt is neither bytes nor text: NoneType"),
     ("contents", "path='C:\\\\x.txt', data=5", "is neither bytes nor text: int"),
     ("contents", "path='C:\\\\x.txt', data='\\ud800'", "surrogates not allowed"),
-    ("contents", "path='x.txt', data='x'", "path 'x.txt' is no whole path such as C:\\folder\\file"),
-    ("contents", "path='C:x.txt', data='x'", "is no whole path"),
-    ("absent", "path='\\\\Windows\\\\win.ini'", "is no whole path"),
+    ("contents", "path='x.txt', data='x'", "path 'x.txt' is not a full path such as C:\\folder\\file"),
+    ("contents", "path='C:x.txt', data='x'", "is not a full path"),
+    ("absent", "path='\\\\Windows\\\\win.ini'", "is not a full path"),
     ("contents", "path='C:\\\\no\\\\folder.txt', data='x'", "there is no such folder on the PC"),
     (
         "template",
@@ -189,13 +187,13 @@ WRONG = [
     ("template", "path='C:\\\\x.txt', src=StringIO('x'), encoding='ebcdic'", "there is no encoding 'ebcdic'"),
     ("template", "path='C:\\\\x.txt', src=StringIO('€'), encoding='ascii'", "codec can't encode"),
     ("restored", "path='C:\\\\Windows\\\\win.ini'", "there is no backup C:\\Windows\\win.ini.provmode-backup"),
-    ("restored", "path='win.ini'", "is no whole path"),
+    ("restored", "path='win.ini'", "is not a full path"),
 ]
 
 
 @pytest.fixture(scope="module")
 def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
-    """What cannot be done, on a PC that nothing else touches."""
+    """The run with impossible operations, on a PC that no other test changes, and its changes."""
     pc = pcs("healthy")[1]
     calls = (
         f"files.{operation}(_ignore_errors=True, name='wrong {number}', {arguments})\n"
@@ -204,18 +202,18 @@ def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
     return pyinfra.apply(HEAD + "".join(calls), pc), pyinfra.mutations(pc)
 
 
-@pytest.mark.parametrize(("number", "said"), list(enumerate(said for *_, said in WRONG)))
-def test_what_cannot_be_done_is_one_line_in_words(
-    refused: tuple[Any, list[str]], pcs: Pcs, number: int, said: str
+@pytest.mark.parametrize(("number", "message"), list(enumerate(message for *_, message in WRONG)))
+def test_an_impossible_operation_is_an_error_in_one_line(
+    refused: tuple[Any, list[str]], pcs: Pcs, number: int, message: str
 ) -> None:
     ran, _ = refused
 
-    assert any(said in line for line in ran.lines(pcs("healthy")[1])), ran.said
-    assert ran.results[f"wrong {number}"].failed == 1, ran.said
-    assert "Traceback" not in ran.said
+    assert any(message in line for line in ran.lines(pcs("healthy")[1])), ran.output
+    assert ran.results[f"wrong {number}"].failed == 1, ran.output
+    assert "Traceback" not in ran.output
 
 
-def test_what_cannot_be_done_changes_nothing(refused: tuple[Any, list[str]]) -> None:
+def test_an_impossible_operation_changes_nothing(refused: tuple[Any, list[str]]) -> None:
     assert refused[1] == []
 
 
@@ -237,17 +235,17 @@ def test_a_file_that_changes_in_between_is_left_as_it_is(pyinfra: Any, pcs: Pcs,
 
     ran = pyinfra.apply(deploy, pc)
 
-    assert ran.results["too late"].failed == 1, ran.said
-    assert any("raced.txt is another file, not what it was" in line for line in ran.lines(pc)), ran.said
+    assert ran.results["too late"].failed == 1, ran.output
+    assert any("raced.txt is another file, not what it was" in line for line in ran.lines(pc)), ran.output
     assert read(pc, path) == b"newer"
 
 
-def test_one_hosts_fault_is_its_own_and_a_lost_answer_is_read_back(
+def test_one_hosts_fault_does_not_affect_others_and_a_lost_answer_is_read_back(
     fleet: LabProcess, pyinfra: Any, pcs: Pcs, read: Read, refused: object, runs: object
 ) -> None:
     denied, lost, wrong = pcs("healthy")
     fleet.inject(denied.name, kind="access-denied", action="Command", times=None)
-    fleet.inject(lost.name, kind="drop-after", action="Send", skip=2)  # after the fact and the step have read
+    fleet.inject(lost.name, kind="drop-after", action="Send", skip=2)  # after fact and step have read the file
     deploy = HEAD + "files.contents(name='own', path=host.data.path, data=host.data.text)\n"
     texts = {denied.name: "x", lost.name: "y", wrong.name: 5}
     try:
@@ -256,10 +254,10 @@ def test_one_hosts_fault_is_its_own_and_a_lost_answer_is_read_back(
         fleet.heal(denied.name)
         fleet.heal(lost.name)
 
-    assert (ran.results["own"].changed, ran.results["own"].failed) == (1, 2), ran.said
+    assert (ran.results["own"].changed, ran.results["own"].failed) == (1, 2), ran.output
     assert [read(pc, f"{FOLDER}\\own.txt") for pc in (denied, lost, wrong)] == [None, b"y", None]
-    assert any("could not be read (access-denied)" in line for line in ran.lines(denied)), ran.said
-    assert "Traceback" not in ran.said
+    assert any("could not be read (access-denied)" in line for line in ran.lines(denied)), ran.output
+    assert "Traceback" not in ran.output
 
 
 def test_only_the_static_scripts_run_on_the_pc(runs: Any, fleet: LabProcess, pcs: Pcs) -> None:

@@ -1,4 +1,4 @@
-"""The registry: value and key, present and absent, in a dry run, applied once and applied again."""
+"""The registry: values and keys, present and absent, in a dry run, a first run and a second run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Case:
     name: str
     data: Any
     type: str
-    shown: str
-    """By a diff."""
+    diff: str
+    """The value in a diff."""
     query: str
-    """By ``reg query``."""
+    """The value in the output of ``reg query``."""
     before: tuple[Any, str, str] | None = None
-    """What was there: data, type, and how a diff shows it."""
+    """The previous value: data, type, and its form in a diff."""
 
 
 CASES = [
@@ -71,19 +71,19 @@ TAKING = HEAD + (
 
 
 def at_value(name: str) -> str:
-    """Return what a diff is headed with."""
+    """Return the heading of a value's diff."""
     return f"{KEY}\\{name}"
 
 
 @dataclass(frozen=True)
 class Story:
-    """Dry, once, again; and what was changed in each run."""
+    """A dry run, a first and a second run, and the changes of each."""
 
     pc: Host
     runs: dict[str, Any]
     mutations: dict[str, list[str]]
-    there: dict[str, Any]
-    """What the registry held after the first run."""
+    after_first: dict[str, Any]
+    """The registry values after the first run."""
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +93,16 @@ def setting(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> Story:
     for case in CASES:
         if case.before is not None:
             fleet.set_registry(pc.name, KEY, case.name, case.before[0], case.before[1])
-    return told(fleet, pyinfra, pc, SETTING + MORE)
+    return run_story(fleet, pyinfra, pc, SETTING + MORE)
 
 
 @pytest.fixture(scope="module")
 def taking(setting: Story, fleet: LabProcess, pyinfra: Any) -> Story:
-    """Some of them, taken away."""
-    return told(fleet, pyinfra, setting.pc, TAKING)
+    """Some of them, deleted."""
+    return run_story(fleet, pyinfra, setting.pc, TAKING)
 
 
-def told(fleet: LabProcess, pyinfra: Any, pc: Host, deploy: str) -> Story:
+def run_story(fleet: LabProcess, pyinfra: Any, pc: Host, deploy: str) -> Story:
     """Run dry, then twice for real."""
     runs, mutations, before = {}, {}, len(pyinfra.mutations(pc))
     for name, run in (("dry", pyinfra.dry), ("first", pyinfra.apply), ("second", pyinfra.apply)):
@@ -110,15 +110,15 @@ def told(fleet: LabProcess, pyinfra: Any, pc: Host, deploy: str) -> Story:
         mutations[name] = pyinfra.mutations(pc)[before:]
         before += len(mutations[name])
         if name == "first":
-            there = {case.name: fleet.registry(pc.name, KEY, case.name) for case in CASES}
-    return Story(pc, runs, mutations, there)
+            after_first = {case.name: fleet.registry(pc.name, KEY, case.name) for case in CASES}
+    return Story(pc, runs, mutations, after_first)
 
 
-# -- values and keys that are to be there -------------------------------------------------------------------------
+# -- values and keys that must exist ------------------------------------------------------------------------------
 
 
 def test_a_dry_run_detects_every_change_and_makes_none(setting: Story) -> None:
-    assert setting.runs["dry"].code == 0, setting.runs["dry"].said
+    assert setting.runs["dry"].code == 0, setting.runs["dry"].output
     everything = [*(case.name for case in CASES), "default value", "32 bit", "long name", "key"]
     assert setting.runs["dry"].pending == dict.fromkeys(everything, 1)
     assert setting.mutations["dry"] == []
@@ -128,7 +128,7 @@ def test_a_dry_run_detects_every_change_and_makes_none(setting: Story) -> None:
 def test_a_dry_run_shows_a_value_before_and_after_with_its_type(setting: Story, case: Case) -> None:
     before = "absent" if case.before is None else case.before[2]
 
-    assert setting.runs["dry"].block(setting.pc, at_value(case.name)) == [f"- {before}", f"+ {case.shown}"]
+    assert setting.runs["dry"].block(setting.pc, at_value(case.name)) == [f"- {before}", f"+ {case.diff}"]
 
 
 def test_a_dry_run_shows_a_key_before_and_after(setting: Story) -> None:
@@ -142,9 +142,9 @@ def test_a_real_run_without_diff_shows_none(setting: Story) -> None:
 @BY_NAME
 def test_the_first_run_writes_type_and_data(setting: Story, at: Any, case: Case) -> None:
     expected = case.data.hex() if isinstance(case.data, bytes) else case.data
-    assert setting.there[case.name] == expected
+    assert setting.after_first[case.name] == expected
     if case.name == "text":
-        return  # taken away since; the others are asked at the PC as well
+        return  # deleted meanwhile; the others are also read on the PC
 
     assert f"    {case.name}    {case.query}\n" in at(setting.pc, f'reg query {KEY} /v "{case.name}"')
 
@@ -152,7 +152,7 @@ def test_the_first_run_writes_type_and_data(setting: Story, at: Any, case: Case)
 def test_the_first_run_changes_what_it_says_and_nothing_else(setting: Story) -> None:
     changed = setting.mutations["first"]
 
-    assert all(result.changed == 1 for result in setting.runs["first"].results.values()), setting.runs["first"].said
+    assert all(result.changed == 1 for result in setting.runs["first"].results.values()), setting.runs["first"].output
     assert len([line for line in changed if line.startswith(f"registry value {KEY} ")]) == len(CASES) + 1
     assert [line for line in changed if line.startswith("registry key")] == [
         "registry key HKLM\\SOFTWARE\\Wow6432Node\\Example32 created",
@@ -164,20 +164,22 @@ def test_the_first_run_changes_what_it_says_and_nothing_else(setting: Story) -> 
 
 def test_the_second_run_changes_nothing(setting: Story) -> None:
     assert setting.mutations["second"] == []
-    assert all(result.unchanged == 1 for result in setting.runs["second"].results.values()), setting.runs["second"].said
+    assert all(result.unchanged == 1 for result in setting.runs["second"].results.values()), setting.runs[
+        "second"
+    ].output
     assert len(setting.runs["second"].results) == len(CASES) + 4
 
 
-def test_names_are_found_however_they_are_written(setting: Story, at: Any) -> None:
+def test_keys_can_be_written_in_different_ways(setting: Story, at: Any) -> None:
     assert "x    REG_DWORD    0x7" in at(setting.pc, "reg query HKLM\\SOFTWARE\\Wow6432Node\\Example32")
     assert "x    REG_SZ    y" in at(setting.pc, "reg query HKLM\\SOFTWARE\\Long")
     assert "(Default)    REG_SZ    unnamed" in at(setting.pc, f"reg query {KEY}")
 
 
-# -- values and keys that are to be absent -------------------------------------------------------------------------
+# -- values and keys that must be absent ---------------------------------------------------------------------------
 
 
-def test_what_is_to_go_is_shown_before_and_after(taking: Story) -> None:
+def test_a_dry_run_shows_deleted_values_and_keys_before_and_after(taking: Story) -> None:
     dry = taking.runs["dry"]
 
     assert dry.block(taking.pc, at_value("text")) == ["- REG_SZ 'grün & <b> \"\\''", "+ absent"]
@@ -186,7 +188,7 @@ def test_what_is_to_go_is_shown_before_and_after(taking: Story) -> None:
     assert taking.mutations["dry"] == []
 
 
-def test_what_is_to_go_goes_once_and_the_rest_stays(taking: Story, fleet: LabProcess, at: Any) -> None:
+def test_values_and_keys_are_deleted_once_and_the_rest_stays(taking: Story, fleet: LabProcess, at: Any) -> None:
     assert taking.mutations["first"] == [f"registry value {KEY} text deleted", f"registry key {OTHER} deleted"]
     assert {name: result.changed for name, result in taking.runs["first"].results.items()} == {
         **{"value away": 1, "never was": 0, "no such key": 0, "key away": 1, "key never was": 0}
@@ -201,7 +203,7 @@ def test_what_is_to_go_goes_once_and_the_rest_stays(taking: Story, fleet: LabPro
 # -- arguments and faults -------------------------------------------------------------------------------------------
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"type": "REG_NONE"}, "type 'REG_NONE' is none of REG_SZ, REG_EXPAND_SZ"),
+    ({"type": "REG_NONE"}, "type 'REG_NONE' is not one of REG_SZ, REG_EXPAND_SZ"),
     ({"type": "REG_DWORD", "data": "7"}, "REG_DWORD takes a number from 0 to 4294967295, not '7'"),
     ({"type": "REG_DWORD", "data": True}, "REG_DWORD takes a number"),
     ({"type": "REG_DWORD", "data": -1}, "REG_DWORD takes a number"),
@@ -211,8 +213,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type": "REG_BINARY", "data": "00"}, "REG_BINARY takes bytes, not '00'"),
     ({"type": "REG_MULTI_SZ", "data": "a"}, "REG_MULTI_SZ takes a list of texts"),
     ({"type": "REG_MULTI_SZ", "data": ["a", ""]}, "texts that are not empty"),
-    ({"type": "REG_EXPAND_SZ", "data": "%windir%\\x"}, "WMI reads variables expanded only"),
-    ({"key": "HKXX\\SOFTWARE"}, "registry key 'HKXX\\\\SOFTWARE' begins with none of HKCR"),
+    ({"type": "REG_EXPAND_SZ", "data": "%windir%\\x"}, "WMI returns variables only expanded"),
+    ({"key": "HKXX\\SOFTWARE"}, "registry key 'HKXX\\\\SOFTWARE' does not begin with a hive (HKCR"),
     ({"key": "HKLM\\SYSTEM\\x", "view": 32}, "has no 32-bit view"),
     ({"key": 5}, "AttributeError"),
     ({"data": "\ud800"}, "cannot be written in XML"),
@@ -221,7 +223,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.fixture(scope="module")
 def refused(setting: Story, pyinfra: Any, pcs: Pcs) -> tuple[Any, Any, Host, list[str]]:
-    """Every wrong argument, dry and for real, on a PC that nothing else touches."""
+    """Runs with every invalid argument, dry and for real, on a PC that no other test changes."""
     pc = pcs("healthy")[1]
     deploy = HEAD + "".join(
         f"registry.value(_ignore_errors=True, name='wrong {number}', "
@@ -232,19 +234,19 @@ def refused(setting: Story, pyinfra: Any, pcs: Pcs) -> tuple[Any, Any, Host, lis
     return pyinfra.dry(deploy, pc), pyinfra.apply(deploy, pc), pc, pyinfra.mutations(pc)
 
 
-@pytest.mark.parametrize(("number", "said"), list(enumerate(said for _, said in WRONG)))
-def test_an_argument_that_makes_no_sense_is_one_line(
-    refused: tuple[Any, Any, Host, list[str]], number: int, said: str
+@pytest.mark.parametrize(("number", "message"), list(enumerate(message for _, message in WRONG)))
+def test_an_invalid_argument_is_an_error_in_one_line(
+    refused: tuple[Any, Any, Host, list[str]], number: int, message: str
 ) -> None:
     dry, real, pc, _ = refused
 
-    assert sum(said in line for line in real.lines(pc)) >= 1, real.said
+    assert sum(message in line for line in real.lines(pc)) >= 1, real.output
     assert real.results[f"wrong {number}"].failed == 1
-    assert any(said in line for line in dry.lines(pc)), dry.said
-    assert "Traceback" not in real.said + dry.said
+    assert any(message in line for line in dry.lines(pc)), dry.output
+    assert "Traceback" not in real.output + dry.output
 
 
-def test_an_argument_that_makes_no_sense_changes_nothing(refused: tuple[Any, Any, Host, list[str]]) -> None:
+def test_an_invalid_argument_changes_nothing(refused: tuple[Any, Any, Host, list[str]]) -> None:
     _, real, pc, mutations = refused
 
     assert mutations == []
@@ -252,7 +254,9 @@ def test_an_argument_that_makes_no_sense_changes_nothing(refused: tuple[Any, Any
     assert real.results["full key"].failed == 1
 
 
-def test_one_hosts_wrong_data_or_fault_is_its_own(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
+def test_one_hosts_wrong_data_or_fault_does_not_affect_others(
+    refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs
+) -> None:
     wrong, denied, right = pcs("healthy")
     fleet.inject(denied.name, kind="access-denied", action="SetDWORDValue", times=None)
     deploy = HEAD + f"registry.value(name='set', key={KEY!r}, value='own', data=host.data.wanted, type='REG_DWORD')\n"
@@ -266,7 +270,7 @@ def test_one_hosts_wrong_data_or_fault_is_its_own(refused: object, fleet: LabPro
     assert ran.results["set"].failed == 2
     assert any("REG_DWORD takes a number" in line for line in ran.lines(wrong))
     assert any("denied" in line for line in ran.lines(denied))
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
 
 
 def test_a_value_that_cannot_be_read_is_not_changed(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
@@ -278,8 +282,8 @@ def test_a_value_that_cannot_be_read_is_not_changed(fleet: LabProcess, pyinfra: 
     finally:
         fleet.heal(pc.name)
 
-    assert any("could not be read (access-denied)" in line for line in ran.lines(pc)), ran.said
-    assert "nothing was changed" in ran.said
+    assert any("could not be read (access-denied)" in line for line in ran.lines(pc)), ran.output
+    assert "nothing was changed" in ran.output
     assert pyinfra.mutations(pc) == before
 
 
@@ -291,13 +295,13 @@ def test_a_lost_answer_is_read_back(fleet: LabProcess, pyinfra: Any, pcs: Pcs) -
     finally:
         fleet.heal(pc.name)
 
-    assert ran.results["set"].changed == 1, ran.said
+    assert ran.results["set"].changed == 1, ran.output
     assert fleet.registry(pc.name, KEY, "lost") == "found"
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "kept"),
+    ("data", "kind", "expected"),
     [("x", "REG_SZ", "x"), (("a", "b"), "REG_MULTI_SZ", ("a", "b")), (b"", "REG_BINARY", b""), (0, "REG_QWORD", 0)],
 )
-def test_data_that_fits_is_kept_as_it_is(data: object, kind: str, kept: Any) -> None:
-    assert registry_data(data, kind) == RegistryData(ValueType[kind], kept)
+def test_data_that_fits_its_type_is_unchanged(data: object, kind: str, expected: Any) -> None:
+    assert registry_data(data, kind) == RegistryData(ValueType[kind], expected)

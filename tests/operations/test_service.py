@@ -1,4 +1,4 @@
-"""Services: how they start and whether they run, in a dry run, applied once and applied again."""
+"""Services: start mode and state, in a dry run, a first run and a second run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ service.service(name='on again', service='Spooler', start_mode='Auto', running=T
 
 @pytest.fixture(scope="module")
 def runs(pyinfra: Any, pcs: Pcs) -> dict[str, tuple[Any, list[str]]]:
-    """Dry, once, again, and the way back: what was said, and what was changed."""
-    pc, told, before = pcs("healthy")[0], {}, 0
+    """A dry run, a first and a second run, and a dry run of the way back: the output, and the changes."""
+    pc, results, before = pcs("healthy")[0], {}, 0
     for name, run in (
         ("dry", pyinfra.dry),
         ("first", pyinfra.apply_with_diff),
@@ -47,9 +47,9 @@ def runs(pyinfra: Any, pcs: Pcs) -> dict[str, tuple[Any, list[str]]]:
         ("dry back", pyinfra.dry),
     ):
         ran, changed = run(BACK if name == "dry back" else DEPLOY, pc), pyinfra.mutations(pc)
-        told[name] = (ran, changed[before:])
+        results[name] = (ran, changed[before:])
         before = len(changed)
-    return told
+    return results
 
 
 @pytest.mark.parametrize("run", ["dry", "first"])
@@ -94,7 +94,7 @@ def test_the_second_run_changes_nothing(runs: Any) -> None:
     assert [result.unchanged for result in ran.results.values()] == [1] * 6
 
 
-def test_the_pc_itself_says_so(runs: Any, pcs: Pcs, at: At) -> None:
+def test_sc_on_the_pc_shows_the_changes(runs: Any, pcs: Pcs, at: At) -> None:
     pc = pcs("healthy")[0]
 
     assert "DEMAND_START" in at(pc, "sc qc Dnscache")
@@ -104,7 +104,7 @@ def test_the_pc_itself_says_so(runs: Any, pcs: Pcs, at: At) -> None:
     assert "RUNNING" in at(pc, "sc query wuauserv")
 
 
-def test_the_way_back_is_shown_the_other_way_round(runs: Any, pcs: Pcs) -> None:
+def test_a_dry_run_of_the_way_back_shows_the_reverse(runs: Any, pcs: Pcs) -> None:
     pc, ran = pcs("healthy")[0], runs["dry back"][0]
 
     assert ran.block(pc, "Spooler start mode") == ["- Disabled", "+ Auto"]
@@ -118,7 +118,7 @@ def test_a_disabled_service_is_enabled_before_it_is_started(runs: Any, pyinfra: 
 
     ran = pyinfra.apply(BACK, pc)
 
-    assert [result.changed for result in ran.results.values()] == [1, 1, 1, 1], ran.said
+    assert [result.changed for result in ran.results.values()] == [1, 1, 1, 1], ran.output
     assert pyinfra.mutations(pc)[before:][-2:] == ["service Spooler start mode Auto", "service Spooler started"]
 
 
@@ -133,7 +133,7 @@ def test_a_restart_restarts_each_time_and_starts_what_was_stopped(pyinfra: Any, 
 
     for _ in range(2):
         ran = pyinfra.apply(deploy, pc)
-        assert [result.changed for result in ran.results.values()] == [1, 1], ran.said
+        assert [result.changed for result in ran.results.values()] == [1, 1], ran.output
 
     assert dry.block(pc, "W32Time state") == ["- Running", "+ Restarted"]
     assert dry.block(pc, "wuauserv state") == ["- Stopped", "+ Restarted"]
@@ -148,8 +148,8 @@ def test_a_restart_restarts_each_time_and_starts_what_was_stopped(pyinfra: Any, 
 
 WRONG = [
     ("service='Nowhere', running=True", "there is no service Nowhere on this PC"),
-    ("service='Dhcp', start_mode='Boot'", "start_mode 'Boot' is none of Auto, Manual, Disabled"),
-    ("service=\"Dhcp' OR Name LIKE '%\", running=False", "is no name of a service"),
+    ("service='Dhcp', start_mode='Boot'", "start_mode 'Boot' is not one of Auto, Manual, Disabled"),
+    ("service=\"Dhcp' OR Name LIKE '%\", running=False", "is not a service name"),
     ("service='RpcSs', running=False", "stop of RpcSs: the PC answered dependent services running (3)"),
     ("service='BITS', start_mode='Disabled', running=True", "start of BITS: the PC answered disabled (14)"),
 ]
@@ -157,7 +157,7 @@ WRONG = [
 
 @pytest.fixture(scope="module")
 def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
-    """What cannot be done, on a PC that nothing else touches."""
+    """The run with impossible operations, on a PC that no other test changes, and its changes."""
     pc = pcs("healthy")[2]
     calls = (
         f"service.service(_ignore_errors=True, name='wrong {number}', {arguments})\n"
@@ -166,22 +166,22 @@ def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
     return pyinfra.apply(HEAD + "".join(calls), pc), pyinfra.mutations(pc)
 
 
-@pytest.mark.parametrize(("number", "said"), list(enumerate(said for _, said in WRONG)))
-def test_what_cannot_be_done_is_one_line_in_words(
-    refused: tuple[Any, list[str]], pcs: Pcs, number: int, said: str
+@pytest.mark.parametrize(("number", "message"), list(enumerate(message for _, message in WRONG)))
+def test_an_impossible_operation_is_an_error_in_one_line(
+    refused: tuple[Any, list[str]], pcs: Pcs, number: int, message: str
 ) -> None:
     ran, _ = refused
 
-    assert len([line for line in ran.lines(pcs("healthy")[2]) if said in line]) == 1, ran.said
+    assert len([line for line in ran.lines(pcs("healthy")[2]) if message in line]) == 1, ran.output
     assert ran.results[f"wrong {number}"].failed == 1
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
 
 
-def test_what_cannot_be_done_changes_no_more_than_it_says(refused: tuple[Any, list[str]]) -> None:
+def test_an_impossible_operation_changes_only_what_comes_before_its_error(refused: tuple[Any, list[str]]) -> None:
     assert refused[1] == ["service BITS start mode Disabled"]
 
 
-def test_one_hosts_fault_is_its_own(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
+def test_one_hosts_fault_does_not_affect_others(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
     denied, failing, right = pcs("healthy")
     fleet.inject(denied.name, kind="access-denied", action="ChangeStartMode", times=None)
     fleet.inject(failing.name, kind="fault", action="Enumerate", times=None, code=0x80041001, text="Generic failure")
@@ -192,10 +192,10 @@ def test_one_hosts_fault_is_its_own(refused: object, fleet: LabProcess, pyinfra:
         fleet.heal(denied.name)
         fleet.heal(failing.name)
 
-    assert (ran.results["mode"].changed, ran.results["mode"].failed) == (1, 2), ran.said
+    assert (ran.results["mode"].changed, ran.results["mode"].failed) == (1, 2), ran.output
     assert any("could not be read" in line for line in ran.lines(failing))
     assert pyinfra.mutations(right)[-1] == "service CryptSvc start mode Manual"
-    assert "Traceback" not in ran.said
+    assert "Traceback" not in ran.output
 
 
 def test_a_lost_answer_is_read_back(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: At) -> None:
@@ -208,6 +208,6 @@ def test_a_lost_answer_is_read_back(refused: object, fleet: LabProcess, pyinfra:
     finally:
         fleet.heal(pc.name)
 
-    assert ran.results["off"].changed == 1, ran.said
+    assert ran.results["off"].changed == 1, ran.output
     assert "DISABLED" in at(pc, "sc qc EventLog")
     assert "STOPPED" in at(pc, "sc query EventLog")

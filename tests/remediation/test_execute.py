@@ -1,4 +1,4 @@
-"""Carrying out a step, driven by hand: stale, not proved, an answer lost, a service on its way, words for numbers."""
+"""Carrying out a step with scripted answers: stale, not proved, lost answers, pending services, return codes."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ NO_KEY = answer(ReturnValue="2")
 
 
 def holds(data: str) -> tuple[Instance, Instance]:
-    """Return the two answers that say that the value is text."""
+    """Return the two answers for a value that contains text."""
     return TYPES, answer(ReturnValue="0", sValue=data)
 
 
 # -- registry -------------------------------------------------------------------------------------------------------
 
 
-def test_a_value_is_looked_at_changed_and_read_back(drive: Drive) -> None:
+def test_a_value_is_read_changed_and_read_back(drive: Drive) -> None:
     assert drive(execute(STEP), *holds("old"), DONE, *holds("new")) == CHANGED
 
 
-def test_a_value_that_is_so_already_is_not_sent(drive: Drive) -> None:
+def test_a_value_that_is_already_as_wanted_is_not_sent(drive: Drive) -> None:
     assert drive(execute(STEP), *holds("new")) == ALREADY
 
 
@@ -71,12 +71,12 @@ def test_a_value_that_somebody_changed_is_stale_and_nothing_is_sent(drive: Drive
         drive(execute(STEP), NO_KEY)
 
 
-def test_a_value_that_reads_otherwise_afterwards_is_not_proved(drive: Drive) -> None:
+def test_a_value_that_is_not_as_wanted_after_the_change_is_not_proved(drive: Drive) -> None:
     with pytest.raises(NotProved, match="is REG_SZ 'old' after the change, not REG_SZ 'new'"):
         drive(execute(STEP), *holds("old"), DONE, *holds("old"))
 
 
-def test_a_lost_answer_is_read_back_and_may_have_happened(drive: Drive) -> None:
+def test_a_change_whose_answer_was_lost_is_read_back(drive: Drive) -> None:
     assert drive(execute(STEP), *holds("old"), LOST, *holds("new")) == CHANGED
     with pytest.raises(NotProved):
         drive(execute(STEP), *holds("old"), LOST, *holds("old"))
@@ -94,11 +94,11 @@ def test_a_value_is_deleted(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [("5", "access denied"), ("2", "there is no such key or value"), ("6", "StdRegProv answered 0x6")],
 )
-def test_a_value_that_the_pc_does_not_take_is_not_changed(drive: Drive, code: str, said: str) -> None:
-    with pytest.raises(HostError, match=f"{said}.*it was not changed"):
+def test_a_value_that_the_pc_refuses_is_not_changed(drive: Drive, code: str, message: str) -> None:
+    with pytest.raises(HostError, match=f"{message}.*it was not changed"):
         drive(execute(STEP), *holds("old"), answer(ReturnValue=code))
 
 
@@ -107,16 +107,16 @@ def test_a_value_that_cannot_be_read_is_not_changed(drive: Drive) -> None:
         drive(execute(STEP), DENIED)
 
 
-def test_a_refusal_of_the_pc_is_passed_on(drive: Drive) -> None:
+def test_a_refusal_of_the_pc_is_raised(drive: Drive) -> None:
     with pytest.raises(AccessDenied):
         drive(execute(STEP), *holds("old"), DENIED)
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_a_key_is_looked_at_changed_and_looked_at_again(drive: Drive, present: bool) -> None:
+def test_a_key_is_read_changed_and_read_back(drive: Drive, present: bool) -> None:
     step = SetRegistryKey(KEY, present)
-    there, away = answer(ReturnValue="0"), NO_KEY
-    before, after = (away, there) if present else (there, away)
+    exists, missing = answer(ReturnValue="0"), NO_KEY
+    before, after = (missing, exists) if present else (exists, missing)
 
     assert drive(execute(step), before, DONE, after) == CHANGED
     assert drive(execute(step), after) == ALREADY
@@ -132,11 +132,11 @@ def test_a_key_is_looked_at_changed_and_looked_at_again(drive: Drive, present: b
 
 
 def found(state: str = "Running", start_mode: str = "Auto") -> list[Instance]:
-    """Return what a query for a service finds."""
+    """Return the answer to a query for a service."""
     return [Instance("XmlFragment", {"Name": "X", "State": state, "StartMode": start_mode})]
 
 
-def test_a_start_mode_is_looked_at_changed_and_read_back(drive: Drive) -> None:
+def test_a_start_mode_is_read_changed_and_read_back(drive: Drive) -> None:
     step = SetStartMode("X", "Auto", "Manual")
     manual = found(start_mode="Manual")
 
@@ -152,7 +152,7 @@ def test_a_start_mode_is_looked_at_changed_and_read_back(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize(("code", "word"), [item for item in SERVICE_RETURN.items() if item[0] not in (0, 10)])
-def test_a_return_code_is_said_in_words(drive: Drive, code: int, word: str) -> None:
+def test_a_return_code_is_reported_in_words(drive: Drive, code: int, word: str) -> None:
     step = SetServiceState("X", "Stopped", "Running")
 
     with pytest.raises(HostError, match=rf"start of X: the PC answered {word} \({code}\)"):
@@ -160,21 +160,22 @@ def test_a_return_code_is_said_in_words(drive: Drive, code: int, word: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("properties", "said"), [({"ReturnValue": "99"}, r"unknown \(99\) \(99\)|unknown \(99\)"), ({}, "answered nothing")]
+    ("properties", "message"),
+    [({"ReturnValue": "99"}, r"unknown \(99\) \(99\)|unknown \(99\)"), ({}, "answered nothing")],
 )
-def test_an_answer_that_nobody_knows_is_said_as_it_is(drive: Drive, properties: dict[str, str], said: str) -> None:
-    with pytest.raises(HostError, match=said):
+def test_an_unknown_return_code_is_reported_as_it_is(drive: Drive, properties: dict[str, str], message: str) -> None:
+    with pytest.raises(HostError, match=message):
         drive(execute(SetStartMode("X", "Auto", "Manual")), found(), answer(**properties))
 
 
-def test_a_service_on_its_way_is_waited_for(drive: Drive) -> None:
+def test_a_pending_service_is_waited_for(drive: Drive) -> None:
     step = SetServiceState("X", "Stopped", "Running")
     pending = found("Start Pending")
 
     assert drive(execute(step), found("Stopped"), DONE, pending, None, pending, None, found()) == CHANGED
 
 
-def test_a_stop_is_waited_for_and_one_that_stops_already_is_no_failure(drive: Drive) -> None:
+def test_a_stop_is_waited_for_and_a_service_that_is_stopping_already_is_not_a_failure(drive: Drive) -> None:
     step = SetServiceState("X", "Running", "Stopped")
     pending = found("Stop Pending")
 
@@ -192,7 +193,7 @@ def test_a_restart_stops_waits_and_starts(drive: Drive) -> None:
     assert drive(execute(step), found(), LOST, found("Stopped"), answer(ReturnValue="10"), found()) == CHANGED
 
 
-def test_a_service_that_never_arrives_is_not_proved_after_two_minutes(drive: Drive) -> None:
+def test_a_service_that_never_runs_is_not_proved_after_two_minutes(drive: Drive) -> None:
     step = SetServiceState("X", "Stopped", "Running")
     looks = [item for _ in PAUSES for item in (found("Start Pending"), None)]
 
@@ -204,20 +205,20 @@ def test_a_service_that_never_arrives_is_not_proved_after_two_minutes(drive: Dri
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
-def script(**said: Any) -> Completed:
-    """Return what a script printed."""
-    return Completed(0, json.dumps(said).encode())
+def script(**document: Any) -> Completed:
+    """Return the output of a script."""
+    return Completed(0, json.dumps(document).encode())
 
 
 def reads(data: bytes | None) -> Completed:
-    """Return what the script says that reads."""
+    """Return the output of the script that reads a file."""
     if data is None:
         return script(exists=False)
     return script(exists=True, size=len(data), sha256=sha256(data), base64=base64.b64encode(data).decode())
 
 
 def swapped(data: bytes) -> Completed:
-    """Return what the script says that has swapped."""
+    """Return the output of the script that swaps a file."""
     return script(result="swapped", after=sha256(data), backup="x.provmode-backup")
 
 
@@ -226,7 +227,7 @@ CREATE = SetFile("C:\\x", None, sha256(b"new"))
 REMOVE = SetFile("C:\\x", sha256(b"old"), None)
 
 
-def test_a_file_is_read_swapped_and_proved_by_its_hash(drive: Drive) -> None:
+def test_a_file_is_read_swapped_and_checked_by_its_hash(drive: Drive) -> None:
     assert drive(execute(FILE, data=b"new"), reads(b"old"), swapped(b"new")) == CHANGED
     assert drive(execute(FILE, data=b"new"), reads(b"new")) == ALREADY
     assert drive(execute(CREATE, data=b"new"), reads(None), swapped(b"new")) == CHANGED
@@ -250,12 +251,12 @@ def test_a_lost_answer_of_a_swap_is_read_back_by_hash(drive: Drive) -> None:
 
 
 @pytest.mark.parametrize("data", [None, b"other"])
-def test_other_bytes_than_the_steps_are_never_written(drive: Drive, data: bytes | None) -> None:
+def test_bytes_that_are_not_those_of_the_step_are_never_written(drive: Drive, data: bytes | None) -> None:
     with pytest.raises(HostError, match="the bytes to write are not those of the step"):
         drive(execute(FILE, data=data))
 
 
-def test_a_file_is_moved_away_and_proved(drive: Drive) -> None:
+def test_a_file_is_moved_away_and_that_is_read_back(drive: Drive) -> None:
     removed = script(result="removed", backup="C:\\x.provmode-backup")
 
     assert drive(execute(REMOVE), reads(b"old"), removed, reads(None)) == CHANGED
@@ -268,8 +269,8 @@ def test_a_file_is_moved_away_and_proved(drive: Drive) -> None:
 
 
 def test_the_three_scripts_get_path_hash_and_bytes_on_standard_input() -> None:
-    asked = list(played(execute(FILE, data=b"new"), reads(b"old"), swapped(b"new")))
-    asked += list(played(execute(REMOVE), reads(b"old"), script(result="removed"), reads(None)))
+    asked = list(questions_of(execute(FILE, data=b"new"), reads(b"old"), swapped(b"new")))
+    asked += list(questions_of(execute(REMOVE), reads(b"old"), script(result="removed"), reads(None)))
 
     assert [line.line for line in asked] == [READ_BYTES, SWAP_BYTES, READ_BYTES, REMOVE_FILE, READ_BYTES]
     assert json.loads(asked[1].stdin or b"") == {
@@ -280,8 +281,8 @@ def test_the_three_scripts_get_path_hash_and_bytes_on_standard_input() -> None:
     }
 
 
-def played(conversation: Generator[Any, Any, Any], *answers: Any) -> Generator[CommandLine, None, None]:
-    """Yield what a conversation asks, giving it the answers one by one."""
+def questions_of(conversation: Generator[Any, Any, Any], *answers: Any) -> Generator[CommandLine, None, None]:
+    """Yield the questions of a conversation, and give it the answers one by one."""
     asked = next(conversation)
     for given in answers:
         yield asked
@@ -297,21 +298,21 @@ ARMED = b"[Client Install]\r\nInstall=INSTALL=ALL SMSPROVISIONINGMODE=1\r\n"
 def test_an_armed_file_is_disarmed_from_its_own_bytes(drive: Drive) -> None:
     step = disarm("C:\\t", ARMED)
     disarmed = ARMED.replace(b" SMSPROVISIONINGMODE=1", b"")
-    kept: list[Any] = []
+    announced: list[Any] = []
 
-    assert drive(execute(step, announce=kept.append), reads(ARMED), swapped(disarmed)) == CHANGED
-    assert kept == [ARMED]
+    assert drive(execute(step, announce=announced.append), reads(ARMED), swapped(disarmed)) == CHANGED
+    assert announced == [ARMED]
     assert drive(execute(step), reads(disarmed)) == ALREADY
     for there in (ARMED + b"; more", None):
         with pytest.raises(StaleStep):
             drive(execute(step), reads(there))
 
 
-# -- keeping what was -----------------------------------------------------------------------------------------------
+# -- the announcement -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("step", "data", "looks", "kept"),
+    ("step", "data", "looks", "previous"),
     [
         (STEP, None, holds("old"), None),
         (SetRegistryKey(KEY, True), None, (NO_KEY,), None),
@@ -325,19 +326,19 @@ def test_an_armed_file_is_disarmed_from_its_own_bytes(drive: Drive) -> None:
     ],
     ids=lambda item: getattr(item, "kind", ""),
 )
-def test_what_cannot_be_kept_is_not_changed(
-    drive: Drive, step: Step, data: bytes | None, looks: tuple[Any, ...], kept: bytes | None
+def test_nothing_is_changed_if_the_journal_cannot_be_written(
+    drive: Drive, step: Step, data: bytes | None, looks: tuple[Any, ...], previous: bytes | None
 ) -> None:
-    told: list[Any] = []
+    announced: list[Any] = []
 
-    def full(previous: Any) -> None:
-        told.append(previous)
+    def full(data_before: Any) -> None:
+        announced.append(data_before)
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
         drive(execute(step, announce=full, data=data), *looks)
 
-    assert told == [kept]
+    assert announced == [previous]
 
 
 # -- the client -----------------------------------------------------------------------------------------------------
@@ -345,12 +346,12 @@ def test_what_cannot_be_kept_is_not_changed(
 
 @dataclass
 class Client:
-    """A client that answers as one that restarts: each question about it and each pause brings it on."""
+    """A client that restarts after its method was called; each pause brings it nearer to running again."""
 
     mode: bool
     excludes: str
     busy: int = 0
-    """How many looks it stays away after the method was called."""
+    """How many pauses it stays away after the method was called."""
     lose: bool = False
     """Whether the method's answer is lost."""
     deaf: bool = False
@@ -420,14 +421,14 @@ def test_the_mode_is_set_once_and_waited_for(step: SetMode, called: str) -> None
     assert len(client.called) == 1
 
 
-def test_a_client_that_is_half_out_is_taken_out_by_its_method() -> None:
+def test_a_half_exited_client_is_taken_out_by_its_method() -> None:
     client = Client(False, "Scheduler")
 
     assert client.converse(SetMode(False, "half-exited")) == CHANGED
     assert client.excludes == ""
 
 
-def test_a_restarting_service_is_waited_for_and_asked_again() -> None:
+def test_a_restarting_service_is_waited_for_and_called_again() -> None:
     client = Client(True, "Scheduler", unavailable=2)
 
     assert client.converse(LEAVE) == CHANGED
@@ -435,7 +436,7 @@ def test_a_restarting_service_is_waited_for_and_asked_again() -> None:
     assert client.waited == sum(PAUSES[:2])
 
 
-def test_a_lost_answer_of_the_method_is_read_back_and_not_sent_again() -> None:
+def test_a_method_whose_answer_was_lost_is_read_back_and_not_called_again() -> None:
     client = Client(True, "Scheduler", lose=True, busy=1)
 
     assert client.converse(LEAVE) == CHANGED
@@ -455,12 +456,12 @@ def test_a_client_that_never_answers_again_is_not_proved() -> None:
     assert client.waited == sum(PAUSES)
 
 
-def test_a_service_that_never_comes_back_is_passed_on() -> None:
+def test_the_error_of_a_service_that_never_comes_back_is_raised() -> None:
     with pytest.raises(RemoteFault, match="shutting down"):
         Client(True, "Scheduler", unavailable=999).converse(LEAVE)
 
 
-def test_a_client_that_refuses_is_said_by_its_number() -> None:
+def test_an_error_code_of_the_client_is_reported() -> None:
     client = Client(True, "Scheduler", code="2147500037")
 
     with pytest.raises(HostError, match=r"the client answered 0x80004005; look at SmsClientMethodProvider\.log"):

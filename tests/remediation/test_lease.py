@@ -1,4 +1,4 @@
-"""The claim on a PC: one has it, the other is told who; however their lines meet, and whatever answer is lost."""
+"""The lease on a PC: one run holds it and others learn which, however commands interleave and answers get lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Windows:
     def __init__(self) -> None:
         self.pc = PC("PC-1", Clock(START, lambda: 0.0))
         configmgr.install(self.pc, "5.00.9128.1007")
-        self.pc.finished()
+        self.pc.start_recording()
         self.asked: list[str] = []
 
     def run(self, line: str) -> Completed:
@@ -55,7 +55,7 @@ class Windows:
         return [Instance("XmlFragment", {"LocalDateTime": now, "CurrentTimeZone": "0"})]
 
     def converse(self, talk: Talk, *, losing: Callable[[str], bool] = lambda line: False) -> Any:
-        """Carry a conversation through; the answer to a line that changes is lost where *losing* says so."""
+        """Carry out a conversation; the answer to a line that changes the PC is lost if *losing* returns true."""
         try:
             asked = next(talk)
             while True:
@@ -92,22 +92,22 @@ def test_a_token_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "provmode-claim", "20261332T080000Z-0123456789abcdef", "20260302T080000Z-12"])
-def test_what_is_no_token_is_none(text: str) -> None:
+def test_a_text_that_is_not_a_token_is_none(text: str) -> None:
     assert Token.parse(text) is None
 
 
-# -- taken and given back -------------------------------------------------------------------------------------------
+# -- taken and released ---------------------------------------------------------------------------------------------
 
 
-def test_a_free_claim_is_taken_in_one_line_and_given_back_in_one(windows: Windows) -> None:
-    told: list[Token] = []
+def test_a_free_lease_is_taken_by_one_command_line_and_released_by_one(windows: Windows) -> None:
+    announced: list[Token] = []
 
-    token = windows.converse(take(MINE, told.append))
-    there = windows.left()
+    token = windows.converse(take(MINE, announced.append))
+    held = windows.left()
     released = windows.converse(release(MINE, token))
 
-    assert there == [str(token)] == [str(Token(START, MINE))]
-    assert told == [token]
+    assert held == [str(token)] == [str(Token(START, MINE))]
+    assert announced == [token]
     assert released
     assert windows.left() is None
     assert len(windows.asked) == 2
@@ -119,7 +119,7 @@ def test_a_free_claim_is_taken_in_one_line_and_given_back_in_one(windows: Window
     ]
 
 
-def test_it_is_announced_before_anything_is_sent_and_what_stops_that_stops_it(windows: Windows) -> None:
+def test_the_lease_is_announced_before_anything_is_sent_and_an_error_there_stops_it(windows: Windows) -> None:
     def full(token: Token) -> None:
         raise OSError("the disk is full")
 
@@ -128,7 +128,7 @@ def test_it_is_announced_before_anything_is_sent_and_what_stops_that_stops_it(wi
     assert windows.asked == []
 
 
-def test_a_claim_of_another_is_left_alone_and_named(windows: Windows) -> None:
+def test_the_lease_of_another_run_is_left_alone_and_named(windows: Windows) -> None:
     windows.make(ago(ABANDONED))
 
     with pytest.raises(LeaseTaken, match=r"since 2026-03-02 07:45:00 UTC by its clock \(lease 20260302T074500Z-fe"):
@@ -138,7 +138,7 @@ def test_a_claim_of_another_is_left_alone_and_named(windows: Windows) -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(minutes=15, seconds=1), timedelta(days=3), -timedelta(minutes=16)])
-def test_an_abandoned_claim_is_taken_over(windows: Windows, age: timedelta) -> None:
+def test_an_abandoned_lease_is_taken_over(windows: Windows, age: timedelta) -> None:
     windows.make(ago(age))
 
     token = windows.converse(take(MINE))
@@ -146,7 +146,7 @@ def test_an_abandoned_claim_is_taken_over(windows: Windows, age: timedelta) -> N
     assert windows.left() == [str(token)]
 
 
-def test_a_claim_of_this_run_from_before_a_crash_is_renewed(windows: Windows) -> None:
+def test_a_lease_of_the_same_run_from_before_a_crash_is_renewed(windows: Windows) -> None:
     windows.make(ago(timedelta(minutes=2), MINE))
 
     token = windows.converse(take(MINE))
@@ -154,13 +154,13 @@ def test_a_claim_of_this_run_from_before_a_crash_is_renewed(windows: Windows) ->
     assert windows.left() == [str(token)] == [str(Token(START, MINE))]
 
 
-def test_of_two_that_find_an_abandoned_claim_one_takes_it_over(windows: Windows) -> None:
+def test_of_two_runs_that_find_an_abandoned_lease_one_takes_it_over(windows: Windows) -> None:
     windows.make(ago(timedelta(hours=1)))
     talks = [take(MINE), take(OTHER)]
     asked = [next(talk) for talk in talks]
     ends: list[Any] = [None, None]
     while None in ends:
-        for number, talk in enumerate(talks):  # in step: both look before either takes over
+        for number, talk in enumerate(talks):  # in turns: both look before either takes over
             if ends[number] is None:
                 try:
                     asked[number] = talk.send(windows.answer(asked[number]))
@@ -173,7 +173,7 @@ def test_of_two_that_find_an_abandoned_claim_one_takes_it_over(windows: Windows)
     assert windows.left() == [str(ends[0])]
 
 
-def test_an_empty_claim_is_waited_for_and_then_abandoned(windows: Windows) -> None:
+def test_a_folder_that_stays_empty_is_taken_over_after_a_pause(windows: Windows) -> None:
     windows.make()
 
     token = windows.converse(take(MINE))
@@ -182,7 +182,7 @@ def test_an_empty_claim_is_waited_for_and_then_abandoned(windows: Windows) -> No
     assert windows.pc.now() == START + timedelta(seconds=EMPTY_PAUSE)
 
 
-def test_an_empty_claim_that_is_filled_in_the_meantime_is_taken(drive: Callable[..., Any]) -> None:
+def test_an_empty_folder_that_another_run_fills_during_the_pause_is_taken(drive: Callable[..., Any]) -> None:
     busy = Completed(1, b"", b"A subdirectory or file already exists.\r\n")
     empty = Completed(1, b"provmode-claim\r\n", b"File Not Found\r\n")
     filled = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
@@ -191,7 +191,7 @@ def test_an_empty_claim_that_is_filled_in_the_meantime_is_taken(drive: Callable[
         drive(take(MINE), clock_says(START), busy, empty, None, filled)
 
 
-def test_a_claim_that_goes_between_our_line_and_our_look_is_tried_again(drive: Callable[..., Any]) -> None:
+def test_a_lease_that_is_released_between_our_command_and_our_look_is_tried_again(drive: Callable[..., Any]) -> None:
     busy = Completed(1, b"", b"A subdirectory or file already exists.\r\n")
     mine = Completed(0, f"{Token(START, MINE)}\r\n".encode())
 
@@ -205,12 +205,12 @@ def clock_says(when: datetime) -> list[Instance]:
 # -- refused --------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_pc_refuses_is_said_in_its_words(drive: Callable[..., Any]) -> None:
+def test_a_refusal_quotes_the_message_of_the_pc(drive: Callable[..., Any]) -> None:
     with pytest.raises(LeaseRefused, match=r"provmode-claim could not be made: Access is denied\."):
         drive(take(MINE), clock_says(START), DENIED, NOTHING, DENIED, NOTHING)
 
 
-def test_an_account_that_may_not_write_there_is_refused(windows: Windows) -> None:
+def test_an_account_that_cannot_write_there_is_refused(windows: Windows) -> None:
     windows.pc.protected = ("c:\\windows\\ccmsetup",)
 
     with pytest.raises(LeaseRefused, match="Access is denied"):
@@ -222,7 +222,7 @@ def test_an_account_that_may_not_write_there_is_refused(windows: Windows) -> Non
     ("path", "words"),
     [(FOLDER, "directory name is invalid"), (f"{FOLDER}\\of somebody else.txt", "directory is not empty")],
 )
-def test_what_is_in_the_way_is_left_there(windows: Windows, path: str, words: str) -> None:
+def test_a_file_that_is_in_the_way_is_kept(windows: Windows, path: str, words: str) -> None:
     windows.pc.files.write(path, b"x", START)
 
     with pytest.raises(LeaseRefused, match=words):
@@ -230,12 +230,12 @@ def test_what_is_in_the_way_is_left_there(windows: Windows, path: str, words: st
     assert windows.pc.files.read(path) == b"x"
 
 
-def test_without_the_time_of_the_pc_nothing_is_claimed(drive: Callable[..., Any]) -> None:
+def test_without_the_clock_of_the_pc_no_lease_is_taken(drive: Callable[..., Any]) -> None:
     with pytest.raises(HostError, match="clock cannot be read"):
         drive(take(MINE), [])
 
 
-def test_a_read_only_session_looks_at_a_claim_and_changes_none() -> None:
+def test_the_write_gate_lets_the_look_pass_and_knows_the_other_lines_as_changes() -> None:
     lines: list[CommandLine] = []
     for start, talk in ((None, take(MINE)), (Token(START, MINE), release(MINE, Token(START, MINE)))):
         asked = next(talk)
@@ -245,10 +245,10 @@ def test_a_read_only_session_looks_at_a_claim_and_changes_none() -> None:
     assert [changes(line) for line in lines] == [True, True]
 
 
-# -- answers that are lost ------------------------------------------------------------------------------------------
+# -- lost answers ---------------------------------------------------------------------------------------------------
 
 
-def test_where_the_answer_is_lost_it_looks_whether_the_claim_is_its_own(windows: Windows) -> None:
+def test_after_a_lost_answer_the_run_looks_whether_it_holds_the_lease(windows: Windows) -> None:
     token = windows.converse(take(MINE), losing=lambda line: True)
 
     assert windows.left() == [str(token)]
@@ -257,31 +257,31 @@ def test_where_the_answer_is_lost_it_looks_whether_the_claim_is_its_own(windows:
     assert windows.left() is None
 
 
-def test_where_the_line_was_lost_as_well_it_is_sent_again(drive: Callable[..., Any]) -> None:
+def test_a_command_line_that_never_arrived_is_sent_again(drive: Callable[..., Any]) -> None:
     mine = Completed(0, f"{Token(START, MINE)}\r\n".encode())
 
     assert drive(take(MINE), clock_says(START), LOST, NOTHING, mine) == Token(START, MINE)
 
 
-def test_a_claim_that_another_has_when_the_answer_was_lost_is_his(drive: Callable[..., Any]) -> None:
+def test_a_lease_that_another_run_holds_after_a_lost_answer_is_taken(drive: Callable[..., Any]) -> None:
     his = Completed(0, f"provmode-claim\r\n{ago(timedelta(0))}\r\n".encode())
 
     with pytest.raises(LeaseTaken):
         drive(take(MINE), clock_says(START), LOST, his)
 
 
-def test_a_token_that_does_not_go_is_not_given_back(drive: Callable[..., Any]) -> None:
+def test_a_lease_whose_token_cannot_be_removed_is_not_released(drive: Callable[..., Any]) -> None:
     token = Token(START, MINE)
     there = Completed(0, f"provmode-claim\r\n{token}\r\n".encode())
 
     assert drive(release(MINE, token), *(DENIED, there) * 6) is False
 
 
-# -- however they meet ----------------------------------------------------------------------------------------------
+# -- interleaved commands -------------------------------------------------------------------------------------------
 
 
 def one_by_one(windows: Windows, line: str) -> Generator[None, None, Completed]:
-    """Run a line command by command; between two of them everybody else may run."""
+    """Run a line command by command; other runs can go between two of them."""
     out = err = b""
     done = Completed(0)
     for glue, command in re.findall(r"(?:^| (&&?) )((?:(?! &&? ).)+)", line):
@@ -293,7 +293,7 @@ def one_by_one(windows: Windows, line: str) -> Generator[None, None, Completed]:
 
 
 BOTH_CLEAR = [*[0] * 8, *[1] * 8, 0, 0, 1, 1, 0, 0, 1, 1]
-"""Two find it empty; the one makes it, the other takes that for the empty one, and both put their token in."""
+"""Two runs find the folder empty; one makes it anew, the other clears that one, and both put their token in."""
 
 
 @example("empty", BOTH_CLEAR, [])
@@ -302,7 +302,7 @@ BOTH_CLEAR = [*[0] * 8, *[1] * 8, 0, 0, 1, 1, 0, 0, 1, 1]
     st.lists(st.integers(0, 2), max_size=120),
     st.lists(st.booleans(), max_size=12),
 )
-def test_however_the_commands_of_three_meet_never_two_are_at_work(
+def test_however_the_commands_of_three_runs_interleave_only_one_works_at_a_time(
     before: str, turns: list[int], losses: list[bool]
 ) -> None:
     windows, working, lost = Windows(), set[int](), list(losses)
@@ -342,4 +342,4 @@ def test_however_the_commands_of_three_meet_never_two_are_at_work(
         if number in controllers and next(controllers[number], "ended") == "ended":
             del controllers[number]
     assert controllers == {}
-    assert windows.left() in (None, []), "no token stays"
+    assert windows.left() in (None, []), "no token is left"

@@ -1,4 +1,4 @@
-"""A client that was taken out of provisioning mode stays out: proved over days of the PCs' own time."""
+"""A client that was taken out of provisioning mode stays out, for days of the PC's own time."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def now() -> datetime:
 
 
 class Patient:
-    """One PC of the lab, and whoever looks after it; waiting moves the PC's clock."""
+    """One PC of the lab with a session to it; a wait advances the PC's clock."""
 
     def __init__(self, lab: LabProcess, host: Host, session: Session) -> None:
         self.lab, self.host, self.session = lab, host, session
 
     def verdict(self) -> Verdict:
-        """Look at it, as an audit does."""
+        """Return the PC's verdict, as an audit does."""
         self.session.read_only = True
         self.session.begin()
         return judge(self.session.converse(client_state(now)), Policy(), now()).verdict
 
     def comply(self, policy: Policy | None = None) -> list[str]:
-        """Do what the plan says; return the steps."""
+        """Carry out the steps of a plan for the PC; return their kinds."""
         self.session.read_only = True
         self.session.begin()
         remediation = self.session.converse(plan_remediation(now, policy or Policy()))
@@ -60,7 +60,7 @@ class Patient:
 
     @property
     def mutations(self) -> list[str]:
-        """What was done to it, in order."""
+        """The changes on the PC, in order."""
         return [str(item) for item in self.lab.mutations(self.host.name)]
 
 
@@ -73,7 +73,7 @@ def fleet() -> Iterator[LabProcess]:
 
 @pytest.fixture
 def patient(fleet: LabProcess, make_target: Callable[..., Any]) -> Iterator[Callable[[str], Patient]]:
-    """Return a PC of a persona that no test has had yet."""
+    """Return a PC of a persona that no test has used yet."""
     opened: list[Session] = []
 
     def choose(persona: str) -> Patient:
@@ -91,7 +91,7 @@ def patient(fleet: LabProcess, make_target: Callable[..., Any]) -> Iterator[Call
         session.close()
 
 
-def test_a_mode_left_without_disarming_the_tcf_comes_back_with_the_health_evaluation(patient: Any) -> None:
+def test_without_disarming_the_tcf_the_mode_comes_back_with_the_health_evaluation(patient: Any) -> None:
     pc = patient("armed")
     assert pc.verdict() is Verdict.ARMED
     pc.days_pass(1.1)
@@ -111,7 +111,7 @@ def test_after_comply_the_same_client_stays_healthy_for_a_week(patient: Any) -> 
 
     steps = pc.comply(Policy(wait_for_self_healing=False))
 
-    assert steps[0] == "tcf", "first what brings the mode back"
+    assert steps[0] == "tcf", "the cause of the relapse is removed first"
     for _ in range(7):
         assert pc.verdict() is Verdict.HEALTHY
         pc.days_pass(1)
@@ -122,7 +122,7 @@ def test_a_half_exited_client_becomes_healthy_by_the_method(patient: Any) -> Non
     pc = patient("half-exited")
     assert pc.verdict() is Verdict.HALF_EXITED
     pc.days_pass(7)
-    assert pc.verdict() is Verdict.HALF_EXITED, "nothing mends that by itself"
+    assert pc.verdict() is Verdict.HALF_EXITED, "it does not recover by itself"
 
     assert pc.comply() == ["mode", "policy"]
 
@@ -179,7 +179,7 @@ def test_a_disabled_service_is_enabled_before_the_exit_method_is_called(patient:
     assert order == sorted(order)
 
 
-def test_leaving_the_mode_starts_what_the_plan_said_it_would(patient: Any) -> None:
+def test_leaving_the_mode_starts_the_installs_that_the_plan_predicted(patient: Any) -> None:
     pc = patient("overdue")
     pc.session.begin()
     remediation = pc.session.converse(plan_remediation(now, Policy()))
@@ -194,7 +194,7 @@ def test_leaving_the_mode_starts_what_the_plan_said_it_would(patient: Any) -> No
     assert list(remediation.impact.past_due.value) == started
 
 
-def test_a_second_remedy_changes_nothing(patient: Any) -> None:
+def test_a_second_remediation_changes_nothing(patient: Any) -> None:
     pc = patient("overdue")
     pc.comply()
     before = pc.mutations

@@ -1,4 +1,4 @@
-"""Steps as values: to JSON and back, there and back again, what they show, what can be pasted."""
+"""Steps as values: their JSON, their undo, what reports show of them, what can be pasted into a prompt."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def test_a_step_is_the_same_after_json(step: Step) -> None:
 
 
 @given(STEPS)
-def test_a_step_is_told_from_every_other_kind(step: Step) -> None:
+def test_each_kind_of_step_is_carried_out_by_its_own_class(step: Step) -> None:
     conversation: Any = execute(step, data=b"")
 
     assert conversation.__qualname__ == f"{type(step).__name__}.execute"
 
 
 @given(STEPS)
-def test_what_is_undone_twice_is_done(step: Step) -> None:
+def test_the_undo_of_an_undo_is_the_step(step: Step) -> None:
     back = step.undo
     if back is None:
         assert isinstance(step, (SetServiceState, SetMode, RequestPolicy))
@@ -120,26 +120,26 @@ def test_what_is_undone_twice_is_done(step: Step) -> None:
 
 
 @given(STEPS)
-def test_the_way_back_shows_before_and_after_the_other_way_round(step: Step) -> None:
+def test_the_undo_of_a_step_swaps_before_and_after(step: Step) -> None:
     if step.undo is None or isinstance(step, DisarmTcf):
         return
-    ((there,), (back,)) = step.properties, step.undo.properties
+    ((done,), (undone,)) = step.properties, step.undo.properties
 
-    assert (back.name, back.before, back.after) == (there.name, there.after, there.before)
+    assert (undone.name, undone.before, undone.after) == (done.name, done.after, done.before)
 
 
 @given(files())
-def test_the_diff_of_the_way_back_takes_out_what_came_in(step: SetFile) -> None:
+def test_the_diff_of_an_undo_removes_what_the_step_added(step: SetFile) -> None:
     back = step.undo
     assert back is not None
 
     assert back.diff[:2] == step.diff[:2]
-    there = [(line[:1], line[1:]) for line in step.diff[2:] if line[:1] in "+-"]
-    way_back = [(line[:1], line[1:]) for line in back.diff[2:] if line[:1] in "+-"]
-    assert way_back == [({"+": "-", "-": "+"}[sign], rest) for sign, rest in there]
+    done = [(line[:1], line[1:]) for line in step.diff[2:] if line[:1] in "+-"]
+    undone = [(line[:1], line[1:]) for line in back.diff[2:] if line[:1] in "+-"]
+    assert undone == [({"+": "-", "-": "+"}[sign], rest) for sign, rest in done]
 
 
-def test_the_diff_of_the_way_back_counts_its_lines_the_other_way_round() -> None:
+def test_the_diff_of_an_undo_swaps_the_line_numbers() -> None:
     step = SetFile("x", "a", "b", text_diff("x", b"one\n-- two\n", b"one\n"))
 
     assert step.diff == ("--- x", "+++ x", "@@ -1,2 +1 @@", " one", "--- two")
@@ -165,7 +165,7 @@ def test_every_step_shows_one_property_before_and_after(step: Step) -> None:
         st.just(RequestPolicy()),
     )
 )
-def test_what_a_step_sends_can_be_pasted_and_read_back(step: Step) -> None:
+def test_the_operations_of_a_step_can_be_pasted_and_parsed(step: Step) -> None:
     assert step.operations
     for operation in step.operations:
         assert isinstance(operation, Invoke)
@@ -173,7 +173,7 @@ def test_what_a_step_sends_can_be_pasted_and_read_back(step: Step) -> None:
         if all(len(value) > 1 for value in lists):
             assert text(operation).startswith("winrm invoke ")
             assert parse(text(operation)) == operation
-        else:  # the tool knows a list by its name being there twice
+        else:  # the winrm tool writes a list as one name given several times
             assert text(operation).startswith("# ")
     assert str(StepCommand(step)) == " ; ".join(text(operation) for operation in step.operations)
 
@@ -194,7 +194,7 @@ def test_what_a_step_sends_can_be_pasted_and_read_back(step: Step) -> None:
         (RequestPolicy(), ["TriggerSchedule", "TriggerSchedule"]),
     ],
 )
-def test_a_step_calls_what_it_needs(step: Step, methods: list[str]) -> None:
+def test_a_step_calls_the_methods_that_it_needs(step: Step, methods: list[str]) -> None:
     assert [operation.method for operation in step.operations if isinstance(operation, Invoke)] == methods
 
 
@@ -205,18 +205,18 @@ def test_a_change_of_a_file_is_shown_in_words(step: Step) -> None:
 
 
 @given(disarmings())
-def test_a_disarming_says_what_was_and_what_will_be(step: DisarmTcf) -> None:
+def test_a_disarming_has_both_hashes_a_diff_and_the_encoding(step: DisarmTcf) -> None:
     assert step.before != step.after
     assert any("SMSPROVISIONINGMODE" in line for line in step.diff)
     assert step.encoding in ("ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE")
 
 
-def test_a_disarming_keeps_what_is_no_text() -> None:
-    data_there = b"\xff\xfe" + "SMSPROVISIONINGMODE=1\r\n".encode("utf-16-le") + b"\x00\xd8\x41"
+def test_a_disarming_keeps_bytes_that_are_not_text() -> None:
+    armed = b"\xff\xfe" + "SMSPROVISIONINGMODE=1\r\n".encode("utf-16-le") + b"\x00\xd8\x41"
 
-    step = disarm("x", data_there)
+    step = disarm("x", armed)
 
-    assert tcf.disarm(data_there) == b"\xff\xfe\x00\xd8\x41"
+    assert tcf.disarm(armed) == b"\xff\xfe\x00\xd8\x41"
     assert step_from_json(json.loads(json.dumps(step.to_json()))) == step
 
 
@@ -224,7 +224,7 @@ VALUE: dict[str, Any] = {"kind": "registry-value", "key": "HKLM\\X", "value": "x
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
         ({}, "None is not a kind of step"),
         ({"kind": "format-disk"}, "'format-disk' is not a kind of step"),
@@ -238,13 +238,13 @@ VALUE: dict[str, Any] = {"kind": "registry-value", "key": "HKLM\\X", "value": "x
         ({"kind": "file", "path": "x", "before": None, "after": None, "diff": 5}, "file"),
     ],
 )
-def test_what_is_no_step_is_refused(document: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_document_that_is_not_a_step_is_refused(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         step_from_json(document)
 
 
 @pytest.mark.parametrize(
-    ("registry", "shown"),
+    ("registry", "text_shown"),
     [
         (None, "absent"),
         (RegistryData(ValueType.REG_SZ, "a\n'"), 'REG_SZ "a\\n\'"'),
@@ -253,5 +253,5 @@ def test_what_is_no_step_is_refused(document: dict[str, Any], said: str) -> None
         (RegistryData(ValueType.REG_DWORD, 7), "REG_DWORD 7"),
     ],
 )
-def test_registry_data_is_shown_with_its_type(registry: RegistryData | None, shown: str) -> None:
-    assert data_text(registry) == shown
+def test_registry_data_is_shown_with_its_type(registry: RegistryData | None, text_shown: str) -> None:
+    assert data_text(registry) == text_shown

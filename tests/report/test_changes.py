@@ -1,4 +1,4 @@
-"""How an application is printed: identical cases once."""
+"""How an apply is printed: identical cases are folded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
 
 
 def refused_by(token: Token) -> str:
-    """Return what a controller says that finds *token*."""
+    """Return the message of a controller that finds *token*."""
     talk = take("0" * 16)
     next(talk)
     talk.send([Instance("XmlFragment", {"LocalDateTime": START.isoformat(), "CurrentTimeZone": "0"})])
@@ -29,7 +29,7 @@ def refused_by(token: Token) -> str:
     return raised.value.what
 
 
-def test_hosts_that_one_other_controller_is_at_work_on_come_together() -> None:
+def test_hosts_that_the_same_other_controller_works_on_are_folded() -> None:
     results = [
         HostResult(f"PC-{number}", HostOutcome.STALE, refused_by(Token(START + timedelta(seconds=number), run * 16)))
         for number, run in enumerate("aab")
@@ -38,7 +38,7 @@ def test_hosts_that_one_other_controller_is_at_work_on_come_together() -> None:
 
     print_apply(ApplyResult(results), Console(file=file, width=100, highlight=False))
 
-    said = file.getvalue()
-    assert f"another controller is at work on it (run {'a' * 16})" in said
-    assert said.count("another controller") == 2
-    assert "PC-0, PC-1" in said
+    printed = file.getvalue()
+    assert f"another controller is at work on it (run {'a' * 16})" in printed
+    assert printed.count("another controller") == 2
+    assert "PC-0, PC-1" in printed

@@ -1,4 +1,4 @@
-"""Dialling: name and connection in one deadline; a busy controller calls no PC silent that answered."""
+"""Dialling: one deadline for name and connection; a busy controller does not call a PC silent that answered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provmode.transport.target import Endpoint
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """Something that listens."""
+    """A listening socket."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
 
@@ -44,13 +44,13 @@ def test_the_second_address_of_a_pc_is_tried_when_the_first_is_dead(
 ) -> None:
     port = listener.getsockname()[1]
     dead = ("127.0.0.2", port)
-    places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (dead, ("127.0.0.1", port))]
-    monkeypatch.setattr(dialling.socket, "getaddrinfo", lambda *_, **__: places)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (dead, ("127.0.0.1", port))]
+    monkeypatch.setattr(dialling.socket, "getaddrinfo", lambda *_, **__: addresses)
 
     dial(endpoint("pc-0001.example.com", port), 2, seconds=time.monotonic).close()
 
 
-def test_a_connection_that_stands_is_taken_even_when_it_is_looked_at_late(listener: socket.socket) -> None:
+def test_an_open_connection_is_used_even_if_it_is_looked_at_late(listener: socket.socket) -> None:
     class Late(socket.socket):
         def connect(self, address: Any) -> None:
             super().connect(address)
@@ -59,7 +59,7 @@ def test_a_connection_that_stands_is_taken_even_when_it_is_looked_at_late(listen
     dialling._connect(Late(socket.AF_INET, socket.SOCK_STREAM), listener.getsockname(), 1).close()
 
 
-def test_a_connection_that_does_not_stand_is_a_timeout_and_leaves_no_socket() -> None:
+def test_a_connection_that_is_not_open_is_a_timeout_and_leaves_no_socket() -> None:
     class Silent(socket.socket):
         def connect(self, address: Any) -> None:
             raise TimeoutError
@@ -80,7 +80,7 @@ def test_a_connection_that_does_not_stand_is_a_timeout_and_leaves_no_socket() ->
         ("x" * 64 + ".example.com", Cause.NAME_RESOLUTION),
     ],
 )
-def test_why_it_failed_is_told_apart(address: str, cause: Cause) -> None:
+def test_each_kind_of_failure_has_its_own_cause(address: str, cause: Cause) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""A stranger in the PC's place: whatever it answers is one error about this host, in time, and gives nothing away."""
+"""A hostile server in the PC's place: any answer becomes one error about this host, in time, and exposes no secret."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
 
 
 class Stranger:
-    """A raw HTTP server that answers each request of a connection by a script."""
+    """A raw HTTP server that answers the requests of a connection with prepared answers, in order."""
 
     def __init__(self, answers: list[bytes | Callable[[socket.socket, bytes], None]]) -> None:
         self._answers = answers
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.connections = 0
-        self.heard = b""
+        self.received = b""
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -56,7 +56,7 @@ class Stranger:
                 else:
                     connection.sendall(answer)
         except OSError:
-            pass  # the client has gone, as it should
+            pass  # the client has closed the connection, as it should
         finally:
             connection.close()
 
@@ -73,11 +73,11 @@ class Stranger:
         )
         while len(body) < length:
             body += connection.recv(65536)
-        self.heard += data
+        self.received += data
         return data
 
     def close(self) -> None:
-        """Stop listening and drop everybody."""
+        """Stop listening and close all connections."""
         self._listener.close()
         for connection in self._open:
             connection.close()
@@ -94,7 +94,7 @@ def stranger(*answers: Any) -> Iterator[Stranger]:
 
 
 def session_to(server: Stranger, authentication: Any = "ntlm", **deadlines: float) -> Session:
-    """Return a session to a stranger, with the canary as its password."""
+    """Return a session to a stranger that uses the canary as its password."""
     waits = {"connect": 2.0, "read": 1.0, "host": 8.0, **deadlines}
     target = Target(
         Endpoint("PC-0001", "127.0.0.1", server.port),
@@ -106,18 +106,18 @@ def session_to(server: Stranger, authentication: Any = "ntlm", **deadlines: floa
 
 
 def ask(session: Session) -> str:
-    """Ask something; return the one line of the error that it has to end in."""
+    """Ask for something; check that it ends in an error of one line, and return the line."""
     try:
         with pytest.raises(HostError) as error:
             session.send(CLIENT)
     finally:
         session.close()
-    said = str(error.value)
-    assert "\n" not in said
-    assert CANARY not in said
+    message = str(error.value)
+    assert "\n" not in message
+    assert CANARY not in message
     assert CANARY not in repr(error.value)
     assert error.value.__cause__ is None
-    return said
+    return message
 
 
 def http(status: str, *headers: str, body: bytes = b"", length: int | None = None) -> bytes:
@@ -170,7 +170,7 @@ def challenge(flags: int = 0xE28A8235) -> bytes:
         b"",
     ],
 )
-def test_a_first_answer_that_is_no_winrm_is_one_error(answer: bytes) -> None:
+def test_a_first_answer_that_is_not_winrm_is_one_error(answer: bytes) -> None:
     with stranger(answer) as server:
         ask(session_to(server))
 
@@ -201,8 +201,8 @@ def test_no_redirect_is_followed_at_any_step(status: str) -> None:
         away = http(status, f"Location: http://127.0.0.1:{elsewhere.port}/wsman")
         for answers in ((away,), (OFFER, away), (OFFER, challenge(), away)):
             with stranger(*answers) as server:
-                said = ask(session_to(server))
-                assert "redirect" in said or "is not WinRM" in said
+                message = ask(session_to(server))
+                assert "redirect" in message or "is not WinRM" in message
         assert elsewhere.connections == 0
 
 
@@ -217,7 +217,7 @@ def test_a_challenge_without_sealing_never_leads_to_readable_messages() -> None:
     without_seal_and_sign = 0xE28A8235 & ~0x20 & ~0x10
     with stranger(OFFER, challenge(without_seal_and_sign), http("200 OK"), http("200 OK", SOAP, body=b"x")) as server:
         ask(session_to(server))
-        assert b"SMS_Client" not in server.heard
+        assert b"SMS_Client" not in server.received
 
 
 def test_a_forged_seal_is_one_error() -> None:
@@ -267,7 +267,7 @@ def endless(head: bytes, piece: bytes) -> Callable[[socket.socket, bytes], None]
         endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
 )
-def test_an_answer_without_an_end_is_given_up(answer: Any) -> None:
+def test_an_endless_answer_is_an_error(answer: Any) -> None:
     with stranger(answer) as server:
         ask(session_to(server))
     with stranger(answer) as server:
@@ -329,9 +329,7 @@ def test_a_compression_bomb_is_not_unpacked() -> None:
         ask(session_to(server, "basic", read=10.0))
 
 
-def test_what_the_environment_says_about_proxies_and_trust_is_ignored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_proxies_and_passwords_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     with stranger(http("200 OK")) as proxy, stranger(http("404 Not Found")) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -342,11 +340,11 @@ def test_what_the_environment_says_about_proxies_and_trust_is_ignored(
         ask(session_to(server))
 
         assert proxy.connections == 0
-        assert base64.b64encode(b"thief:stolen") not in server.heard
+        assert base64.b64encode(b"thief:stolen") not in server.received
 
 
 def test_the_password_never_crosses_the_wire_readable_with_ntlm() -> None:
     with stranger(OFFER, challenge(), http("401 Unauthorized", "WWW-Authenticate: Negotiate")) as server:
         assert "refused" in ask(session_to(server))
-        assert CANARY.encode() not in server.heard
-        assert CANARY.encode("utf-16-le") not in server.heard
+        assert CANARY.encode() not in server.received
+        assert CANARY.encode("utf-16-le") not in server.received

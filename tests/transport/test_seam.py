@@ -1,4 +1,4 @@
-"""Another connection than pywinrm's: answers that were recorded are enough for a session."""
+"""A session over another connection than pywinrm's: recorded answers are enough."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PC = Target(Endpoint("PC-1", "PC-1"), Credentials("ntlm", "user", "password"))
 
 
 class Replay:
-    """A connection that answers each message with the next of some answers."""
+    """A connection that answers each message with the next recorded answer."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers, self.sent, self.closed = list(answers), list[bytes](), 0
@@ -47,13 +47,13 @@ def test_a_session_over_recorded_answers() -> None:
     replay = Replay(RECORDED.read_bytes())
     session = Session(PC, read_only=True, connect=replay, pause=lambda seconds: None)
 
-    found = session.send(Identify())
+    identity = session.send(Identify())
 
-    assert found.vendor == "Openwsman Project"
+    assert identity.vendor == "Openwsman Project"
     assert re.search(rb"<\w+:Identify\b", replay.sent[0])
 
 
-def test_what_is_lost_on_it_is_dialled_again_and_ends_the_host_in_the_end() -> None:
+def test_a_lost_connection_is_dialled_again_and_is_an_error_after_four_attempts() -> None:
     replay = Replay()
     session = Session(PC, read_only=True, connect=replay, pause=lambda seconds: None)
 

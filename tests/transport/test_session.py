@@ -1,4 +1,4 @@
-"""One conversation with one PC, through the real server: what is asked again, what never is, what is refused."""
+"""One conversation with one PC, through the real server: what is repeated, what never is, what is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODE = get_value(Key.parse("HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"), "Provisio
 
 
 def requests_of(lab: LabProcess, host: Host) -> int:
-    """Return how many HTTP requests a PC has got."""
+    """Return how many HTTP requests a PC has received."""
     return int(lab.counters(host.name)["requests"])
 
 
@@ -57,7 +57,7 @@ def test_ntlm_over_http_is_sealed_and_authenticates_once(lab: LabProcess, health
     assert session.counters.connections == 1
 
 
-def test_identify_tells_the_version_of_windows(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_identify_returns_the_version_of_windows(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     assert connect(lab, healthy).send(Identify()).version.startswith("OS: 10.0.")
 
 
@@ -84,7 +84,7 @@ def test_a_certificate_for_another_name_is_refused(secure_lab: LabProcess, conne
         connect(secure_lab, of_persona(secure_lab, "bad-certificate")).connect()
 
 
-def test_validation_can_be_turned_off_by_name(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
+def test_validation_can_be_turned_off_explicitly(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
     session = connect(secure_lab, of_persona(secure_lab, "healthy"), trust=Trust(validate=False))
 
     session.connect()
@@ -120,7 +120,7 @@ def test_an_unreadable_ca_is_the_callers_mistake(secure_lab: LabProcess, connect
     ("persona", "cause"),
     [("refused", "refused"), ("black-hole", "connect-timeout"), ("unresolvable-name", "name-resolution")],
 )
-def test_why_a_pc_cannot_be_reached_is_told_apart(
+def test_each_reason_why_a_pc_cannot_be_reached_has_its_own_cause(
     lab: LabProcess, persona: str, cause: str, connect: Connect, of_persona: Any
 ) -> None:
     session = connect(lab, of_persona(lab, persona), deadlines=Deadlines(connect=0.5, read=20, host=60))
@@ -146,7 +146,7 @@ def test_a_reading_is_asked_again_on_a_new_connection(
     assert session.counters.retries == 1
 
 
-def test_a_change_whose_answer_was_lost_is_not_repeated(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_a_change_that_lost_its_answer_is_not_repeated(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     session = connect(lab, healthy)
     before = len(lab.mutations(healthy.name))
     lab.inject(healthy.name, kind="drop-after", action="TriggerSchedule")
@@ -163,7 +163,7 @@ def test_a_change_whose_answer_was_lost_is_not_repeated(lab: LabProcess, healthy
 
 
 @pytest.mark.parametrize("action", ["Command", "Receive"])
-def test_a_command_that_makes_a_folder_and_whose_answer_was_lost_is_not_repeated(
+def test_a_command_that_makes_a_folder_and_lost_its_answer_is_not_repeated(
     lab: LabProcess, healthy: Host, connect: Connect, action: str
 ) -> None:
     session = connect(lab, healthy)
@@ -192,7 +192,9 @@ def test_a_change_refused_by_quota_is_asked_again(lab: LabProcess, healthy: Host
     assert len(lab.mutations(healthy.name)) == before + 1
 
 
-def test_a_quota_that_stays_is_said_after_a_few_attempts(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_a_lasting_quota_fault_is_an_error_after_four_attempts(
+    lab: LabProcess, healthy: Host, connect: Connect
+) -> None:
     lab.inject(healthy.name, kind="quota", action="Get", times=None)
     session = connect(lab, healthy)
 
@@ -202,7 +204,9 @@ def test_a_quota_that_stays_is_said_after_a_few_attempts(lab: LabProcess, health
     assert session.counters.retries == 3
 
 
-def test_a_connection_that_dies_in_every_answer_is_given_up(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_a_connection_that_breaks_in_every_answer_is_an_error_after_four_attempts(
+    lab: LabProcess, healthy: Host, connect: Connect
+) -> None:
     lab.inject(healthy.name, kind="cut-answer", times=None)
 
     with pytest.raises(ProtocolError, match="4 attempts"):
@@ -218,7 +222,7 @@ def test_no_answer_in_time_is_a_deadline(lab: LabProcess, healthy: Host, connect
 
 def test_pauses_count_against_the_hosts_deadline(lab: LabProcess, healthy: Host, make_target: Any) -> None:
     lab.inject(healthy.name, kind="quota", action="Get", times=None)
-    clock = iter(range(0, 10_000, 7))  # every look at the clock is 7 seconds later
+    clock = iter(range(0, 10_000, 7))  # the clock advances 7 seconds each time it is read
     session = Session(make_target(lab, healthy), read_only=True, seconds=lambda: next(clock), pause=lambda _: None)
 
     with pytest.raises((QuotaExceeded, DeadlineExceeded)):
@@ -250,7 +254,7 @@ def test_a_read_only_session_refuses_changes_before_a_byte_is_sent(
     assert requests_of(lab, healthy) == before
 
 
-def test_an_answer_in_plain_text_is_refused_where_sealing_is_in_force(
+def test_an_answer_in_plain_text_is_refused_if_sealing_is_in_force(
     lab: LabProcess, healthy: Host, connect: Connect
 ) -> None:
     lab.inject(healthy.name, kind="plain-text", action="Get")
@@ -270,7 +274,7 @@ def test_a_redirect_is_not_followed(lab: LabProcess, healthy: Host, connect: Con
     assert requests_of(lab, other) == before
 
 
-def test_junk_under_a_good_seal_is_a_protocol_error(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_correctly_sealed_junk_is_a_protocol_error(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     for junk in ("no xml", "<a/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"):
         lab.inject(healthy.name, kind="junk", action="Get", text=junk)
         with pytest.raises(ProtocolError):
@@ -285,7 +289,7 @@ def test_a_missing_class_is_a_fault_with_its_number(lab: LabProcess, healthy: Ho
     assert fault.value.code
 
 
-def test_a_denied_operation_is_told_from_a_refused_account(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_a_denied_operation_is_not_a_refused_account(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     lab.inject(healthy.name, kind="access-denied", action="Get")
 
     with pytest.raises(AccessDenied):
@@ -309,7 +313,7 @@ def test_standard_input_arrives_whole(lab: LabProcess, healthy: Host, connect: C
     assert connect(lab, healthy).send(CommandLine("more", stdin=data)).stdout == data
 
 
-def test_output_is_in_the_code_page_that_was_asked_for(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+def test_output_is_in_the_requested_code_page(lab: LabProcess, healthy: Host, connect: Connect) -> None:
     session = connect(lab, healthy)
 
     for codepage, codec in ((65001, "utf-8"), (437, "cp437"), (850, "cp850"), (1252, "cp1252")):
@@ -389,7 +393,7 @@ def test_a_command_that_was_accepted_is_never_run_twice(
 
 
 @pytest.mark.parametrize("kind", ["junk", "plain-text", "cut-answer"])
-def test_a_change_whose_answer_makes_no_sense_may_have_happened(
+def test_a_change_with_an_unreadable_answer_may_have_happened(
     lab: LabProcess, healthy: Host, connect: Connect, kind: str
 ) -> None:
     lab.inject(healthy.name, kind=kind, action="CreateKey", text="<a/>")

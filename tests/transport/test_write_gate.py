@@ -1,4 +1,4 @@
-"""The write gate: what cannot be shown to read only is taken for a change."""
+"""The write gate: an operation that does not certainly only read counts as a change."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_other_operation_is_a_change(operation: object) -> None:
         "type x 2>&1",
     ],
 )
-def test_commands_that_only_look_pass(line: str) -> None:
+def test_commands_that_only_read_pass(line: str) -> None:
     assert not changes(CommandLine(line))
 
 
@@ -118,7 +118,7 @@ def test_every_other_command_is_a_change(line: str) -> None:
     assert changes(CommandLine(line), read_only_lines=READ_ONLY_LINES)
 
 
-def test_the_reading_script_passes_only_whole() -> None:
+def test_the_reading_script_passes_only_unchanged() -> None:
     assert not changes(CommandLine(READ_BYTES), read_only_lines=READ_ONLY_LINES)
     assert changes(CommandLine(READ_BYTES))
     assert changes(CommandLine(READ_BYTES + " & del x"), read_only_lines=READ_ONLY_LINES)

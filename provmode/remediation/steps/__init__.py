@@ -1,6 +1,6 @@
-"""The kinds of step, each one class: what it does, proves, undoes, shows, and how it is written down.
+"""The kinds of step, each one class: what it changes, how it is read back, undone and shown, and its JSON form.
 
-`provmode.remediation.steps.base` says what a new kind has to have.
+`provmode.remediation.steps.base` says what a new kind needs.
 """
 
 from provmode.remediation.steps.base import KINDS, Property, Step, step_from_json

@@ -1,14 +1,14 @@
 """What every kind of step is: one change of one thing on one PC, as a value.
 
-A step says what it expects to find and what is there when it is done. So it can be shown, written into a plan,
-carried out only on what was seen, read back, journaled and undone.
+A step contains the state that it expects and the state after it. So it can be shown, written into a plan, carried out
+only on the state that was seen, read back, journaled and undone.
 
 To add a kind of step, write a class here beside the others and put `register` above it. Everything else asks the class:
 
-* `Step.properties`, `Step.operations`, `Step.diff`: what reports show;
+* `Step.properties`, `Step.operations`, `Step.text_diff`: what reports show;
 * `Step.execute`: check, change, read back;
-* `Step.undo`: the step back, if there is one;
-* `Step.plan_fields`: what a plan may hold of it, for the plan's reader and for ``docs/plan.schema.json``;
+* `Step.undo`: the step that restores the state before, if there is one;
+* `Step.plan_fields`: its fields in a plan, for the plan's reader and for ``docs/plan.schema.json``;
 * `Step.to_json` and `Step.from_fields`: its form in plans and journals;
 * `Step.still_done`: whether a client still shows what the step did.
 """
@@ -31,26 +31,26 @@ Ending = Literal["changed", "already"]
 CHANGED: Ending = "changed"
 """It was changed, and read back."""
 ALREADY: Ending = "already"
-"""It was as wanted before. Nothing was sent that changes a PC."""
+"""The state was as wanted before. Nothing was sent that changes the PC."""
 
 Work = Conversation[Ending]
 Announce = Callable[[Any], None]
-"""Called right before a change is sent, with the bytes of the file that is there (``None`` for all else). The journal
-writes its line here; if it cannot, it raises, and nothing is sent."""
+"""Called right before a change is sent, with the current bytes of the file (``None`` if the step changes no file). The
+journal writes its line here; if it cannot, it raises, and nothing is sent."""
 Look = Callable[[], Conversation[None]]
-"""A last look right before the client's method is called, each time it is. It raises if the PC must not be touched."""
+"""A last look right before each call of the client's method. It raises if the PC must not be touched."""
 
 PAUSES = (*(1.0,) * 12, *(2.0,) * 4, *(5.0,) * 20)
 """Seconds between looks while a service or the client comes back: about two minutes in all."""
 
 
 def no_look() -> Conversation[None]:
-    """Do not look again: what was seen before counts."""
+    """Do not look again."""
     yield from ()
 
 
 class StaleStep(HostError):
-    """The PC has something else than the step expects: somebody changed it since. Nothing was changed."""
+    """The state is not the one that the step expects: somebody changed it since. We changed nothing."""
 
 
 class OvertakenStep(StaleStep):
@@ -62,12 +62,12 @@ class NotProved(HostError):
 
 
 def stale(what: str, expected: str, found: str) -> StaleStep:
-    """Return the error for *what* if it is *found* and not as *expected*."""
+    """Return the error for *what* that is *found* instead of *expected*."""
     return StaleStep(f"{what} is {found}, not {expected} as it was", next_step="look again and plan anew")
 
 
 def not_proved(what: str, expected: str, found: str) -> NotProved:
-    """Return the error for *what* if it is still *found* after it was changed to *expected*."""
+    """Return the error for *what* that is *found* after it was changed to *expected*."""
     return NotProved(f"{what} is {found} after the change, not {expected}", next_step="look at the PC, then try again")
 
 
@@ -97,29 +97,29 @@ class Step(ABC):
     only_after_changes: ClassVar[bool] = False
     """Whether it is left out on a host on which nothing was changed before it."""
     in_words: ClassVar[str] = ""
-    """How it is done, if it is no operation that could be pasted into a Windows prompt."""
+    """How it is done, if there are no operations that can be pasted into a Windows prompt."""
 
     @property
     @abstractmethod
     def properties(self) -> tuple[Property, ...]:
-        """What differs before and after."""
+        """What changes, with its state before and after."""
 
     @property
     @abstractmethod
     def operations(self) -> tuple[Operation, ...]:
-        """The operations that change the PC, as far as they can be written down."""
+        """The operations that change the PC, as far as they can be shown."""
 
     @property
     @abstractmethod
     def undo(self) -> Step | None:
-        """The step back; ``None`` if what it did cannot be taken back."""
+        """The step that restores the state before; ``None`` if this step cannot be undone."""
 
     @abstractmethod
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Return the conversation that carries it out: see `provmode.remediation.execute`."""
 
     def text_diff(self) -> tuple[str, ...]:
-        """Return the unified diff of a file, if it changes one that is text."""
+        """Return the unified diff, if the step changes a text file."""
         return ()
 
     def diff_encoding(self) -> str:
@@ -127,7 +127,7 @@ class Step(ABC):
         return ""
 
     def still_done(self, client: ClientReadings) -> bool:
-        """Return whether *client* still shows what this step did; true if that cannot be seen there."""
+        """Return whether *client* still shows the state after this step; true if *client* does not show it at all."""
         return True
 
     def to_json(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Step(ABC):
         """Read back the fields that `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: they are not those of this kind.
+            KeyError, TypeError, ValueError: they are not the fields of this kind.
         """
         return cls(**fields)
 

@@ -26,12 +26,12 @@ from provmode.remediation.steps.base import (
     not_proved,
     register,
 )
-from provmode.remediation.steps.service import service_there
+from provmode.remediation.steps.service import read_service
 from provmode.windows.conversation import Conversation, Pause
 from provmode.wsman import Instance, Invoke, Operation, integer
 
 LOST_ANSWERS = 4
-"""How often a request whose answer was lost is made, if it does no harm to make it twice."""
+"""How often a request is sent if its answers are lost and it does no harm to repeat it."""
 
 
 @register
@@ -59,18 +59,18 @@ class SetMode(Step):
 
     @property
     def undo(self) -> SetMode | None:
-        """Nothing: what the client did since (policy, installs) is done."""
+        """Nothing: what the client did since (policy, installs) cannot be undone."""
         return None
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Set the mode. The client has no compare-and-swap, so the last look comes as late as can be."""
         wanted = (self.enabled, self.enabled)
-        if (yield from _mode_there()) == wanted:
+        if (yield from _read_mode()) == wanted:
             return ALREADY
         yield from look()
         announce(None)
-        if (yield from _mode_there()) == wanted:
-            return ALREADY  # somebody was faster
+        if (yield from _read_mode()) == wanted:
+            return ALREADY  # somebody else did it first
         yield from _call(self.operations[0], look=look)
         return (yield from _until_mode(self.enabled))
 
@@ -82,7 +82,7 @@ class SetMode(Step):
 @register
 @dataclass(frozen=True)
 class RequestPolicy(Step):
-    """Ask for machine policy and have it evaluated, in this order."""
+    """Request machine policy and have it evaluated, in this order."""
 
     kind: ClassVar[str] = "policy"
     plan_fields: ClassVar[Mapping[str, Field]] = {}
@@ -91,7 +91,7 @@ class RequestPolicy(Step):
 
     @property
     def properties(self) -> tuple[Property, ...]:
-        """What is asked for."""
+        """One property: machine policy."""
         return (Property("machine policy", "as it is", "requested and evaluated"),)
 
     @property
@@ -104,19 +104,19 @@ class RequestPolicy(Step):
 
     @property
     def undo(self) -> None:
-        """Nothing to undo: a request."""
+        """Nothing: a request cannot be undone."""
         return
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
-        """Ask for policy. Nothing shows whether it was asked for, so after a lost answer it is asked for again."""
+        """Request policy. Nothing on the client shows the request, so it is sent again after a lost answer."""
         announce(None)
         for operation in self.operations:
-            yield from _call(operation, again=True)
+            yield from _call(operation, repeatable=True)
         return CHANGED
 
 
-def _mode_there() -> Conversation[tuple[bool, bool]]:
-    """Return mode and whether tasks are excluded.
+def _read_mode() -> Conversation[tuple[bool, bool]]:
+    """Return the mode, and whether system tasks are excluded.
 
     Raises:
         HostError: one of them cannot be read.
@@ -129,10 +129,11 @@ def _mode_there() -> Conversation[tuple[bool, bool]]:
     return known(mode, False), bool(known(excludes, ()))
 
 
-def _call(operation: Operation, *, again: bool = False, look: Look = no_look) -> Work:
+def _call(operation: Operation, *, repeatable: bool = False, look: Look = no_look) -> Work:
     """Call a method of the client; while its service restarts, wait, *look* and call again: nothing was done yet.
 
-    With *again* it does no harm to call it twice, and it is called until it answers. Otherwise the caller reads back.
+    A *repeatable* method does no harm if it is called twice: it is called until it answers. For another method whose
+    answer is lost, the caller reads back.
     """
     lost = 0
     for pause in (*PAUSES, None):
@@ -140,7 +141,7 @@ def _call(operation: Operation, *, again: bool = False, look: Look = no_look) ->
             answer: Instance = yield operation
         except AnswerLost:
             lost += 1
-            if not again:
+            if not repeatable:
                 return CHANGED
             if pause is None or lost == LOST_ANSWERS:
                 raise
@@ -149,7 +150,7 @@ def _call(operation: Operation, *, again: bool = False, look: Look = no_look) ->
             if not (isinstance(refused, QuotaExceeded) or refused.kind == "unavailable") or pause is None:
                 raise
             yield Pause(pause)
-            yield from look()  # much may have begun in the meantime
+            yield from look()  # a task sequence might have begun in the meantime
         else:
             code = integer(answer, "ReturnValue")
             if code:  # absent counts as success, as published scripts take it: its return type is not documented
@@ -164,11 +165,11 @@ def _until_mode(enabled: bool) -> Work:
     answering: Reading[str] = Absent()
     state = ""
     for pause in (*PAUSES, None):
-        state = (yield from service_there("CcmExec")).state
+        state = (yield from read_service("CcmExec")).state
         if state != "Running" and pause is not None:
-            yield Pause(pause)  # nothing else is worth a question yet
+            yield Pause(pause)  # the client cannot answer yet
             continue
-        mode, excluded = yield from _mode_there()
+        mode, excluded = yield from _read_mode()
         answering = yield from client_version()
         if (mode, excluded) == (enabled, enabled) and state == "Running" and isinstance(answering, Known):
             return CHANGED

@@ -1,4 +1,4 @@
-"""Steps on files, by compare-and-swap: what was seen is what is replaced, and the old file stays beside the new one."""
+"""Steps on files, by compare-and-swap: only the file that was seen is replaced, and it is kept beside the new one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BY_SCRIPT = "compare-and-swap by the static script, the old file kept beside it"
 @register
 @dataclass(frozen=True)
 class SetFile(Step):
-    """The contents of a file, by hash; ``None`` is a file that is not there. The bytes travel beside the step."""
+    """The contents of a file, by hash; ``None`` means that there is no file. The bytes are passed beside the step."""
 
     kind: ClassVar[str] = "file"
     in_words = BY_SCRIPT
@@ -46,7 +46,7 @@ class SetFile(Step):
     diff: tuple[str, ...] = ()
     """A unified diff, if both are text."""
     backup: str = "provmode-backup"
-    """What the old file is kept under: ``path.backup``."""
+    """Extension of the old file, which is kept: ``path.backup``."""
 
     @property
     def properties(self) -> tuple[Property, ...]:
@@ -55,25 +55,25 @@ class SetFile(Step):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Nothing that could be pasted: the bytes go to a static script on its standard input."""
+        """Nothing that could be pasted: a static script gets the bytes on its standard input."""
         return ()
 
     @property
     def undo(self) -> SetFile | None:
-        """The step back; its bytes are the journal's."""
+        """The opposite change; its bytes are in the journal."""
         return SetFile(self.path, self.after, self.before, reversed_diff(self.diff))
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
-        """Write *data*, or move the file to its backup if the step wants none there."""
+        """Write *data*, or move the file to its backup if the step removes it."""
         if self.after is not None and (data is None or sha256(data) != self.after):
             raise HostError(f"{self.path}: the bytes to write are not those of the step", next_step="plan anew")
-        there = yield from read_file(self.path) if self.before is not None else file_hash(self.path)
-        digest = sha256(there) if isinstance(there, bytes) else there
+        current = yield from read_file(self.path) if self.before is not None else file_hash(self.path)
+        digest = sha256(current) if isinstance(current, bytes) else current
         if digest == self.after:
             return ALREADY
         if digest != self.before:
             raise stale(self.path, "what it was", "absent" if digest is None else "another file")
-        announce(there if isinstance(there, bytes) else None)
+        announce(current if isinstance(current, bytes) else None)
         if data is None or self.after is None:
             assert self.before is not None
             return (yield from _remove(self.path, self.before, self.backup))
@@ -106,9 +106,9 @@ class DisarmTcf(Step):
     in_words = BY_SCRIPT
     path: str
     before: str
-    """SHA-256 of what was seen."""
+    """SHA-256 of the file that was seen."""
     after: str
-    """SHA-256 of what will be there."""
+    """SHA-256 of the file after the step."""
     encoding: str
     diff: tuple[str, ...]
 
@@ -119,25 +119,25 @@ class DisarmTcf(Step):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Nothing that could be pasted: the bytes go to a static script on its standard input."""
+        """Nothing that could be pasted: a static script gets the bytes on its standard input."""
         return ()
 
     @property
     def undo(self) -> SetFile | None:
-        """The file as it was; its bytes are the journal's."""
+        """The file as it was; its bytes are in the journal."""
         return SetFile(self.path, self.after, self.before, reversed_diff(self.diff))
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
-        """Take the entry out of the file that is there, if it is still the one that was seen."""
-        there = yield from read_file(self.path)
-        if there is not None and sha256(there) == self.after:
+        """Take the entry out of the file, if it is still the file that was seen."""
+        current = yield from read_file(self.path)
+        if current is not None and sha256(current) == self.after:
             return ALREADY
-        if there is None or sha256(there) != self.before:
-            raise stale(self.path, "what it was", "another file" if there is not None else "absent")
-        edited = tcf.disarm(there)
+        if current is None or sha256(current) != self.before:
+            raise stale(self.path, "what it was", "another file" if current is not None else "absent")
+        edited = tcf.disarm(current)
         if sha256(edited) != self.after:
             raise stale(self.path, "edited as planned", "edited otherwise by this version of provmode")
-        announce(there)
+        announce(current)
         return (yield from _swap(self.path, edited, self.before, self.after))
 
     def text_diff(self) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ class DisarmTcf(Step):
 def _swap(path: str, data: bytes, before: str | None, after: str, backup: str = "provmode-backup") -> Work:
     try:
         yield from swap_file(path, data, expected=before, backup=backup)
-    except StaleFile:  # somebody was faster, between our look and our write; or a request of ours arrived twice
+    except StaleFile:  # somebody changed it between our look and our write, or our own request arrived twice
         if (yield from file_hash(path)) == after:
-            raise OvertakenStep(f"{path} came to be as planned in between", next_step="look again") from None
+            raise OvertakenStep(f"{path} was changed as planned in between", next_step="look again") from None
         raise stale(path, "what it was a moment ago", "another file") from None
     except AnswerLost:
-        there = yield from file_hash(path)
-        if there != after:
-            found = "what it was before" if there == before else "another file" if there else "absent"
+        digest = yield from file_hash(path)
+        if digest != after:
+            found = "what it was before" if digest == before else "another file" if digest else "absent"
             raise not_proved(path, "what was written", found) from None
     return CHANGED
 
@@ -180,8 +180,7 @@ def _remove(path: str, before: str, backup: str) -> Work:
         raise stale(path, "what it was a moment ago", "another file") from None
     except AnswerLost:
         pass  # read back below
-    there = yield from file_hash(path)
-    if there is not None:
+    if (yield from file_hash(path)) is not None:
         raise not_proved(path, "absent", "a file")
     return CHANGED
 
@@ -195,7 +194,7 @@ def _hash_text(digest: str | None) -> str:
 
 
 def reversed_diff(diff: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a unified diff for the way back; the first two lines are its head."""
+    """Return the unified diff of the opposite change; the first two lines are its head."""
     return (*diff[:2], *(_reversed_line(line) for line in diff[2:]))
 
 

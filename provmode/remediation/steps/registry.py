@@ -29,7 +29,7 @@ from provmode.wsman.operations import Value
 @register
 @dataclass(frozen=True)
 class SetRegistryValue(Step):
-    """A registry value; ``None`` is a value that is not there."""
+    """A registry value; ``None`` means that there is no such value."""
 
     kind: ClassVar[str] = "registry-value"
     key: str
@@ -54,27 +54,27 @@ class SetRegistryValue(Step):
 
     @property
     def undo(self) -> SetRegistryValue | None:
-        """The step back."""
+        """The opposite change."""
         return SetRegistryValue(self.key, self.value, self.after, self.before)
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Write the value if it is still what was seen, and read it back."""
         key = Key.parse(self.key)
-        there = yield from _value_there(key, self.value)
-        if there == self.after:
+        current = yield from _read_data(key, self.value)
+        if current == self.after:
             return ALREADY
-        if there != self.before:
-            raise stale(self._place, data_text(self.before), data_text(there))
+        if current != self.before:
+            raise stale(self._place, data_text(self.before), data_text(current))
         announce(None)
         yield from _send(self.operations, self._place)
-        there = yield from _value_there(key, self.value)
-        if there != self.after:
-            raise not_proved(self._place, data_text(self.after), data_text(there))
+        current = yield from _read_data(key, self.value)
+        if current != self.after:
+            raise not_proved(self._place, data_text(self.after), data_text(current))
         return CHANGED
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> SetRegistryValue:
-        """Read back the fields, the data among them."""
+        """Read back the fields, including the data."""
         return cls(**{**fields, **{name: _data_from_json(fields[name]) for name in ("before", "after")}})
 
     @property
@@ -103,21 +103,21 @@ class SetRegistryKey(Step):
 
     @property
     def undo(self) -> SetRegistryKey | None:
-        """Delete what was created; a deleted key comes back empty."""
+        """Delete a created key; create a deleted key again, empty."""
         return SetRegistryKey(self.key, not self.present)
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
-        """Create or delete the key, and read back whether it is there."""
-        if (yield from self._there()) == self.present:
+        """Create or delete the key, and read back whether it exists."""
+        if (yield from self._exists()) == self.present:
             return ALREADY
         announce(None)
         yield from _send(self.operations, self.key)
-        if (yield from self._there()) != self.present:
+        if (yield from self._exists()) != self.present:
             before, after = self._words
             raise not_proved(self.key, after, before)
         return CHANGED
 
-    def _there(self) -> Conversation[bool]:
+    def _exists(self) -> Conversation[bool]:
         reading: Reading[bool] = yield from ask(
             Key.parse(self.key).invoke("EnumKey"), lambda answer: failure(answer, self.key) or Known(True), self.key
         )
@@ -138,7 +138,7 @@ def data_text(data: RegistryData | None) -> str:
     return f"{data.type.name} {list(text) if isinstance(text, tuple) else text!r}"
 
 
-def _value_there(key: Key, value: str) -> Conversation[RegistryData | None]:
+def _read_data(key: Key, value: str) -> Conversation[RegistryData | None]:
     reading = yield from read_value(key, value)
     if isinstance(reading, Unknown):
         raise HostError(f"{key}\\{value} cannot be read: {reading.detail}", next_step="look at the account's rights")
@@ -146,7 +146,7 @@ def _value_there(key: Key, value: str) -> Conversation[RegistryData | None]:
 
 
 def _send(operations: tuple[Operation, ...], what: str) -> Conversation[None]:
-    """Send calls of StdRegProv. A lost answer is not a failure yet: the caller reads back."""
+    """Send calls of StdRegProv. A lost answer is not a failure: the caller reads back."""
     for operation in operations:
         try:
             answer: Instance = yield operation
@@ -168,7 +168,7 @@ def _data_from_json(document: Any) -> RegistryData | None:
 
 
 def _setter(data: RegistryData) -> tuple[str, str, Value]:
-    """Return StdRegProv's method, its parameter's name, and the data as it takes it."""
+    """Return StdRegProv's method, the name of its parameter, and the data in the form that it takes."""
     number = data.type in (ValueType.REG_DWORD, ValueType.REG_QWORD, ValueType.REG_BINARY)
     method = {
         ValueType.REG_SZ: "SetStringValue",

@@ -59,28 +59,28 @@ class SetStartMode(Step):
 
     @property
     def undo(self) -> SetStartMode | None:
-        """The step back."""
+        """The opposite change."""
         return SetStartMode(self.service, self.after, self.before)
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Change the start mode if it is still what was seen, and read it back."""
         what = f"{self.service} start mode"
-        there = yield from service_there(self.service)
-        if there.start_mode == self.after:
+        current = yield from read_service(self.service)
+        if current.start_mode == self.after:
             return ALREADY
-        if there.start_mode != self.before:
-            raise stale(what, self.before, there.start_mode)
+        if current.start_mode != self.before:
+            raise stale(what, self.before, current.start_mode)
         announce(None)
         yield from _call(self.operations[0], what)
-        there = yield from service_there(self.service)
-        if there.start_mode != self.after:
-            raise not_proved(what, self.after, there.start_mode)
+        current = yield from read_service(self.service)
+        if current.start_mode != self.after:
+            raise not_proved(what, self.after, current.start_mode)
         return CHANGED
 
     def still_done(self, client: ClientReadings) -> bool:
-        """Return whether the client's service still starts so."""
-        there = known(client.service, None)
-        return there is None or there.start_mode == self.after
+        """Return whether the client's service still has this start mode."""
+        current = known(client.service, None)
+        return current is None or current.start_mode == self.after
 
 
 @register
@@ -109,22 +109,22 @@ class SetServiceState(Step):
 
     @property
     def undo(self) -> SetServiceState | None:
-        """Nothing: what a service did in the meantime is done; its start mode decides what comes next."""
+        """Nothing: what the service did in the meantime cannot be undone, and its start mode is a step of its own."""
         return None
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Stop or start the service, and wait until it has the wanted state."""
-        there = yield from service_there(self.service)
-        if there.state == self.after:
+        current = yield from read_service(self.service)
+        if current.state == self.after:
             return ALREADY
         announce(None)
-        if self.after in ("Stopped", "Restarted") and there.state != "Stopped":
-            # 5, 6: it cannot accept the control, or is not active: it stops already
-            yield from _call(self.operations[0], f"stop of {self.service}", fine=frozenset({0, 5, 6}))
+        if self.after in ("Stopped", "Restarted") and current.state != "Stopped":
+            # 5: it cannot accept the control; 6: it is not active. Either way it is stopping already
+            yield from _call(self.operations[0], f"stop of {self.service}", accepted=frozenset({0, 5, 6}))
             yield from _until(self.service, "Stopped")
         if self.after in ("Running", "Restarted"):
             # 10: it runs already
-            yield from _call(self.operations[-1], f"start of {self.service}", fine=frozenset({0, 10}))
+            yield from _call(self.operations[-1], f"start of {self.service}", accepted=frozenset({0, 10}))
             yield from _until(self.service, "Running")
         return CHANGED
 
@@ -134,7 +134,7 @@ def service_resource(name: str) -> Resource:
     return Resource.cim("root/cimv2", "Win32_Service", {"Name": name})
 
 
-def service_there(name: str) -> Conversation[Service]:
+def read_service(name: str) -> Conversation[Service]:
     """Return a service as it is now.
 
     Raises:
@@ -148,14 +148,14 @@ def service_there(name: str) -> Conversation[Service]:
     return reading.value
 
 
-def _call(operation: Operation, what: str, *, fine: frozenset[int] = frozenset({0})) -> Work:
-    """Call a method of Win32_Service; a return value outside *fine* is an error, in words."""
+def _call(operation: Operation, what: str, *, accepted: frozenset[int] = frozenset({0})) -> Work:
+    """Call a method of Win32_Service; a return value that is not *accepted* is an error, in words."""
     try:
         answer: Instance = yield operation
     except AnswerLost:
         return CHANGED  # the caller reads back
     code = integer(answer, "ReturnValue")
-    if code not in fine:
+    if code not in accepted:
         meaning = "nothing" if code is None else f"{name_of(code, SERVICE_RETURN)} ({code})"
         raise HostError(f"{what}: the PC answered {meaning}", next_step="look at the service on the PC")
     return CHANGED
@@ -163,9 +163,9 @@ def _call(operation: Operation, what: str, *, fine: frozenset[int] = frozenset({
 
 def _until(name: str, state: str) -> Work:
     for pause in (*PAUSES, None):
-        there = yield from service_there(name)
-        if there.state == state:
+        current = yield from read_service(name)
+        if current.state == state:
             return CHANGED
         if pause is not None:
             yield Pause(pause)
-    raise not_proved(f"{name} state", state, there.state)
+    raise not_proved(f"{name} state", state, current.state)

@@ -1,0 +1,108 @@
+"""What programs can import from provmode. It does not change within a version; everything else is private.
+
+Beside these names, `facts` and `operations` (in an installed wheel `provmode.facts` and `provmode.operations`), the
+connector ``@winrm``, the command line, and the formats of plan, journal and reports are public. ``docs/reference.md``
+lists them all.
+
+A program that reads a pyinfra inventory file has to call ``gevent.monkey.patch_all()`` before it imports anything else,
+as pyinfra's own command line does.
+"""
+
+from provmode.ccm.judge import judge
+from provmode.ccm.model import ClientReadings
+from provmode.ccm.policy import Policy, PolicyError
+from provmode.ccm.verdict import Assessment, Finding, Verdict
+from provmode.errors import (
+    AccessDenied,
+    AnswerLost,
+    AuthenticationFailed,
+    Cause,
+    CertificateUntrusted,
+    DeadlineExceeded,
+    HostError,
+    ProtocolError,
+    ProvmodeError,
+    QuotaExceeded,
+    ReadOnlyRefused,
+    RemoteFault,
+    Unreachable,
+    UsageError,
+)
+from provmode.fleet.apply import ApplyResult, apply_plan
+from provmode.fleet.apply_host import HostResult
+from provmode.fleet.audit import Audit, HostReport, audit_inventory
+from provmode.fleet.inventory import HostNames, InventorySource, PyinfraFile
+from provmode.fleet.journal import JournalDamaged, JournalState
+from provmode.fleet.journal import read as read_journal
+from provmode.fleet.plan import Planned, plan_inventory
+from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused
+from provmode.fleet.plan_file import load as load_plan
+from provmode.fleet.plan_file import sign as sign_plan
+from provmode.fleet.plan_file import write as write_plan
+from provmode.fleet.progress import Progress
+from provmode.fleet.results import EXIT_CODES, HostOutcome
+from provmode.fleet.undo import HostUndoResult, UndoResult, undo_run
+from provmode.fleet.verify import Verification, verify_journal
+from provmode.fleet.visit import GeventRunner, Runner
+from provmode.fleet.waves import Limits
+from provmode.reading import Absent, Known, Reading, Unknown, known
+
+__all__ = [
+    "EXIT_CODES",
+    "Absent",
+    "AccessDenied",
+    "AnswerLost",
+    "ApplyResult",
+    "Assessment",
+    "Audit",
+    "AuthenticationFailed",
+    "Cause",
+    "CertificateUntrusted",
+    "ClientReadings",
+    "DeadlineExceeded",
+    "Finding",
+    "GeventRunner",
+    "HostError",
+    "HostNames",
+    "HostOutcome",
+    "HostReport",
+    "HostResult",
+    "HostUndoResult",
+    "InventorySource",
+    "JournalDamaged",
+    "JournalState",
+    "Known",
+    "Limits",
+    "Plan",
+    "PlanRefused",
+    "Planned",
+    "PlannedHost",
+    "Policy",
+    "PolicyError",
+    "Progress",
+    "ProtocolError",
+    "ProvmodeError",
+    "PyinfraFile",
+    "QuotaExceeded",
+    "ReadOnlyRefused",
+    "Reading",
+    "RemoteFault",
+    "Runner",
+    "UndoResult",
+    "Unknown",
+    "Unreachable",
+    "UsageError",
+    "Verdict",
+    "Verification",
+    "apply_plan",
+    "audit_inventory",
+    "judge",
+    "known",
+    "load_plan",
+    "plan_inventory",
+    "read_journal",
+    "sign_plan",
+    "undo_run",
+    "verify_journal",
+    "write_plan",
+]

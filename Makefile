@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One more than there are cores: many tests wait for a simulated PC to restart.
 PROCESSES ?= $(shell expr $$(nproc) + 1)
 
-.PHONY: install system demo check test lint bench lock clean
+.PHONY: install system demo check test lint schemas bench lock clean
 
 install: $(STAMP)
 
@@ -41,6 +41,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+schemas: $(STAMP)
+	$(BIN)/python .ci/schemas.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

@@ -12,6 +12,7 @@ from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.ccm.verdict import Assessment, Finding, Verdict
+from provmode.clock import utc_now
 from provmode.errors import (
     AccessDenied,
     AnswerLost,
@@ -31,11 +32,11 @@ from provmode.errors import (
 from provmode.fleet.apply import ApplyResult, apply_plan
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.audit import Audit, HostReport, audit_inventory
-from provmode.fleet.inventory import HostNames, InventorySource, PyinfraFile
+from provmode.fleet.inventory import Fleet, Groups, HostNames, InventorySource, PyinfraFile
 from provmode.fleet.journal import JournalDamaged, JournalState
 from provmode.fleet.journal import read as read_journal
 from provmode.fleet.plan import Planned, plan_inventory
-from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused
+from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused, key_from
 from provmode.fleet.plan_file import load as load_plan
 from provmode.fleet.plan_file import sign as sign_plan
 from provmode.fleet.plan_file import write as write_plan
@@ -43,7 +44,7 @@ from provmode.fleet.progress import Progress
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.undo import HostUndoResult, UndoResult, undo_run
 from provmode.fleet.verify import Verification, verify_journal
-from provmode.fleet.visit import GeventRunner, Runner
+from provmode.fleet.visit import GeventRunner, Runner, Visit, hosts_of
 from provmode.fleet.waves import Limits
 from provmode.reading import Absent, Known, Reading, Unknown, known
 
@@ -61,7 +62,9 @@ __all__ = [
     "ClientReadings",
     "DeadlineExceeded",
     "Finding",
+    "Fleet",
     "GeventRunner",
+    "Groups",
     "HostError",
     "HostNames",
     "HostOutcome",
@@ -94,15 +97,19 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Verification",
+    "Visit",
     "apply_plan",
     "audit_inventory",
+    "hosts_of",
     "judge",
+    "key_from",
     "known",
     "load_plan",
     "plan_inventory",
     "read_journal",
     "sign_plan",
     "undo_run",
+    "utc_now",
     "verify_journal",
     "write_plan",
 ]

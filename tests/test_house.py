@@ -35,7 +35,7 @@ KEPT_FROM = {
 }
 """What a folder must not import although it is below: facts reach nothing that can change a PC."""
 FOLDERS = {*LAYERS, "lab"} - {*SURFACES, "api", "ground"}
-CHANGES_A_PC = ("provmode.remediation", "provmode.windows.file_changes", "operations")
+CHANGES_A_PC = ("provmode.remediation", "provmode.transport", "provmode.windows.file_changes", "operations")
 INTO_THE_LAB = {"cli/demo.py", "cli/lab.py"}
 """The files outside the lab that import it. The lab itself imports nothing of the rest."""
 
@@ -85,7 +85,7 @@ def layer_of(module: str, root: Path = ROOT) -> str | None:
     folder = rest.partition(".")[0]
     if folder in SURFACES or folder == "api":
         return folder
-    return folder if (root / "provmode" / folder / "__init__.py").exists() and folder else "ground"
+    return folder if folder and (root / "provmode" / folder).is_dir() else "ground"
 
 
 def wrong_imports(root: Path) -> list[str]:
@@ -137,6 +137,35 @@ def test_imports_run_down_the_layers() -> None:
     assert wrong_imports(ROOT) == []
 
 
+HIDDEN = re.compile(
+    r"\b(?:importlib\.(?!resources)|import_module|__import__|pkgutil|sys\.modules|resolve_name)"
+    r"|^\s*import provmode\b(?!\.)",
+    re.MULTILINE,
+)
+"""Ways to import that no reader of a file's head sees. In `provmode` nothing needs one."""
+
+
+def test_no_import_is_hidden() -> None:
+    for folder in (*SURFACES, "provmode"):
+        for path in modules(folder):
+            assert not HIDDEN.search(path.read_text("utf-8")), path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "importlib.import_module(name)",
+        "from importlib import import_module as load",
+        "__import__('provmode', fromlist=['fleet'])",
+        "pkgutil.resolve_name('provmode.fleet')",
+        "sys.modules['provmode.fleet']",
+        "import provmode",
+    ],
+)
+def test_a_hidden_import_is_found(line: str) -> None:
+    assert HIDDEN.search(f"def f():\n    {line}\n")
+
+
 def test_no_imports_run_in_a_circle() -> None:
     assert circles(ROOT) == []
 
@@ -149,9 +178,11 @@ def test_in_the_lab_windows_knows_nothing_of_the_server_before_it() -> None:
 
 
 def test_every_folder_is_a_layer() -> None:
-    folders = {path.parent.name for path in (ROOT / "provmode").glob("*/__init__.py")}
+    folders = {path.parent.name for path in (ROOT / "provmode").glob("*/*.py")}
 
     assert folders == FOLDERS
+    for folder in {path.parent for path in modules("provmode")}:
+        assert (folder / "__init__.py").exists(), folder
 
 
 def test_the_map_in_the_package_names_every_room_and_no_other() -> None:
@@ -192,6 +223,7 @@ def test_the_public_names_are_sorted_and_each_is_there_and_documented() -> None:
 
 
 def test_facts_reach_nothing_that_changes_a_pc() -> None:
+    """Neither what they name, followed from file to file, nor what Python loads with them."""
     reached, waiting = set[str](), [name_of(path) for path in modules("facts")]
     while waiting:
         module = waiting.pop()
@@ -200,9 +232,14 @@ def test_facts_reach_nothing_that_changes_a_pc() -> None:
         if module not in reached and path.exists():
             reached.add(module)
             waiting += imported(path)
+    names = ", ".join(name_of(path) for path in modules("facts"))
+    code = f"import sys, {names}; print(*[name for name in sys.modules if name.startswith('provmode')])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
 
-    assert {"provmode.connector.commands", "provmode.windows.files"} <= reached
-    assert not [module for module in reached if module.startswith(CHANGES_A_PC)]
+    for found in (reached, loaded):
+        assert {"provmode.connector.commands", "provmode.windows.files"} <= found
+        assert not [module for module in found if module.startswith(CHANGES_A_PC)]
 
 
 PLANTED = {
@@ -222,6 +259,7 @@ PLANTED = {
     "a fact into an operation": ("facts/planted.py", "import operations.client"),
     "an operation into a fleet": ("operations/planted.py", "from provmode.fleet.apply import apply_plan"),
     "the client into the lab": ("provmode/fleet/planted.py", "from provmode.lab.process import LabProcess"),
+    "a folder without a face": ("provmode/planted/room.py", "from provmode.wsman import Operation"),
     "the lab into the client": ("provmode/lab/planted.py", "from provmode.wsman import Operation"),
     "a report into the command line": ("provmode/report/planted.py", "from provmode.cli import common"),
 }
@@ -240,6 +278,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("mistake", PLANTED)
 def test_a_planted_wrong_import_is_found(mistake: str, copy: Path) -> None:
     place, text = PLANTED[mistake]
+    (copy / place).parent.mkdir(exist_ok=True)
     (copy / place).write_text(text + "\n")
 
     assert len(wrong_imports(copy)) == 1

@@ -19,7 +19,6 @@ from provmode.cli.common import (
     parallel_option,
     print_json,
     progress_bar,
-    read_override,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -58,6 +57,7 @@ def apply(
     parallel: int,
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is."""
+    from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import PlanRefused, key_from, load
     from provmode.fleet.waves import Limits
 
@@ -72,7 +72,7 @@ def apply(
             journal=journal or plan_file.with_name(plan_file.name + ".journal"),
             resume=resume,
             parallel=parallel,
-            key=key if plan.signed else None,
+            key=key,
         )
     except PlanRefused as error:
         complain(str(error))

@@ -19,7 +19,6 @@ from provmode.cli.common import (
     parallel_option,
     print_json,
     progress_bar,
-    read_override,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -45,6 +44,8 @@ def audit(
     parallel: int,
 ) -> int:
     """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
+    from provmode.connector.host_data import read_override
+
     override = read_override(data)
     if output is not None:
         check_output(output)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from provmode.errors import UsageError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -128,25 +126,3 @@ def print_json(document: Any, indent: int = 1) -> None:
 def complain(message: str) -> None:
     """Print one line on standard error."""
     print(f"provmode: {' '.join(message.split())}", file=sys.stderr)
-
-
-def read_override(data: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``KEY=VALUE`` pairs; a value that is JSON (number, boolean, object) is parsed, as in pyinfra.
-
-    Raises:
-        UsageError: a pair without ``=``, or a key that does not exist.
-    """
-    from provmode.connector.host_data import KEYS, OTHER_KEYS, nearest_key
-
-    override: dict[str, Any] = {}
-    for pair in data:
-        key, sign, value = pair.partition("=")
-        if not sign:
-            raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
-        if key not in KEYS and key not in OTHER_KEYS:
-            raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
-        try:
-            override[key] = json.loads(value)
-        except ValueError:
-            override[key] = value
-    return override

@@ -117,7 +117,7 @@ def _run_stages(stages: _Stages, inventory: str, folder: Path, parallel: int) ->
     stages.begin("second audit")
     after = _audit(stages, "after", inventory, parallel)
     stages.begin("second apply of the same plan")
-    again = run_apply_of(plan, inventory, journal=second, parallel=parallel)
+    again = run_apply_of(plan, inventory, journal=second, parallel=parallel, key=key)
     stages.end("again", again.to_json, lambda: show_apply(again), interrupted=again.interrupted)
     return after.exit_code()
 

@@ -26,7 +26,6 @@ from provmode.cli.common import (
     parallel_option,
     print_json,
     progress_bar,
-    read_override,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -65,6 +64,7 @@ def plan(
     parallel: int,
 ) -> int:
     """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
+    from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import key_from, sign, write
 
     key = None if unsigned else key_from(key_file)

@@ -17,7 +17,6 @@ from provmode.cli.common import (
     parallel_option,
     print_json,
     progress_bar,
-    read_override,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -44,6 +43,7 @@ def undo(
     parallel: int,
 ) -> int:
     """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored."""
+    from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.undo import undo_run
     from provmode.report.changes import print_undo

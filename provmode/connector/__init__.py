@@ -1,12 +1,29 @@
 """What pyinfra sees of provmode.
 
 * `winrm`      the connector ``@winrm``
-* `commands`   the commands that facts and operations give the connector
-* `host_data`  the ``winrm_*`` keys of an inventory, and the target made from them
+* `commands`   the commands that facts and operations hand to it
+* `host_data`  the ``winrm_*`` keys of an inventory, and the target they add up to
 
 Private: programs import from `provmode.api`.
 """
 
-from provmode.connector.winrm import LAST_ERROR, WinRMConnector
+from __future__ import annotations
 
-__all__ = ["LAST_ERROR", "WinRMConnector"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from provmode.connector.winrm import WinRMConnector
+
+__all__ = ["WinRMConnector"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the connector for pyinfra's entry point ``provmode.connector:WinRMConnector``.
+
+    Not before: facts import `commands` from here, and must not load what can change a PC.
+    """
+    if name == "WinRMConnector":
+        from provmode.connector.winrm import WinRMConnector
+
+        return WinRMConnector
+    raise AttributeError(name)

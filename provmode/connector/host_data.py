@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,26 @@ def nearest_key(key: str) -> str:
     """Return a hint: the key that was probably meant."""
     close = difflib.get_close_matches(key, [*KEYS, *OTHER_KEYS], n=1)
     return f"did you mean {close[0]}?" if close else "docs/reference.md lists the keys"
+
+
+def read_override(data: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` pairs; a value that is JSON (number, boolean, object) is parsed, as in pyinfra.
+
+    Raises:
+        UsageError: a pair without ``=``, or a key that does not exist.
+    """
+    override: dict[str, Any] = {}
+    for pair in data:
+        key, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
+        if key not in KEYS and key not in OTHER_KEYS:
+            raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
+        try:
+            override[key] = json.loads(value)
+        except ValueError:
+            override[key] = value
+    return override
 
 
 def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import IOBase
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from pyinfra.api import Host, State
     from pyinfra.api.arguments import ConnectorArguments
 
+    from provmode.transport.base import Connection
     from provmode.transport.session import Session
+    from provmode.transport.target import Counters, Target
     from provmode.wsman.operations import Operation
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,13 @@ class WinRMConnector(BaseConnector):
 
     session: Session | None = None
 
+    @staticmethod
+    def new_connection(target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
+        """Return a connection to a PC, not yet dialled: the one place that chooses which kind (`transport.base`)."""
+        from provmode.transport.pywinrm import PywinrmConnection
+
+        return PywinrmConnection(target, counters=counters, seconds=seconds)
+
     def __init__(self, state: State, host: Host) -> None:
         super().__init__(state, host)
         if self.data["winrm_password"] is not None:
@@ -93,7 +102,8 @@ class WinRMConnector(BaseConnector):
             from provmode.connector.host_data import target_of
             from provmode.transport.session import Session
 
-            self.session = Session(target_of(self.host.name, self.data), read_only=True)
+            target = target_of(self.host.name, self.data)
+            self.session = Session(target, read_only=True, connect=self.new_connection)
         return self.session
 
     def dial(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import gevent
 
 from provmode.ccm.policy import Policy
+from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
@@ -76,19 +77,23 @@ def apply_plan(
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
-    *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key, or
-    ``None`` for a plan that is not signed. When *stop* turns true, hosts in progress are finished and no other is
-    begun.
+    *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key; a
+    plan that is not signed has an unsigned journal, whatever the key. When *stop* turns true, hosts in progress are
+    finished and no other is begun.
 
     Raises:
         PlanRefused: the inventory has none of the plan's hosts. (If it has only some, the others end as stale.)
         UsageError: the inventory, a limit or the journal cannot be used; nothing was changed.
     """
+    if plan.signed and key is None:
+        raise UsageError(
+            "the plan is signed, and its journal has to be signed with the same key", next_step="give the plan's key"
+        )
     limits = limits or Limits()
     names = [host.name for host in plan.changing]
     sizes, budget = limits.sizes(len(names)), limits.budget()
     fleet, policies = _fleet_of(plan, inventory, override)
-    writer, earlier = _open_journal(journal, plan, now, key, nonce(), resume=resume)
+    writer, earlier = _open_journal(journal, plan, now, key if plan.signed else None, nonce(), resume=resume)
     try:
         progress.begin(len(names))
         run = PlanRun(

@@ -20,8 +20,8 @@ from gevent.pool import Pool
 from pyinfra.api import Host
 
 from provmode.ccm.policy import Policy, PolicyError
-from provmode.connector import LAST_ERROR, WinRMConnector
 from provmode.connector.host_data import check_files, check_keys, check_target
+from provmode.connector.winrm import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, UsageError
 from provmode.fleet.inventory import Fleet
 from provmode.transport.session import Session

@@ -103,6 +103,12 @@ KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], b
 ]
 
 
+def test_every_fact_has_a_known_answer_here() -> None:
+    elsewhere = {ClientState, MobileClientTcf, ProvisioningMaxMinutes}  # absent, or more than one reading: below
+
+    assert set(ALL) == {fact for fact, _, _ in KNOWN} | elsewhere
+
+
 @pytest.fixture
 def overdue(lab: LabProcess, of_persona: Any) -> Host:
     """A PC in the mode, its service running."""

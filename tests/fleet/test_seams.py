@@ -6,14 +6,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provmode.clock import utc_now
-from provmode.errors import UsageError
+from provmode.connector import WinRMConnector
+from provmode.errors import Unreachable, UsageError
 from provmode.fleet.apply import apply_plan
 from provmode.fleet.audit import audit_inventory, run_audit
 from provmode.fleet.inventory import Fleet, Groups, InventorySource, load
@@ -23,6 +24,7 @@ from provmode.fleet.plan_file import sign, write
 from provmode.fleet.undo import undo_run
 from provmode.fleet.visit import Runner, Visit, hosts_of
 from provmode.lab.process import LabProcess
+from provmode.transport.target import Counters, Target
 
 
 class OneByOne:
@@ -95,17 +97,46 @@ def test_an_exception_of_a_source_is_one_line_that_names_the_source() -> None:
         load(Broken())
 
 
+class Unplugged:
+    """A connection to a PC that is not there."""
+
+    def dial(self) -> None:
+        raise Unreachable("the cable is unplugged")
+
+    def authenticate(self) -> None:
+        self.dial()
+
+    def exchange(self, message: bytes) -> tuple[int, bytes]:
+        raise AssertionError("nothing is sent to a PC that was not reached")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_uses_the_connection_that_the_connector_is_given(
+    lab: LabProcess, source_of: Callable[[LabProcess], InventorySource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def connect(target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Unplugged:
+        made.append(target.endpoint.name)
+        return Unplugged()
+
+    monkeypatch.setattr(WinRMConnector, "new_connection", staticmethod(connect))
+
+    found = audit_inventory(source_of(lab), now=utc_now)
+
+    assert {report.assessment.reason for report in found.reports} == {"the cable is unplugged"}
+    assert sorted(made) == sorted(host.name for host in lab.hosts)
+
+
 PROGRAM = """
 import dataclasses, json, sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from gevent import monkey; monkey.patch_all()
-from provmode.clock import utc_now
-from provmode.fleet.apply import apply_plan
-from provmode.fleet.plan import plan_inventory
-from provmode.fleet.plan_file import load, sign, write
-from provmode.fleet.undo import undo_run
-from provmode.fleet.verify import verify_journal
+from provmode.api import (
+    apply_plan, load_plan, plan_inventory, sign_plan, undo_run, utc_now, verify_journal, write_plan)
 
 groups = json.loads(sys.argv[1])
 
@@ -125,8 +156,8 @@ class Progress:
 planned = plan_inventory(Source(), now=utc_now)
 document = planned.document(
     plan_id="p", inventory="a list", limit=(), by="a program", now=utc_now(), valid=timedelta(hours=1))
-write(folder / "plan.json", sign(document, key))
-plan = load(folder / "plan.json", key, unsigned=False, now=utc_now())
+write_plan(folder / "plan.json", sign_plan(document, key))
+plan = load_plan(folder / "plan.json", key, unsigned=False, now=utc_now())
 options = dict(now=utc_now, key=key, progress=Progress())
 applied = apply_plan(plan, Source(), journal=folder / "journal", **options)
 undone = undo_run(folder / "journal", Source(), **options)
@@ -190,3 +221,18 @@ def test_undo_refuses_a_journal_that_is_not_signed_unless_it_is_accepted_explici
 
     assert unchanged == written
     assert [result.outcome.value for result in undone.hosts] == ["restored"]
+
+
+def test_a_signed_plan_is_not_applied_without_its_key(
+    tmp_path: Path, source_of: Callable[[LabProcess], InventorySource]
+) -> None:
+    plan = load_plan(
+        Path(__file__).parent / "version-1" / "three-armed.plan.json",
+        b"0123456789abcdef0123456789abcdef",
+        unsigned=False,
+        now=datetime(2026, 11, 26, tzinfo=timezone.utc),
+    )
+
+    with pytest.raises(UsageError, match="its journal has to be signed with the same key; give the plan's key"):
+        apply_plan(plan, "@winrm/PC-1", journal=tmp_path / "journal", now=utc_now)
+    assert not (tmp_path / "journal").exists()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import pkgutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,10 +17,12 @@ from hypothesis import strategies as st
 from operations.step import StepCommand
 from provmode.ccm import tcf
 from provmode.connector.commands import text
+from provmode.remediation import steps
 from provmode.remediation.decide import disarm
 from provmode.remediation.diff import text_diff
 from provmode.remediation.execute import execute
 from provmode.remediation.steps import (
+    KINDS,
     DisarmTcf,
     RequestPolicy,
     SetFile,
@@ -84,9 +91,22 @@ STEPS = st.one_of(
     st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
     st.just(RequestPolicy()),
 )
-KINDS = {kind.kind for kind in (SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState)} | {
-    kind.kind for kind in (SetFile, DisarmTcf, SetMode, RequestPolicy)
-}
+EXAMPLED = {SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetFile, DisarmTcf, SetMode, RequestPolicy}
+"""The kinds that `STEPS` makes."""
+
+
+def test_every_kind_of_step_is_known_at_run_time_and_tested_here() -> None:
+    in_files = {
+        item
+        for module in pkgutil.iter_modules(steps.__path__)
+        for item in vars(importlib.import_module(f"{steps.__name__}.{module.name}")).values()
+        if inspect.isclass(item) and issubclass(item, Step) and not inspect.isabstract(item)
+    }
+    code = "from provmode.remediation.steps import KINDS; print(*sorted(KINDS))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert in_files == EXAMPLED
+    assert ran.stdout.split() == sorted(kind.kind for kind in in_files)
 
 
 @given(STEPS)

@@ -73,8 +73,10 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
             capture_output=True,
         )
         subprocess.run([*control, "-o", options, "start"], check=True, cwd="/", stdout=subprocess.DEVNULL)
-        yield Postgres(folder, programs, prefix)
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
+        try:
+            yield Postgres(folder, programs, prefix)
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
+NETBIOS_DOMAIN, DNS_DOMAIN = "LAB", "corp.example"
+"""The two names of the domain that every PC of the lab is a member of."""
+
 
 @dataclass(frozen=True)
 class Instance:

@@ -5,7 +5,7 @@ From the wire inwards; each module uses only those below it:
 * ``listener``        sockets: one port a PC, and the ones that fail on purpose
 * ``connection``      one TCP connection: HTTP, authentication, sealing, then the service
 * ``http``            HTTP/1.1 framing, as strict as http.sys. Sans-IO
-* ``authentication``  NTLM and Basic, verified; ``accounts`` the users who may log on
+* ``authentication``  NTLM and Basic, verified; ``accounts`` the users who may log on; ``ntlm`` the PC's names
 * ``sealing``         ``multipart/encrypted``
 * ``certificates``    the lab's CA and the servers' certificates
 * ``service``         WS-Management of one PC: dispatch, quotas, counters

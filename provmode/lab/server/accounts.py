@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provmode.lab.machine import NETBIOS_DOMAIN
+
 _NO_LM_HASH = "AAD3B435B51404EEAAD3B435B51404EE"
 """The LM hash of the empty password: the only one Windows has stored since Vista (MS-NLMP 3.3.1)."""
 _FILE_VARIABLE = "NTLM_USER_FILE"
@@ -27,7 +29,7 @@ class Account:
 
     user: str
     password: str
-    domain: str = "LAB"
+    domain: str = NETBIOS_DOMAIN
 
     @property
     def logon_name(self) -> str:

@@ -19,6 +19,7 @@ import spnego.exceptions
 
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.http import HttpAnswer, HttpRequest
+from provmode.lab.server.ntlm import PcNames, acceptor
 from provmode.lab.server.sealing import SealBroken, SecurityContext, is_sealed, split
 
 SOAP = "application/soap+xml"
@@ -42,6 +43,8 @@ class AuthenticationPolicy:
     """How a PC's listener authenticates; shared by all its connections."""
 
     accounts: AccountFile
+    names: PcNames
+    """What the PC calls itself and its domain in NTLM's challenge."""
     basic: bool = False
     allow_unencrypted: bool = False
     """``Service/AllowUnencrypted``: whether unencrypted HTTP bodies are accepted."""
@@ -133,10 +136,8 @@ class Authenticator:
         """Start a new handshake: raw NTLMSSP or wrapped in SPNEGO."""
         self.user = None
         self._complete = False
-        raw = blob.startswith(_NTLMSSP)
-        options = spnego.NegotiateOptions.use_ntlm if raw else spnego.NegotiateOptions.use_negotiate
         with self._policy.accounts.in_force():
-            self._context = spnego.server(protocol="ntlm" if raw else "negotiate", options=options)
+            self._context = acceptor(self._policy.names, wrapped=not blob.startswith(_NTLMSSP))
 
     def _step(self, blob: bytes) -> bytes | None:
         """Feed *blob* to the acceptor; raise pyspnego's errors."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from provmode.lab.machine import Machine
+from provmode.lab.machine import NETBIOS_DOMAIN, Machine
 from provmode.lab.server import listener
 from provmode.lab.server.accounts import Account, AccountFile
 from provmode.lab.server.authentication import AuthenticationPolicy, CbtHardening
@@ -21,10 +21,11 @@ from provmode.lab.server.certificates import CertificateAuthority, ServerCertifi
 from provmode.lab.server.connection import Endpoint
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.listener import LOOPBACK, Port
+from provmode.lab.server.ntlm import PcNames
 from provmode.lab.server.service import ServiceOptions, WinRMService
 from provmode.lab.server.shells import StartCommand
 
-USER = "LAB\\provmode"
+USER = f"{NETBIOS_DOMAIN}\\provmode"
 """The lab's account, which every PC knows."""
 
 
@@ -120,7 +121,7 @@ class Lab:
         self._basic = basic
         self._ports: dict[str, Port] = {}
         self.clock = LabClock()
-        self.account = Account("provmode", secrets.token_urlsafe(18), "LAB")
+        self.account = Account("provmode", secrets.token_urlsafe(18))
         self.services: dict[str, WinRMService] = {}
         """By name of the PC; PCs that never answer have no service."""
         self.hosts: list[LabHost] = []
@@ -193,6 +194,7 @@ class Lab:
         self.services[spec.name] = service
         policy = AuthenticationPolicy(
             accounts=self._accounts_of(spec),
+            names=PcNames(spec.machine.computer_name, os_version=spec.machine.os_version),
             basic=self._basic,
             allow_unencrypted=spec.allow_unencrypted,
             tls=certificate is not None,

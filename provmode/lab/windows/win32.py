@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta, timezone
 from typing import Any
 
+from provmode.lab.machine import DNS_DOMAIN
 from provmode.lab.windows.schema import CimClass, Method, Properties
 from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import File
@@ -46,7 +47,7 @@ def _operating_system(pc: PcState) -> Iterable[Properties]:
 def _computer_system(pc: PcState) -> Iterable[Properties]:
     yield {
         "DNSHostName": pc.computer_name,
-        "Domain": "corp.example",
+        "Domain": DNS_DOMAIN,
         "Manufacturer": "Contoso",
         "Model": "Lab PC",
         "Name": pc.computer_name,

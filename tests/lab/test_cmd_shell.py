@@ -149,6 +149,45 @@ def test_conditions(pc: PC, line: str, output: str) -> None:
     assert run(pc, line) == (0, output, "")
 
 
+# -- the quotes around a line: ``cmd /?`` ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ('"echo hallo & echo x"', "hallo \nx\n"),  # WinRb's gem quotes every line
+        ('"hostname"', "PC-1\n"),
+        ("\"echo 'hello world'\"", "'hello world'\n"),
+        ('"echo "string with trailing \\""', '"string with trailing \\"\n'),
+        ('"echo" a b', "a b\n"),
+        ('"hostname" & echo then', "PC-1\nthen\n"),
+        ('"echo a" & echo "b"', 'a" & echo "b\n'),  # the last quote of the line is the other one that goes
+        ('"echo a', "a\n"),
+        ('  "echo a&echo b"', "a\nb\n"),
+        ('echo "a & b"', '"a & b"\n'),
+        ('cmd /c ""hostname"&echo b"', "PC-1\nb\n"),
+        ('cmd /s /c "echo "a b""', '"a b"\n'),
+    ],
+)
+def test_the_first_and_the_last_quote_of_a_line_go(pc: PC, line: str, output: str) -> None:
+    assert out(pc, line) == output
+
+
+def test_the_quotes_around_an_executable_with_a_blank_in_its_name_stay(pc: PC) -> None:
+    pc.files.write("C:\\Program Files\\Some Tool.exe", b"MZ", START)
+    pc.files.write("C:\\Program Files\\(x86) Tool.exe", b"MZ", START)
+
+    assert "Files\\Some Tool" in run(pc, '"C:\\Program Files\\Some Tool.exe" /x')[2]
+    assert "Files\\Some Tool" in run(pc, '"C:\\Program Files\\Some Tool" /x')[2]
+    for split_up in (
+        '"C:\\Program Files\\Some Tool.exe" "/x"',
+        '"C:\\Program Files\\(x86) Tool.exe"',
+        '"C:\\Program Files\\No Tool.exe"',
+        'cmd /s /c "C:\\Program Files\\Some Tool.exe"',
+    ):
+        assert run(pc, split_up)[2].startswith("'C:\\Program' is not recognized")
+
+
 # -- redirection ------------------------------------------------------------------------------------------------
 
 

@@ -239,6 +239,18 @@ def _hostname(session: Session, words: list[str]) -> int:
     return 0
 
 
+def _ipconfig(session: Session, words: list[str]) -> int:
+    """Show the head of the report; addresses are not modelled."""
+    if any(word.lower() not in ("/all", "/allcompartments") for word in words):
+        session.print("\r\nError: unrecognized or incomplete command line.\r\n\r\nUSAGE:\r\n    ipconfig /all\r\n")
+        return 1
+    title = "Windows-IP-Konfiguration" if session.pc.german else "Windows IP Configuration"
+    session.print(f"\r\n{title}\r\n\r\n")
+    if words:
+        session.print(f"   Host Name . . . . . . . . . . . . : {session.pc.computer_name}\r\n")
+    return 0
+
+
 def _whoami(session: Session, words: list[str]) -> int:
     session.print(f"{session.user.lower()}\r\n")
     return 0
@@ -282,7 +294,15 @@ def _findstr(session: Session, words: list[str]) -> Generator[None, bytes, int]:
 
 
 PROGRAMS: dict[str, Program] = {
-    **{"reg": _reg, "sc": _sc, "net": _net, "hostname": _hostname, "whoami": _whoami, "tasklist": _tasklist},
+    **{
+        "reg": _reg,
+        "sc": _sc,
+        "net": _net,
+        "ipconfig": _ipconfig,
+        "hostname": _hostname,
+        "whoami": _whoami,
+        "tasklist": _tasklist,
+    },
     "powershell": powershell.run,
     **{"more": _more, "more.com": _more, "sort": _sort, "findstr": _findstr, "chcp": _chcp, "chcp.com": _chcp},
 }

@@ -28,6 +28,7 @@ from provmode.lab.windows.state import PcState
 MAX_LINE = 8191
 MAX_NESTED = 20
 TERMINATED, INTERRUPTED = 1, 0xC000013A
+_EXECUTABLE = (".com", ".exe", ".bat", ".cmd")
 
 Work = Generator[None, bytes, int]
 """Yields when it needs standard input, is sent all of it, returns its exit code."""
@@ -97,7 +98,33 @@ def start(
         codec = "cp437"
     session = Session(pc, codec, variables, directory or "C:\\Windows\\system32", user)
     pc.processes.started.append(f"cmd.exe /c {line}")
-    return Running(session, _line(session, line))
+    return Running(session, _line(session, _unquoted(session, line)))
+
+
+def _unquoted(session: Session, line: str, *, always: bool = False) -> str:
+    """Return what ``cmd /c`` executes of *line*: without its first and last quotes, if the first character is one.
+
+    The quotes stay if they are the only two, have a blank but none of ``&<>()@^|`` between them, and name an
+    executable file; with ``/s`` (*always*) they never stay. Source: the help of cmd.exe (``cmd /?``).
+    """
+    line = line.lstrip(" \t")
+    if not line.startswith('"'):
+        return line
+    end = line.rfind('"')
+    inside = line[1:end]
+    names_a_program = line.count('"') == 2 and " " in inside and not set(inside) & set("&<>()@^|")
+    if not always and names_a_program and _is_executable(session, inside):
+        return line
+    return inside + line[end + 1 :] if end else line[1:]
+
+
+def _is_executable(session: Session, name: str) -> bool:
+    """Return whether a file of that name can be executed, with or without its extension."""
+    path = session.path(name)
+    return any(
+        session.pc.files.get(path + extension) is not None and (path + extension).lower().endswith(_EXECUTABLE)
+        for extension in ("", *_EXECUTABLE)
+    )
 
 
 def _line(session: Session, line: str) -> Work:
@@ -263,9 +290,7 @@ def _nested(session: Session, rest: str) -> Work:
         session.print_error(message(session.pc, "no-memory"))
         return 1
     session.pc.processes.started.append(f"cmd.exe{rest}")
-    line = rest[at + 2 :].strip()
-    if line.startswith('"') and line.endswith('"') and line.count('"') == 2:
-        line = line[1:-1]
+    line = _unquoted(session, rest[at + 2 :].strip(), always="/s" in lowered[:at])
     variables, directory = dict(session.variables), session.directory
     session.nested += 1
     code = yield from _line(session, line)

@@ -1,0 +1,119 @@
+"""What other clients send, octet by octet, where it differs from what pypsrp, pywinrm and provmode send."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+
+from provmode.lab.server.hosting import USER, HostSpec
+from provmode.lab.windows import cmd, configmgr
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.pc import PC
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
+TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"
+SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
+
+
+@pytest.fixture
+def lab(serve: Any) -> Iterator[Any]:
+    """A lab of one whole PC."""
+    pc = PC("PC-1", Clock(START, lambda: 0.0))
+    configmgr.install(pc, "5.00.9128.1007")
+    with serve([HostSpec("PC-1", pc, partial(cmd.start, pc))]) as served:
+        yield served
+
+
+@pytest.fixture
+def client(lab: Any, raw: Any) -> Any:
+    """A client that has logged on and can seal."""
+    connected = raw(lab.host)
+    assert connected.login(USER, lab.lab.account.password) == 200
+    return connected
+
+
+# -- WinRb's gem: Vagrant, Chef, InSpec ----------------------------------------------------------------------------
+
+
+class WinRb:
+    """WinRb/WinRM's messages: attributes without namespace, and every command line in quotes."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        created = self._send(TRANSFER + "/Create", "<rsp:Shell></rsp:Shell>", "")
+        self._shell = re.findall("<rsp:ShellId>(.*?)</rsp:ShellId>", created)[0]
+
+    def _send(self, action: str, body: str, options: str) -> str:
+        shell = getattr(self, "_shell", "")
+        selectors = f'<w:SelectorSet><w:Selector Name="ShellId">{shell}</w:Selector></w:SelectorSet>' if shell else ""
+        message = (
+            '<?xml version="1.0" encoding="UTF-8"?><env:Envelope xmlns:xsd="http://www.w3.org/2001/XMLSchema" '
+            'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:env="http://www.w3.org/2003/05/soap-envelope" '
+            'xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" '
+            'xmlns:b="http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd" '
+            'xmlns:n="http://schemas.xmlsoap.org/ws/2004/09/enumeration" '
+            f'xmlns:x="{TRANSFER}" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" '
+            f'xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd" xmlns:rsp="{SHELL}" '
+            'xmlns:cfg="http://schemas.microsoft.com/wbem/wsman/1/config"><env:Header>'
+            '<a:To>http://pc-1:5985/wsman</a:To><a:ReplyTo><a:Address mustUnderstand="true">'
+            "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:Address></a:ReplyTo>"
+            '<w:MaxEnvelopeSize mustUnderstand="true">153600</w:MaxEnvelopeSize>'
+            "<a:MessageID>uuid:3B4B1E1F-53B6-4E9A-9C6E-5B8E9F5D0A11</a:MessageID>"
+            '<p:SessionId mustUnderstand="false">uuid:1F5A9C0E-0D5B-4C1B-8E0B-2D1B7A1F7C11</p:SessionId>'
+            '<w:Locale xml:lang="en-US" mustUnderstand="false"/><p:DataLocale xml:lang="en-US" mustUnderstand="false"/>'
+            f'<w:OperationTimeout>PT60S</w:OperationTimeout><w:ResourceURI mustUnderstand="true">{SHELL}/cmd'
+            f'</w:ResourceURI><a:Action mustUnderstand="true">{action}</a:Action>{options}{selectors}</env:Header>'
+            f"<env:Body>{body}</env:Body></env:Envelope>"
+        )
+        response, answer = self._client.sealed(message.encode())
+        assert response.status == 200, answer
+        return bytes(answer).decode()
+
+    def run(self, line: str, *arguments: str) -> tuple[int, bytes, bytes]:
+        """Run a line; return exit code, output and errors."""
+        options = (
+            '<w:OptionSet><w:Option Name="WINRS_CONSOLEMODE_STDIN">TRUE</w:Option>'
+            '<w:Option Name="WINRS_SKIP_CMD_SHELL">FALSE</w:Option></w:OptionSet>'
+        )
+        quoted = escape(f'"{line}"', {'"': "&quot;"})
+        given = "".join(f"<rsp:Arguments>{each}</rsp:Arguments>" for each in arguments)
+        body = (
+            '<rsp:CommandLine CommandId="5B3D6F0E-7A44-4E5D-9E1F-6D1F9C3B2A10">'
+            f"<rsp:Command>{quoted}</rsp:Command>{given}</rsp:CommandLine>"
+        )
+        command = re.findall("<rsp:CommandId>(.*?)</rsp:CommandId>", self._send(SHELL + "/Command", body, options))[0]
+        answer = self._send(
+            SHELL + "/Receive",
+            f'<rsp:Receive><rsp:DesiredStream CommandId="{command}">stdout stderr</rsp:DesiredStream></rsp:Receive>',
+            "",
+        )
+        streams = {
+            name: b"".join(map(base64.b64decode, re.findall(f'Name="{name}"[^>]*>([^<]*)<', answer)))
+            for name in ("stdout", "stderr")
+        }
+        code = int(re.findall("<rsp:ExitCode>(.*?)</rsp:ExitCode>", answer)[0])
+        self._send(
+            SHELL + "/Signal",
+            f'<rsp:Signal CommandId="{command}"><rsp:Code>{SHELL}/signal/terminate</rsp:Code></rsp:Signal>',
+            "",
+        )
+        return code, streams["stdout"], streams["stderr"]
+
+
+def test_the_lines_of_winrbs_own_tests_give_what_they_give_on_windows(client: Any) -> None:
+    gem = WinRb(client)
+
+    assert gem.run("") == (0, b"", b"")
+    assert gem.run("echo 'hello world'") == (0, b"'hello world'\r\n", b"")
+    assert gem.run('echo "string with trailing \\"') == (0, b'"string with trailing \\"\r\n', b"")
+    assert gem.run("echo Hello & echo , world! 1>&2") == (0, b"Hello \r\n", b", world! \r\n")
+    assert gem.run("ipconfig")[:2] == (0, b"\r\nWindows IP Configuration\r\n\r\n")
+    assert gem.run("ipconfig", "/all")[0] == 0
+    assert gem.run("ipconfig && echo error 1>&2")[2] == b"error \r\n"

@@ -110,7 +110,7 @@ def test_type_without_a_name_is_wrong_syntax(pc: PC) -> None:
     assert run(pc, "type") == (1, "", "The syntax of the command is incorrect.\n")
 
 
-def test_type_of_several_files_shows_the_existing_ones(pc: PC) -> None:
+def test_type_of_several_files_shows_those_before_a_missing_one(pc: PC) -> None:
     pc.files.write("C:\\Windows\\a.txt", b"A", START)
     code, output, errors = run(pc, "type C:\\Windows\\a.txt C:\\Windows\\none.txt")
     assert (code, output) == (1, "A")
@@ -139,7 +139,64 @@ def test_a_folder_is_listed(pc: PC) -> None:
 def test_a_file_is_deleted(pc: PC) -> None:
     assert run(pc, "del /q C:\\Windows\\win.ini") == (0, "", "")
     assert pc.files.read("C:\\Windows\\win.ini") is None
-    assert run(pc, "del C:\\Windows\\win.ini") == (0, "", "The system cannot find the file specified.\n")
+    assert run(pc, "del C:\\Windows\\win.ini") == (0, "", "Could Not Find C:\\Windows\\win.ini\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        *(
+            ("dir /e", 1),
+            ("dir zzz", 1),
+            ("dir fileA zzz", 0),
+            ("dir zzz fileA", 0),
+            ("dir sub\\zzz", 1),
+            ("dir file*", 0),
+        ),
+        *(("type", 1), ("type NUL", 0), ("type i\\dont\\exist", 1), ("type file* i\\dont\\exist", 1)),
+        *(("type i\\dont\\exist file*", 1), ("erase", 1), ("erase fileE", 0), ("erase i\\dont\\exist", 1)),
+        *(("erase file* i\\dont\\exist", 1), ("erase *.none", 0), ("ver foo", 0), ("ver /f", 1)),
+        *(("cls", 0), ("cls foobar", 0), ("cls /X", 1), ("title a new title", 0), ("title", 0)),
+        *(("mkdir", 1), ("mkdir sub", 1), ("rmdir", 1), ("rmdir sub", 145), ("rmdir fileA", 267), ("rmdir zzz", 2)),
+        *(("rmdir zzz\\abc", 3), ("cd sub", 0), ("cd ..", 0), ("cd", 0), ("set", 0), ("set nobody", 1), ("nobody", 1)),
+    ],
+)
+def test_a_built_in_succeeds_and_fails_as_in_wines_tests_of_windows(pc: PC, line: str, code: int) -> None:
+    """The lines and results of ``programs/cmd/tests/test_builtins.bat`` (Wine), which its authors run on Windows."""
+    for name in ("fileA", "fileB", "fileE", "sub\\fileB"):
+        pc.files.write(f"C:\\foo\\{name}", name.encode() + b"\r\n", START)
+
+    found = run(pc, f"cd /d C:\\foo & ({line} && echo SUCCESS|| echo FAILURE)")[1].splitlines()
+
+    assert found[-1:] == ["FAILURE" if code else "SUCCESS"]
+
+
+def test_type_stops_at_the_first_missing_file_and_knows_wildcards(pc: PC) -> None:
+    for name in ("fileA", "fileB"):
+        pc.files.write(f"C:\\foo\\{name}", name.encode(), START)
+
+    assert run(pc, "type C:\\foo\\zzz C:\\foo\\fileB") == (1, "", "The system cannot find the file specified.\n")
+    assert run(pc, "type C:\\foo\\file*")[:2] == (0, "fileAfileB")
+    assert run(pc, "type C:\\foo\\file* C:\\foo\\zzz C:\\foo\\fileB")[:2] == (1, "fileAfileB")
+    assert run(pc, "type nul") == (0, "", "")
+    assert run(pc, "type C:\\foo") == (1, "", "Access is denied.\n")
+
+
+def test_erase_deletes_by_wildcards_and_says_what_it_could_not_find(pc: PC) -> None:
+    for name in ("fileA", "fileB", "other"):
+        pc.files.write(f"C:\\foo\\{name}", b"", START)
+
+    assert run(pc, "cd C:\\foo & del file* none\\x") == (1, "", "Could Not Find C:\\foo\\none\\x\n")
+    assert pc.files.listdir("C:\\foo") == ["other"]
+
+
+def test_dir_refuses_a_switch_it_does_not_have(pc: PC) -> None:
+    assert run(pc, "dir /z") == (1, "", 'Invalid switch - "z".\n')
+    assert run(pc, "dir /b/s/o:n /-c C:\\Windows\\win.ini") == (0, "win.ini\n", "")
+
+
+def test_cls_writes_a_form_feed(pc: PC) -> None:
+    assert run(pc, "cls") == (0, "\f", "")
 
 
 def test_a_folder_is_made_and_removed_and_each_is_recorded(pc: PC) -> None:

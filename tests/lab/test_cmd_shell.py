@@ -188,6 +188,53 @@ def test_the_quotes_around_an_executable_with_a_blank_in_its_name_stay(pc: PC) -
         assert run(pc, split_up)[2].startswith("'C:\\Program' is not recognized")
 
 
+# -- ERRORLEVEL and loops ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ("echo %errorlevel%", "0\n"),
+        ("nobody 2>nul & echo %errorlevel%", "0\n"),  # the line is expanded before it runs
+        ("nobody 2>nul & if errorlevel 9009 echo unknown", "unknown\n"),
+        ("nobody 2>nul & if errorlevel 9010 echo more", ""),
+        ("nobody 2>nul & echo x>nul & if errorlevel 1 echo still", "still\n"),  # echo leaves it as it is
+        ("nobody 2>nul & ver >nul & if not errorlevel 1 echo reset", "reset\n"),
+        ("cmd /c exit 7 & if errorlevel 7 if not errorlevel 8 echo seven", "seven\n"),
+        ("rmdir none 2>nul & if not errorlevel 1 echo unseen", "unseen\n"),
+        ("rmdir none 2>nul || if errorlevel 2 echo seen", "seen\n"),
+        ("cmd /c exit 7 & cmd /c if not errorlevel 1 echo new", "new\n"),
+    ],
+)
+def test_errorlevel_is_what_the_last_command_left(pc: PC, line: str, output: str) -> None:
+    assert out(pc, line) == output
+
+
+def test_exit_without_a_number_gives_the_errorlevel(pc: PC) -> None:
+    assert run(pc, "cmd /c exit 7 & exit")[0] == 7
+    assert run(pc, "exit")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ("for %i in (a b) do @echo %i", "a\nb\n"),
+        ('for %A in (a,"b c";d) do @echo %A-%~A', 'a-a\n"b c"-b c\nd-d\n'),
+        ("for /L %n in (1,1,3) do @echo %n", "1\n2\n3\n"),
+        ("for /L %n in (3,-2,0) do @echo %n", "3\n1\n"),
+        ("for %f in (C:\\Windows\\win.*) do @echo %f", "C:\\Windows\\win.ini\n"),
+        ("for %i in (a b) do @if not %i==a echo %i", "b\n"),
+        ("(for %i in (b a) do @echo %i)|sort", "a\nb\n"),
+        ("for %i in (a b) do @for %j in (1 2) do @echo %i%j", "a1\na2\nb1\nb2\n"),
+        ("for %i in (a b) do echo %i", "\nC:\\Windows\\system32>echo a \na\n\nC:\\Windows\\system32>echo b \nb\n"),
+        ("for %i in (a b) do @exit 3", ""),
+        ("for /L %n in (1,0,3) do @echo %n", ""),
+    ],
+)
+def test_a_loop_runs_its_command_for_each_item(pc: PC, line: str, output: str) -> None:
+    assert out(pc, line) == output
+
+
 # -- redirection ------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +341,8 @@ def test_a_line_that_is_too_long_is_refused(pc: PC) -> None:
         "(" * 4000 + "echo a",
         "(" * 30 + "echo a" + ")" * 30,
         "cmd /c " * 1000 + "echo a",
+        "for /l %i in (1,1,99999999) do " * 5 + "@ver",
+        "for %i in (a) do " * 100 + "@ver",
     ],
 )
 def test_a_deeply_nested_line_ends(pc: PC, line: str) -> None:
@@ -316,6 +365,12 @@ WORDS = st.sampled_from(
             "chcp",
             "tasklist",
             "if",
+            "for",
+            "%i",
+            "in",
+            "(a b)",
+            "do",
+            "errorlevel",
             "not",
             "exist",
             "else",

@@ -22,6 +22,10 @@ class Session:
     """Input from a pipe or a file; ``None``: the standard input of the whole line."""
     ended: bool = False
     """``exit`` was called."""
+    errorlevel: int = 0
+    """``ERRORLEVEL``: the exit code of the last command that sets it."""
+    turns: int = 0
+    """How often the bodies of loops have run."""
     nested: int = 0
     """The depth of nested shells."""
 

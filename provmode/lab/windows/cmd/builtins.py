@@ -22,36 +22,73 @@ def _echo(session: Session, rest: str) -> int:
 
 
 def _type(session: Session, rest: str) -> int:
-    """Print files; with more than one, print their names to standard error.
+    """Print files, also by wildcards; with more than one, print their names to standard error.
 
-    A file with a UTF-16 little-endian byte order mark is printed in the console's code page, without the mark; every
-    other file is printed byte for byte. Both are known behaviour of cmd.exe, not recorded.
+    It stops at the first missing file. A file with a UTF-16 little-endian byte order mark is printed in the console's
+    code page, without the mark; every other file is printed byte for byte. Both are known behaviour of cmd.exe, not
+    recorded.
     """
     names = arguments(rest)
     if not names:
         session.print_error(message(session.pc, "syntax"))
         return 1
-    code = 0
+    several = len(names) > 1
     for name in names:
-        path = session.path(name)
-        data = session.pc.files.read(path)
-        if data is None:
-            folder = path.rpartition("\\")[0]
-            session.print_error(
-                message(session.pc, "file-not-found" if session.pc.files.is_folder(folder) else "path-not-found")
-            )
-            code = 1
+        if name.lower() == "nul":
             continue
-        if len(names) > 1:
-            session.print_error(f"\r\n{name}\r\n\r\n\r\n")
-        if data.startswith(codecs.BOM_UTF16_LE):
-            session.print(data[2:].decode("utf-16-le", "replace"))
-        else:
-            session.out += data
-    return code
+        found = files(session, name)
+        if not found:
+            session.print_error(message(session.pc, _why_missing(session, session.path(name))))
+            return 1
+        for path in found:
+            if several or len(found) > 1:
+                session.print_error(f"\r\n{name if len(found) == 1 else path.rpartition(chr(92))[2]}\r\n\r\n\r\n")
+            data = session.pc.files.read(path) or b""
+            if data.startswith(codecs.BOM_UTF16_LE):
+                session.print(data[2:].decode("utf-16-le", "replace"))
+            else:
+                session.out += data
+    return 0
+
+
+def _why_missing(session: Session, path: str) -> str:
+    """Return the message for a path that is no file."""
+    if session.pc.files.is_folder(path):
+        return "access-denied"
+    return "file-not-found" if session.pc.files.is_folder(path.rpartition("\\")[0]) else "path-not-found"
+
+
+def _matches(session: Session, path: str) -> list[str]:
+    """Return the names in a folder that match the wildcards in the last part of *path*."""
+    folder, _, last = path.rpartition("\\")
+    pattern = last.lower().replace("[", "[[]")
+    return [name for name in session.pc.files.listdir(folder) or [] if fnmatchcase(name.lower(), pattern)]
+
+
+def files(session: Session, name: str) -> list[str]:
+    """Return the paths of the files that *name*, which may have wildcards, means."""
+    path = session.path(name)
+    folder = path.rpartition("\\")[0]
+    paths = [f"{folder}\\{match}" for match in _matches(session, path)] if _is_pattern(path) else [path]
+    return [path for path in paths if session.pc.files.get(path) is not None]
+
+
+def _is_pattern(path: str) -> bool:
+    last = path.rpartition("\\")[2]
+    return "*" in last or "?" in last
+
+
+def _without_switches(session: Session, rest: str) -> bool:
+    """Return whether a command that has no switches was given none; print an error otherwise."""
+    if not any(word.startswith("/") for word in arguments(rest)):
+        return True
+    session.print_error(message(session.pc, "syntax"))
+    return False
 
 
 def _ver(session: Session, rest: str) -> int:
+    if not _without_switches(session, rest):
+        return 1
     session.print(f"\r\nMicrosoft Windows [Version {session.pc.os_version}.4317]\r\n")
     return 0
 
@@ -80,32 +117,41 @@ def _cd(session: Session, rest: str) -> int:
     return 0
 
 
+_DIR_SWITCH = re.compile(r"/-?(?:[bcdlnpqrswx4]|[aost]:?[a-z-]*)", re.IGNORECASE)
+
+
 def _dir(session: Session, rest: str) -> int:
     """List names (``/b``), also by wildcards in the last part; the long form is not modelled beyond names.
 
-    With ``/b`` an empty folder gives the same error as a missing folder; without, it lists ``.`` and ``..``.
+    One of several names is enough for success. With ``/b`` an empty folder gives the same error as a missing folder;
+    without, it lists ``.`` and ``..``.
     """
     words = arguments(rest)
     names = [word for word in words if not word.startswith("/")]
-    flags = {word.lower() for word in words if word.startswith("/")}
-    path = session.path(names[0]) if names else session.directory
-    if session.pc.files.get(path) is not None:
-        session.print(f"{path.rpartition(chr(92))[2]}\r\n")
-        return 0
-    folder, _, last = path.rpartition("\\")
-    if "*" in last or "?" in last:
-        listed = session.pc.files.listdir(folder) or []
-        listed = [name for name in listed if fnmatchcase(name.lower(), last.lower().replace("[", "[[]"))]
-    else:
-        found = session.pc.files.listdir(path)
-        itself = [".", ".."] if found is not None and not flags & {"/b", "/a-d"} else []
-        listed = [*itself, *(found or [])]
+    flags = [flag.lower() for word in words if word.startswith("/") for flag in re.findall("/[^/]*", word)]
+    for flag in flags:
+        if not _DIR_SWITCH.fullmatch(flag):
+            session.print_error(message(session.pc, "invalid-switch", flag[1:]))
+            return 1
+    bare = "/b" in flags or "/a-d" in flags
+    listed = [line for name in names or [""] for line in _listed(session, name, bare=bare)]
     if not listed:
         session.print_error(message(session.pc, "dir-not-found"))
         return 1
-    for name in listed:
-        session.print(f"{name}\r\n")
+    for line in listed:
+        session.print(f"{line}\r\n")
     return 0
+
+
+def _listed(session: Session, name: str, *, bare: bool) -> list[str]:
+    """Return the lines of ``dir`` for one name; empty: the folder."""
+    path = session.path(name) if name else session.directory
+    if session.pc.files.get(path) is not None:
+        return [path.rpartition("\\")[2]]
+    if _is_pattern(path):
+        return _matches(session, path)
+    found = session.pc.files.listdir(path)
+    return [] if found is None else found if bare else [".", "..", *found]
 
 
 ACCESS_DENIED, NOT_FOUND, PATH_NOT_FOUND, NOT_EMPTY, NO_FOLDER = 5, 2, 3, 145, 267
@@ -182,16 +228,36 @@ def _remove(session: Session, path: str) -> int:
 
 
 def _del(session: Session, rest: str) -> int:
-    for name in (part for part in arguments(rest) if not part.startswith("/")):
-        if not session.pc.files.delete(session.path(name)):
-            session.print_error(message(session.pc, "file-not-found"))
-    return 0  # del returns 0 even if the file is missing
+    """Delete files, also by wildcards.
+
+    A missing folder is an error; a missing file, and wildcards that match nothing, only print a complaint.
+    """
+    names, code = [word for word in arguments(rest) if not word.startswith("/")], 0
+    if not names:
+        session.print_error(message(session.pc, "syntax"))
+        return 1
+    for name in names:
+        path = session.path(name)
+        found = files(session, name)
+        for each in found:
+            session.pc.files.delete(each)
+        if not found:
+            session.print_error(message(session.pc, "could-not-find", path))
+            code = code if session.pc.files.is_folder(path.rpartition("\\")[0]) else 1
+    return code
 
 
 def _exit(session: Session, rest: str) -> int:
     session.ended = True
     numbers = [part for part in arguments(rest) if re.fullmatch(r"-?[0-9]{1,20}", part)]
-    return int(numbers[0]) if numbers else 0
+    return int(numbers[0]) if numbers else session.errorlevel
+
+
+def _cls(session: Session, rest: str) -> int:
+    if not _without_switches(session, rest):
+        return 1
+    session.print("\f")
+    return 0
 
 
 def _nothing(session: Session, rest: str) -> int:
@@ -201,6 +267,6 @@ def _nothing(session: Session, rest: str) -> int:
 COMMANDS: dict[str, Callable[[Session, str], int]] = {
     **{"echo": _echo, "type": _type, "ver": _ver, "set": _set, "cd": _cd, "chdir": _cd, "dir": _dir},
     **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _rmdir, "rd": _rmdir},
-    **{"del": _del, "erase": _del, "exit": _exit, "rem": _nothing, "cls": _nothing, "title": _nothing},
+    **{"del": _del, "erase": _del, "exit": _exit, "rem": _nothing, "cls": _cls, "title": _nothing},
 }
 """The built-in commands, by name."""

@@ -1,4 +1,4 @@
-"""The language of a cmd.exe line: variables, quotes, ``&``, ``&&``, ``||``, parentheses, redirections.
+"""The language of a cmd.exe line: variables, quotes, ``&``, ``&&``, ``||``, parentheses, ``if``, ``for``, redirections.
 
 Sources: Microsoft, "cmd" and "Using command redirection operators"; precedence as in cmd.exe: ``&`` binds
 least, then ``||``, then ``&&``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 
@@ -53,16 +53,29 @@ class Joined:
 
 @dataclass(frozen=True)
 class If:
-    """``if [not] exist PATH ...`` or ``if [not] A==B ...`` with an optional else."""
+    """``if [not] exist PATH ...``, ``if [not] errorlevel N ...`` or ``if [not] A==B ...`` with an optional else."""
 
     negated: bool
     exist: str | None
     equal: tuple[str, str] | None
     then: Node
     otherwise: Node | None = None
+    errorlevel: int | None = None
 
 
-Node = Union[Simple, Group, Joined, If]
+@dataclass(frozen=True)
+class For:
+    """``for %X in (A B C) do ...``; *counted*: ``for /l``, whose three items are start, step and end."""
+
+    variable: str
+    items: tuple[str, ...]
+    counted: bool
+    body: Node
+    quiet: bool = False
+    """The body begins with ``@``: it is not shown."""
+
+
+Node = Union[Simple, Group, Joined, If, For]
 
 
 def expand(line: str, variables: Mapping[str, str]) -> str:
@@ -166,15 +179,81 @@ def _command(reader: _Reader) -> Node:
         raise SyntaxProblem(_operator(reader))
     if re.match(r"@?if\s", reader.text[reader.at :], re.IGNORECASE):
         return _if(reader)
+    loop = _FOR.match(reader.text, reader.at)
+    if loop is not None:
+        reader.at = loop.end()
+        return _for(reader, loop)
     return _simple(reader)
+
+
+_FOR = re.compile(r"@?for\s+(/l\s+)?%([A-Za-z])\s+in\s*\(([^)]*)\)\s*do(?=[\s(])", re.IGNORECASE)
+
+
+def _for(reader: _Reader, head: re.Match[str]) -> Node:
+    """Read the body of a loop; its head is read already."""
+    items = tuple(re.findall(r'"[^"]*"|[^\s,;=]+', head.group(3)))
+    counted = head.group(1) is not None
+    if counted and not (len(items) == 3 and all(re.fullmatch(r"-?[0-9]{1,9}", item) for item in items)):
+        raise SyntaxProblem(head.group(3)[:10])
+    reader.conditions += 1
+    if reader.conditions > 40:
+        raise SyntaxProblem("for")
+    _skip_blanks(reader)
+    quiet = reader.text.startswith("@", reader.at)
+    return For(head.group(2), items, counted, _command(reader), quiet)
+
+
+def substituted(node: Node, variable: str, value: str) -> Node:
+    """Return *node* with a loop's variable replaced: ``%X``, or ``%~X`` for the value without quotes."""
+
+    def text(given: str) -> str:
+        return given.replace(f"%~{variable}", value.strip('"')).replace(f"%{variable}", value)
+
+    def again(inner: Node) -> Node:
+        return substituted(inner, variable, value)
+
+    if isinstance(node, Joined):
+        return Joined(node.operator, again(node.left), again(node.right))
+    if isinstance(node, If):
+        otherwise = again(node.otherwise) if node.otherwise is not None else None
+        exist = text(node.exist) if node.exist is not None else None
+        equal = (text(node.equal[0]), text(node.equal[1])) if node.equal is not None else None
+        return replace(node, exist=exist, equal=equal, then=again(node.then), otherwise=otherwise)
+    if isinstance(node, For):
+        return replace(node, items=tuple(map(text, node.items)), body=again(node.body))
+    redirections = tuple(replace(item, target=text(item.target)) for item in node.redirections)
+    if isinstance(node, Group):
+        return Group(again(node.inner), redirections)
+    return replace(node, name=text(node.name), rest=text(node.rest), redirections=redirections)
+
+
+def written(node: Node) -> str:
+    """Return *node* as cmd.exe shows it before it executes it: each command with a blank behind it."""
+    if isinstance(node, Joined):
+        return f"{written(node.left)} {node.operator} {written(node.right)}"
+    if isinstance(node, Group):
+        return f"({written(node.inner)})"
+    if isinstance(node, If):
+        condition = f"exist {node.exist}" if node.equal is None else " == ".join(node.equal)
+        condition = condition if node.errorlevel is None else f"errorlevel {node.errorlevel}"
+        otherwise = f" else {written(node.otherwise)}" if node.otherwise is not None else ""
+        return f"if {'not ' if node.negated else ''}{condition} {written(node.then)}{otherwise}"
+    if isinstance(node, For):
+        return f"for %{node.variable} in ({' '.join(node.items)}) do {written(node.body)}"
+    return f"{node.name}{node.rest} "
 
 
 def _if(reader: _Reader) -> Node:
     reader.at += re.match(r"@?if\s+", reader.text[reader.at :], re.IGNORECASE).end()  # type: ignore[union-attr]
     negated = _take_word(reader, "not")
-    exist = equal = None
+    exist = equal = errorlevel = None
     if _take_word(reader, "exist"):
         exist = _argument(reader)
+    elif _take_word(reader, "errorlevel"):
+        number = _argument(reader)
+        if not re.fullmatch(r"-?[0-9]{1,10}", number):
+            raise SyntaxProblem(number[:10])
+        errorlevel = int(number)
     else:
         match = re.compile(r'\s*("[^"]*"|[^\s=]+)\s*==\s*("[^"]*"|[^\s]+)').match(reader.text, reader.at)
         if match is None:
@@ -186,7 +265,7 @@ def _if(reader: _Reader) -> Node:
         raise SyntaxProblem("if")
     then = _command(reader)
     otherwise = _command(reader) if _take_word(reader, "else") else None
-    return If(negated, exist, equal, then, otherwise)
+    return If(negated, exist, equal, then, otherwise, errorlevel)
 
 
 def _take_word(reader: _Reader, word: str) -> bool:
@@ -260,7 +339,7 @@ def _split_name(text: str, redirections: tuple[Redirection, ...]) -> Simple:
     name = match.group(1) if match.group(1) is not None else match.group(2)
     rest = text[match.end() :]
     if match.group(2) and re.fullmatch(r"echo[.:(].*", name, re.IGNORECASE):
-        return Simple("echo", name[4:] + rest, redirections)  # ``echo.``, ``echo:`` and ``echo(``
+        name, rest = "echo", name[4:] + rest  # ``echo.``, ``echo:`` and ``echo(``
     return Simple(name, rest, redirections)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 
 from provmode.lab.windows.cmd import builtins, programs
 from provmode.lab.windows.cmd.language import (
+    For,
     Group,
     If,
     Joined,
@@ -20,6 +21,8 @@ from provmode.lab.windows.cmd.language import (
     arguments,
     expand,
     parse,
+    substituted,
+    written,
 )
 from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.session import Session
@@ -28,6 +31,12 @@ from provmode.lab.windows.state import PcState
 MAX_LINE = 8191
 MAX_NESTED = 20
 TERMINATED, INTERRUPTED = 1, 0xC000013A
+MAX_TURNS = 10_000
+"""Turns of all loops of a line. cmd.exe has no limit; the lab must not hang."""
+_KEEP_ERRORLEVEL = {"echo", "set", "title", "rmdir", "rd", "cls", "rem"}
+"""Commands that leave ``ERRORLEVEL`` as it is, by published tests of it; a failure of ``rmdir`` sets it at ``||``."""
+NOT_FOUND = 9009
+"""``ERRORLEVEL`` after an unknown command; the command's own exit code is 1."""
 _EXECUTABLE = (".com", ".exe", ".bat", ".cmd")
 
 Work = Generator[None, bytes, int]
@@ -132,7 +141,8 @@ def _line(session: Session, line: str) -> Work:
         session.print_error(message(session.pc, "line-too-long"))
         return 1
     try:
-        node = parse(expand(line, session.variables))
+        own = {"errorlevel": str(session.errorlevel), "cd": session.directory}
+        node = parse(expand(line, {**own, **session.variables}))
     except SyntaxProblem as problem:
         if str(problem):
             session.print_error(message(session.pc, "unexpected", str(problem)))
@@ -150,6 +160,8 @@ def _run(session: Session, node: Node) -> Work:
         holds = _holds(session, node)
         branch = node.then if holds is not node.negated else node.otherwise
         return (yield from _run(session, branch)) if branch is not None else 0
+    if isinstance(node, For):
+        return (yield from _loop(session, node))
     redirected = _Redirected(session, node.redirections)
     if not redirected.opened:
         return 1
@@ -172,8 +184,43 @@ def _joined(session: Session, node: Joined) -> Work:
             break
         if (step.operator == "&&" and code) or (step.operator == "||" and not code):
             continue
+        if step.operator == "||":
+            session.errorlevel = code
         code = yield from _run(session, step.right)
     return code
+
+
+def _loop(session: Session, node: For) -> Work:
+    """Run the body for each item; show it first, as cmd.exe does while echo is on, unless it begins with ``@``."""
+    code = 0
+    for item in _items(session, node):
+        session.turns += 1
+        if session.turns > MAX_TURNS:
+            session.print_error(message(session.pc, "no-memory"))
+            session.ended = True
+            return 1
+        body = substituted(node.body, node.variable, item)
+        if not node.quiet:
+            session.print(f"\r\n{session.directory}>{written(body)}\r\n")
+        code = yield from _run(session, body)
+        if session.ended:
+            break
+    return code
+
+
+def _items(session: Session, node: For) -> list[str]:
+    """Return the values of a loop's variable: numbers, or words, where wildcards stand for the names of files."""
+    if node.counted:
+        start, step, end = (int(item) for item in node.items)
+        count = (end - start) // step + 1 if step else 0  # step 0 never ends in cmd.exe; here it does not begin
+        return [str(start + step * number) for number in range(min(max(count, 0), MAX_TURNS + 1))]
+    found: list[str] = []
+    for item in node.items:
+        bare = item.strip('"')
+        folder = bare[: bare.rfind("\\") + 1]
+        matches = [folder + path.rpartition("\\")[2] for path in builtins.files(session, bare)]
+        found += matches if "*" in bare or "?" in bare else [item]
+    return found
 
 
 def _pipeline(session: Session, node: Node) -> Work:
@@ -196,6 +243,8 @@ def _pipeline(session: Session, node: Node) -> Work:
 
 
 def _holds(session: Session, node: If) -> bool:
+    if node.errorlevel is not None:
+        return session.errorlevel >= node.errorlevel
     if node.exist is not None:
         return session.pc.files.exists(session.path(node.exist))
     assert node.equal is not None
@@ -251,12 +300,24 @@ def _simple(session: Session, node: Simple) -> Work:
     name = node.name.lower().rpartition("\\")[2]
     if not name:
         return 0
+    code = yield from _command(session, node, name)
+    if name not in _KEEP_ERRORLEVEL and not session.ended:
+        known = name in ("cmd", "cmd.exe") or name in builtins.COMMANDS or _program(name) is not None
+        session.errorlevel = code if known else NOT_FOUND
+    return code
+
+
+def _program(name: str) -> programs.Program | None:
+    return programs.PROGRAMS.get(name.removesuffix(".exe"))
+
+
+def _command(session: Session, node: Simple, name: str) -> Work:
     if name in ("cmd", "cmd.exe"):
         return (yield from _nested(session, node.rest))
     builtin = builtins.COMMANDS.get(name)
     if builtin is not None:
         return builtin(session, node.rest)
-    program = programs.PROGRAMS.get(name.removesuffix(".exe"))
+    program = _program(name)
     if program is None:
         session.print_error(message(session.pc, "not-recognized", node.name))
         return 1
@@ -293,6 +354,7 @@ def _nested(session: Session, rest: str) -> Work:
     line = _unquoted(session, rest[at + 2 :].strip(), always="/s" in lowered[:at])
     variables, directory = dict(session.variables), session.directory
     session.nested += 1
+    session.errorlevel = 0
     code = yield from _line(session, line)
     session.nested -= 1
     session.variables, session.directory = variables, directory

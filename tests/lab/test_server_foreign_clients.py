@@ -117,3 +117,46 @@ def test_the_lines_of_winrbs_own_tests_give_what_they_give_on_windows(client: An
     assert gem.run("ipconfig")[:2] == (0, b"\r\nWindows IP Configuration\r\n\r\n")
     assert gem.run("ipconfig", "/all")[0] == 0
     assert gem.run("ipconfig && echo error 1>&2")[2] == b"error \r\n"
+
+
+# -- omicli, Microsoft's MI client for Linux ------------------------------------------------------------------------
+
+NAMESPACE = '<w:SelectorSet><w:Selector Name="__cimnamespace">{}</w:Selector></w:SelectorSet>'
+ENUMERATION = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2"
+DMTF = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2"
+QUERY = (
+    f'<n:Enumerate xmlns:n="{ENUMERATION}"><w:OptimizeEnumeration/><w:MaxElements>10</w:MaxElements>'
+    '<w:Filter Dialect="http://schemas.microsoft.com/wbem/wsman/1/WQL">SELECT CSName FROM Win32_OperatingSystem'
+    "</w:Filter></n:Enumerate>"
+)
+
+
+@pytest.mark.parametrize("given", ["root/cimv2", "ROOT/CIMV2", "root\\cimv2"])
+def test_a_namespace_beside_an_equal_one_in_the_uri_is_ignored(client: Any, envelope: Any, given: str) -> None:
+    namespace = NAMESPACE.format(given)
+
+    query = client.sealed(envelope(ENUMERATION + "/Enumerate", WMI + "/*", QUERY, namespace))
+    get = client.sealed(envelope(TRANSFER + "/Get", WMI + "/Win32_OperatingSystem", "", namespace))
+
+    assert (query[0].status, get[0].status) == (200, 200)
+    assert b"<CSName>PC-1</CSName>" in query[1]
+
+
+@pytest.mark.parametrize("action", [TRANSFER + "/Get", ENUMERATION + "/Enumerate"])
+def test_a_namespace_that_differs_from_the_one_in_the_uri_is_a_fault(client: Any, envelope: Any, action: str) -> None:
+    answer = client.sealed(envelope(action, WMI + "/*", QUERY, NAMESPACE.format("root/other")))[1]
+
+    assert b'Code="2150859067"' in answer
+    assert b"the namespaces must match. <" in answer
+
+
+def test_with_a_dmtf_uri_the_selector_is_the_namespace(client: Any, envelope: Any) -> None:
+    uri = DMTF + "/Win32_OperatingSystem"
+
+    statuses = [
+        client.sealed(envelope(TRANSFER + "/Get", uri, "", extra))[0].status
+        for extra in (NAMESPACE.format("root/cimv2"), "", NAMESPACE.format("root/other"))
+    ]
+
+    assert statuses == [200, 200, 500]

@@ -1,7 +1,7 @@
 """CIM over WS-Management: Get, Put, Enumerate, Pull, Release and method calls on the modelled PC.
 
 Resource URIs: ``…/wsman/1/wmi/<namespace>/<Class>``, or the DMTF one with a ``__cimnamespace`` selector
-(MS-WSMV 2.2.4.27).
+(MS-WSMV 2.2.4.27). With the first kind the selector may be there too, if it names the same namespace.
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ NO_KEYS_ON_ENUMERATE = Fault(
     "contain keys. ",
     detail="UnexpectedSelectors",
 )
+NAMESPACES_DIFFER = Fault(
+    2150859067,
+    "w:InternalError",
+    "The WS-Management service cannot process the request. The resource URI and __cimnamespace selector attempted to "
+    "use different namespaces. Try removing the __cimnamespace selector or using a DMTF resource URI. If a non-DMTF "
+    "resource URI is used with a __cimnamespace selector, the namespaces must match. ",
+    sender=False,
+)
+"""Code and text as published by users of Microsoft's client; the rest of its shape is by analogy."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +70,22 @@ class Target:
 
 
 def read_target(request: Request) -> Target | None:
-    """Return the class or instance a request addresses; ``None`` if its URI is not a CIM URI."""
+    """Return the class or instance a request addresses; ``None`` if its URI is not a CIM URI.
+
+    Raises:
+        SoapFault: the ``__cimnamespace`` selector names another namespace than the URI.
+    """
     uri = request.resource_uri
-    keys = dict(request.selectors)
+    keys = {name: value for name, value in request.selectors if name.lower() != "__cimnamespace"}
+    given = request.selector("__cimnamespace")
+    given = given.strip().replace("\\", "/").strip("/") if given is not None else None
     if uri.lower().startswith(WMI + "/"):
         namespace, slash, class_name = uri[len(WMI) + 1 :].rpartition("/")
+        if given is not None and given.lower() != namespace.lower():
+            raise SoapFault(NAMESPACES_DIFFER)
         return Target(uri, namespace, class_name, keys) if slash and class_name else None
     if uri.lower().startswith(DMTF + "/"):
-        given = next((name for name in keys if name.lower() == "__cimnamespace"), None)
-        namespace = keys.pop(given).replace("\\", "/") if given else "root/cimv2"
-        return Target(uri, namespace, uri[len(DMTF) + 1 :], keys)
+        return Target(uri, given or "root/cimv2", uri[len(DMTF) + 1 :], keys)
     return None
 
 

@@ -160,3 +160,23 @@ def test_with_a_dmtf_uri_the_selector_is_the_namespace(client: Any, envelope: An
     ]
 
     assert statuses == [200, 200, 500]
+
+
+def test_nuls_behind_the_envelope_are_ignored(client: Any, envelope: Any) -> None:
+    """The client omicli seals its message with twelve of them, and its ``Length`` counts them."""
+    message = envelope(TRANSFER + "/Get", WMI + "/Win32_OperatingSystem")
+
+    response, answer = client.sealed(message + bytes(12))
+
+    assert response.status == 200
+    assert b"GetResponse" in answer
+
+
+def test_a_nul_inside_of_the_envelope_is_refused(client: Any, envelope: Any) -> None:
+    message = envelope(TRANSFER + "/Get", WMI + "/Win32_OperatingSystem")
+
+    for broken in (message.replace(b"<s:Body>", b"\0<s:Body>"), bytes(12), b"\0" + message, message + b"\0x"):
+        response, answer = client.sealed(broken)
+
+        assert response.status == 500
+        assert b'Code="2150858817"' in answer

@@ -21,6 +21,8 @@ class MalformedXml(ValueError):
 def parse(data: bytes, charset: str) -> Element:
     """Parse a message in *charset* (``UTF-8`` or ``UTF-16``); names come as ``{namespace}local``.
 
+    NULs behind the message are ignored: Windows takes the messages of a client that sends some (omicli).
+
     Raises:
         MalformedXml: it is not well-formed, has a document type, or nests deeper than `DEPTH_LIMIT`.
     """
@@ -28,6 +30,7 @@ def parse(data: bytes, charset: str) -> Element:
         text = data.decode({"utf-16": "utf-16", "utf-8": "utf-8-sig"}[charset.lower()])
     except (KeyError, UnicodeDecodeError) as error:
         raise MalformedXml(f"cannot decode the message as {charset}") from error
+    text = text.rstrip("\0")
     if "\0" in text:  # with NULs expat guesses another encoding and would evade the check below
         raise MalformedXml("a NUL character")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:

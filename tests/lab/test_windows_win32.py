@@ -59,6 +59,14 @@ def test_times_of_the_operating_system_carry_the_offset_of_the_pc(minutes: int) 
     assert found["InstallDate"] < found["LastBootUpTime"]
 
 
+def test_windows_was_installed_at_a_whole_second_and_its_clock_has_milliseconds() -> None:
+    pc = PC("PC-1", Clock(START + timedelta(seconds=1.234567), lambda: 0.0))
+    found = get(pc, "Win32_OperatingSystem")
+    assert found["InstallDate"].microsecond == 0
+    assert found["LocalDateTime"].microsecond == 234000
+    assert found["LastBootUpTime"].microsecond == 234567
+
+
 def test_the_clock_of_the_operating_system_moves(pc: PC) -> None:
     pc.advance(90)
     assert get(pc, "Win32_OperatingSystem")["LocalDateTime"] == START + timedelta(seconds=90)

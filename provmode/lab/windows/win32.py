@@ -17,7 +17,9 @@ from provmode.lab.windows.store import File
 
 
 def _operating_system(pc: PcState) -> Iterable[Properties]:
+    """Return the operating system; as recorded, it was installed at a whole second and its clock has milliseconds."""
     zone = timezone(timedelta(minutes=pc.utc_offset_minutes))
+    now = pc.now()
     yield {
         "BootDevice": "\\Device\\HarddiskVolume1",
         "BuildNumber": pc.os_version.rpartition(".")[2],
@@ -26,9 +28,9 @@ def _operating_system(pc: PcState) -> Iterable[Properties]:
         "CSDVersion": None,
         "CurrentTimeZone": pc.utc_offset_minutes,
         "Debug": False,
-        "InstallDate": (pc.booted - timedelta(days=400)).astimezone(zone),
+        "InstallDate": (pc.booted - timedelta(days=400)).replace(microsecond=0).astimezone(zone),
         "LastBootUpTime": pc.booted.astimezone(zone),
-        "LocalDateTime": pc.now().astimezone(zone),
+        "LocalDateTime": now.replace(microsecond=now.microsecond // 1000 * 1000).astimezone(zone),
         "Locale": "0407" if pc.german else "0409",
         "Manufacturer": "Microsoft Corporation",
         "MUILanguages": ["de-DE"] if pc.german else ["en-US"],

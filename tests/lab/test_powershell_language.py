@@ -155,6 +155,31 @@ def test_a_command_line_without_a_script_fails(line: str) -> None:
     assert (out, err != b"") == (b"", True)
 
 
+def _encoded(script: str) -> str:
+    return "powershell -NoProfile -EncodedCommand " + base64.b64encode(script.encode("utf-16-le")).decode()
+
+
+@pytest.mark.parametrize("script", ["Get-Nothing", "$x = [Nowhere]::Thing()", "{{ no script", "throw 'x'; $y"])
+def test_a_script_that_fails_fails_without_waiting_for_its_input(script: str) -> None:
+    for line in (_encoded(script), f"powershell -Command {script}", "powershell -EncodedCommand !!"):
+        running = cmd.start(a_pc(), line)  # nothing is fed
+        assert running.exit_code == 1
+        assert running.read()[1]
+
+
+def test_a_script_waits_for_its_input_where_it_reads_it() -> None:
+    pc = a_pc()
+    read = "$r = New-Object IO.StreamReader([System.Console]::OpenStandardInput()); $r.ReadToEnd()"
+
+    running = cmd.start(pc, _encoded(f"'before'; try {{ {read} }} finally {{ 'after' }}"))
+
+    assert running.exit_code is None
+    assert running.read() == (b"before\r\n", b"")
+    running.feed(b"given", end=True)
+    assert (running.exit_code, running.read()[0]) == (0, b"given\r\nafter\r\n")
+    assert cmd.start(pc, _encoded(f"exit 3; {read}")).exit_code == 3
+
+
 def test_standard_input_is_read_as_utf_8_with_or_without_mark() -> None:
     script = "$r = New-Object IO.StreamReader([Console]::OpenStandardInput(), [Text.Encoding]::UTF8); $r.ReadToEnd()"
     for data in ("Grüße".encode(), b"\xef\xbb\xbf" + "Grüße".encode()):

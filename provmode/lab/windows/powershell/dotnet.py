@@ -60,9 +60,10 @@ class Opaque:
 class DotNet:
     """Static members and constructors, for one run of a script on one PC."""
 
-    def __init__(self, pc: PcState, stdin: bytes, write: Callable[[str], None]) -> None:
+    def __init__(self, pc: PcState, write: Callable[[str], None]) -> None:
         self._pc = pc
-        self._stdin = stdin
+        self.stdin = b""
+        """Standard input, once it has been read."""
         self._write = write
 
     def static(self, type_name: str, member: str, arguments: tuple[Any, ...] | None) -> Any:
@@ -81,7 +82,7 @@ class DotNet:
     # -- streams ----------------------------------------------------------------------------------------------
 
     def _console_openstandardinput(self) -> Any:
-        return Opaque("stream", self._stdin)
+        return Opaque("stream", self.stdin)
 
     def _console_out(self) -> Any:
         return Writer(self._write)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Union
 
 
@@ -119,6 +119,16 @@ Node = Union[
     Literal, Variable, Expandable, Hashtable, Member, Static, Binary, Not, Command, Assignment, If, Try, FlowControl
 ]
 Block = tuple[Node, ...]
+
+
+def reads_input(part: object) -> bool:
+    """Return whether a statement opens the standard input."""
+    if isinstance(part, Static) and part.type.lower().removeprefix("system.") == "console":
+        return part.name.lower() == "openstandardinput"
+    if isinstance(part, tuple):
+        return any(reads_input(item) for item in part)
+    return is_dataclass(part) and any(reads_input(getattr(part, each.name)) for each in fields(part))
+
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+|`\r?\n|\#[^\n]*)|(?P<line>\r?\n|;)|(?P<text>'(?:[^']|'')*')|(?P<expand>"(?:[^"`]|`.|"")*")"""

@@ -25,17 +25,24 @@ class _Exit(Exception):
 
 
 def run(session: Session, words: list[str]) -> Generator[None, bytes, int]:
-    """Run ``powershell.exe`` with these arguments; first read all of standard input."""
+    """Run ``powershell.exe`` with these arguments.
+
+    It waits for standard input only if its script is there, or before the first statement that reads it.
+    """
     script = _script(words)
-    stdin = yield
     if script is None:
         session.print_error("Cannot process the command because of a missing parameter.\r\n")
         return 1
+    given: bytes | None = None
     if script == "-":
-        script, stdin = stdin.decode("utf-8", "replace"), b""
-    evaluation = _Evaluation(session, stdin)
+        script, given = (yield).decode("utf-8", "replace"), b""
+    evaluation = _Evaluation(session)
     try:
-        evaluation.block(language.parse(script))
+        for statement in language.parse(script):
+            if given is None and language.reads_input(statement):
+                given = yield
+                evaluation.give(given)
+            evaluation.block((statement,))
     except _Exit as left:
         return left.code
     except ParseProblem as problem:
@@ -76,10 +83,14 @@ def _script(words: list[str]) -> str | None:
 class _Evaluation:
     """One run of a script."""
 
-    def __init__(self, session: Session, stdin: bytes) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._variables: dict[str, Any] = {"null": None, "true": True, "false": False}
-        self._net = DotNet(session.pc, stdin, session.print)
+        self._net = DotNet(session.pc, session.print)
+
+    def give(self, stdin: bytes) -> None:
+        """Take all of standard input."""
+        self._net.stdin = stdin
 
     def block(self, statements: Block) -> None:
         for statement in statements:

@@ -12,7 +12,9 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from provmode.lab.server.envelope import WINRM_2
 from provmode.lab.server.hosting import USER, HostSpec
+from provmode.lab.server.service import ServiceOptions
 from provmode.lab.windows import cmd, configmgr
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
@@ -180,3 +182,56 @@ def test_a_nul_inside_of_the_envelope_is_refused(client: Any, envelope: Any) -> 
 
         assert response.status == 500
         assert b'Code="2150858817"' in answer
+
+
+def test_a_method_without_parameters_may_have_an_empty_body(client: Any, envelope: Any) -> None:
+    uri = WMI.replace("cimv2", "ccm/ClientSDK") + "/CCM_ClientUtilities"
+
+    response, answer = client.sealed(envelope(uri + "/DetermineIfRebootPending", uri))
+
+    assert response.status == 200
+    assert b":DetermineIfRebootPending_OUTPUT " in answer
+
+
+def test_a_method_with_the_body_of_another_is_refused(client: Any, envelope: Any) -> None:
+    uri = WMI.replace("cimv2", "ccm/ClientSDK") + "/CCM_ClientUtilities"
+
+    answer = client.sealed(envelope(uri + "/DetermineIfRebootPending", uri, f'<p:Other_INPUT xmlns:p="{uri}"/>'))[1]
+
+    assert b'Code="2150858817"' in answer
+
+
+# -- GLPI agent ---------------------------------------------------------------------------------------------------
+
+END = (
+    b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+    b'xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" '
+    b'xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd" '
+    b'xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"><s:Header>'
+    b"<a:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:To>"
+    b'<w:ResourceURI s:mustUnderstand="true">http://schemas.microsoft.com/wbem/wsman/1/wsman/FullDuplex</w:ResourceURI>'
+    b'<a:Action s:mustUnderstand="true">http://schemas.microsoft.com/wbem/wsman/1/wsman/End</a:Action>'
+    b"<a:MessageID>uuid:467C64F4-FC51-4433-80F2-7D9F04E9CEC8</a:MessageID>"
+    b'<p:OperationID s:mustUnderstand="false">uuid:CEB310A6-FB0B-441D-83E6-8B0C416192CF</p:OperationID>'
+    b"</s:Header><s:Body></s:Body></s:Envelope>"
+)
+"""Sent after each operation; it is the message of MS-WSMV 3.2.4.2.1.1."""
+
+
+def test_the_end_of_an_operation_is_answered_empty_and_the_connection_is_closed(lab: Any, client: Any) -> None:
+    response, answer = client.sealed(END)
+
+    assert (response.status, answer, response.headers["Content-Length"]) == (200, b"", "0")
+    assert response.headers["Connection"] == "close"
+    assert lab.service.counters.actions["End"] == 1
+
+
+def test_an_older_stack_does_not_know_the_end_of_an_operation(serve: Any, spec: Any, raw: Any) -> None:
+    with serve([spec(options=ServiceOptions(stack=WINRM_2))]) as served:
+        client = raw(served.host)
+        client.login(USER, served.lab.account.password)
+
+        response, answer = client.sealed(END)
+
+    assert response.status == 500
+    assert b'Code="2150858769"' in answer  # a request has to say where its answer goes

@@ -117,11 +117,11 @@ class CimOperations:
         return write_object(instance, self._uri_of(target, instance))
 
     def invoke(self, target: Target, method: str, request: Request) -> str:
-        """Call a method; return the body of its response."""
+        """Call a method; return the body of its response. An empty SOAP body is a call without parameters."""
         body = request.body
-        if body is None or body.tag.lower() != f"{{{target.uri}}}{method}_INPUT".lower():
+        if body is not None and body.tag.lower() != f"{{{target.uri}}}{method}_INPUT".lower():
             raise SoapFault(faults.SCHEMA_VALIDATION)
-        parameters = read_members(body)
+        parameters = read_members(body) if body is not None else {}
         try:
             outputs = self._machine.invoke(target.namespace, target.class_name, target.keys, method, parameters)
         except CimError as error:

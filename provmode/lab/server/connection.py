@@ -166,6 +166,8 @@ class Connection(asyncio.Protocol):
 
     def _pack(self, answer: SoapAnswer, accepted: AcceptedRequest, *, sealed: bool | None = None) -> HttpAnswer:
         """Return *answer* as HTTP, by default sealed if the request was, in the charset of the request."""
+        if answer.last:
+            return HttpAnswer(answer.status, close=True)
         content_type = f"application/soap+xml;charset={accepted.charset}"
         body = answer.text.encode(accepted.charset, "replace")
         if accepted.sealed if sealed is None else sealed:

@@ -15,11 +15,13 @@ from provmode.lab.server import faults
 from provmode.lab.server.cim import CimOperations, Target, read_target
 from provmode.lab.server.counters import Counters
 from provmode.lab.server.envelope import (
+    ADDRESSING,
     ENUMERATION,
     SHELL,
     SOAP,
     TRANSFER,
     WINRM_3,
+    WSMAN,
     Limits,
     Partial,
     Request,
@@ -38,6 +40,9 @@ from provmode.lab.server.shells import CMD, Shells, StartCommand
 from provmode.lab.server.xmltree import escape
 
 IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
+END = "http://schemas.microsoft.com/wbem/wsman/1/wsman/End"
+FULL_DUPLEX = "http://schemas.microsoft.com/wbem/wsman/1/wsman/FullDuplex"
+"""The message with which a client says that an operation is over, and its resource (MS-WSMV 3.1.4.19)."""
 _PROFILES = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
 _PREFIXES = {
     "CreateResponse": "s a x w rsp p",
@@ -95,6 +100,8 @@ class SoapAnswer:
 
     status: int
     text: str
+    last: bool = False
+    """The answer is empty, and the connection is closed behind it."""
 
 
 class WinRMService:
@@ -146,6 +153,8 @@ class WinRMService:
             return SoapAnswer(200, self.identify(authenticated=bool(caller.user)))
         if not caller.user:
             raise SoapFault(faults.ACCESS_DENIED)
+        if self.options.stack.version >= "3" and _ends(received.root):
+            return SoapAnswer(200, "", last=True)
         request = read_request(received.root, self.options.limits)
         self._check_quota()
         late = self.options.latency >= request.timeout
@@ -275,6 +284,12 @@ class WinRMService:
         ]
         names = "".join(f"<wsmid:SecurityProfileName>{_PROFILES}{kind}</wsmid:SecurityProfileName>" for kind in kinds)
         return f"<wsmid:SecurityProfiles>{names}</wsmid:SecurityProfiles>"
+
+
+def _ends(root: Element) -> bool:
+    """Return whether a message is End: it has fewer headers than a request, and older stacks do not know it."""
+    texts = {element.tag: (element.text or "").strip() for element in header_elements(root)}
+    return (texts.get(f"{{{ADDRESSING}}}Action"), texts.get(f"{{{WSMAN}}}ResourceURI")) == (END, FULL_DUPLEX)
 
 
 def _identifies(root: Element) -> bool:

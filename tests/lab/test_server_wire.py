@@ -13,7 +13,7 @@ import pytest
 import spnego
 
 from provmode.lab.server.authentication import CbtHardening
-from provmode.lab.server.envelope import WINRM_2
+from provmode.lab.server.envelope import WINRM_2, WINRM_3
 from provmode.lab.server.hosting import USER, Network
 from provmode.lab.server.sealing import CONTENT_TYPE, seal
 from provmode.lab.server.service import ServiceOptions
@@ -259,17 +259,38 @@ def test_the_wrong_password_pc_refuses_the_labs_password_and_its_neighbour_takes
     assert statuses == [401, 200]
 
 
-@pytest.mark.parametrize(("stack", "code"), [(None, b'Code="2147942405"'), (WINRM_2, b'Code="5"')])
-def test_access_denied_comes_after_authentication(
-    serve: Any, spec: Any, raw: Any, envelope: Any, stack: Any, code: bytes
+@pytest.mark.parametrize("stack", [WINRM_2, WINRM_3])
+def test_an_account_the_listener_does_not_admit_is_refused_in_windows_own_shape(
+    serve: Any, spec: Any, raw: Any, envelope: Any, stack: Any
 ) -> None:
-    options = ServiceOptions() if stack is None else ServiceOptions(stack=stack)
+    options = ServiceOptions(stack=stack, language="de-DE")
+    session = "<p:SessionId>uuid:A</p:SessionId><p:OperationID>uuid:B</p:OperationID>"
     with serve([spec(network=Network.ACCESS_DENIED, options=options)]) as served:
         client = raw(served.host)
         assert client.login(USER, served.lab.account.password) == 200
-        response, answer = client.sealed(envelope(GET, OS))
+        response, answer = client.sealed(envelope(GET, OS, extra=session))
     assert response.status == 500
-    assert code in answer
+    assert b"<a:Action>http://schemas.dmtf.org/wbem/wsman/1/wsman/fault</a:Action>" in answer
+    assert b"RelatesTo" not in answer
+    assert b"OperationID" not in answer
+    assert (
+        b"<s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>w:AccessDenied</s:Value></s:Subcode></s:Code>"
+        b'<s:Reason><s:Text xml:lang="">Zugriff verweigert </s:Text></s:Reason><s:Detail>'
+        b'<f:WSManFault xmlns:f="http://schemas.microsoft.com/wbem/wsman/1/wsmanfault" Code="5" Machine="pc-1">'
+        b"<f:Message>Zugriff verweigert </f:Message></f:WSManFault></s:Detail>"
+    ) in answer
+    assert served.service.machine.calls == []
+
+
+def test_a_program_that_may_not_be_started_is_refused_in_another_shape(served: Any, raw: Any, envelope: Any) -> None:
+    client = raw(served.host)
+    client.login(USER, served.lab.account.password)
+    _inject(served, kind="fault", code=2147942405)
+    answer = client.sealed(envelope(GET, OS))[1]
+    assert b"<s:Value>s:Receiver</s:Value><s:Subcode><s:Value>w:InternalError</s:Value></s:Subcode>" in answer
+    assert b'<s:Text xml:lang="en-US">Access is denied. </s:Text>' in answer
+    assert b'Code="2147942405"' in answer
+    assert b"RelatesTo" in answer
 
 
 def test_a_used_up_quota_is_an_msft_wmierror_without_relates_to(serve: Any, spec: Any, raw: Any, envelope: Any) -> None:

@@ -348,7 +348,7 @@ def write_fault(fault: Fault, request: Partial, stack: Stack, context: FaultCont
         fault.action,
         fault_body(fault, context),
         related,
-        request.operation_id,
+        None if fault.unread else request.operation_id,
         stack,
         context.language,
         "s a x e n w p",

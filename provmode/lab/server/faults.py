@@ -81,6 +81,8 @@ class Fault:
     wmi_error: WmiError | None = None
     not_understood: tuple[str, str] | None = None
     """(namespace, name) of a header that must be understood but is not: a ``s:MustUnderstand`` fault."""
+    unread: bool = False
+    """The listener refused the account before it read the message: its answer relates to none, in no language."""
 
     @property
     def action(self) -> str:
@@ -90,7 +92,7 @@ class Fault:
     @property
     def related(self) -> bool:
         """Return whether the envelope has ``RelatesTo``."""
-        return self.wmi_error is None
+        return self.wmi_error is None and not self.unread
 
 
 class SoapFault(Exception):
@@ -120,11 +122,12 @@ def fault_body(fault: Fault, context: FaultContext) -> str:
     """Return the ``s:Fault`` element."""
     role = "s:MustUnderstand" if fault.not_understood else ("s:Sender" if fault.sender else "s:Receiver")
     subcode = "" if fault.not_understood else f"<s:Subcode><s:Value>{fault.subcode}</s:Value></s:Subcode>"
+    language = "" if fault.unread else context.language
     detail = f"<w:FaultDetail>{FAULT_DETAIL}{fault.detail}</w:FaultDetail>" if fault.detail else ""
     inner = _wmi_error(fault, fault.wmi_error, context) if fault.wmi_error else _wsman_fault(fault, context)
     return (
         f"<s:Fault><s:Code><s:Value>{role}</s:Value>{subcode}</s:Code>"
-        f'<s:Reason><s:Text xml:lang="{context.language}">{context.translated(fault.reason)}</s:Text></s:Reason>'
+        f'<s:Reason><s:Text xml:lang="{language}">{context.translated(fault.reason)}</s:Text></s:Reason>'
         f"<s:Detail>{detail}{inner}</s:Detail></s:Fault>"
     )
 
@@ -321,9 +324,10 @@ INVALID_PARAMETER = Fault(
     sender=False,
 )
 NOT_SUPPORTED = Fault(50, "w:InternalError", "The request is not supported. ", sender=False)
-ACCESS_DENIED = Fault(2147942405, "w:InternalError", "Access is denied. ", sender=False)
-ACCESS_DENIED_OLD = replace(ACCESS_DENIED, code=5)
-"""The code of Windows Server 2008 R2 and earlier."""
+ACCESS_DENIED = Fault(5, "w:AccessDenied", "Access is denied. ", unread=True)
+"""The account logged on, but the listener's ``RootSDDL`` does not admit it; as published from Server 2016."""
+CANNOT_START = Fault(2147942405, "w:InternalError", "Access is denied. ", sender=False)
+"""A shell may not start its program; as published from a dump."""
 QUOTA_SHELLS = Fault(
     2150859173,
     "w:QuotaLimit",
@@ -352,7 +356,7 @@ def quota(fault: Fault, limit: int, noun: str, *, as_wmi_error: bool) -> Fault:
 
 def by_code(code: int, reason: str) -> Fault:
     """Return a fault with any *code*, for injections."""
-    for known in (TIMED_OUT, RESOURCE_NOT_FOUND, ACCESS_DENIED, ACCESS_DENIED_OLD, INVALID_CONTEXT):
+    for known in (TIMED_OUT, RESOURCE_NOT_FOUND, ACCESS_DENIED, CANNOT_START, INVALID_CONTEXT):
         if known.code == code:
             return known
     return Fault(code, "w:InternalError", reason, sender=False)

@@ -253,7 +253,7 @@ class WinRMService:
         elif injection.kind is Kind.SHELL_QUOTA:
             fault = self._quota(faults.QUOTA_SHELLS, stack.max_shells, "shells")
         elif injection.kind is Kind.ACCESS_DENIED:
-            fault = faults.ACCESS_DENIED if stack.wmi_errors else faults.ACCESS_DENIED_OLD
+            fault = faults.ACCESS_DENIED
         else:
             fault = faults.by_code(injection.code, injection.text)
         return self.fault_answer(fault, request)

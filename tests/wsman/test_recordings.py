@@ -6,6 +6,7 @@ identifiers when they replay a recording; here the recorded ones stay, and gaps 
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,14 +105,32 @@ def winrm4j(name: str) -> list[Message]:
     return [Message(item[0][0], ET.tostring(item[1][0])) for item in ET.fromstring(whole)]
 
 
+def winrmsharp(name: str) -> list[Message]:
+    """Return a dialogue that WinRMSharp recorded."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = yaml.load((RECORDINGS / "adstep-WinRMSharp" / f"{name}.yml").read_text(encoding="utf-8"), loader)
+    return [
+        Message(
+            ET.fromstring(re.sub(r"\A<\?xml[^>]*\?>", "", item["Request"]["Body"]).strip()),
+            item["Response"]["Body"].encode(),
+        )
+        for item in document
+    ]
+
+
 PYPSRP = sorted(path.stem for path in (RECORDINGS / "pypsrp").glob("test_*.yml"))
 WINRM4J = ("win7", "win12")
+WINRMSHARP = sorted(path.stem for path in (RECORDINGS / "adstep-WinRMSharp").glob("*.yml"))
 SINGLE = sorted(
     f"{folder}/{path.name}"
-    for folder in ("ianclegg-winrmlib", "opennms-wsman", "openwsman", "winrb-winrm")
+    for folder in ("ianclegg-winrmlib", "masterzen-winrm", "opennms-wsman", "openwsman", "winrb-winrm")
     for path in (RECORDINGS / folder).glob("*.xml*")
 )
-DIALOGUES = {name: pypsrp(name) for name in PYPSRP} | {name: winrm4j(name) for name in WINRM4J}
+DIALOGUES = (
+    {name: pypsrp(name) for name in PYPSRP}
+    | {name: winrm4j(name) for name in WINRM4J}
+    | {name: winrmsharp(name) for name in WINRMSHARP}
+)
 ANSWERS = {name: answer_in(name) for name in SINGLE} | {
     f"{name} {number}": message.answer
     for name, messages in DIALOGUES.items()
@@ -178,6 +197,10 @@ def fault_in(name: str) -> Fault:
         ("test_winrs_operation_timeout", Completed(0, b"hi\nhi again\n")),
         ("win7", Completed(0, b"myline\r\n")),
         ("win12", Completed(0, b"myline\r\n")),
+        ("ClientRunCommandWithArgs", Completed(0, b"abc\r\n")),
+        ("ProtocolRunCommandWithEnv", Completed(0, b"hi mom another var\r\n")),
+        ("ProtocolRunCommandWithUnicode", Completed(0, "こんにちは\n".encode())),
+        ("ProtocolRunCommandWithCommandTimeout", Completed(0)),
     ],
 )
 def test_a_recorded_command_has_the_recorded_outcome(name: str, expected: Completed) -> None:
@@ -197,6 +220,37 @@ def test_standard_input_is_sent_in_the_recorded_pieces(monkeypatch: pytest.Monke
     assert completed == Completed(0, b"output 1\noutput 2\n")
     assert [item.text for item in ours] == [item.text for item in recorded]
     assert [item.get("End", "false").lower() for item in ours] == [item.get("End", "").lower() for item in recorded]
+
+
+def test_powershell_on_windows_11_hears_the_end_of_its_input() -> None:
+    """The script ends at the end of its input. The client had declared a console: this Windows ignores that."""
+    messages = DIALOGUES["ClientPutFile"]
+    options = next(message for message in messages if message.action == uris.COMMAND).request
+    declared = {item.get("Name"): item.text for item in options.iter(f"{{{uris.WSMAN}}}Option")}
+    data = base64.b64decode(next(m for m in messages if m.action == uris.SEND).body[0][0].text or "")
+
+    sent, completed = replay(CommandLine("powershell.exe -EncodedCommand ...", data), messages)
+
+    assert declared["WINRS_CONSOLEMODE_STDIN"] == "TRUE"
+    assert [request.shape for request in sent].count("Send") == 1
+    assert completed.exit_code == 0
+    assert completed.stdout == b"32d10c7b8cf96570ca04ce37f2a19d84240d3a89\r\n"
+    assert completed.stderr.startswith(b"#< CLIXML\r\n<Objs ")
+
+
+def test_a_command_that_fails_on_windows_11_has_its_exit_code_and_its_errors() -> None:
+    _, completed = replay(CommandLine("x"), DIALOGUES["ClientFetchFileFailDir"])
+
+    assert (completed.exit_code, completed.stdout) == (1, b"")
+    assert completed.stderr.startswith(b"#< CLIXML\r\n<Objs ")
+
+
+def test_standard_output_of_windows_11_is_put_together_from_all_pieces() -> None:
+    _, completed = replay(CommandLine("x"), DIALOGUES["ProtocolGetCommandState"])
+
+    assert completed.stdout.startswith(
+        b"\r\nWindows IP Configuration\r\n\r\n   Host Name . . . . . . . . . . . . : winrm-vm-003\r\n"
+    )
 
 
 def test_receive_is_repeated_after_every_recorded_time_out() -> None:
@@ -256,7 +310,7 @@ def test_every_recorded_answer_relates_only_to_its_message(name: str) -> None:
         except Fault:
             continue  # decode does not check what a fault relates to
         with pytest.raises(UnexpectedAnswer, match="another message"):
-            decode(message.answer, message_id="uuid:00000000-0000-0000-0000-000000000000")
+            decode(message.answer, message_id="uuid:FFFFFFFF-0000-0000-0000-000000000000")
 
 
 # -- recorded requests, compared with ours -----------------------------------------------------------------------
@@ -449,6 +503,31 @@ def test_more_output_is_received_after_the_recorded_answer_of_a_running_command(
     assert started().send(decode(ANSWERS[f"winrb-winrm/{name}"])).shape == "Receive"
 
 
+def test_masterzens_answers_are_those_of_one_command() -> None:
+    def answer(name: str) -> Response:
+        return decode(ANSWERS[f"masterzen-winrm/{name}.xml"])
+
+    running = exchange_for(CommandLine("x"))
+    next(running)
+    command = running.send(answer("createShellResponse"))
+    shapes = [running.send(answer("executeCommandResponse")).shape, running.send(answer("outputResponse")).shape]
+    shapes.append(running.send(answer("singleOutputResponse")).shape)
+    shapes.append(running.throw(fault_in("masterzen-winrm/operationTimeoutResponse.xml")).shape)
+
+    assert command.resource == Resource(uris.CMD_SHELL, (("ShellId", "67A74734-DD32-4F10-89DE-49A060483810"),))
+    assert shapes == ["Receive"] * 4
+    running.close()
+
+
+@pytest.mark.parametrize(("name", "code"), [("doneCommandExitCode0Response", 0), ("doneCommandResponse", 123)])
+def test_masterzens_last_answers_have_no_streams_and_an_exit_code(name: str, code: int) -> None:
+    body = decode(ANSWERS[f"masterzen-winrm/{name}.xml"]).body
+
+    assert body is not None
+    assert [item.tag.rpartition("}")[2] for item in body] == ["CommandState"]
+    assert body.findtext(f".//{{{uris.SHELL}}}ExitCode") == str(code)
+
+
 def test_another_servers_end_of_a_command_without_an_exit_code_is_refused() -> None:
     running = started()
     assert running.send(decode(ANSWERS["winrb-winrm/get_omi_command_output_response.xml.erb"])).shape == "Signal"
@@ -480,6 +559,9 @@ def test_the_recorded_empty_answer_is_empty() -> None:
         ("ianclegg-winrmlib/concurrent_operations_fault.xml", 2150859174, "InternalError", FaultKind.QUOTA),
         ("ianclegg-winrmlib/operation_timeout.xml", 2150858793, "TimedOut", FaultKind.TIMED_OUT),
         ("opennms-wsman/get-response-fault.xml", 2150858752, "DestinationUnreachable", FaultKind.NOT_FOUND),
+        ("masterzen-winrm/operationTimeoutResponse.xml", 2150858793, "TimedOut", FaultKind.TIMED_OUT),
+        ("ProtocolRunCommandExceedingOperationTimeout 2", 2150858793, "TimedOut", FaultKind.TIMED_OUT),
+        ("ProtocolGetCommandStateBeforeRun 1", 2150858843, "InvalidSelectors", FaultKind.INVALID),
         ("winrb-winrm/soap_fault_v1.xml", 2150858778, "CannotProcessFilter", FaultKind.INVALID),
         ("winrb-winrm/soap_fault_v2.xml", 2150858778, "CannotProcessFilter", FaultKind.NOT_FOUND),
         ("winrb-winrm/wmi_error_v2.xml", 2150859173, "QuotaLimit", FaultKind.QUOTA),
@@ -493,6 +575,13 @@ def test_the_recorded_faults_have_their_number_and_kind(
     fault = fault_in(name)
 
     assert (fault.code, fault.subcode, fault.kind) == (code, subcode, kind)
+
+
+def test_the_recorded_fault_of_a_command_line_that_is_too_long_has_its_number_and_text() -> None:
+    fault = fault_in("masterzen-winrm/executeCommandResponseWithError.xml")
+
+    assert (fault.code, fault.subcode) == (2147942606, "InternalError")
+    assert fault.reason == "The filename or extension is too long."
 
 
 def test_the_recorded_faults_have_the_text_of_the_provider_and_the_name_of_the_pc() -> None:
@@ -513,6 +602,7 @@ def test_the_recorded_faults_have_the_text_of_the_provider_and_the_name_of_the_p
 
 def test_every_recording_is_read_by_these_tests() -> None:
     read = {*SINGLE, *(f"pypsrp/{name}.yml" for name in PYPSRP), *(f"cloudsoft-winrm4j/{name}.xml" for name in WINRM4J)}
+    read |= {f"adstep-WinRMSharp/{name}.yml" for name in WINRMSHARP}
     kept = {
         str(path.relative_to(RECORDINGS)) for path in RECORDINGS.glob("*/*") if path.suffix in (".xml", ".yml", ".erb")
     }

@@ -6,7 +6,11 @@ The recordings are data of other projects (``tests/recordings``), each under its
 
 from __future__ import annotations
 
+import base64
 import re
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,12 +21,16 @@ import yaml
 from provmode.lab.server.cim_faults import INVALID_CLASS, query_fault
 from provmode.lab.server.envelope import WINRM_2, WINRM_3, Partial, write_fault
 from provmode.lab.server.faults import QUOTA_OPERATIONS, QUOTA_SHELLS, ExtendedStatus, FaultContext, quota
-from provmode.lab.server.hosting import USER
+from provmode.lab.server.hosting import USER, HostSpec
 from provmode.lab.server.service import ServiceOptions
+from provmode.lab.windows import cmd
+from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.pc import PC
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 VARIES = re.compile(
-    r"^(uuid:)?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$|^\d+\.\d+\.\d+\.\d+$|^(\S+\\)?(vagrant|provmode)\S*$"
+    r"^(uuid:)?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$|^\d+\.\d+\.\d+\.\d+$|"
+    r"^(\S+\\)?(vagrant|provmode)\S*$|^winrm-vm-003\\\S*$"
 )
 
 
@@ -36,6 +44,19 @@ def shape(element: ET.Element) -> Any:
 def dialogue(name: str) -> list[dict[str, Any]]:
     document = yaml.safe_load((RECORDINGS / "pypsrp" / f"{name}.yml").read_text(encoding="utf-8"))
     return list(document["messages"])
+
+
+def winrmsharp(name: str) -> list[dict[str, Any]]:
+    """Return a dialogue with Windows 11 in the form of pypsrp's."""
+    document = yaml.safe_load((RECORDINGS / "adstep-WinRMSharp" / f"{name}.yml").read_text(encoding="utf-8"))
+    return [
+        {
+            "request": re.sub(r"\A<\?xml[^>]*\?>", "", item["Request"]["Body"]).strip(),
+            "response": item["Response"]["Body"],
+            "transport_error": {"code": item["Response"]["StatusCode"]},
+        }
+        for item in document
+    ]
 
 
 class Replay:
@@ -59,11 +80,13 @@ class Replay:
         return response.status, recorded_root, our_root
 
 
-def replay(served: Any, raw: Any, name: str) -> list[tuple[dict[str, Any], int, ET.Element, ET.Element]]:
+def replay(
+    served: Any, raw: Any, messages: list[dict[str, Any]]
+) -> list[tuple[dict[str, Any], int, ET.Element, ET.Element]]:
     client = raw(served.host)
     client.login(USER, served.lab.account.password)
     run = Replay(client)
-    return [(message, *run.exchange(message)) for message in dialogue(name)]
+    return [(message, *run.exchange(message)) for message in messages]
 
 
 def without_streams(root: ET.Element) -> ET.Element:
@@ -79,11 +102,72 @@ def without_streams(root: ET.Element) -> ET.Element:
 def test_a_recorded_dialogue_is_answered_in_the_recorded_shape(serve: Any, spec: Any, raw: Any, name: str) -> None:
     recorded_stack = WINRM_3 if "ActivityId" in str(dialogue(name)) else WINRM_2
     with serve([spec(options=ServiceOptions(stack=recorded_stack))]) as served:
-        exchanges = replay(served, raw, name)
+        exchanges = replay(served, raw, dialogue(name))
     assert len(exchanges) >= 5
     for message, status, recorded, ours in exchanges:
         assert status == message.get("transport_error", {}).get("code", 200)
         assert shape(without_streams(ours)) == shape(without_streams(recorded))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ClientRunCommandWithArgs",
+        "ProtocolGetCommandState",
+        "ProtocolGetCommandStateBeforeRun",
+        "ProtocolOpenCloseShell",
+        "ProtocolRunCommandWithEnv",
+        "ProtocolRunCommandWithUnicode",
+        "ProtocolRunCommandWithoutArgsAndCleanup",
+    ],
+)
+def test_a_dialogue_recorded_with_windows_11_is_answered_in_its_shape(
+    serve: Any, spec: Any, raw: Any, name: str
+) -> None:
+    stack = replace(WINRM_3, activity_id=False)  # that Windows sends no such header
+    with serve([spec(options=ServiceOptions(stack=stack))]) as served:
+        exchanges = replay(served, raw, winrmsharp(name))
+    for message, status, recorded, ours in exchanges:
+        assert status == message["transport_error"]["code"]
+        assert shape(without_streams(ours)) == shape(without_streams(recorded))
+
+
+def test_what_a_recorded_command_printed_is_printed_byte_for_byte(serve: Any, raw: Any) -> None:
+    pc = PC("winrm-vm-003", Clock(datetime(2026, 3, 2, tzinfo=timezone.utc), lambda: 0.0))
+    with serve([HostSpec("PC-1", pc, partial(cmd.start, pc))]) as served:
+        printed = {
+            name: [
+                output(root)
+                for message, _, *answers in replay(served, raw, winrmsharp(name))
+                if "ReceiveResponse" in message["response"]
+                for root in answers
+            ]
+            for name in ("ClientRunCommandWithArgs", "ProtocolGetCommandState", "ProtocolRunCommandWithEnv")
+        }
+    assert printed["ClientRunCommandWithArgs"] == [b"abc\r\n"] * 2
+    assert printed["ProtocolRunCommandWithEnv"] == [b"hi mom another var\r\n"] * 2
+    theirs, ours = printed["ProtocolGetCommandState"]
+    assert theirs.startswith(ours)
+    assert ours.endswith(b": winrm-vm-003\r\n")  # the lab has no network adapters to report
+
+
+def output(root: ET.Element) -> bytes:
+    """Return the standard output in an answer."""
+    stream = "{http://schemas.microsoft.com/wbem/wsman/1/windows/shell}Stream"
+    return b"".join(base64.b64decode(each.text or "") for each in root.iter(stream) if each.get("Name") == "stdout")
+
+
+def test_the_fault_of_a_command_line_that_is_too_long_is_the_recorded_one(served: Any, raw: Any) -> None:
+    messages = [
+        {**message, "request": message["request"].replace(">echo<", f">echo {'x' * 33000}<")}
+        for message in winrmsharp("ClientRunCommandWithArgs")[:2]
+    ]
+    ours = replay(served, raw, messages)[1][3]
+    theirs = recorded("masterzen-winrm/executeCommandResponseWithError.xml")
+    body = "{http://www.w3.org/2003/05/soap-envelope}Body"
+    for root in (ours, theirs):
+        next(root.iter("{http://www.w3.org/2003/05/soap-envelope}Text")).attrib.clear()  # recorded empty on that PC
+    assert normal(ours.find(body)) == normal(theirs.find(body))
 
 
 def recorded(path: str) -> ET.Element:

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 from provmode.lab.server import faults
 from provmode.lab.server.envelope import SHELL, Request, Stack, parse_duration
 from provmode.lab.server.faults import SHELL_PLUGIN, Fault, ProviderFault, SoapFault
-from provmode.lab.server.xmltree import escape
+from provmode.lab.server.xmltree import escape, quote
 
 CMD = SHELL + "/cmd"
 STATE = SHELL + "/CommandState/"
@@ -375,8 +375,18 @@ def _created(shell: _Shell, to: str, client: str) -> str:
         f'<w:Selector Name="ShellId">{shell.identity}</w:Selector></w:SelectorSet></a:ReferenceParameters>'
         f'</x:ResourceCreated><rsp:Shell xmlns:rsp="{SHELL}"><rsp:ShellId>{shell.identity}</rsp:ShellId>'
         f"<rsp:ResourceUri>{CMD}</rsp:ResourceUri><rsp:Owner>{escape(shell.owner)}</rsp:Owner>"
-        f"<rsp:ClientIP>{client}</rsp:ClientIP><rsp:IdleTimeOut>PT{shell.idle_timeout:.3f}S</rsp:IdleTimeOut>"
+        f"<rsp:ClientIP>{client}</rsp:ClientIP>{_environment(shell)}"
+        f"<rsp:IdleTimeOut>PT{shell.idle_timeout:.3f}S</rsp:IdleTimeOut>"
         "<rsp:InputStreams>stdin</rsp:InputStreams><rsp:OutputStreams>stdout stderr</rsp:OutputStreams>"
         "<rsp:ShellRunTime>P0DT0H0M0S</rsp:ShellRunTime><rsp:ShellInactivity>P0DT0H0M0S</rsp:ShellInactivity>"
         "</rsp:Shell>"
     )
+
+
+def _environment(shell: _Shell) -> str:
+    """Return the variables that the client asked for; nothing if it asked for none."""
+    variables = "".join(
+        f'<rsp:Variable Name="{quote(name)}">{escape(value)}</rsp:Variable>'
+        for name, value in shell.environment.items()
+    )
+    return f"<rsp:Environment>{variables}</rsp:Environment>" if variables else ""

@@ -207,8 +207,9 @@ def _open_shell(operation: CommandLine) -> Exchange[Resource]:
 
 def _start(shell: Resource, operation: CommandLine) -> Exchange[str]:
     body = f"<rsp:CommandLine><rsp:Command>{escape(operation.line)}</rsp:Command></rsp:CommandLine>"
-    # both options are ignored from Server 2012 R2 on (MS-WSMV 3.1.4.11): every line goes through cmd.exe
-    options = (("WINRS_CONSOLEMODE_STDIN", "TRUE"), ("WINRS_SKIP_CMD_SHELL", "FALSE"))
+    # Without WINRS_CONSOLEMODE_STDIN standard input is a pipe (MS-WSMV 3.1.4.11) and ends with the last Send. Up to
+    # Server 2012 that of a console never ends; later versions ignore both options: every line goes through cmd.exe.
+    options = (("WINRS_SKIP_CMD_SHELL", "FALSE"),)
     response = yield Request("Command", uris.COMMAND, shell, body, _running(operation), options)
     command_id = _text(_body(response, "CommandResponse"), "CommandId")
     if not command_id:

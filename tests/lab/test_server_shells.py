@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from provmode.lab.server.envelope import WINRM_2, WINRM_3
+from provmode.lab.server.envelope import WINRM_1, WINRM_2, WINRM_3, WINRM_3_2012, Stack
 from provmode.lab.server.hosting import USER
 from provmode.lab.server.service import ServiceOptions
 
@@ -217,11 +217,18 @@ def test_shells_over_the_quota_are_refused_until_one_is_closed(serve: Any, spec:
         assert client.shell
 
 
-SKIP = '<w:OptionSet><w:Option Name="WINRS_SKIP_CMD_SHELL">TRUE</w:Option></w:OptionSet>'
+def option(name: str, value: str) -> str:
+    return f'<w:OptionSet><w:Option Name="{name}">{value}</w:Option></w:OptionSet>'
 
 
-def test_only_old_windows_skips_cmd_and_then_needs_a_path(serve: Any, spec: Any, connect: Any) -> None:
-    with serve([spec(options=ServiceOptions(stack=WINRM_2))]) as served:
+SKIP = option("WINRS_SKIP_CMD_SHELL", "TRUE")
+CONSOLE = option("WINRS_CONSOLEMODE_STDIN", "TRUE")
+PIPE = option("WINRS_CONSOLEMODE_STDIN", "FALSE")
+
+
+@pytest.mark.parametrize("stack", [WINRM_2, WINRM_3_2012], ids=["2008R2", "2012"])
+def test_only_old_windows_skips_cmd_and_then_needs_a_path(serve: Any, spec: Any, connect: Any, stack: Stack) -> None:
+    with serve([spec(options=ServiceOptions(stack=stack))]) as served:
         client = connect(served)
         client.create()
         assert code_of(client.command("powershell.exe", SKIP)) == 2147942402
@@ -229,6 +236,33 @@ def test_only_old_windows_skips_cmd_and_then_needs_a_path(serve: Any, spec: Any,
         client = connect(served)
         client.create()
         assert client.command("echo x", SKIP).findtext(f".//{RSP}CommandId")
+
+
+@pytest.mark.parametrize(
+    ("stack", "options", "ends"),
+    [
+        (WINRM_1, CONSOLE, False),
+        (WINRM_2, CONSOLE, False),
+        (WINRM_3_2012, CONSOLE, False),
+        (WINRM_3, CONSOLE, True),
+        *((stack, options, True) for stack in (WINRM_2, WINRM_3_2012, WINRM_3) for options in ("", PIPE)),
+    ],
+)
+def test_standard_input_that_is_declared_a_console_never_ends_on_old_windows(
+    serve: Any, spec: Any, connect: Any, stack: Stack, options: str, ends: bool
+) -> None:
+    with serve([spec(options=ServiceOptions(stack=stack))]) as served:
+        client = connect(served)
+        client.create()
+        command = client.command("cat", options).findtext(f".//{RSP}CommandId")
+        client.stdin(command, base64.b64encode(b"all").decode(), end=True)
+        answer = client.receive(command)
+
+        assert output_of(answer) == b"all"
+        assert state_of(answer) == ("Done" if ends else "Running")
+        if not ends:
+            assert code_of(client.receive(command, "PT0.5S")) == 2150858793
+            client.signal(command, "terminate")
 
 
 def test_output_larger_than_the_envelope_comes_in_several_answers(served: Any, connect: Any) -> None:

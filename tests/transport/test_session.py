@@ -23,7 +23,9 @@ from provmode.errors import (
     Unreachable,
     UsageError,
 )
+from provmode.lab.fleet import compose
 from provmode.lab.process import Host, LabProcess
+from provmode.lab.server.build import build_fleet
 from provmode.transport.session import Session
 from provmode.transport.target import Deadlines, Trust
 from provmode.windows.file_changes import put_file, swap_file
@@ -311,6 +313,20 @@ def test_standard_input_arrives_whole(lab: LabProcess, healthy: Host, connect: C
     data = os.urandom(150_000).hex().encode()
 
     assert connect(lab, healthy).send(CommandLine("more", stdin=data)).stdout == data
+
+
+def test_standard_input_ends_on_windows_of_every_age(connect: Connect) -> None:
+    healthy_pcs = {"healthy": 1.0}
+    ages = {spec.name: spec.options.stack.command_options for spec in build_fleet(compose(4, 4, healthy_pcs))}
+    assert set(ages.values()) == {True, False}  # up to Server 2012, and later
+
+    with LabProcess(4, 4, mix=healthy_pcs) as lab:
+        for host in lab.hosts:
+            session = connect(lab, host)
+            completed = session.send(CommandLine("more", stdin=b"all of it", timeout=5))
+            session.close()
+
+            assert (host.name, completed.stdout, completed.exit_code) == (host.name, b"all of it", 0)
 
 
 def test_output_is_in_the_requested_code_page(lab: LabProcess, healthy: Host, connect: Connect) -> None:

@@ -302,7 +302,7 @@ def test_only_the_shell_has_options_and_they_are_the_documented_ones() -> None:
 
     assert {name: options for name, options in found.items() if options} == {
         "ShellCreate": [("WINRS_NOPROFILE", "TRUE"), ("WINRS_CODEPAGE", "65001")],
-        "Command": [("WINRS_CONSOLEMODE_STDIN", "TRUE"), ("WINRS_SKIP_CMD_SHELL", "FALSE")],
+        "Command": [("WINRS_SKIP_CMD_SHELL", "FALSE")],
     }
 
 

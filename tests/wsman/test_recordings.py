@@ -339,8 +339,25 @@ def test_our_request_has_the_body_of_the_recorded_request(name: str, kind: str) 
     assert shape(body) == shape(recorded.body)
 
 
+def options_of(request: ET.Element) -> list[tuple[str | None, str]]:
+    """Return the options of a request, their values without case (``xs:boolean`` and Windows take both)."""
+    found = request.iterfind(f".//{{{uris.WSMAN}}}Option")
+    return [(item.get("Name"), (item.text or "").lower()) for item in found]
+
+
+@pytest.mark.parametrize("name", sorted({*PYPSRP} - {"test_winrs_no_cmd_shell", "test_wsman_update_envelope_size_150"}))
+def test_our_command_has_the_options_of_the_recorded_commands(name: str) -> None:
+    recorded = next(message.request for message in DIALOGUES[name] if message.action == uris.COMMAND)
+    running = exchange_for(CommandLine("powershell.exe -", b"1"))
+    next(running)
+    command = running.send(decode(ANSWERS["winrb-winrm/open_shell_v2.xml"]))
+
+    assert options_of(ET.fromstring(written(command))) == options_of(recorded)
+    assert [name for name, _ in options_of(recorded)] == ["WINRS_SKIP_CMD_SHELL"]  # standard input is not a console
+
+
 @pytest.mark.parametrize("name", WINRM4J)
-def test_our_command_and_signal_are_the_recorded_ones_with_the_same_options(name: str) -> None:
+def test_our_command_and_signal_are_the_recorded_ones(name: str) -> None:
     dialogue = {message.action: message for message in DIALOGUES[name]}
     running = exchange_for(CommandLine("echo myline"))
     next(running)
@@ -350,7 +367,8 @@ def test_our_command_and_signal_are_the_recorded_ones_with_the_same_options(name
 
     for request in (command, signal):
         ours, recorded = ET.fromstring(written(request)), dialogue[request.action].request
-        for path in (f".//{{{uris.WSMAN}}}OptionSet", f".//{{{uris.WSMAN}}}SelectorSet", f"{{{uris.SOAP}}}Body"):
+        assert set(options_of(ours)) <= set(options_of(recorded))  # theirs has WINRS_CONSOLEMODE_STDIN besides
+        for path in (f".//{{{uris.WSMAN}}}SelectorSet", f"{{{uris.SOAP}}}Body"):
             one, other = ours.find(path), recorded.find(path)
             assert (one is None) == (other is None)
             if one is not None and other is not None:

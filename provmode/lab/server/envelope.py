@@ -111,17 +111,20 @@ class Stack:
     activity_id: bool = True
     wmi_errors: bool = True
     """Quotas and CIM errors as ``MSFT_WmiError``."""
+    command_options: bool = False
+    """Whether ``Command`` heeds its options (MS-WSMV note <117>: Windows Server 2012 and earlier do)."""
     first_page: int | None = None
     """Items the first EnumerateResponse may hold: 1 on Windows Server 2008 to 2012; ``None``: as many as fit."""
     max_shells: int = 30
     max_operations: int = 1500
 
 
-WINRM_1 = Stack("1.1", activity_id=False, wmi_errors=False, first_page=None, max_shells=5, max_operations=15)
+_OLD = Stack(activity_id=False, wmi_errors=False, command_options=True, max_shells=5, max_operations=15)
+WINRM_1 = replace(_OLD, version="1.1")
 """Windows Server 2003 R2: everything in the first answer."""
-WINRM_2 = Stack("2.0", activity_id=False, wmi_errors=False, first_page=1, max_shells=5, max_operations=15)
+WINRM_2 = replace(_OLD, version="2.0", first_page=1)
 """Windows 7 and Server 2008 R2: one item first."""
-WINRM_3_2012 = Stack("3.0", activity_id=True, wmi_errors=True, first_page=1)
+WINRM_3_2012 = Stack("3.0", command_options=True, first_page=1)
 """Windows 8 and Server 2012."""
 WINRM_3 = Stack("3.0")
 """Later versions. No recording has their first page; the protocol allows as many items as fit (DSP0226 8.2.3)."""

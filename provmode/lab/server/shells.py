@@ -104,6 +104,8 @@ class _Command:
     """A command of a shell, and its output that is not delivered yet."""
 
     running: RunningCommand
+    endless_stdin: bool = False
+    """Whether its standard input is a console: that never ends, whatever a Send says."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stdout: bytearray = field(default_factory=bytearray)
     stderr: bytearray = field(default_factory=bytearray)
@@ -204,8 +206,13 @@ class Shells:
             user=owner,
         )
         identity = _new_id()
-        shell.commands = {identity: _Command(running)}  # the previous command was delivered completely
+        endless_stdin = self._heeds(request.options, "WINRS_CONSOLEMODE_STDIN")
+        shell.commands = {identity: _Command(running, endless_stdin)}  # the previous command was delivered completely
         return f"<rsp:CommandResponse><rsp:CommandId>{identity}</rsp:CommandId></rsp:CommandResponse>", line
+
+    def _heeds(self, options: Mapping[str, str], name: str) -> bool:
+        """Return whether this PC heeds the option *name* of a Command, and it is set."""
+        return self._stack.command_options and options.get(name, "").upper() in ("TRUE", "1")
 
     def _check_command(self, shell: _Shell, program: str, line: str, options: Mapping[str, str]) -> None:
         """Reject a command that cannot be started."""
@@ -215,9 +222,8 @@ class Shells:
             raise SoapFault(_BUSY)
         if len(line) > MAX_COMMAND_LINE:
             raise SoapFault(_TOO_LONG)
-        skips_cmd = options.get("WINRS_SKIP_CMD_SHELL", "").upper() in ("TRUE", "1")
-        if skips_cmd and self._stack.version < "3" and "\\" not in program:
-            raise SoapFault(_FILE_NOT_FOUND)  # CreateProcess without a path; Windows Server 2012 on ignores the option
+        if self._heeds(options, "WINRS_SKIP_CMD_SHELL") and "\\" not in program:
+            raise SoapFault(_FILE_NOT_FOUND)  # CreateProcess without a path
 
     async def receive(self, request: Request, owner: str) -> str:
         """Wait for output or the end of a command; return the body of ReceiveResponse.
@@ -280,7 +286,8 @@ class Shells:
                 raise SoapFault(_INVALID_PARAMETER) from None
             if stream.get("Name") != "stdin":
                 raise SoapFault(_INVALID_PARAMETER)
-            command.running.feed(data, stream.get("End", "").lower() in ("true", "1"))
+            end = stream.get("End", "").lower() in ("true", "1") and not command.endless_stdin
+            command.running.feed(data, end)
             command.changed.set()
         return "<rsp:SendResponse/>"
 

@@ -5,8 +5,10 @@ Windows reports the same failure in several forms: a ``WSManFault`` with a code 
 on, an ``MSFT_WmiError`` instead. Texts are localised, so only numbers decide.
 
 Order of reading: the innermost ``WSManFault/@Code``, then ``MSFT_WmiError/error_Code`` and ``CIMStatusCode``, then the
-SOAP subcode. Sources: MS-WSMV 2.2.4.43 and 3.1.4.1.21, DSP0226 section 14, recorded faults of Windows Server 2008 R2
-to 2016; code names from ``wsmerror.h``.
+SOAP subcode. ``error_Type`` says what kind of number ``error_Code`` is: an HRESULT, a Win32 error, or an MI result,
+which is a ``CIMStatusCode``. Sources: MS-WSMV 2.2.4.43 and 3.1.4.1.21, DSP0226 section 14, Microsoft's
+"MI_Context_PostError function" (``error_Type``), recorded faults of Windows Server 2008 R2 to 2016; code names from
+``wsmerror.h``.
 """
 
 from __future__ import annotations
@@ -85,9 +87,14 @@ _CIM_STATUS: dict[int, FaultKind] = {
     5: FaultKind.NOT_FOUND,
     6: FaultKind.NOT_FOUND,
     7: FaultKind.INVALID,
+    12: FaultKind.INVALID,
+    13: FaultKind.INVALID,
+    14: FaultKind.INVALID,
+    15: FaultKind.INVALID,
     16: FaultKind.INVALID,
     17: FaultKind.INVALID,
     27: FaultKind.QUOTA,
+    28: FaultKind.UNAVAILABLE,
 }
 
 _SUBCODES: dict[str, FaultKind] = {
@@ -112,6 +119,12 @@ CLASS_NOT_FOUND = 0x8033801A
 """Code of `CannotProcessFilter`. A query about a class that does not exist has this code too (recorded, 2008 R2)."""
 
 
+_WIN32 = 0x80070000
+"""A Win32 error as an HRESULT: ``HRESULT_FROM_WIN32``."""
+_WIN32_NUMBERS = 0x10000
+_HRESULT_FAILED = 0x80000000
+
+
 class Fault(Exception):
     """A SOAP fault. The message is one line: the name or number, and the provider's text."""
 
@@ -125,6 +138,7 @@ class Fault(Exception):
         provider_text: str = "",
         wmi_status: int | None = None,
         cim_status: int | None = None,
+        message_id: str = "",
         machine: str = "",
         operation: str = "",
     ) -> None:
@@ -143,6 +157,8 @@ class Fault(Exception):
         """``StatusCode`` of the provider's ``__ExtendedStatus``: a WBEM error."""
         self.cim_status = cim_status
         """``CIMStatusCode`` of an ``MSFT_WmiError``."""
+        self.message_id = message_id
+        """``MessageID`` of an ``MSFT_WmiError``: ``MI RESULT 5``."""
         self.machine = machine
         """The real name of the computer, from the innermost fault."""
         self.operation = operation
@@ -167,9 +183,9 @@ class Fault(Exception):
 
     @property
     def name(self) -> str:
-        """The code's symbolic name (``ERROR_WSMAN_...``), or its number, or the subcode."""
+        """The code's symbolic name (``ERROR_WSMAN_...``), or its number, or the message id, or the subcode."""
         if self.code is None:
-            return self.subcode or "a fault without a code"
+            return self.message_id or self.subcode or "a fault without a code"
         return CODES.get(self.code, f"error {self.code} (0x{self.code:08X})")
 
     def __str__(self) -> str:
@@ -186,13 +202,7 @@ def read_fault(fault: Element) -> Fault:
     wsman = descendants(detail, "WSManFault") if detail is not None else []
     wmi_error = next(iter(descendants(detail, "MSFT_WmiError")), None) if detail is not None else None
     if wmi_error is not None:
-        return Fault(
-            code=_number(_text(child(wmi_error, "error_Code"))) or _hresult(_text(child(wmi_error, "MessageID"))),
-            subcode=subcode,
-            reason=reason,
-            provider_text=_text(child(wmi_error, "Message")),
-            cim_status=_number(_text(child(wmi_error, "CIMStatusCode"))),
-        )
+        return _wmi_fault(wmi_error, subcode, reason)
     inner = wsman[-1] if wsman else None
     providers = descendants(detail, "ProviderFault") if detail is not None else []
     extended = next(iter(descendants(detail, "__ExtendedStatus")), None) if detail is not None else None
@@ -206,6 +216,42 @@ def read_fault(fault: Element) -> Fault:
         wmi_status=_number(_text(child(extended, "StatusCode"))) if extended is not None else None,
         machine=inner.get("Machine", "") if inner is not None else "",
         operation=_text(child(extended, "Operation")) if extended is not None else "",
+    )
+
+
+_MESSAGE_ID = re.compile(r"(HRESULT|MI RESULT|Windows System Error) (0x[0-9a-f]{1,8}|[0-9]{1,10})", re.IGNORECASE)
+_NUMBERS = {"hresult": "hresult", "win32": "win32", "windows system error": "win32", "mi": "mi", "mi result": "mi"}
+"""The kind of number, by ``error_Type`` or by the words of a ``MessageID``."""
+
+
+def _wmi_fault(error: Element, subcode: str, reason: str) -> Fault:
+    """Return the fault in an ``MSFT_WmiError``.
+
+    ``error_Type`` may also be a word of the provider's own: then a small ``error_Code`` means nothing to us, and
+    ``CIMStatusCode`` decides. Without a type that we know, the words of the ``MessageID`` say what the number is.
+    """
+    message_id = " ".join(_text(child(error, "MessageID")).split())[:60]
+    words = _MESSAGE_ID.fullmatch(message_id)
+    named = " ".join(_text(child(error, "error_Type")).lower().split())
+    in_words = _NUMBERS[words[1].lower()] if words else ""
+    kind = _NUMBERS.get(named) or in_words or ("" if named else "hresult")
+    number = _number(_text(child(error, "error_Code")))
+    if not number and words and in_words == kind:
+        number = _number(words[2])
+    status = _number(_text(child(error, "CIMStatusCode")))
+    if kind == "mi":
+        status, number = status or number, None
+    elif kind == "win32" and number is not None and number < _WIN32_NUMBERS:
+        number |= _WIN32
+    elif not kind and number is not None and number < _HRESULT_FAILED:
+        number = None
+    return Fault(
+        code=number or None,
+        subcode=subcode,
+        reason=reason,
+        provider_text=_text(child(error, "Message")),
+        cim_status=status,
+        message_id=message_id,
     )
 
 
@@ -247,9 +293,3 @@ def _number(text: str) -> int | None:
     if re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}", text):
         return int(text, 16)
     return None
-
-
-def _hresult(text: str) -> int | None:
-    """Return the number in ``HRESULT 0x803381a6``, the ``MessageID`` of an ``MSFT_WmiError``."""
-    found = re.search(r"0[xX][0-9a-fA-F]{1,8}", text)
-    return int(found.group(), 16) if found else None

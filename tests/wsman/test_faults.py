@@ -61,7 +61,13 @@ def extended(status: str, operation: str = "ExecQuery") -> str:
 
 
 def wmi_error(
-    *, code: str = "", message_id: str = "", cim: str = "", namespace: str = WMI_ERROR_NAMESPACES[0], text: str = "No."
+    *,
+    code: str = "",
+    kind: str = "",
+    message_id: str = "",
+    cim: str = "",
+    namespace: str = WMI_ERROR_NAMESPACES[0],
+    text: str = "No.",
 ) -> str:
     """Return an MSFT_WmiError; an empty value is written as nil."""
 
@@ -70,7 +76,8 @@ def wmi_error(
 
     return (
         f'<p:MSFT_WmiError xmlns:p="{namespace}" xsi:type="p:MSFT_WmiError_Type">{one("CIMStatusCode", cim)}'
-        f"{one('Message', text)}{one('MessageID', message_id)}{one('error_Code', code)}</p:MSFT_WmiError>"
+        f"{one('Message', text)}{one('MessageID', message_id)}{one('error_Code', code)}{one('error_Type', kind)}"
+        "</p:MSFT_WmiError>"
     )
 
 
@@ -170,14 +177,67 @@ def test_a_wmi_error_is_read_in_each_of_its_namespaces(namespace: str, code: str
         ("4", FaultKind.INVALID),
         ("5", FaultKind.NOT_FOUND),
         ("6", FaultKind.NOT_FOUND),
+        ("12", FaultKind.INVALID),
+        ("13", FaultKind.INVALID),
+        ("14", FaultKind.INVALID),
+        ("15", FaultKind.INVALID),
         ("17", FaultKind.INVALID),
         ("27", FaultKind.QUOTA),
+        ("28", FaultKind.UNAVAILABLE),
         ("1", FaultKind.UNKNOWN),
         ("", FaultKind.UNKNOWN),
     ],
 )
 def test_the_kind_of_a_wmi_error_without_a_code_comes_from_its_cim_status(status: str, kind: FaultKind) -> None:
     assert fault_of(wmi_error(cim=status)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind", "name"),
+    [
+        # Microsoft's own MI code answers so for a class that does not exist: 5 is no Win32 number here
+        ({"kind": "MI", "code": "5", "cim": "5"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        ({"kind": "MI", "code": "5"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        ({"kind": "MI"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        ({"code": "5"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        ({"code": "5", "kind": "a word of the provider"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        ({"kind": "MI", "code": "2", "message_id": "MI RESULT 2"}, None, FaultKind.ACCESS_DENIED, "MI RESULT 2"),
+        ({"kind": "MI", "code": "15", "message_id": "MI RESULT 15"}, None, FaultKind.INVALID, "MI RESULT 15"),
+        ({"kind": "MI", "code": "28", "message_id": "MI RESULT 28"}, None, FaultKind.UNAVAILABLE, "MI RESULT 28"),
+        ({"kind": "MI", "code": "1", "message_id": "MI RESULT 1"}, None, FaultKind.UNKNOWN, "MI RESULT 1"),
+        ({"kind": "WIN32", "code": "2"}, 0x80070002, FaultKind.NOT_FOUND, "ERROR_FILE_NOT_FOUND"),
+        ({"kind": "Win32", "code": "5"}, 0x80070005, FaultKind.ACCESS_DENIED, "E_ACCESSDENIED"),
+        (
+            {"code": "1115", "message_id": "Windows System Error 1115"},
+            *(0x8007045B, FaultKind.UNAVAILABLE, "ERROR_SHUTDOWN_IN_PROGRESS"),
+        ),
+        (
+            {"message_id": "Windows System Error 3", "cim": "1"},
+            *(0x80070003, FaultKind.NOT_FOUND, "ERROR_PATH_NOT_FOUND"),
+        ),
+        ({"kind": "Windows System Error", "code": "2"}, 0x80070002, FaultKind.NOT_FOUND, "ERROR_FILE_NOT_FOUND"),
+        ({"kind": "WIN32", "code": "0x80070002"}, 0x80070002, FaultKind.NOT_FOUND, "ERROR_FILE_NOT_FOUND"),
+        ({"kind": "HRESULT", "code": "2147749902"}, 0x8004100E, FaultKind.NOT_FOUND, "WBEM_E_INVALID_NAMESPACE"),
+        ({"kind": "HRESULT", "code": "-2147217394"}, 0x8004100E, FaultKind.NOT_FOUND, "WBEM_E_INVALID_NAMESPACE"),
+        ({"kind": "hresult", "cim": "5"}, None, FaultKind.NOT_FOUND, "MI RESULT 5"),
+        (
+            {"kind": "HRESULT", "code": "0", "message_id": "HRESULT 0x80041033"},
+            *(0x80041033, FaultKind.UNAVAILABLE),
+            "",
+        ),
+        # a provider's own kind of number: only what is evidently an HRESULT is one
+        ({"kind": "disk", "code": "5", "cim": "1", "message_id": "d 5"}, None, FaultKind.UNKNOWN, "d 5"),
+        ({"kind": "disk", "code": "5", "cim": "6", "message_id": "d 5"}, None, FaultKind.NOT_FOUND, "d 5"),
+        ({"kind": "disk", "code": "2147749902", "message_id": "d"}, 0x8004100E, FaultKind.NOT_FOUND, ""),
+    ],
+)
+def test_the_type_of_a_wmi_error_decides_how_its_number_is_read(
+    error: dict[str, str], code: int | None, kind: FaultKind, name: str
+) -> None:
+    fault = fault_of(wmi_error(**{"message_id": "MI RESULT 5", **error}), subcode="w:InternalError")
+
+    assert (fault.code, fault.kind) == (code, kind)
+    assert not name or fault.name == name
 
 
 def test_a_quota_fault_without_relates_to_is_accepted() -> None:
@@ -361,14 +421,14 @@ LEAVES = st.sampled_from(
             "w:TimedOut",
             ":",
         ),
-        *("٣", "-", "0x", "0xfffffffff", " 5 "),
+        *("٣", "-", "0x", "0xfffffffff", " 5 ", "MI", "WIN32", "HRESULT", "MI RESULT 5", "Windows System Error 99999"),
     ]
 )
 FAULT_NAMES = st.sampled_from(
     [
         *("Fault", "Code", "Subcode", "Value", "Reason", "Text", "Detail", "WSManFault", "Message", "ProviderFault"),
         *("ExtendedError", "__ExtendedStatus", "StatusCode", "Operation", "MSFT_WmiError", "error_Code", "MessageID"),
-        *("CIMStatusCode", "FaultDetail"),
+        *("CIMStatusCode", "FaultDetail", "error_Type"),
     ]
 )
 

@@ -7,8 +7,9 @@ sends again:
 * A read that lost its answer: asked again, from its first message.
 * A change that lost its answer *may have happened*: the session never repeats it. The caller gets `AnswerLost` and
   reads back.
-* A PC that has no room (quota) or restarts its service, and so refused before it did anything: asked again within the
-  host's deadline, with growing pauses and jitter.
+* A PC that has no room (quota), is busy, or restarts a service: asked again within the host's deadline, with growing
+  pauses and jitter. A change only if the fault says that nothing was done (`Fault.refused`), or if it came before the
+  message that makes the change; else the change *may have happened*, as above.
 * A refused account: never tried again, because accounts lock.
 
 One write gate: a read-only session refuses every operation that changes a PC, before it sends a byte.
@@ -76,7 +77,7 @@ class CommandTimedOut(DeadlineExceeded):
 
 
 _TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
-"""Faults of a PC that did nothing and may work in a moment: ask again, even for a change."""
+"""Faults of a PC that may work in a moment: ask again."""
 _STALE = frozenset({FaultKind.STALE_CONTEXT})
 """Faults after which a read starts again from its first message."""
 
@@ -233,9 +234,11 @@ class Session:
                 return self._drive(exchange())
             except Fault as fault:
                 error = self._fault(fault, mutating, what)
-                if mutating and self._change_accepted:  # a later message failed: the change has begun
+                transient = fault.kind in _TRANSIENT
+                begun = self._change_accepted or (self._change_sent and transient and not fault.refused)
+                if mutating and begun:  # a later message failed, or it failed halfway
                     raise self._lost(what, str(fault)) from None
-                again = fault.kind in _TRANSIENT or (fault.kind in _STALE and not mutating)
+                again = transient or (fault.kind in _STALE and not mutating)
                 if last or at_once or not again:
                     raise error from None
             except ConnectionLost as lost:
@@ -373,4 +376,9 @@ class Session:
                 f"{name} has no room for {what} ({fault})",
                 next_step="wait for other sessions to end, or raise the quota (winrm get winrm/config)",
             )
-        return RemoteFault(f"{name} answered {what} with a fault: {fault}", code=fault.code, kind=fault.kind.value)
+        return RemoteFault(
+            f"{name} answered {what} with a fault: {fault}",
+            code=fault.code,
+            kind=fault.kind.value,
+            next_step=fault.next_step,
+        )

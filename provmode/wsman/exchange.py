@@ -11,13 +11,13 @@ import base64
 import binascii
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from xml.etree.ElementTree import Element
 
 from provmode.wsman import uris
 from provmode.wsman.errors import UnexpectedAnswer
-from provmode.wsman.faults import Fault, FaultKind
+from provmode.wsman.faults import BUSY, Fault, FaultKind
 from provmode.wsman.messages import Request, Response
 from provmode.wsman.operations import (
     CommandLine,
@@ -168,8 +168,10 @@ def run(operation: CommandLine) -> Exchange[Completed]:
     done = False
     try:
         command_id = yield from _start(shell, operation)
-        yield from _send(shell, command_id, operation.stdin)
-        completed = yield from _receive(shell, command_id)
+        received = _Received()
+        yield from _send(shell, command_id, operation.stdin, received)
+        while received.exit_code is None:
+            yield from _receive(shell, command_id, received)
         done = True
     except GeneratorExit:
         raise  # the connection is gone, so we cannot delete the shell; the PC drops it at its idle time-out
@@ -179,7 +181,7 @@ def run(operation: CommandLine) -> Exchange[Completed]:
         yield from _quietly(_delete(shell))
         raise
     yield from _quietly(_delete(shell))
-    return completed
+    return Completed(received.exit_code, b"".join(received.stdout), b"".join(received.stderr))
 
 
 def _open_shell(operation: CommandLine) -> Exchange[Resource]:
@@ -217,44 +219,74 @@ def _start(shell: Resource, operation: CommandLine) -> Exchange[str]:
     return command_id
 
 
-def _send(shell: Resource, command_id: str, stdin: bytes) -> Exchange[None]:
+@dataclass
+class _Received:
+    """What a command has written so far, and how it ended."""
+
+    stdout: list[bytes] = field(default_factory=list)
+    stderr: list[bytes] = field(default_factory=list)
+    size: int = 0
+    exit_code: int | None = None
+    """``None`` while it runs."""
+
+    def add(self, stream: str, chunk: bytes) -> None:
+        """Add output. A chunk may end within a character."""
+        self.size += len(chunk)
+        if self.size > MAX_OUTPUT:
+            raise UnexpectedAnswer(f"the command wrote over {MAX_OUTPUT // 2**20} MiB; it was terminated")
+        written = {"stdout": self.stdout, "stderr": self.stderr}.get(stream.lower())
+        if written is not None:
+            written.append(chunk)
+
+
+def _send(shell: Resource, command_id: str, stdin: bytes, received: _Received) -> Exchange[None]:
+    """Send standard input. A program need not read it: it may write first, or end.
+
+    If it has not read in time, the Send times out, and the PC still passes the input on (Ansible measured this). A
+    Send after that may find it busy, and is not taken: receive output, for which the program may wait, and send again.
+    """
     for start in range(0, len(stdin), SEND_CHUNK):
         chunk = base64.b64encode(stdin[start : start + SEND_CHUNK]).decode("ascii")
         end = ' End="true"' if start + SEND_CHUNK >= len(stdin) else ""
         body = (
             f'<rsp:Send><rsp:Stream Name="stdin" CommandId="{escape(command_id)}"{end}>{chunk}</rsp:Stream></rsp:Send>'
         )
-        yield Request("Send", uris.SEND, shell, body, "Send standard input")
+        request = Request("Send", uris.SEND, shell, body, "Send standard input")
+        while received.exit_code is None:
+            try:
+                yield request
+            except Fault as fault:
+                if fault.kind is FaultKind.PROCESS_GONE:
+                    return  # what it wrote and its exit code are still to be had
+                if fault.has(BUSY):
+                    yield from _receive(shell, command_id, received)
+                    continue
+                if fault.kind is not FaultKind.TIMED_OUT:
+                    raise
+            break
 
 
-def _receive(shell: Resource, command_id: str) -> Exchange[Completed]:
-    """Ask for output until the command is done. "Nothing yet" comes as a time-out fault: then ask again."""
+def _receive(shell: Resource, command_id: str, received: _Received) -> Exchange[None]:
+    """Ask once for output, and whether the command is done. "Nothing yet" comes as a time-out fault."""
     body = (
         f'<rsp:Receive><rsp:DesiredStream CommandId="{escape(command_id)}">stdout stderr</rsp:DesiredStream>'
         "</rsp:Receive>"
     )
-    request = Request("Receive", uris.RECEIVE, shell, body, "Receive output")
-    output: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
-    size = 0
-    while True:
-        try:
-            response = yield request
-        except Fault as fault:
-            if fault.kind is not FaultKind.TIMED_OUT:
-                raise
-            continue
-        answer = _body(response, "ReceiveResponse")
-        size += _collect(answer, output)
-        if size > MAX_OUTPUT:
-            raise UnexpectedAnswer(f"the command wrote over {MAX_OUTPUT // 2**20} MiB; it was terminated")
-        state = child(answer, "CommandState")
-        if state is not None and state.get("State", "").rpartition("/")[2] == "Done":
-            return Completed(_exit_code(state), b"".join(output["stdout"]), b"".join(output["stderr"]))
+    try:
+        response = yield Request("Receive", uris.RECEIVE, shell, body, "Receive output")
+    except Fault as fault:
+        if fault.kind is not FaultKind.TIMED_OUT:
+            raise
+        return
+    answer = _body(response, "ReceiveResponse")
+    _collect(answer, received)
+    state = child(answer, "CommandState")
+    if state is not None and state.get("State", "").rpartition("/")[2] == "Done":
+        received.exit_code = _exit_code(state)
 
 
-def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
-    """Append the chunks of an answer to *output* and return their size. A chunk may end within a character."""
-    size = 0
+def _collect(answer: Element, received: _Received) -> None:
+    """Take the chunks of an answer."""
     for stream in answer:
         if local_name(stream) != "Stream" or not stream.text:
             continue
@@ -262,9 +294,7 @@ def _collect(answer: Element, output: dict[str, list[bytes]]) -> int:
             chunk = base64.b64decode("".join(stream.text.split()), validate=True)
         except (binascii.Error, ValueError):
             raise UnexpectedAnswer("Receive: the stream is not base64") from None
-        output.setdefault(stream.get("Name", "").lower(), []).append(chunk)
-        size += len(chunk)
-    return size
+        received.add(stream.get("Name", ""), chunk)
 
 
 def _exit_code(state: Element) -> int:

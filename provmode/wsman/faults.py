@@ -33,7 +33,10 @@ class FaultKind(str, Enum):
     STALE_CONTEXT = "stale-context"
     """The PC dropped the enumeration; start it again."""
     UNAVAILABLE = "unavailable"
-    """A service is stopping, starting or not running; nothing was done."""
+    """The PC is busy, starting or stopping, or a service is not running. `Fault.refused` says whether nothing was
+    done."""
+    PROCESS_GONE = "process-gone"
+    """The process that a message is for has ended, or has closed its standard input."""
     ENVELOPE_TOO_LARGE = "envelope-too-large"
     INVALID = "invalid"
     """The request does not fit the class (action, selectors, filter, schema): a mistake of ours or of the caller."""
@@ -43,8 +46,8 @@ class FaultKind(str, Enum):
 
 _KINDS: dict[FaultKind, frozenset[int]] = {
     FaultKind.ACCESS_DENIED: frozenset(
-        # Win32 and HRESULT; WS-Man: service, provider, connect to WMI denied; WBEM_E_ACCESS_DENIED, privileges
-        {5, 0x80070005, 0x80338104, 0x80338105, 0x80338106, 0x80041003, 0x80041062}
+        # E_ACCESSDENIED; WS-Man: service, provider, connect to WMI denied; WBEM_E_ACCESS_DENIED, privileges
+        {0x80070005, 0x80338104, 0x80338105, 0x80338106, 0x80041003, 0x80041062}
     ),
     FaultKind.QUOTA: frozenset(
         # shells, operations, users; user load, system; per plug-in quotas; WBEM quota
@@ -67,16 +70,49 @@ _KINDS: dict[FaultKind, frozenset[int]] = {
     FaultKind.STALE_CONTEXT: frozenset({0x8033801B, 0x8033801C}),
     FaultKind.UNAVAILABLE: frozenset(
         # WBEM_E_SHUTTING_DOWN, INITIALIZATION/PROVIDER_LOAD_FAILURE, CALL_CANCELLED; RPC server unavailable, call
-        # failed, disconnected; shutdown in progress; service not active, disabled, cannot accept controls
-        {0x80041033, 0x80041014, 0x80041013, 0x80041032, 0x800706BA, 0x800706BE, 0x80010108}
-        | {0x8007045B, 0x80070426, 0x80070422, 0x80070425, 0x80338014, 0x80338112}
+        # failed (with and without having begun), disconnected, server died (both); no host process; shutdown in
+        # progress; service not active, disabled, cannot accept controls; device not ready (sysprep), busy, aborted
+        {0x80041033, 0x80041014, 0x80041013, 0x80041032, 0x800706BA, 0x800706BE, 0x800706BF, 0x80010108}
+        | {0x80010007, 0x80010012, 0x80080005, 0x8007045B, 0x80070426, 0x80070422, 0x80070425}
+        | {0x80070015, 0x800700AA, 0x800703E3, 0x80338014, 0x80338112}
     ),
+    FaultKind.PROCESS_GONE: frozenset({0x8007006D, 0x800700E8}),  # ERROR_BROKEN_PIPE, ERROR_NO_DATA
     FaultKind.ENVELOPE_TOO_LARGE: frozenset({0x80338048}),
     FaultKind.INVALID: frozenset(
-        # action; selectors; filter; class with WQL; schema; not capable; WBEM invalid query, parameter, method
-        {0x80338001, 0x8033805B, 0x8033801A, 0x803380FA, 0x803380FB, 0x80338108, 0x80338102, 0x80338041}
+        # header; arguments; action; selectors; filter; class with WQL; schema; WBEM invalid query, parameter, method
+        {
+            0x8033800F,
+            0x803381E1,
+            0x80338001,
+            0x8033805B,
+            0x8033801A,
+            0x803380FA,
+            0x803380FB,
+            0x80338108,
+            0x80338102,
+            0x80338041,
+        }
         | {0x80041017, 0x80041008, 0x80041024, 0x80041055, 0x80041056, 0x80041005, 0x8004102E, 0x8004102F}
     ),
+}
+
+_REFUSED = frozenset(
+    # WBEM_E_SHUTTING_DOWN, INITIALIZATION/PROVIDER_LOAD_FAILURE; RPC server unavailable, call failed and did not
+    # execute, server died and did not execute; no host process; service not active, disabled, cannot accept controls
+    {0x80041033, 0x80041014, 0x80041013, 0x800706BA, 0x800706BF, 0x80010012, 0x80080005}
+    | {0x80070426, 0x80070422, 0x80070425, 0x80338014, 0x80338112}
+)
+"""The `UNAVAILABLE` numbers that mean by their documented text that the call did not begin. Not among them: aborted,
+cancelled, "call failed", disconnected and a died server, because these come in the middle of a call too; busy, not
+ready and a shutdown in progress, because a provider may pass them on from halfway through its work."""
+
+BUSY = 0x800700AA
+"""ERROR_BUSY. To a Send: the input before is still waiting to be read, and this one was not taken."""
+
+_NEXT_STEP = {
+    0x80070015: "Windows Setup may be at work there (sysprep, first start): try again when it is done",
+    0x80070422: "a service that this needs is disabled on the PC",
+    0x80080005: "the PC cannot start the process for this: look at its memory and its System event log",
 }
 
 _CIM_STATUS: dict[int, FaultKind] = {
@@ -168,11 +204,10 @@ class Fault(Exception):
     @property
     def kind(self) -> FaultKind:
         """The family of this fault, by its code, else by its CIM status, else by its SOAP subcode."""
-        for number in (self.wmi_status, self.code):
-            if number is not None and number != CLASS_NOT_FOUND:
-                for kind, codes in _KINDS.items():
-                    if number in codes:
-                        return kind
+        for number in self._numbers:
+            for kind, codes in _KINDS.items():
+                if number in codes:
+                    return kind
         if self.code == CLASS_NOT_FOUND and self.operation:
             # an invalid query has the same code, but then the provider only repeats the reason
             repeated = self.provider_text.split() == self.reason.split()
@@ -180,6 +215,42 @@ class Fault(Exception):
         if self.cim_status in _CIM_STATUS:
             return _CIM_STATUS[self.cim_status]
         return _SUBCODES.get(self.subcode, FaultKind.UNKNOWN)
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        """The numbers that decide, as HRESULTs, the most telling first. A bare Win32 number becomes 0x8007nnnn."""
+        found = [number for number in (self.wmi_status, self.code) if number not in (None, CLASS_NOT_FOUND)]
+        return tuple(number | _WIN32 if number < _WIN32_NUMBERS else number for number in found if number is not None)
+
+    def has(self, number: int) -> bool:
+        """Return whether the PC gave this number (an HRESULT), also as a bare Win32 number."""
+        return number in self._numbers
+
+    @property
+    def refused(self) -> bool:
+        """Whether the PC says that it did nothing, so that even a change may be sent again.
+
+        A quota says so (but for WMI's own memory quota, which can be hit halfway), and some of the `UNAVAILABLE`
+        numbers. When in doubt, the change may have begun.
+        """
+        if self.kind is FaultKind.QUOTA:
+            return not self.has(0x8004106C)
+        if self.kind is not FaultKind.UNAVAILABLE:
+            return False
+        decisive = [number for number in self._numbers if number in _KINDS[FaultKind.UNAVAILABLE]]
+        if decisive:
+            return all(number in _REFUSED for number in decisive)
+        return self.subcode == "EndpointUnavailable"
+
+    @property
+    def next_step(self) -> str:
+        """What a person can do about it; empty if the fault does not say."""
+        for number in self._numbers:
+            if number in _NEXT_STEP:
+                return _NEXT_STEP[number]
+        if self.kind is FaultKind.UNAVAILABLE:
+            return "the PC is busy, starting or shutting down: try again in some minutes"
+        return ""
 
     @property
     def name(self) -> str:

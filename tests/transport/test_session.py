@@ -194,6 +194,83 @@ def test_a_change_refused_by_quota_is_asked_again(lab: LabProcess, healthy: Host
     assert len(lab.mutations(healthy.name)) == before + 1
 
 
+TRIGGER = Invoke(
+    Resource.cim("root/ccm", "SMS_Client"),
+    "TriggerSchedule",
+    (("sScheduleID", "{00000000-0000-0000-0000-000000000022}"),),
+)
+SHUTTING_DOWN, CALL_FAILED, NOT_READY, ABORTED, BUSY = 0x80041033, 0x800706BE, 0x80070015, 995, 170
+NOTHING_YET = 0x80338029
+
+
+@pytest.mark.parametrize("code", [SHUTTING_DOWN, CALL_FAILED, NOT_READY, ABORTED, BUSY])
+def test_a_reading_is_asked_again_while_a_pc_is_busy_starting_or_stopping(
+    lab: LabProcess, healthy: Host, connect: Connect, code: int
+) -> None:
+    session = connect(lab, healthy)
+    lab.inject(healthy.name, kind="fault", code=code, action="Get")
+
+    assert text(session.send(CLIENT), "ClientVersion")
+    assert session.counters.retries == 1
+
+
+def test_a_change_is_sent_again_if_the_fault_says_that_nothing_was_done(
+    lab: LabProcess, healthy: Host, connect: Connect
+) -> None:
+    session = connect(lab, healthy)
+    before = len(lab.mutations(healthy.name))
+    lab.inject(healthy.name, kind="fault", code=SHUTTING_DOWN, action="TriggerSchedule")
+
+    session.send(TRIGGER)
+
+    assert len(lab.mutations(healthy.name)) == before + 1
+
+
+@pytest.mark.parametrize("code", [CALL_FAILED, NOT_READY, ABORTED, BUSY])
+def test_a_change_that_failed_halfway_may_have_happened_and_is_not_repeated(
+    lab: LabProcess, healthy: Host, connect: Connect, code: int
+) -> None:
+    session, line = connect(lab, healthy), "mkdir C:\\halfway"
+    changes = len(lab.mutations(healthy.name))
+    for action in ("TriggerSchedule", "Command"):
+        lab.inject(healthy.name, kind="fault", code=code, action=action)
+
+    for operation in (TRIGGER, CommandLine(line)):
+        with pytest.raises(AnswerLost, match="may have happened"):
+            session.send(operation)
+
+    assert session.counters.retries == 0
+    assert len(lab.mutations(healthy.name)) == changes
+
+
+@pytest.mark.parametrize("code", [CALL_FAILED, NOT_READY, ABORTED, BUSY])
+def test_a_change_is_sent_again_if_the_fault_came_before_it(
+    lab: LabProcess, healthy: Host, connect: Connect, code: int
+) -> None:
+    session, line = connect(lab, healthy), f"echo {code}> C:\\Windows\\CCM\\again.txt"
+    lab.inject(healthy.name, kind="fault", code=code, action="Create")
+
+    assert session.send(CommandLine(line)).exit_code == 0
+    assert lab.counters(healthy.name)["commands"].count(line) == 1
+
+
+def test_a_pc_in_sysprep_is_told_so_in_words(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="fault", code=NOT_READY, text="Not ready.", action="Get", times=None)
+
+    with pytest.raises(RemoteFault, match=r"ERROR_NOT_READY.*sysprep") as fault:
+        connect(lab, healthy).send(CLIENT)
+
+    assert (fault.value.kind, fault.value.code) == ("unavailable", NOT_READY)
+
+
+def test_input_that_a_busy_program_did_not_take_is_sent_again(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session, data = connect(lab, healthy), os.urandom(75_000).hex().encode()
+    lab.inject(healthy.name, kind="fault", code=BUSY, action="Send", skip=1)
+    lab.inject(healthy.name, kind="fault", code=NOTHING_YET, action="Receive")
+
+    assert session.send(CommandLine("more", stdin=data)).stdout == data
+
+
 def test_a_lasting_quota_fault_is_an_error_after_four_attempts(
     lab: LabProcess, healthy: Host, connect: Connect
 ) -> None:

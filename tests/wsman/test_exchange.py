@@ -413,6 +413,71 @@ def test_receive_is_repeated_as_long_as_there_is_no_output_yet() -> None:
     assert completed.stdout == b"ab"
 
 
+BUSY = Fault(code=170)
+BROKEN_PIPE = Fault(code=109)
+
+
+def texts(sent: Sequence[Request]) -> list[str]:
+    """Return the shape of each request, and of a Send the input in it."""
+    return [
+        request.shape
+        if request.shape != "Send"
+        else base64.b64decode(request.body.partition(">")[2].partition(">")[2].partition("<")[0]).decode()
+        for request in sent
+    ]
+
+
+def test_input_that_was_not_read_in_time_is_not_sent_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "SEND_CHUNK", 3)
+    answers: list[Response | Exception] = [NOTHING_YET, SENT, NOTHING_YET, NOTHING_YET, done(0, stream("stdout", b"x"))]
+    sent, completed = drive(CommandLine("sort", b"abcdefgh"), [CREATED, STARTED, *answers, OK])
+
+    assert texts(sent) == ["ShellCreate", "Command", "abc", "def", "gh", "Receive", "Receive", "ShellDelete"]
+    assert completed == Completed(0, b"x")
+
+
+def test_a_program_that_is_busy_gets_its_output_taken_before_the_same_input_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "SEND_CHUNK", 3)
+    first: list[Response | Exception] = [NOTHING_YET, BUSY, received(stream("stdout", b"1")), BUSY, NOTHING_YET]
+    answers = [*first, SENT, SENT, received(stream("stdout", b"2")), done(7, stream("stderr", b"e"))]
+    sent, completed = drive(CommandLine("sort", b"abcdefgh"), [CREATED, STARTED, *answers, OK])
+
+    assert texts(sent) == [
+        *("ShellCreate", "Command", "abc", "def", "Receive", "def", "Receive", "def", "gh"),
+        *("Receive", "Receive", "ShellDelete"),
+    ]
+    assert completed == Completed(7, b"12", b"e")
+
+
+@pytest.mark.parametrize("gone", [BROKEN_PIPE, Fault(code=0x800700E8)])
+def test_a_program_that_ended_before_it_read_everything_has_its_exit_code_and_output(
+    monkeypatch: pytest.MonkeyPatch, gone: Fault
+) -> None:
+    monkeypatch.setattr(exchange, "SEND_CHUNK", 3)
+    answers = [SENT, gone, done(3, stream("stdout", b"x"))]
+    sent, completed = drive(CommandLine("cmd /c exit 3", b"abcdefgh"), [CREATED, STARTED, *answers, OK])
+
+    assert texts(sent) == ["ShellCreate", "Command", "abc", "def", "Receive", "ShellDelete"]
+    assert completed == Completed(3, b"x")
+
+
+def test_nothing_more_is_sent_to_a_program_that_ended_while_it_was_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "SEND_CHUNK", 3)
+    sent, completed = drive(CommandLine("x", b"abcdefgh"), [CREATED, STARTED, BUSY, done(4), OK])
+
+    assert texts(sent) == ["ShellCreate", "Command", "abc", "Receive", "ShellDelete"]
+    assert completed == Completed(4)
+
+
+@pytest.mark.parametrize("wrong", [DENIED, Fault(code=995), Fault(code=None, subcode="EndpointUnavailable")])
+def test_any_other_fault_of_a_send_ends_the_command(wrong: Fault) -> None:
+    assert failing(CommandLine("x", b"in"), [CREATED, STARTED, wrong, OK, OK], Fault)[2:] == [
+        *("Send", "Signal", "ShellDelete")
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [("0", 0), ("1", 1), ("255", 255), ("3221225477", 0xC0000005), ("-1073741819", 0xC0000005), (" 9 ", 9)],

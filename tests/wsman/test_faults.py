@@ -304,6 +304,24 @@ def test_the_kind_of_a_fault_without_a_number_comes_from_its_subcode(subcode: st
         (0x80070422, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_DISABLED
         (0x80070425, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_CANNOT_ACCEPT_CTRL
         (0x80070426, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_NOT_ACTIVE
+        (0x800706BF, FaultKind.UNAVAILABLE),  # RPC_S_CALL_FAILED_DNE
+        (0x80010007, FaultKind.UNAVAILABLE),  # RPC_E_SERVER_DIED
+        (0x80010012, FaultKind.UNAVAILABLE),  # RPC_E_SERVER_DIED_DNE
+        (0x80070015, FaultKind.UNAVAILABLE),  # ERROR_NOT_READY: sysprep or OOBE runs
+        (0x80080005, FaultKind.UNAVAILABLE),  # CO_E_SERVER_EXEC_FAILURE: no host process for the shell
+        (21, FaultKind.UNAVAILABLE),  # from here on, Win32 errors as bare numbers
+        (170, FaultKind.UNAVAILABLE),  # ERROR_BUSY
+        (995, FaultKind.UNAVAILABLE),  # ERROR_OPERATION_ABORTED
+        (1115, FaultKind.UNAVAILABLE),  # ERROR_SHUTDOWN_IN_PROGRESS
+        (1722, FaultKind.UNAVAILABLE),  # RPC_S_SERVER_UNAVAILABLE
+        (1726, FaultKind.UNAVAILABLE),  # RPC_S_CALL_FAILED
+        (2, FaultKind.NOT_FOUND),
+        (3, FaultKind.NOT_FOUND),
+        (109, FaultKind.PROCESS_GONE),  # ERROR_BROKEN_PIPE
+        (232, FaultKind.PROCESS_GONE),  # ERROR_NO_DATA
+        (0x800700E8, FaultKind.PROCESS_GONE),
+        (2150858767, FaultKind.INVALID),  # a header is invalid (recorded)
+        (2150859233, FaultKind.INVALID),  # an argument is not recognized
         (0x80041005, FaultKind.INVALID),  # WBEM_E_TYPE_MISMATCH
         (0x80041008, FaultKind.INVALID),  # WBEM_E_INVALID_PARAMETER
         (0x80041017, FaultKind.INVALID),  # WBEM_E_INVALID_QUERY
@@ -330,6 +348,74 @@ def test_a_number_means_the_same_in_every_form(code: int, kind: FaultKind) -> No
     for detail in (wsman(code), wsman(2150858752, provider(code)), wmi_error(code=str(code)), wsman(hex(code))):
         fault = fault_of(detail)
         assert (fault.code, fault.kind) == (code, kind)
+
+
+def test_a_win32_error_has_one_name_in_both_forms() -> None:
+    assert Fault(code=170).name == Fault(code=0x800700AA).name == "ERROR_BUSY"
+    assert Fault(code=1726).name == "RPC_S_CALL_FAILED"
+    assert Fault(code=5).name == "ERROR_ACCESS_DENIED"
+
+
+REFUSALS = (
+    *(0x80041033, 0x80041014, 0x80041013),  # WMI shuts down, or the provider was not loaded
+    *(0x800706BA, 1722, 0x800706BF, 1727, 0x80010012),  # nothing listens; "did not execute"
+    *(0x80080005, 0x80070422, 0x80070425, 0x80070426, 1062, 0x80338014, 0x80338112),
+    *(0x803381A5, 0x803381A6, 0x8033803F),  # the service's own quotas
+)
+HALFWAY = (
+    *(995, 0x800703E3, 0x80041032),  # aborted, cancelled
+    *(1726, 0x800706BE, 0x80010108, 0x80010007),  # the other side went away in the middle
+    *(170, 21, 0x80070015, 1115, 0x8007045B),  # a provider may pass these on from halfway
+    0x8004106C,  # WMI's memory
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"), [*((code, True) for code in REFUSALS), *((code, False) for code in HALFWAY)]
+)
+def test_only_some_transient_faults_say_that_nothing_was_done(code: int, refused: bool) -> None:
+    fault = fault_of(wsman(code))
+
+    assert fault.kind in (FaultKind.UNAVAILABLE, FaultKind.QUOTA)
+    assert fault.refused is refused
+
+
+@given(
+    st.one_of(st.integers(0, 2**32 - 1), st.sampled_from(sorted(CODES))), st.sampled_from(["", "EndpointUnavailable"])
+)
+def test_a_number_that_is_not_listed_never_says_that_nothing_was_done(code: int, subcode: str) -> None:
+    fault = Fault(code=code, subcode=subcode)
+
+    if fault.refused:
+        listed = code in REFUSALS or code | 0x80070000 in REFUSALS or fault.kind is FaultKind.QUOTA
+        assert listed or (fault.kind is FaultKind.UNAVAILABLE and subcode == "EndpointUnavailable")
+
+
+@pytest.mark.parametrize(
+    ("fault", "refused"),
+    [
+        (Fault(code=None, subcode="EndpointUnavailable"), True),
+        (Fault(code=None, subcode="QuotaLimit"), True),
+        (Fault(code=None, cim_status=28), False),  # the server shuts down: perhaps in the middle
+        (Fault(code=1726, subcode="EndpointUnavailable"), False),
+        (Fault(code=0x80041014, wmi_status=0x80041032), False),  # the provider was cancelled
+        (Fault(code=5), False),
+        (Fault(code=0x80338029), False),
+        (Fault(code=4711), False),
+    ],
+)
+def test_a_fault_says_that_nothing_was_done_only_by_number_or_as_a_refusal_of_the_service(
+    fault: Fault, refused: bool
+) -> None:
+    assert fault.refused is refused
+
+
+def test_a_pc_that_cannot_answer_now_has_a_next_step() -> None:
+    assert "sysprep" in Fault(code=21).next_step
+    assert "disabled" in Fault(code=0x80070422).next_step
+    assert "try again" in Fault(code=995).next_step
+    assert "try again" in Fault(code=None, cim_status=28).next_step
+    assert Fault(code=0x80041010).next_step == ""
 
 
 def test_every_kind_of_fault_has_a_number() -> None:

@@ -3,7 +3,8 @@
 The session drives the sans-IO exchanges of `provmode.wsman` over one `Connection` at a time, and decides what it
 sends again:
 
-* A message that certainly did not arrive (the connection was gone before): always sent again.
+* A message that certainly was not sent (the connection was closed before): sent over a new connection. What it is
+  about does not hang on the connection: enumerations and shells belong to the account.
 * A read that lost its answer: asked again, from its first message.
 * A change that lost its answer *may have happened*: the session never repeats it. The caller gets `AnswerLost` and
   reads back.
@@ -257,20 +258,24 @@ class Session:
                 if mutating and self._change_sent:
                     raise self._lost(what, broken.what) from None
                 raise
+            except HostError as gone:  # the next connection could not be made
+                if mutating and self._change_accepted:
+                    raise self._lost(what, gone.what) from None
+                raise
             self._wait(attempt, error)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _drive(self, exchange: Generator[Request, Response, T]) -> T:
         """Send the requests that *exchange* yields and send it the answers; it may clean up after a fault."""
         try:
-            request = next(exchange)
+            first = request = next(exchange)
             while True:
                 try:
-                    response = self._exchange(request)
+                    response = self._exchange(request) if request is first else self._continue(request)
                     self._change_accepted |= request.shape in _CHANGE_MESSAGES
                 except Fault as fault:
                     request = exchange.throw(fault)
-                except (ConnectionLost, ProtocolError, DeadlineExceeded) as error:
+                except HostError as error:
                     if request.shape in _CLEAN_UP_MESSAGES:  # the operation itself is done
                         request = exchange.throw(Fault(code=None, reason=error.what))
                     elif isinstance(error, DeadlineExceeded):
@@ -295,6 +300,22 @@ class Session:
         finally:
             exchange.close()
 
+    def _continue(self, request: Request) -> Response:
+        """Send the next message of an exchange; if the connection was closed before it, over a new connection."""
+        attempts = 2 if request.shape in _CLEAN_UP_MESSAGES else ATTEMPTS
+        for attempt in range(attempts):
+            try:
+                return self._exchange(request)
+            except ConnectionLost as lost:
+                if lost.sent:
+                    raise
+                if attempt == attempts - 1:
+                    raise ProtocolError(
+                        f"{lost.what} ({attempts} attempts)", next_step="look at the PC's WinRM service"
+                    ) from None
+                self._wait(attempt, lost)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
     def _exchange(self, request: Request) -> Response:
         self._check_deadlines(request.what)
         connection = self._dialled()
@@ -313,11 +334,13 @@ class Session:
             message_id=message_id,
             operation_timeout=self._operation_timeout(),
         )
-        self._change_sent |= request.shape in _CHANGE_MESSAGES
+        sent_before, self._change_sent = self._change_sent, self._change_sent or request.shape in _CHANGE_MESSAGES
         try:
             _status, answer = connection.exchange(data)
-        except HostError:
+        except HostError as error:
             self.close()
+            if isinstance(error, ConnectionLost) and not error.sent:
+                self._change_sent = sent_before
             raise
         return decode(answer, message_id=message_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,14 +26,16 @@ from provmode.errors import (
 from provmode.lab.fleet import compose
 from provmode.lab.process import Host, LabProcess
 from provmode.lab.server.build import build_fleet
+from provmode.transport.pywinrm import PywinrmConnection
 from provmode.transport.session import Session
-from provmode.transport.target import Deadlines, Trust
+from provmode.transport.target import Counters, Deadlines, Target, Trust
 from provmode.windows.file_changes import put_file, swap_file
 from provmode.windows.files import StaleFile, read_file, sha256
 from provmode.windows.registry import Key, get_value
 from provmode.wsman import CommandLine, Enumerate, Get, Identify, Invoke, Resource, text
 
 Connect = Callable[..., Session]
+PROCESSES = Enumerate.query("root/cimv2", "SELECT Name,ProcessId FROM Win32_Process")
 CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
 EXIT = Invoke(Resource.cim("root/ccm", "SMS_Client"), "SetClientProvisioningMode", (("bEnable", "false"),))
 MODE = get_value(Key.parse("HKLM\\SOFTWARE\\Microsoft\\CCM\\CcmExec"), "ProvisioningMode")
@@ -309,6 +311,92 @@ def test_pauses_count_against_the_hosts_deadline(lab: LabProcess, healthy: Host,
     session.close()
 
 
+# -- a connection that the PC closes ----------------------------------------------------------------------------------
+
+HEALTHY = {"healthy": 1.0}
+AGES = {spec.name: spec.options.stack.command_options for spec in build_fleet(compose(4, 4, HEALTHY))}
+"""Whether a PC has the WinRM of Server 2012: its first answer to an enumeration holds one object."""
+
+
+@pytest.fixture(scope="module")
+def old_and_new() -> Iterator[LabProcess]:
+    """A lab of PCs with the WinRM of Server 2012 and with a later one."""
+    with LabProcess(4, 4, mix=HEALTHY) as running:
+        yield running
+
+
+@pytest.fixture
+def old(old_and_new: LabProcess) -> Iterator[Host]:
+    """A PC whose enumerations take several messages."""
+    host = next(host for host in old_and_new.hosts if AGES[host.name])
+    yield host
+    old_and_new.heal(host.name)
+
+
+def test_an_enumeration_goes_on_over_new_connections(old_and_new: LabProcess, old: Host, connect: Connect) -> None:
+    expected = connect(old_and_new, old).send(PROCESSES)
+    session = connect(old_and_new, old)
+    before = old_and_new.counters(old.name)["actions"]
+    old_and_new.inject(old.name, kind="close-after", times=None)
+
+    found = session.send(PROCESSES)
+
+    after = old_and_new.counters(old.name)["actions"]
+    pulls = after["Pull"] - before["Pull"]
+    assert found == expected
+    assert len(found) > 40
+    assert after["Enumerate"] - before["Enumerate"] == 1
+    assert pulls >= 1
+    assert session.counters.connections == 1 + pulls
+
+
+def test_a_command_goes_on_over_new_connections_and_runs_once(
+    old_and_new: LabProcess, old: Host, connect: Connect
+) -> None:
+    session, line = connect(old_and_new, old), "more> C:\\Windows\\CCM\\once.txt"
+    old_and_new.inject(old.name, kind="close-after", times=None)
+
+    assert session.send(CommandLine(line, stdin=b"x")).exit_code == 0
+    counters = old_and_new.counters(old.name)
+    assert counters["commands"].count(line) == 1
+    assert counters["actions"]["Delete"] == counters["actions"]["Create"]
+
+
+class Vanishing:
+    """Makes a connection; every further one is refused."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> PywinrmConnection:
+        self.made += 1
+        if self.made > 1:
+            raise Unreachable("the PC is gone")
+        return PywinrmConnection(target, counters=counters, seconds=seconds)
+
+
+@pytest.mark.parametrize(("action", "error"), [("Create", Unreachable), ("Command", AnswerLost)])
+def test_a_pc_that_vanished_after_it_accepted_a_change_may_have_made_it(
+    old_and_new: LabProcess, old: Host, make_target: Any, action: str, error: type[HostError]
+) -> None:
+    session = Session(make_target(old_and_new, old), read_only=False, connect=Vanishing(), pause=lambda seconds: None)
+    old_and_new.inject(old.name, kind="close-after", action=action)
+
+    with pytest.raises(error):
+        session.send(CommandLine("mkdir C:\\gone"))
+    session.close()
+
+
+def test_the_result_is_kept_if_the_pc_vanished_before_the_clean_up(
+    old_and_new: LabProcess, old: Host, make_target: Any
+) -> None:
+    session = Session(make_target(old_and_new, old), read_only=False, connect=Vanishing(), pause=lambda seconds: None)
+    old_and_new.inject(old.name, kind="close-after", action="Receive")
+
+    assert session.send(CommandLine("hostname")).exit_code == 0
+    session.close()
+
+
 # -- what is refused ------------------------------------------------------------------------------------------------
 
 
@@ -392,18 +480,13 @@ def test_standard_input_arrives_whole(lab: LabProcess, healthy: Host, connect: C
     assert connect(lab, healthy).send(CommandLine("more", stdin=data)).stdout == data
 
 
-def test_standard_input_ends_on_windows_of_every_age(connect: Connect) -> None:
-    healthy_pcs = {"healthy": 1.0}
-    ages = {spec.name: spec.options.stack.command_options for spec in build_fleet(compose(4, 4, healthy_pcs))}
-    assert set(ages.values()) == {True, False}  # up to Server 2012, and later
+def test_standard_input_ends_on_windows_of_every_age(old_and_new: LabProcess, connect: Connect) -> None:
+    assert set(AGES.values()) == {True, False}  # up to Server 2012, and later
 
-    with LabProcess(4, 4, mix=healthy_pcs) as lab:
-        for host in lab.hosts:
-            session = connect(lab, host)
-            completed = session.send(CommandLine("more", stdin=b"all of it", timeout=5))
-            session.close()
+    for host in old_and_new.hosts:
+        completed = connect(old_and_new, host).send(CommandLine("more", stdin=b"all of it", timeout=5))
 
-            assert (host.name, completed.stdout, completed.exit_code) == (host.name, b"all of it", 0)
+        assert (host.name, completed.stdout, completed.exit_code) == (host.name, b"all of it", 0)
 
 
 def test_output_is_in_the_requested_code_page(lab: LabProcess, healthy: Host, connect: Connect) -> None:

@@ -194,6 +194,8 @@ class Connection(asyncio.Protocol):
         answer = await self._endpoint.service.answer(received, self._caller(accepted))
         if kind is Kind.PLAIN_TEXT:
             return self._pack(answer, accepted, sealed=False)
+        if kind is Kind.CLOSE_AFTER:
+            return replace(self._pack(answer, accepted), close=True)
         self._withhold(self._pack(answer, accepted), cut=kind is Kind.CUT_ANSWER)
         return None
 

@@ -17,6 +17,8 @@ class Kind(str, Enum):
     """The request is carried out and its answer is lost."""
     CUT_ANSWER = "cut-answer"
     """The request is carried out and the connection is closed in the middle of the answer's body."""
+    CLOSE_AFTER = "close-after"
+    """The request is carried out, and its answer announces that the connection is closed after it."""
     STALL = "stall"
     """The request is neither carried out nor answered, until the client gives up."""
     FAULT = "fault"

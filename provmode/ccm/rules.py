@@ -170,9 +170,12 @@ def _present(reading: Reading[Any]) -> bool:
     return isinstance(reading, Known)
 
 
+_FAULTS = ("unavailable", "fault", "unknown", "not-found", "invalid", "provider-failed")
+
+
 def _faulted(reading: Reading[Any]) -> bool:
     """Whether the PC itself answered with a failure: a fault, or a service that is not available."""
-    return isinstance(reading, Unknown) and reading.cause in ("unavailable", "fault", "unknown", "not-found", "invalid")
+    return isinstance(reading, Unknown) and reading.cause in _FAULTS
 
 
 def _pending(service: Reading[Service]) -> bool:

@@ -40,6 +40,8 @@ class FaultKind(str, Enum):
     ENVELOPE_TOO_LARGE = "envelope-too-large"
     INVALID = "invalid"
     """The request does not fit the class (action, selectors, filter, schema): a mistake of ours or of the caller."""
+    PROVIDER_FAILED = "provider-failed"
+    """The provider failed while it worked; `Fault.description`, if there is one, says how."""
     UNKNOWN = "unknown"
     """Any other code; the fault keeps it."""
 
@@ -89,11 +91,12 @@ _KINDS: dict[FaultKind, frozenset[int]] = {
             0x803380FA,
             0x803380FB,
             0x80338108,
-            0x80338102,
             0x80338041,
         }
         | {0x80041017, 0x80041008, 0x80041024, 0x80041055, 0x80041056, 0x80041005, 0x8004102E, 0x8004102F}
     ),
+    # "not capable" by its name; but a real PC sent it with a driver's error, and it comes for classes without instances
+    FaultKind.PROVIDER_FAILED: frozenset({0x80338102, 0x80041004}),
 }
 
 _REFUSED = frozenset(
@@ -172,6 +175,7 @@ class Fault(Exception):
         reason: str = "",
         service_text: str = "",
         provider_text: str = "",
+        description: str = "",
         wmi_status: int | None = None,
         cim_status: int | None = None,
         message_id: str = "",
@@ -189,6 +193,8 @@ class Fault(Exception):
         reason."""
         self.provider_text = provider_text
         """The provider's text, localised; empty if no provider was asked."""
+        self.description = description
+        """``Description`` of the provider's ``__ExtendedStatus``: the provider's own words on what failed."""
         self.wmi_status = wmi_status
         """``StatusCode`` of the provider's ``__ExtendedStatus``: a WBEM error."""
         self.cim_status = cim_status
@@ -260,8 +266,11 @@ class Fault(Exception):
         return CODES.get(self.code, f"error {self.code} (0x{self.code:08X})")
 
     def __str__(self) -> str:
-        """Return name and text on one line."""
-        detail = " ".join((self.provider_text or self.service_text or self.reason).split())[:300]
+        """Return name and text on one line; the provider's own words come first."""
+        text = self.provider_text or self.service_text or self.reason
+        if self.description and self.description != text:
+            text = f"{self.description} ({text})" if text else self.description
+        detail = " ".join(text.split())[:300]
         return f"{self.name}: {detail}" if detail else self.name
 
 
@@ -284,6 +293,7 @@ def read_fault(fault: Element) -> Fault:
         service_text=_text(child(wsman[0], "Message")) if wsman else "",
         provider_text=(_text(child(wsman[-1], "Message")) if len(wsman) > 1 else "")
         or (_text(providers[-1]) if providers else ""),
+        description=_text(child(extended, "Description")) if extended is not None else "",
         wmi_status=_number(_text(child(extended, "StatusCode"))) if extended is not None else None,
         machine=inner.get("Machine", "") if inner is not None else "",
         operation=_text(child(extended, "Operation")) if extended is not None else "",

@@ -80,8 +80,9 @@ def test_a_service_without_its_wmi_namespace_is_a_broken_client() -> None:
     assert verdict(replace(HEALTHY, client_version=Absent())) is Verdict.CLIENT_BROKEN
 
 
-def test_a_client_whose_wmi_faults_is_broken() -> None:
-    assert verdict(replace(HEALTHY, client_version=Unknown("unavailable", "away"))) is Verdict.CLIENT_BROKEN
+@pytest.mark.parametrize("cause", ["unavailable", "provider-failed", "unknown", "invalid", "not-found"])
+def test_a_client_whose_wmi_faults_is_broken(cause: str) -> None:
+    assert verdict(replace(HEALTHY, client_version=Unknown(cause, "away"))) is Verdict.CLIENT_BROKEN
 
 
 def test_a_client_with_a_starting_service_is_neither_broken_nor_healthy() -> None:

@@ -49,12 +49,13 @@ def provider(code: int | str, message: str = "", extended: str = "", machine: st
     )
 
 
-def extended(status: str, operation: str = "ExecQuery") -> str:
-    """Return the ExtendedError of WMI; an empty *status* is nil, as Windows Server 2008 R2 sends it."""
+def extended(status: str, operation: str = "ExecQuery", description: str = "") -> str:
+    """Return the ExtendedError of WMI; what is empty is nil, as Windows Server 2008 R2 sends it."""
+    words = f"<p:Description>{description}</p:Description>" if description else '<p:Description xsi:nil="true"/>'
     code = f"<p:StatusCode>{status}</p:StatusCode>" if status else '<p:StatusCode xsi:nil="true"/>'
     return (
         '<f:ExtendedError><p:__ExtendedStatus xmlns:p="urn:p" xsi:type="p:__ExtendedStatus_Type">'
-        f'<p:Description xsi:nil="true"/><p:Operation>{operation}</p:Operation>'
+        f"{words}<p:Operation>{operation}</p:Operation>"
         f"<p:ParameterInfo>SELECT</p:ParameterInfo><p:ProviderName>WinMgmt</p:ProviderName>{code}"
         "</p:__ExtendedStatus></f:ExtendedError>"
     )
@@ -339,7 +340,8 @@ def test_the_kind_of_a_fault_without_a_number_comes_from_its_subcode(subcode: st
         (2150859003, FaultKind.INVALID),
         (2150859016, FaultKind.INVALID),
         (2150858817, FaultKind.INVALID),
-        (2150859010, FaultKind.INVALID),
+        (2150859010, FaultKind.PROVIDER_FAILED),
+        (0x80041004, FaultKind.PROVIDER_FAILED),  # WBEM_E_PROVIDER_FAILURE
         (87, FaultKind.UNKNOWN),
         (2147942606, FaultKind.UNKNOWN),
     ],
@@ -464,6 +466,25 @@ def test_the_message_is_one_line_with_the_name_and_the_text_of_the_provider() ->
     assert str(fault) == "ERROR_WSMAN_RESOURCE_NOT_FOUND: Not here."
 
 
+NOT_CAPABLE = "The WMI provider is not capable of this. "
+DRIVER = "WDM specific return code: 4200"
+
+
+def test_the_providers_own_words_are_shown_first() -> None:
+    fault = fault_of(wsman(2150859010, provider(2150859010, NOT_CAPABLE, extended("", description=DRIVER))))
+
+    assert (fault.description, fault.operation, fault.wmi_status) == (DRIVER, "ExecQuery", None)
+    assert str(fault) == f"ERROR_WSMAN_WMI_PROVIDER_NOT_CAPABLE: {DRIVER} ({NOT_CAPABLE.strip()})"
+
+
+def test_the_providers_own_words_are_not_cut_off_by_a_long_text_and_not_said_twice() -> None:
+    detail = extended("", description=DRIVER)
+
+    assert DRIVER in str(fault_of(wsman(2150859010, provider(2150859010, "x" * 5000, detail))))
+    assert str(fault_of(wsman(4711, provider(4711, DRIVER, detail)))).count(DRIVER) == 1
+    assert str(fault_of(wsman(4711, provider(4711, "", detail)), reason="")).endswith(f": {DRIVER}")
+
+
 def test_a_fault_without_text_still_has_a_message() -> None:
     assert str(fault_of(subcode="", reason="")) == "a fault without a code"
     assert str(fault_of(subcode="w:InternalError", reason="")) == "InternalError"
@@ -472,7 +493,7 @@ def test_a_fault_without_text_still_has_a_message() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff<&>"), max_size=2000))
 def test_the_text_of_the_pc_is_cut_to_one_line(text: str) -> None:
-    message = str(fault_of(wsman(5, provider(5, text)), reason=text))
+    message = str(fault_of(wsman(5, provider(5, text, extended("", description=text))), reason=text))
 
     assert len(message.splitlines()) == 1
     assert len(message) < 400
@@ -514,7 +535,7 @@ FAULT_NAMES = st.sampled_from(
     [
         *("Fault", "Code", "Subcode", "Value", "Reason", "Text", "Detail", "WSManFault", "Message", "ProviderFault"),
         *("ExtendedError", "__ExtendedStatus", "StatusCode", "Operation", "MSFT_WmiError", "error_Code", "MessageID"),
-        *("CIMStatusCode", "FaultDetail", "error_Type"),
+        *("CIMStatusCode", "FaultDetail", "error_Type", "Description"),
     ]
 )
 

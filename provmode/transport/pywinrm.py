@@ -297,7 +297,8 @@ class PywinrmConnection:
         if transport.encryption is None:
             return response.content
         content_type = response.headers.get("Content-Type", "")
-        if transport.encryption.protocol_string.decode() not in content_type:
+        # with the quotes, by which pywinrm too tells a sealed answer: it returns any other as it is
+        if f'protocol="{transport.encryption.protocol_string.decode()}"' not in content_type:
             if not response.content:
                 raise ProtocolError(
                     f"{self._where} answered HTTP {response.status_code} with an empty body",

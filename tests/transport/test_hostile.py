@@ -206,6 +206,23 @@ def test_no_redirect_is_followed_at_any_step(status: str) -> None:
         assert elsewhere.connections == 0
 
 
+FAULT = (
+    b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" '
+    b'xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd"><s:Body><s:Fault><s:Code><s:Value>s:Sender</s:Value>'
+    b"<s:Subcode><s:Value>w:InvalidSelectors</s:Value></s:Subcode></s:Code><s:Reason><s:Text>No such key.</s:Text>"
+    b"</s:Reason></s:Fault></s:Body></s:Envelope>"
+)
+SEALED = "application/HTTP-SPNEGO-session-encrypted"
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error", "503 Service Unavailable"])
+@pytest.mark.parametrize("kind", [SEALED, f"multipart/encrypted;protocol={SEALED}", f"text/xml;x='protocol={SEALED}'"])
+def test_plain_text_that_calls_itself_sealed_is_not_read(kind: str, status: str) -> None:
+    plain = http(status, f"Content-Type: {kind}", body=FAULT)
+    with stranger(OFFER, challenge(), http("200 OK"), plain) as server:
+        assert "No such key" not in ask(session_to(server))
+
+
 @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
 def test_a_stranger_that_accepts_any_login_cannot_answer_in_plain_text(status: str) -> None:
     plain = http(status, SOAP, body=b"<s:Envelope/>")

@@ -44,13 +44,16 @@ class Connection(Protocol):
         """
 
     def exchange(self, message: bytes) -> tuple[int, bytes]:
-        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed.
+        """Send one SOAP message and return the HTTP status and the answer, unsealed.
+
+        The status is 200, or 500 with a fault; a server that is not Windows may send a fault with another status.
 
         Raises:
             ConnectionLost: the connection broke.
             AuthenticationFailed: the PC refused the account only now, as with Basic and certificates.
             DeadlineExceeded: there was no answer within the read deadline; the PC might have received the message.
-            ProtocolError: another status, a plain-text answer although encryption is in force, or a broken seal.
+            ProtocolError: another status without a SOAP message, an empty answer, a plain-text answer although
+                encryption is in force, or a broken seal.
         """
 
     def close(self) -> None:

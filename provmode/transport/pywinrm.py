@@ -192,7 +192,7 @@ class PywinrmConnection:
         return transport
 
     def exchange(self, message: bytes) -> tuple[int, bytes]:
-        """Send one SOAP message and return the HTTP status (200 or 500) and the answer, unsealed."""
+        """Send one SOAP message and return the HTTP status and the answer, unsealed."""
         transport = self._transport
         if not self.alive or not self._authenticated or transport is None or transport.session is None:
             raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
@@ -287,23 +287,33 @@ class PywinrmConnection:
             f"{self._where} answered HTTP {response.status_code}: {meaning}", next_step="check the port"
         )
 
+    def _without_a_word(self, response: requests.Response) -> ProtocolError:
+        readable = self.endpoint.scheme == "http" and self.credentials.authentication == "basic"
+        return ProtocolError(
+            f"{self._where} answered HTTP {response.status_code} without a word (an empty body)",
+            next_step="it probably takes no unencrypted messages (AllowUnencrypted): use https, or winrm_transport ntlm"
+            if readable
+            else "look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
+        )
+
     def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
         if response.status_code == 401:
             if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
                 raise ConnectionLost(f"{self._where} no longer treats the connection as authenticated", sent=False)
             raise self._refused_account(response)
-        if response.status_code not in (200, 500):
+        content_type = response.headers.get("Content-Type", "")
+        if transport.encryption is None:
+            is_message = content_type.partition(";")[0].strip().lower() == "application/soap+xml"
+        else:  # with the quotes, by which pywinrm too tells a sealed answer: it returns any other as it is
+            is_message = f'protocol="{transport.encryption.protocol_string.decode()}"' in content_type
+        # Windows sends faults with 500; others, and proxies, choose the status by the fault (DSP0226 section 13)
+        if response.status_code not in (200, 500) and not (response.status_code >= 400 and is_message):
             raise self._unexpected_status(response)
+        if not response.content:
+            raise self._without_a_word(response)
         if transport.encryption is None:
             return response.content
-        content_type = response.headers.get("Content-Type", "")
-        # with the quotes, by which pywinrm too tells a sealed answer: it returns any other as it is
-        if f'protocol="{transport.encryption.protocol_string.decode()}"' not in content_type:
-            if not response.content:
-                raise ProtocolError(
-                    f"{self._where} answered HTTP {response.status_code} with an empty body",
-                    next_step="look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
-                )
+        if not is_message:
             raise ProtocolError(
                 f"{self._where} answered in plain text although encryption is in force; the answer was not read",
                 next_step="find out what answers on that port",

@@ -336,13 +336,16 @@ class Session:
         )
         sent_before, self._change_sent = self._change_sent, self._change_sent or request.shape in _CHANGE_MESSAGES
         try:
-            _status, answer = connection.exchange(data)
+            status, answer = connection.exchange(data)
         except HostError as error:
             self.close()
             if isinstance(error, ConnectionLost) and not error.sent:
                 self._change_sent = sent_before
             raise
-        return decode(answer, message_id=message_id)
+        response = decode(answer, message_id=message_id)
+        if status not in (200, 500):
+            raise UnexpectedAnswer(f"HTTP {status} with an answer that is not a fault")
+        return response
 
     def _operation_timeout(self) -> float:
         """Return the seconds for OperationTimeout: the time left, but less than the read deadline."""

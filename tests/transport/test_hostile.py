@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from provmode.errors import HostError
+from provmode.errors import HostError, RemoteFault
 from provmode.transport.session import Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.wsman import Get, Resource
@@ -327,6 +327,52 @@ LAUGHS = (
 def test_hostile_xml_is_one_error(body: bytes) -> None:
     with stranger(http("200 OK", SOAP, body=body)) as server:
         ask(session_to(server, "basic"))
+
+
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "404 Not Found", "500 Internal Server Error", "503 Service Unavailable"]
+)
+def test_a_fault_is_read_whatever_its_http_status(status: str) -> None:
+    with stranger(http(status, SOAP, body=FAULT)) as server:
+        session = session_to(server, "basic")
+        with pytest.raises(RemoteFault, match="InvalidSelectors: No such key") as error:
+            session.send(CLIENT)
+        session.close()
+
+    assert error.value.kind == "invalid"
+
+
+@pytest.mark.parametrize("kind", ["Content-Type: text/html", "Content-Type: text/xml", "X-Nothing: 1"])
+def test_an_error_page_is_not_read_as_a_fault(kind: str) -> None:
+    with stranger(http("503 Service Unavailable", kind, body=FAULT)) as server:
+        message = ask(session_to(server, "basic"))
+
+    assert "HTTP 503: the WinRM service is not listening" in message
+    assert "No such key" not in message
+
+
+def test_an_answer_with_an_error_status_that_is_not_a_fault_is_refused() -> None:
+    object_ = (
+        b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><SMS_Client>'
+        b"<ClientVersion>5</ClientVersion></SMS_Client></s:Body></s:Envelope>"
+    )
+    with stranger(http("503 Service Unavailable", SOAP, body=object_)) as server:
+        assert "HTTP 503 with an answer that is not a fault" in ask(session_to(server, "basic"))
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "503 Service Unavailable"])
+def test_a_fault_in_plain_text_is_not_read_if_encryption_is_in_force(status: str) -> None:
+    with stranger(OFFER, challenge(), http("200 OK"), http(status, SOAP, body=FAULT)) as server:
+        assert "No such key" not in ask(session_to(server))
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+def test_an_empty_answer_is_called_so(status: str) -> None:
+    with stranger(http(status, SOAP)) as server:
+        message = ask(session_to(server, "basic"))
+
+    assert f"HTTP {status[:3]} without a word" in message
+    assert "AllowUnencrypted" in message
 
 
 def test_an_answer_to_another_message_is_refused() -> None:

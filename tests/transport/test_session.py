@@ -430,6 +430,21 @@ def test_an_answer_in_plain_text_is_refused_if_sealing_is_in_force(
         connect(lab, healthy).send(CLIENT)
 
 
+def test_a_pc_that_takes_no_unencrypted_message_is_told_from_one_without_winrm(connect: Connect) -> None:
+    with LabProcess(1, 3, mix=HEALTHY, basic=True) as lab:
+        session = connect(lab, lab.hosts[0], authentication="basic", basic_over_http=True)
+
+        with pytest.raises(ProtocolError, match=r"HTTP 500 without a word .*AllowUnencrypted.*use https"):
+            session.connect()
+
+
+def test_an_empty_answer_to_a_sealed_message_is_called_so(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    lab.inject(healthy.name, kind="status", code=500, action="Get")
+
+    with pytest.raises(ProtocolError, match=r"HTTP 500 without a word .*event log"):
+        connect(lab, healthy).send(CLIENT)
+
+
 def test_a_redirect_is_not_followed(lab: LabProcess, healthy: Host, connect: Connect, of_persona: Any) -> None:
     other = next(host for host in lab.hosts if host.persona == "armed")
     lab.inject(healthy.name, kind="redirect", action="Get", location=other.url)

@@ -24,8 +24,9 @@ import http.client
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import gevent
@@ -55,6 +56,27 @@ from provmode.transport.tls import tls_context
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
+
+
+_END = Encryption.MIME_BOUNDARY + b"--"
+
+
+def _without_epilogue(content: bytes) -> bytes:
+    """Return a sealed answer without the white space after its closing boundary, which pywinrm takes for sealed data.
+
+    Windows sends one line break there, OMI two. Anything else stays, and breaks the seal.
+    """
+    bare = content.rstrip(b"\r\n\t ")
+    return bare + b"\r\n" if bare.endswith(_END) else content
+
+
+@dataclass(frozen=True)
+class _SealedAnswer:
+    """What pywinrm reads of a sealed answer."""
+
+    headers: Mapping[str, str]
+    content: bytes
+    request: requests.PreparedRequest
 
 
 class _Template:
@@ -318,7 +340,8 @@ class PywinrmConnection:
                 f"{self._where} answered in plain text although encryption is in force; the answer was not read",
                 next_step="find out what answers on that port",
             )
-        return transport.encryption.parse_encrypted_response(response)
+        answer = _SealedAnswer(response.headers, _without_epilogue(response.content), response.request)
+        return transport.encryption.parse_encrypted_response(cast("requests.Response", answer))
 
     def take_socket(self) -> socket.socket:
         """Return the dialled socket to urllib3, once.

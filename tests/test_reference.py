@@ -14,6 +14,8 @@ import facts
 import operations
 from facts.base import ConversationFact
 from provmode import api
+from provmode.ccm.client import mobile_client_tcf
+from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
 from provmode.connector.host_data import WINRM_DATA
@@ -21,6 +23,7 @@ from provmode.fleet.audit import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.report.terminal import MEANINGS
+from provmode.wsman.codes import CODES
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
@@ -47,6 +50,41 @@ def table(heading: str, head: str) -> dict[str, str]:
 def names(heading: str, head: str) -> set[str]:
     """Return the names in the first column of a table."""
     return {cell.split("`")[1] for cell in table(heading, head)}
+
+
+def test_an_account_that_only_looks_gets_the_rights_for_everything_that_is_asked() -> None:
+    section = SECTIONS["An account that only looks"]
+    code = "\n".join(
+        path.read_text("utf-8")
+        for folder in ("provmode", "facts")
+        for path in (ROOT / folder).rglob("*.py")
+        if "lab" not in path.parts
+    )
+    namespaces = {name.replace("/", "\\") for name in re.findall(r'"(root/[\w/]+)"', code)}
+    services = set(re.findall(r'service\("(\w+)"\)', code))
+    keys = set(re.findall(r'"HKLM", r"([\w\\]+)"', code))
+
+    assert namespaces > {"root\\ccm", "root\\cimv2"}
+    assert [name for name in namespaces if f"`{name}`" not in section] == []
+    assert services == {"CcmExec", "smstsmgr"}
+    assert [name for name in services if f"`{name}`" not in section] == []
+    assert {"SOFTWARE\\Microsoft\\CCM\\CcmExec", "SYSTEM\\Setup"} <= keys
+    assert [
+        key for key in keys if not any(key.startswith(top) for top in re.findall(r"`HKLM\\([\w\\]+)`", section))
+    ] == []
+
+
+def test_what_an_audit_says_without_a_right_is_what_it_can_say() -> None:
+    said = " ".join(row[3] for row in rows("An account that only looks", "right"))
+    words = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", said))
+    known_words = {*NEXT_STEP, *(verdict.value for verdict in Verdict), *(rule.name for rule in RULES)}
+
+    assert {"access-denied", "client-broken", "client-service-missing"} <= words
+    assert words - known_words == set()
+    assert set(re.findall(r"`([A-Z_]{6,})`", said)) <= set(CODES.values())
+    assert '"exists but cannot be read"' in said
+    assert "exists but cannot be read" in inspect.getsource(mobile_client_tcf)
+    assert "was not\ntried on a PC" in SECTIONS["An account that only looks"]
 
 
 def test_every_command_is_listed() -> None:

@@ -1,13 +1,14 @@
 """One PC: the connection to it, its authentication, and the session over it.
 
-* `target`      address, account, trust and deadlines of one PC. Plain values
-* `base`        the interface of a connection (`Connection`), for those who write another one
-* `pywinrm`     the connection over pywinrm: authentication and sealing
-* `adapter`     requests' adapter over one socket, which limits the size and time of answers
-* `dial`        resolves the name and opens the TCP connection, within the connect deadline
-* `tls`         TLS contexts, one for each kind of trust
-* `session`     one conversation with one PC: deadlines, retries, counters
-* `write_gate`  which operations change a PC; a read-only session refuses them
+* `target`       address, account, trust and deadlines of one PC. Plain values
+* `base`         the interface of a connection (`Connection`), for those who write another one
+* `pywinrm`      the connection over pywinrm: authentication and sealing
+* `ntlm_checks`  what an NTLM handshake has to agree on; a weaker one is broken off
+* `adapter`      requests' adapter over one socket, which limits the size and time of answers
+* `dial`         resolves the name and opens the TCP connection, within the connect deadline
+* `tls`          TLS contexts, one for each kind of trust
+* `session`      one conversation with one PC: deadlines, retries, counters
+* `write_gate`   which operations change a PC; a read-only session refuses them
 
 Private: programs import from `provmode.api`.
 """

@@ -39,6 +39,12 @@ class Owner(Protocol):
     def remaining(self) -> float:
         """Return the seconds left for the answer that is being read; raise `AnswerTooSlow` if there are none."""
 
+    def sending(self, request: requests.PreparedRequest) -> None:
+        """Look at a request that is about to be sent; raise a `HostError` and it is not."""
+
+    def received(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Look at the answer to *request*; raise a `HostError` and it is not used."""
+
 
 class AnswerTooLarge(Exception):
     """An answer is larger than `MAX_ANSWER`."""
@@ -81,11 +87,14 @@ class SocketAdapter(requests.adapters.HTTPAdapter):
         """Do nothing: the shared context holds trust and client certificate."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Count the request and send it."""
+        """Count the request and send it; the connection looks at it before, and at the answer after."""
+        self._connection.sending(request)
         counters = self._connection.counters
         counters.requests += 1
         counters.bytes_sent += len(request.body or b"")
-        return super().send(request, *args, **kwargs)
+        response = super().send(request, *args, **kwargs)
+        self._connection.received(request, response)
+        return response
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Refuse compressed answers; accept all others."""

@@ -9,8 +9,10 @@ what a fleet needs and pywinrm lacks, each point measured on pywinrm 0.5.0:
   would seal on it with the keys of the first. Here the second connection is refused: the session discards a broken
   connection and dials again.
 * No redirects (pywinrm follows them, with credentials), and nothing from the environment (proxies, CA bundles,
-  ``.netrc``).
+  ``.netrc``, ``LM_COMPAT_LEVEL``): the variables that weaken NTLM are taken out when this module is imported.
 * If sealing is in force, a plain-text answer is refused (pywinrm accepts it).
+* What an NTLM handshake agrees on is checked before the next message is sent (`provmode.transport.ntlm_checks`), and a
+  request for a proxy's account is refused (requests-ntlm begins a handshake).
 * Answers have a maximum size and a maximum time as a whole (`provmode.transport.adapter`).
 * One TLS context per kind of trust, shared by all hosts (`provmode.transport.tls`).
 * Every exception of requests, urllib3, pywinrm, pyspnego and ssl becomes one of `provmode.errors`.
@@ -50,12 +52,15 @@ from provmode.errors import (
 from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
 from provmode.transport.base import ConnectionLost
 from provmode.transport.dial import dial
+from provmode.transport.ntlm_checks import Handshake, ignore_environment
 from provmode.transport.target import Counters, Target, check_credentials
 from provmode.transport.tls import tls_context
 
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
+
+ignore_environment()
 
 
 _END = Encryption.MIME_BOUNDARY + b"--"
@@ -133,7 +138,7 @@ class _Sealing(PywinrmTransport):
         """Authenticate the connection with an empty POST, as pywinrm does before it seals."""
         request = session.prepare_request(requests.Request("POST", self.endpoint, data=None))
         response = self.owner.post(session, request)
-        self.owner.check_authenticated(session, response)
+        self.owner.check_authenticated(response)
 
 
 class PywinrmConnection:
@@ -149,6 +154,7 @@ class PywinrmConnection:
         self._socket: socket.socket | None = None
         self._transport: _Sealing | None = None
         self._authenticated = False
+        self._handshake = Handshake(self._where, tls=target.endpoint.scheme == "https")
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
         self.alive = False
@@ -259,6 +265,29 @@ class PywinrmConnection:
             raise AnswerTooSlow
         return left
 
+    def sending(self, request: requests.PreparedRequest) -> None:
+        """Look at a request that is about to be sent.
+
+        Raises:
+            ProtocolError: it would end an NTLM handshake that is too weak.
+        """
+        if self.credentials.authentication == "ntlm":
+            self._handshake.sending(request)
+
+    def received(self, request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Look at the answer to *request*.
+
+        Raises:
+            ProtocolError: it asks for a proxy's account, or for an NTLM handshake that is too weak.
+        """
+        if response.status_code == 407:
+            raise ProtocolError(
+                f"{self._where} asked for a proxy's account (HTTP 407), which WinRM never does; nothing more was sent",
+                next_step="find out what answers on that port",
+            )
+        if self.credentials.authentication == "ntlm":
+            self._handshake.received(request, response)
+
     def _redirected(self, response: requests.Response | None) -> ProtocolError:
         status = f"HTTP {response.status_code}" if response is not None else "HTTP 3xx"
         return ProtocolError(
@@ -266,13 +295,13 @@ class PywinrmConnection:
             next_step="find out what answers on that port",
         )
 
-    def check_authenticated(self, session: requests.Session, response: requests.Response) -> None:
+    def check_authenticated(self, response: requests.Response) -> None:
         """Raise unless *response* completes the handshake."""
         if response.status_code == 401:
             raise self._refused_account(response)
         if response.status_code >= 400 and response.status_code != 500:
             raise self._unexpected_status(response)
-        if self.credentials.authentication == "ntlm" and getattr(session.auth, "session_security", None) is None:
+        if self.credentials.authentication == "ntlm" and not self._handshake.sound:
             raise ProtocolError(
                 f"{self._where} asked for no authentication, which WinRM never does",
                 next_step="find out what answers on that port",
@@ -321,7 +350,11 @@ class PywinrmConnection:
     def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
         if response.status_code == 401:
             if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
-                raise ConnectionLost(f"{self._where} no longer treats the connection as authenticated", sent=False)
+                # over plain HTTP anybody can say so, after the PC has done what it was asked
+                raise ConnectionLost(
+                    f"{self._where} no longer treats the connection as authenticated",
+                    sent=transport.encryption is not None,
+                )
             raise self._refused_account(response)
         content_type = response.headers.get("Content-Type", "")
         if transport.encryption is None:

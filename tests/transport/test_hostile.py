@@ -131,8 +131,9 @@ OFFER = http("401 Unauthorized", "WWW-Authenticate: Negotiate")
 
 
 def challenge(flags: int = 0xE28A8235) -> bytes:
-    """Return a 401 with an NTLM challenge of these flags (MS-NLMP 2.2.1.2)."""
-    info = struct.pack("<HH", 2, 8) + "CORP".encode("utf-16-le") + struct.pack("<HH", 0, 0)
+    """Return a 401 with an NTLM challenge of these flags (MS-NLMP 2.2.1.2), otherwise as Windows sends it."""
+    info = struct.pack("<HH", 2, 8) + "CORP".encode("utf-16-le")
+    info += struct.pack("<HHQ", 7, 8, 0x01DB_D1EE_A324_0000) + struct.pack("<HH", 0, 0)  # the time stamp, the end
     name = "CORP".encode("utf-16-le")
     fixed = 56
     message = (
@@ -230,10 +231,16 @@ def test_a_stranger_that_accepts_any_login_cannot_answer_in_plain_text(status: s
         assert "plain text" in ask(session_to(server))
 
 
+def test_a_stranger_that_asks_for_no_login_gets_no_message() -> None:
+    with stranger(http("200 OK"), http("200 OK", SOAP, body=b"x")) as server:
+        assert "asked for no authentication" in ask(session_to(server))
+        assert b"SMS_Client" not in server.received
+
+
 def test_a_challenge_without_sealing_never_leads_to_readable_messages() -> None:
     without_seal_and_sign = 0xE28A8235 & ~0x20 & ~0x10
     with stranger(OFFER, challenge(without_seal_and_sign), http("200 OK"), http("200 OK", SOAP, body=b"x")) as server:
-        ask(session_to(server))
+        assert "lacks signing, sealing: somebody stands in between" in ask(session_to(server))
         assert b"SMS_Client" not in server.received
 
 

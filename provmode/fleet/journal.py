@@ -76,7 +76,7 @@ class Journal:
             UsageError: there is a journal already, or it cannot be written.
         """
         try:
-            file = FileIO(path, "xb")
+            file = FileIO(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # it holds files of PCs
         except FileExistsError:
             raise UsageError(
                 f"there is a journal {path} of an earlier run",

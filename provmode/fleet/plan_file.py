@@ -120,12 +120,12 @@ def as_text(document: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a plan, whole or not at all.
+    """Write a plan, whole or not at all. Only its owner can read a new one.
 
     Raises:
         UsageError: it cannot be written.
     """
-    write_output(path, as_text(document))
+    write_output(path, as_text(document), private=True)
 
 
 def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Plan:

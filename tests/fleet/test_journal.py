@@ -200,6 +200,27 @@ def test_the_journal_of_an_earlier_run_is_never_overwritten(tmp_path: Path) -> N
     assert (tmp_path / "journal").read_bytes() == data
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o000])
+def test_only_its_owner_can_read_a_journal_from_its_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int
+) -> None:
+    modes: list[int] = []
+    fsync = os.fsync
+
+    def watched(file: int) -> None:
+        modes.append((tmp_path / "journal").stat().st_mode & 0o777)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    before = os.umask(mask)
+    try:
+        a_run(tmp_path / "journal")
+    finally:
+        os.umask(before)
+
+    assert set(modes) == {0o600}
+
+
 def test_one_run_writes_at_a_time(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path / "journal", "plan-1", now)
 

@@ -430,6 +430,17 @@ def test_a_plan_is_written_whole_or_not_at_all(tmp_path: Path, document: Documen
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o000])
+def test_only_its_owner_can_read_a_new_plan(tmp_path: Path, document: Document, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write(tmp_path / "plan.json", document)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "plan.json").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_plan_keeps_names_that_are_not_unicode(place: Path, document: Document) -> None:
     write(place, sign({**document, "inventory": "Flotte-\udce4.py", "by": "Jörg@büro"}, KEY))
 

@@ -13,13 +13,14 @@ from provmode.fleet.results import EXIT_CODES
 @click.command(epilog=EXIT_CODES["verify"].help)
 @click.argument("journal", type=file_path())
 @key_file_option
-def verify(journal: Path, key_file: Path | None) -> int:
+@click.option("--unsigned", is_flag=True, help="Accept an unsigned journal although there is a key.")
+def verify(journal: Path, key_file: Path | None, unsigned: bool) -> int:
     """Check that no line of JOURNAL was changed, added or removed, and list what is open."""
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.verify import verify_journal
     from provmode.report.journal import verification_lines
 
-    verification = verify_journal(journal, key=key_from(key_file))
+    verification = verify_journal(journal, key=key_from(key_file), unsigned=unsigned)
     for line in verification_lines(verification, journal):
         print(line)
     return verification.exit_code()

@@ -288,7 +288,8 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise JournalDamaged(f"{path}, line {number}: it was not written by provmode") from None
         if not _same_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
-            raise JournalDamaged(f"{path}, line {number}: it was changed")
+            other_key = ", or signed with another key" if key is not None and number == 1 else ""
+            raise JournalDamaged(f"{path}, line {number}: it was changed{other_key}")
         if prev != last:
             raise JournalDamaged(
                 f"{path}, line {number}: it does not follow the line before it: a line was changed, added or removed"

@@ -131,7 +131,7 @@ VERIFY = ExitCodes(
     {
         COMPLIANT: "every line is as it was written, and the last run or undo finished",
         PENDING: "every line is as it was written, but the last run or undo did not finish",
-        BAD_USAGE: "a line was changed, added or removed, or the journal cannot be read",
+        BAD_USAGE: "a line was changed, added or removed, the signature is missing, or the journal cannot be read",
     },
 )
 

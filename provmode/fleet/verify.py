@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from provmode.fleet.journal import JournalState, read
+from provmode.fleet.journal import JournalDamaged, JournalState, read
 from provmode.fleet.results import COMPLIANT, PENDING
 
 
@@ -45,11 +45,20 @@ class Verification:
         return COMPLIANT if self.state.closed else PENDING
 
 
-def verify_journal(journal: Path, *, key: bytes | None = None) -> Verification:
+def verify_journal(journal: Path, *, key: bytes | None = None, unsigned: bool = False) -> Verification:
     """Read and verify a journal.
 
+    Whoever has a *key* expects a signature. Anybody can write a journal without one, so it is then accepted only if
+    *unsigned* says so: the journal itself must not decide how it is checked.
+
     Raises:
-        JournalDamaged: a line was changed, is missing, or was signed with another key.
+        JournalDamaged: a line was changed, is missing, or was signed with another key; or it is not signed.
         UsageError: the journal cannot be read, or it is signed and there is no key.
     """
-    return Verification(read(journal, key))
+    state = read(journal, key)
+    if key is not None and not state.signed and not unsigned:
+        raise JournalDamaged(
+            f"the journal {journal} is not signed, and a key was given: anybody can have written it",
+            next_step="give --unsigned if the plan was not signed either",
+        )
+    return Verification(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -403,3 +404,54 @@ def test_a_journal_forged_without_the_key_never_counts_as_signed(tmp_path: Path)
     assert not read(path, b"the key of the plan").signed
     with pytest.raises(JournalDamaged):
         read(tmp_path / "turned.journal", b"the key of the plan")
+
+
+def stripped(path: Path) -> bytes:
+    """Return a signed journal as somebody without the key rewrites it: without signature, and without one line."""
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    last, text = "0" * 64, b""
+    for line in (line for line in lines if line["event"] != "step-ended"):
+        plain = {name: value for name, value in line.items() if name != "hash"} | {"prev": last}
+        if "signed" in plain:
+            plain["signed"] = False
+        data = json.dumps(plain, ensure_ascii=False, sort_keys=True).encode()
+        last = hashlib.sha256(data).hexdigest()
+        text += json.dumps({**plain, "hash": last}, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+    return text
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_with_a_key_verify_refuses_a_journal_whose_signature_was_stripped(
+    provmode: Run, tmp_path: Path, way: str
+) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    journal = Journal.create(tmp_path / "journal", "plan-1", now, key.encode())
+    journal.step_begun("PC-1", 0, TCF, BYTES)
+    journal.write("step-ended", host="PC-1", number=0, ending="changed")
+    journal.close()
+    (tmp_path / "stripped").write_bytes(stripped(tmp_path / "journal"))
+    (tmp_path / "key").write_text(key)
+    options = ("--key-file", "key") if way == "file" else ()
+    environment = {"PROVMODE_PLAN_KEY": key} if way == "environment" else {}
+
+    whole = provmode("verify", "journal", *options, environment=environment)
+    refused = provmode("verify", "stripped", *options, environment=environment)
+    accepted = provmode("verify", "stripped", "--unsigned", *options, environment=environment)
+    without = provmode("verify", "stripped")
+
+    assert (whole.returncode, refused.returncode, accepted.returncode, without.returncode) == (0, 1, 0, 0)
+    assert "is not signed, and a key was given" in refused.stderr
+    assert refused.stdout == ""
+    assert len(refused.stderr.splitlines()) == 1
+    assert "not signed" in accepted.stdout
+
+
+def test_a_wrong_key_is_not_taken_for_a_change_alone(provmode: Run, tmp_path: Path) -> None:
+    Journal.create(tmp_path / "journal", "plan-1", now, b"the key of the plan").close()
+
+    ran = provmode("verify", "journal", environment={"PROVMODE_PLAN_KEY": "another key of somebody"})
+
+    assert ran.returncode == 1
+    assert "line 1: it was changed, or signed with another key" in ran.stderr
+    with pytest.raises(JournalDamaged, match=r"line 1: it was changed, or signed with another key"):
+        read(tmp_path / "journal", b"another key of somebody")

@@ -235,6 +235,9 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
             fleet = _fleet(groups, source.path, dict(override or {}))
     except UsageError:
         raise
+    except SystemExit as error:  # its exit code must not become ours: 0 would look like "all compliant"
+        said = error.code if isinstance(error.code, str) else "it ends the program"
+        raise UsageError(f"cannot read the inventory {source.name}: {said}{_place(error)}") from None
     except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: it can raise anything
         raise UsageError(f"cannot read the inventory {source.name}: {_reason(error)}") from None
     if not fleet.names:
@@ -250,13 +253,16 @@ def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if isinstance(cause, SyntaxError):
         return f"{cause.msg} (line {cause.lineno})"
-    frames = traceback.extract_tb(cause.__traceback__)
+    name = f"{type(cause).__name__}: {cause}" if isinstance(cause, _QUOTABLE) else type(cause).__name__
+    return name + _place(cause)
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and the line of the user's own code from which *error* came, if it came from there."""
+    frames = traceback.extract_tb(error.__traceback__)
     callers = [number for number, frame in enumerate(frames) if frame.name == "exec_file"]
     own_frames = frames[callers[-1] + 1 :] if callers else []
-    where = f" ({Path(own_frames[0].filename).name}, line {own_frames[0].lineno})" if own_frames else ""
-    return (
-        f"{type(cause).__name__}: {cause}{where}" if isinstance(cause, _QUOTABLE) else f"{type(cause).__name__}{where}"
-    )
+    return f" ({Path(own_frames[0].filename).name}, line {own_frames[0].lineno})" if own_frames else ""
 
 
 def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) -> Fleet:

@@ -30,7 +30,14 @@ ONE = "pcs = (['@winrm/PC-1'], {'winrm_user': 'u', 'winrm_password': 'p', 'winrm
         ("pcs = ['@winrm/PC-1', '@winrm/pc-1']\n", (), "one PC as @winrm/PC-1 and as @winrm/pc-1"),
         ("pcs = ['@winrm/PC-1/wsman']\n", (), "PC-1/wsman is not a host name"),
         (ONE, ("--data", "winrm_codepage=-5"), "winrm_codepage: code page -5 is not known here"),
-        ("raise SystemExit('no lab is running')\n", (), "no lab is running"),
+        (
+            "raise SystemExit('no lab is running')\n",
+            (),
+            "cannot read the inventory fleet.py: no lab is running (fleet.py, line 1)",
+        ),
+        ("import sys\nsys.exit(0)\n", (), "the inventory fleet.py: it ends the program (fleet.py, line 2)"),
+        ("raise SystemExit\n", (), "the inventory fleet.py: it ends the program (fleet.py, line 1)"),
+        ("import sys\nsys.exit(8)\n", (), "the inventory fleet.py: it ends the program (fleet.py, line 2)"),
         ("pcs = ['@nosuch/PC-1']\n", (), "there is no connector @nosuch"),
         ("pcs = ['PC-1']\n", (), "PC-1 is not a @winrm host; write it as @winrm/PC-1"),
         (ONE, ("--limit", "PC-9"), "--limit PC-9 matches no host"),
@@ -70,6 +77,20 @@ def test_bad_input_is_one_clear_line_and_exit_code_1(
     assert len(ran.stderr.strip().splitlines()) == 1
     assert "Traceback" not in ran.stderr
     assert "s3cret" not in ran.stderr
+    assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["audit", "plan"])
+def test_group_data_that_exits_does_not_decide_the_exit_code(provmode: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "fleet.py").write_text(ONE)
+    (tmp_path / "group_data").mkdir()
+    (tmp_path / "group_data" / "all.py").write_text("import sys\nsys.exit(0)\n")
+
+    ran = provmode(command, "fleet.py")
+
+    assert ran.returncode == 1
+    assert "cannot read the inventory fleet.py: it ends the program (all.py, line 2)" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
     assert ran.stdout == ""
 
 

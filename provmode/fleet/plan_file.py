@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
 MINIMUM_KEY = 16
 """The least number of bytes of a key."""
+AHEAD = timedelta(minutes=5)
+"""How far the clock of the controller that made a plan may be ahead of ours."""
 
 
 class PlanRefused(ProvmodeError):
@@ -133,7 +135,8 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
 
     Raises:
         UsageError: the file cannot be read.
-        PlanRefused: it is not a plan, or it is expired, changed, not signed with *key*, or of another version.
+        PlanRefused: it is not a plan, or it is expired, made in the future, changed, not signed with *key*, or of
+            another version.
     """
     document = _document(path)
     signature = document.get("signature")
@@ -156,6 +159,11 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
         raise PlanRefused(f"{path} is not a whole plan: {error} is missing", next_step="plan anew") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise PlanRefused(f"{path} is not a whole plan: {error}", next_step="plan anew") from None
+    if plan.created - now > AHEAD:
+        raise PlanRefused(
+            f"the plan {path} was made at {plan.created:%Y-%m-%d %H:%M UTC}, and here it is {now:%Y-%m-%d %H:%M UTC}",
+            next_step="one of the two clocks is wrong: set it right, and plan anew",
+        )
     if now >= plan.expires:
         raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
     return plan

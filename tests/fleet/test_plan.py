@@ -269,6 +269,24 @@ def test_a_plan_is_refused_once_it_has_expired(place: Path, document: Document) 
         load(place, KEY, unsigned=False, now=expires)
 
 
+def test_a_plan_that_was_made_in_the_future_is_refused(place: Path, document: Document) -> None:
+    write(place, sign(document, KEY))
+    created = datetime.fromisoformat(document["created"])
+
+    load(place, KEY, unsigned=False, now=created - timedelta(minutes=5))
+    for ahead in (timedelta(minutes=5, seconds=1), timedelta(days=30)):
+        with pytest.raises(PlanRefused, match="one of the two clocks is wrong"):
+            load(place, KEY, unsigned=False, now=created - ahead)
+
+
+def test_a_plan_at_the_edge_of_the_calendar_is_refused(place: Path, document: Document) -> None:
+    times = {"created": "9999-12-31T23:59:59+00:00", "expires": "9999-12-31T23:59:59+00:00"}
+    write(place, sign({**document, **times}, KEY))
+
+    with pytest.raises(PlanRefused, match="one of the two clocks is wrong"):
+        load(place, KEY, unsigned=False, now=now())
+
+
 def test_a_plan_of_another_version_is_refused(place: Path, document: Document) -> None:
     for version in (2, "1", None, True):
         write(place, sign({**document, "version": version}, KEY))

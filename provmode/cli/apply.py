@@ -18,6 +18,7 @@ from provmode.cli.common import (
     key_file_option,
     parallel_option,
     print_json,
+    printing,
     progress_bar,
     runner_for,
 )
@@ -98,7 +99,8 @@ def show_apply(result: ApplyResult, output_format: str = "text") -> None:
     """Print how every host ended on standard output."""
     from provmode.report.changes import print_apply
 
-    if output_format == "json":
-        print_json(result.to_json())
-    else:
-        print_apply(result, console_for(None))
+    with printing(changes=True):
+        if output_format == "json":
+            print_json(result.to_json())
+        else:
+            print_apply(result, console_for(None))

@@ -18,6 +18,7 @@ from provmode.cli.common import (
     limit_option,
     parallel_option,
     print_json,
+    printing,
     progress_bar,
     runner_for,
 )
@@ -83,10 +84,12 @@ def show_audit(found: Audit, output_format: str = "text", output: Path | None = 
 
     if output is not None:
         write_output(output, as_json(found) if output_format == "json" else _as_text(found))
-    elif output_format == "json":
-        print_json(document(found), 2)
-    else:
-        print_audit(found, console_for(None))
+        return
+    with printing():
+        if output_format == "json":
+            print_json(document(found), 2)
+        else:
+            print_audit(found, console_for(None))
 
 
 def _as_text(found: Audit) -> str:

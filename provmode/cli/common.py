@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -110,7 +111,36 @@ def console_for(file: Any) -> Console:
     """Return the console for *file*; ``None`` is standard output."""
     from rich.console import Console
 
-    return Console(file=file, highlight=False, soft_wrap=False)
+    class Unhurried(Console):
+        """A console that does not end the program when the reader of its output is gone."""
+
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+    return Unhurried(file=file, highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def printing(*, changes: bool = False) -> Iterator[None]:
+    """Print a report. If its reader is gone, one line says so, and the run's own exit code stays.
+
+    The same goes for any other error of standard output if the report is about *changes*: they were made.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up_output("the report could not be written in full: its reader is gone")
+    except OSError as error:
+        if not changes:
+            raise
+        give_up_output(f"the report could not be written in full: {error.strerror or error}")
+
+
+def give_up_output(why: str) -> None:
+    """Say *why* nothing more is printed; not even what Python would flush at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    complain(why)
 
 
 def print_json(document: Any, indent: int = 1) -> None:
@@ -124,5 +154,8 @@ def print_json(document: Any, indent: int = 1) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one line on standard error."""
-    print(f"provmode: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line on standard error. If nobody can read it any more, the run goes on without it."""
+    try:
+        print(f"provmode: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

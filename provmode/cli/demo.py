@@ -15,7 +15,7 @@ import click
 from provmode.atomic_file import check_output
 from provmode.cli.apply import run_apply_of, show_apply
 from provmode.cli.audit import run_audit_of, show_audit
-from provmode.cli.common import file_path, format_option, parallel_option, print_json
+from provmode.cli.common import file_path, format_option, parallel_option, print_json, printing
 from provmode.cli.plan import run_plan_of, show_plan
 from provmode.clock import utc_now
 from provmode.errors import UsageError
@@ -65,7 +65,8 @@ class _Stages:
 
     def begin(self, words: str) -> None:
         if self._as_text:
-            print(f"==== {words} ====\n", flush=True)
+            with printing():
+                print(f"==== {words} ====\n")
 
     def end(self, name: str, report: Callable[[], Any], show: Callable[[], None], *, interrupted: bool) -> None:
         """Print a stage or keep its *report*.
@@ -75,7 +76,8 @@ class _Stages:
         """
         if self._as_text:
             show()
-            print(flush=True)
+            with printing():
+                print()
         else:
             self._reports[name] = report()
         if interrupted:
@@ -85,7 +87,8 @@ class _Stages:
     def finish(self) -> None:
         """Print the JSON object."""
         if not self._as_text:
-            print_json(self._reports, 2)
+            with printing():
+                print_json(self._reports, 2)
 
 
 def _fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -14,7 +13,7 @@ import click
 from provmode import __version__
 from provmode.cli.apply import apply
 from provmode.cli.audit import audit
-from provmode.cli.common import complain
+from provmode.cli.common import complain, give_up_output
 from provmode.cli.demo import demo
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
@@ -64,16 +63,7 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
     except ProvmodeError as error:
         complain(str(error))
         code = BAD_USAGE
-    except BrokenPipeError:
-        code = BAD_USAGE  # the reader of our output is gone
-        _give_up_output()
     except OSError as error:
-        complain(f"the output cannot be written: {error.strerror or error}")
+        give_up_output(f"the output cannot be written: {error.strerror or error}")
         code = BAD_USAGE
-        _give_up_output()
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _give_up_output() -> None:
-    """Keep Python from flushing standard output again at exit, and from complaining then."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -25,6 +25,7 @@ from provmode.cli.common import (
     limit_option,
     parallel_option,
     print_json,
+    printing,
     progress_bar,
     runner_for,
 )
@@ -87,7 +88,8 @@ def plan(
     if output is not None and not planned.audit.interrupted:
         write(output, document)
     if output_format == "json":
-        print_json(document)
+        with printing():
+            print_json(document)
     else:
         show_plan(planned)
     if output is not None and planned.audit.interrupted:
@@ -125,4 +127,5 @@ def show_plan(planned: Planned) -> None:
     """Print a plan on standard output."""
     from provmode.report.changes import print_plan
 
-    print_plan(planned, console_for(None))
+    with printing():
+        print_plan(planned, console_for(None))

@@ -16,6 +16,7 @@ from provmode.cli.common import (
     key_file_option,
     parallel_option,
     print_json,
+    printing,
     progress_bar,
     runner_for,
 )
@@ -64,8 +65,9 @@ def undo(
         )
     if result.notice:
         complain(result.notice)
-    if output_format == "json":
-        print_json(result.to_json())
-    else:
-        print_undo(result, console_for(None))
+    with printing(changes=True):
+        if output_format == "json":
+            print_json(result.to_json())
+        else:
+            print_undo(result, console_for(None))
     return result.exit_code()

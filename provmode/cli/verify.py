@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from provmode.cli.common import file_path, key_file_option
+from provmode.cli.common import file_path, key_file_option, printing
 from provmode.fleet.results import EXIT_CODES
 
 
@@ -21,6 +21,7 @@ def verify(journal: Path, key_file: Path | None, unsigned: bool) -> int:
     from provmode.report.journal import verification_lines
 
     verification = verify_journal(journal, key=key_from(key_file), unsigned=unsigned)
-    for line in verification_lines(verification, journal):
-        print(line)
+    with printing():
+        for line in verification_lines(verification, journal):
+            print(line)
     return verification.exit_code()

@@ -34,16 +34,24 @@ class Works:
         self.lab, self.folder = lab, folder
         (self.one, self.two, self.three) = lab.hosts
 
-    def start(self, *arguments: str, key: str | None = KEY) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, key: str | None = KEY, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
         return subprocess.Popen(
             [sys.executable, "-m", "provmode", *arguments],
             cwd=self.folder,
             env={**clean, **({KEY_ENVIRONMENT: key} if key else {})},
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def unread(self, *arguments: str) -> Ran:
+        """Run a command whose output nobody reads."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        running = self.start(*arguments, stdout=writer)
+        os.close(writer)
+        return self.finish(running)
 
     def finish(self, running: subprocess.Popen[str]) -> Ran:
         while True:
@@ -230,6 +238,54 @@ def test_a_resume_finishes_a_client_that_would_now_leave_the_mode_by_itself(tmp_
 
     assert ended(first) == ["failed"] * 3
     assert ended(resumed) == ["changed"] * 3
+
+
+@pytest.mark.parametrize("output_format", ["text", "json"])
+def test_if_the_reader_of_a_report_is_gone_the_exit_code_is_the_runs_own(works: Works, output_format: str) -> None:
+    of = ("--format", output_format)
+    works.plan()
+
+    audited = works.unread("audit", "lab.py", *of)
+    planned = works.unread("plan", "lab.py", *of)
+    applied = works.unread("apply", "plan.json", *of)
+    verified = works.unread("verify", "plan.json.journal")
+    undone = works.unread("undo", "plan.json.journal", "--inventory", "lab.py", *of)
+
+    assert (audited.returncode, planned.returncode) == (2, 2)
+    assert (applied.returncode, verified.returncode, undone.returncode) == (0, 0, 0)
+    for ran in (audited, planned, applied, verified, undone):
+        assert ran.stderr == "provmode: the report could not be written in full: its reader is gone\n"
+
+
+def test_if_nobody_reads_any_output_the_exit_code_is_still_the_runs_own(works: Works) -> None:
+    works.plan()
+    reader, writer = os.pipe()
+    os.close(reader)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "provmode", "apply", "plan.json"],
+        cwd=works.folder,
+        env={**os.environ, KEY_ENVIRONMENT: KEY},
+        stdout=writer,
+        stderr=writer,
+        text=True,
+    )
+    os.close(writer)
+
+    assert works.finish(running).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_changes_that_were_made_count_even_if_their_report_cannot_be_written(works: Works, command: str) -> None:
+    works.plan()
+    arguments: tuple[str, ...] = ("apply", "plan.json")
+    if command == "undo":
+        works.run(*arguments)
+        arguments = ("undo", "plan.json.journal", "--inventory", "lab.py")
+    with open("/dev/full", "w") as full:
+        ran = works.finish(works.start(*arguments, stdout=full.fileno()))
+
+    assert ran.returncode == 0
+    assert ran.stderr == "provmode: the report could not be written in full: No space left on device\n"
 
 
 def test_a_spent_failure_budget_ends_the_run_within_a_wave(works: Works) -> None:

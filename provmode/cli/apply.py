@@ -86,10 +86,9 @@ def run_apply_of(plan: Plan, inventory: str, *, parallel: int, **options: Any) -
     """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`."""
     from provmode.fleet.apply import apply_plan
 
-    with interruptible() as stop, progress_bar("applying") as progress:
-        result = apply_plan(
-            plan, inventory, now=utc_now, progress=progress, stop=stop, runner=runner_for(parallel), **options
-        )
+    runner = runner_for(parallel)
+    with interruptible(runner) as stop, progress_bar("applying") as progress:
+        result = apply_plan(plan, inventory, now=utc_now, progress=progress, stop=stop, runner=runner, **options)
     if result.notice:
         complain(result.notice)
     return result

@@ -65,7 +65,8 @@ def run_audit_of(
     """Audit the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.audit import audit_inventory
 
-    with interruptible() as stop, progress_bar("looking at hosts") as progress:
+    runner = runner_for(parallel)
+    with interruptible(runner) as stop, progress_bar("looking at hosts") as progress:
         return audit_inventory(
             inventory,
             limit=limit,
@@ -73,7 +74,7 @@ def run_audit_of(
             now=utc_now,
             progress=progress,
             stop=stop,
-            runner=runner_for(parallel),
+            runner=runner,
         )
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from provmode.fleet.progress import Progress
-    from provmode.fleet.visit import Runner
+    from provmode.fleet.visit import GeventRunner
 
 
 class Finite(click.FloatRange):
@@ -58,7 +58,7 @@ format_option = click.option(
 key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
 
 
-def runner_for(parallel: int) -> Runner:
+def runner_for(parallel: int) -> GeventRunner:
     """Return the runner that works on *parallel* hosts at a time."""
     from provmode.fleet.visit import GeventRunner
 
@@ -66,20 +66,63 @@ def runner_for(parallel: int) -> Runner:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl-C or SIGTERM came. A run asks it, and stops by itself.
+def interruptible(runner: GeventRunner) -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether Ctrl-C, SIGTERM or SIGHUP came. A run asks it, and stops by itself.
 
-    Both signals arrive even if the parent process ignored them, as a shell does for background jobs.
+    Ctrl-C and SIGTERM arrive even if the parent process ignored them, as a shell does for background jobs. SIGHUP, when
+    the terminal closes, does not: ``nohup`` ignores it so that the run goes on. Each further signal prints what
+    *runner* waits for. All other signals keep their default action: they end the process at once, and ``--resume``
+    goes on.
     """
     import gevent
 
     caught: list[int] = []
-    watchers = [gevent.signal_handler(number, caught.append, number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def catch(number: int) -> None:
+        caught.append(number)
+        if len(caught) > 1:
+            complain(_waiting(runner.in_progress))
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    watchers = [gevent.signal_handler(number, catch, number) for number in numbers]
     try:
         yield lambda: bool(caught)
     finally:
-        for watcher in watchers:
+        for number, watcher in zip(numbers, watchers, strict=True):
             watcher.cancel()
+            signal.signal(number, signal.getsignal(number))  # the event loop leaves the system's default behind
+
+
+def _waiting(hosts: int) -> str:
+    from provmode.report.lines import count_of
+
+    if not hosts:
+        return "interrupted; no host is in progress any more"
+    return f"interrupted; waiting for {count_of(hosts)} in progress (Ctrl-\\ ends at once and leaves work half done)"
+
+
+class _Screen:
+    """A terminal to draw on. If it is gone, the run goes on: what is written to it is lost."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return int(self._file.write(text))
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError:
+            pass  # as in `write`
 
 
 class _Bar:
@@ -101,7 +144,7 @@ def progress_bar(words: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = Console(file=cast(IO[str], _Screen(sys.stderr)))
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield _Bar(bar, words)

@@ -111,7 +111,8 @@ def run_plan_of(
     """Plan for the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.plan import plan_inventory
 
-    with interruptible() as stop, progress_bar("planning") as progress:
+    runner = runner_for(parallel)
+    with interruptible(runner) as stop, progress_bar("planning") as progress:
         return plan_inventory(
             inventory,
             limit=limit,
@@ -119,7 +120,7 @@ def run_plan_of(
             now=utc_now,
             progress=progress,
             stop=stop,
-            runner=runner_for(parallel),
+            runner=runner,
         )
 
 

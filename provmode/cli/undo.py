@@ -50,7 +50,8 @@ def undo(
     from provmode.report.changes import print_undo
 
     key, override = key_from(key_file), read_override(data)
-    with interruptible() as stop, progress_bar("undoing") as progress:
+    runner = runner_for(parallel)
+    with interruptible(runner) as stop, progress_bar("undoing") as progress:
         result = undo_run(
             journal,
             inventory,
@@ -61,7 +62,7 @@ def undo(
             now=utc_now,
             progress=progress,
             stop=stop,
-            runner=runner_for(parallel),
+            runner=runner,
         )
     if result.notice:
         complain(result.notice)

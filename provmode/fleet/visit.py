@@ -11,7 +11,7 @@ import contextlib
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import gevent
@@ -138,6 +138,13 @@ class GeventRunner:
 
     working: int = WORKING
     dialling: int = DIALLING
+    _turns: list[BoundedSemaphore] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The turns of the visits that are going on."""
+
+    @property
+    def in_progress(self) -> int:
+        """How many hosts are being worked on now."""
+        return sum(self.working - turns.counter for turns in self._turns)
 
     def visit(
         self,
@@ -151,6 +158,7 @@ class GeventRunner:
         """Call *work* once for each host of *names*, with its visit; see `Runner`."""
         turns = BoundedSemaphore(self.working)
         pool = Pool(min(self.dialling, _sockets()))
+        self._turns.append(turns)
         try:
             for host in hosts_of(fleet, names):
                 if stop():
@@ -163,6 +171,7 @@ class GeventRunner:
                 pool.join()
             else:
                 pool.kill()
+            self._turns.remove(turns)
 
 
 def hosts_of(fleet: Fleet, names: Sequence[str]) -> Iterator[Host]:

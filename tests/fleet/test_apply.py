@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import random
+import select
 import signal
 import subprocess
 import sys
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -27,6 +31,11 @@ EXCLUDES = "SchedulerStartup;SchedulerShutdown"
 Ran = subprocess.CompletedProcess[str]
 
 
+def hears_hangups() -> None:
+    """Let a program hear SIGHUP even if the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Works:
     """A lab whose clock runs fast while provmode works on it, and a folder with its inventory."""
 
@@ -34,15 +43,17 @@ class Works:
         self.lab, self.folder = lab, folder
         (self.one, self.two, self.three) = lab.hosts
 
-    def start(self, *arguments: str, key: str | None = KEY, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, key: str | None = KEY, under: tuple[str, ...] = (), **options: Any
+    ) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": hears_hangups}
         return subprocess.Popen(
-            [sys.executable, "-m", "provmode", *arguments],
+            [*under, sys.executable, "-m", "provmode", *arguments],
             cwd=self.folder,
             env={**clean, **({KEY_ENVIRONMENT: key} if key else {})},
-            stdout=stdout,
-            stderr=subprocess.PIPE,
             text=True,
+            **{**pipes, **options},
         )
 
     def unread(self, *arguments: str) -> Ran:
@@ -310,13 +321,14 @@ def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> No
     assert ended(report) == ["unreached", "changed", "changed"]
 
 
-def test_ctrl_c_finishes_the_host_in_progress_and_begins_no_other(works: Works) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_finishes_the_host_in_progress_and_begins_no_other(works: Works, number: signal.Signals) -> None:
     works.plan()
     before = works.mutations()
     running = works.start("apply", "plan.json", "--format", "json", "--parallel", "1")
     while works.mutations() == before:
         assert running.poll() is None
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     ran = works.finish(running)
     after = works.mutations()
     resumed, again = works.apply("--resume")
@@ -330,6 +342,89 @@ def test_ctrl_c_finishes_the_host_in_progress_and_begins_no_other(works: Works) 
     assert resumed.returncode == 0
     assert ended(again) == ["changed"] * 3
     assert [exits(works.mutations(), host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
+
+
+def test_a_run_under_nohup_goes_on_when_the_terminal_closes(works: Works) -> None:
+    works.plan()
+    before = works.mutations()
+    running = works.start("apply", "plan.json", "--format", "json", "--parallel", "1", under=("nohup",))
+    while works.mutations() == before:
+        assert running.poll() is None
+    running.send_signal(signal.SIGHUP)
+    ran = works.finish(running)
+
+    assert ran.returncode == 0
+    assert ended(json.loads(ran.stdout)) == ["changed"] * 3
+
+
+def test_when_the_terminal_closes_the_host_in_progress_is_finished_and_no_other_is_begun(works: Works) -> None:
+    works.plan()
+    before = works.mutations()
+    master, slave = pty.openpty()
+    running = works.start(
+        *("apply", "plan.json", "--parallel", "1"),
+        **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
+        start_new_session=True,
+        preexec_fn=lambda: (hears_hangups(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
+    )
+    os.close(slave)
+    while works.mutations() == before:
+        assert running.poll() is None
+        if select.select([master], [], [], 0)[0]:
+            os.read(master, 65536)  # or its progress bar would fill the terminal
+    os.close(master)
+    ran = works.finish(running)
+    after = works.mutations()
+    journal = read(works.folder / "plan.json.journal", KEY.encode())
+
+    assert ran.returncode == 130
+    assert sum(after[host.name] != before[host.name] for host in works.lab.hosts) == 1
+    assert [host.outcome for host in journal.hosts.values()] == ["changed"]
+    assert all(host.lease is None for host in journal.hosts.values())
+
+
+def test_a_second_and_a_third_ctrl_c_say_what_the_run_waits_for(works: Works) -> None:
+    works.plan()
+    for host in works.lab.hosts:
+        works.lab.inject(host.name, kind="stall", times=1)  # until the read deadline
+    before = works.lab.counters()
+    running = works.start(
+        "apply", "plan.json", "--format", "json", "--parallel", "1", "--data", "winrm_read_deadline=6"
+    )
+    while works.lab.counters() == before:
+        assert running.poll() is None
+    assert running.stderr is not None
+    while not select.select([running.stderr], [], [], 0.05)[0]:
+        assert running.poll() is None
+        running.send_signal(signal.SIGINT)  # one that is still pending would swallow the next
+    second = running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    third = running.stderr.readline()
+    ran = works.finish(running)
+
+    message = "provmode: interrupted; waiting for 1 host in progress (Ctrl-\\ ends at once and leaves work half done)\n"
+    assert (second, third) == (message, message)
+    assert ran.returncode == 130
+    assert sorted(ended(json.loads(ran.stdout))) == ["not-started", "not-started", "unreached"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1])
+def test_any_other_signal_ends_a_run_at_once_and_a_resume_goes_on(works: Works, number: signal.Signals) -> None:
+    works.plan()
+    before = works.mutations()
+    running = works.start("apply", "plan.json", "--parallel", "1")
+    while works.mutations() == before:
+        assert running.poll() is None
+    running.send_signal(number)
+    killed = works.finish(running)
+    resumed, report = works.apply("--resume")
+    after = works.mutations()
+
+    assert killed.returncode == -number
+    assert resumed.returncode == 0
+    assert ended(report) == ["changed"] * 3
+    assert [exits(after, host) - exits(before, host) for host in works.lab.hosts] == [1, 1, 1]
+    assert all(leases_left(after, host) == [] for host in works.lab.hosts)
 
 
 def test_after_several_kills_a_resume_ends_compliant_and_does_nothing_twice(works: Works) -> None:

@@ -184,7 +184,7 @@ def test_a_report_goes_to_a_file_when_asked(lab: LabProcess, audit: Callable[...
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_audit_reports_what_it_has_and_what_is_missing(
     lab: LabProcess, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -203,6 +203,7 @@ def test_an_interrupted_audit_reports_what_it_has_and_what_is_missing(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # even if the tests run under nohup
         )
         while lab.counters(quick.name)["actions"].get("Delete", 0) == done or (
             lab.counters(slow.name)["requests"] < stalled + 4

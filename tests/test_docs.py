@@ -58,7 +58,7 @@ def test_every_policy_key_is_listed_with_its_default() -> None:
     listed = {row[0].strip("`"): row[1].strip("`") for row in rows(VERDICTS, "Policy")}
 
     for field in dataclasses.fields(Policy):
-        assert listed[field.name] == ("the list below" if isinstance(field.default, tuple) else str(field.default))
+        assert listed[field.name] == ("none" if field.default == () else str(field.default))
     assert {process for process in listed if process.endswith(".exe")} == set(LEGITIMATE_PROCESSES)
 
 

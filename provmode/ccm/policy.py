@@ -1,6 +1,9 @@
 """The decisions of the fleet's owner: how long to wait, what counts as legitimate work.
 
-Set in inventory group data as ``provmode_policy = {...}``; every key has a default.
+Set in inventory data as ``provmode_policy = {...}``; every key has a default. Nothing that protects is lost by setting
+something else: own names of processes are added to the built-in ones, and data at several places is combined key by
+key (`merged`). A built-in name stops counting only if it is named for that (`not_legitimate_processes`), and reports
+say so (`Policy.lowered`).
 """
 
 from __future__ import annotations
@@ -8,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +38,17 @@ class PolicyError(ValueError):
 
 
 @dataclass(frozen=True)
+class Lowered:
+    """A setting that protects less than its default does: the user's explicit choice, which reports repeat."""
+
+    setting: str
+    """The key in the inventory."""
+    value: str | int | bool
+    says: str
+    """What the setting means, in words."""
+
+
+@dataclass(frozen=True)
 class Policy:
     """The decisions, with their defaults."""
 
@@ -44,12 +58,54 @@ class Policy:
     """Minutes after the client's time limit and its hourly check before the client counts as overdue."""
     minimum_age_minutes: int = 240
     """A client in the mode for less than this never counts as stuck: we might not recognise what runs on the PC."""
-    legitimate_processes: tuple[str, ...] = tuple(LEGITIMATE_PROCESSES)
-    """Names of processes that need the mode while they run; compared without regard to case."""
+    legitimate_processes: tuple[str, ...] = ()
+    """Names of processes that need the mode while they run; compared without regard to case. The names given are added
+    to `LEGITIMATE_PROCESSES`: the value is always the whole list."""
+    not_legitimate_processes: tuple[str, ...] = ()
+    """Built-in names that do not count: the only way to take one out."""
     check_tcf: bool = True
     """Whether `MobileClient.TCF` counts. False: an armed or unreadable file does not affect the verdict."""
     maximum_skew_minutes: int = 5
     """How far a PC's clock may be off before it is a finding."""
+
+    def __post_init__(self) -> None:
+        out = {name.lower() for name in self.not_legitimate_processes}
+        names: dict[str, str] = {}
+        for name in (*LEGITIMATE_PROCESSES, *self.legitimate_processes):
+            if name.lower() not in out:
+                names.setdefault(name.lower(), name)
+        object.__setattr__(self, "legitimate_processes", tuple(names.values()))
+
+    def protecting_like(self, other: Policy) -> Policy:
+        """Return this policy, with the processes that *other* calls legitimate counting too."""
+        counting = {name.lower() for name in other.legitimate_processes}
+        return dataclasses.replace(
+            self,
+            legitimate_processes=(*self.legitimate_processes, *other.legitimate_processes),
+            not_legitimate_processes=tuple(n for n in self.not_legitimate_processes if n.lower() not in counting),
+        )
+
+    @property
+    def lowered(self) -> tuple[Lowered, ...]:
+        """The settings that protect less than the defaults."""
+        usual = Policy()
+        found = [
+            Lowered("not_legitimate_processes", name, f"{name} does not count as legitimate work")
+            for name in self.not_legitimate_processes
+        ]
+        if self.minimum_age_minutes < usual.minimum_age_minutes:
+            minutes = self.minimum_age_minutes
+            says = f"a client can count as stuck after {minutes} min in the mode (usual: {usual.minimum_age_minutes})"
+            found.append(Lowered("minimum_age_minutes", minutes, says))
+        if self.grace_minutes < usual.grace_minutes:
+            says = f"a client is overdue {self.grace_minutes} min after its time (usual: {usual.grace_minutes})"
+            found.append(Lowered("grace_minutes", self.grace_minutes, says))
+        if not self.wait_for_self_healing:
+            says = "a client that will leave the mode by itself counts as stuck"
+            found.append(Lowered("wait_for_self_healing", False, says))
+        if not self.check_tcf:
+            found.append(Lowered("check_tcf", False, "MobileClient.TCF does not count"))
+        return tuple(found)
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], *, where: str) -> Policy:
@@ -66,7 +122,32 @@ class Policy:
             if key not in fields:
                 raise PolicyError(f"{where}: {_unknown(key, fields)}")
             values[key] = _checked(key, value, fields[key], where)
+        _check_taken_out(values, where)
         return cls(**values)
+
+
+_ADDED_UP = ("legitimate_processes", "not_legitimate_processes")
+
+
+def merged(layers: Iterable[Any]) -> Any:
+    """Return the policies of several places (``all``, each group, the host ...), the weakest first, as one.
+
+    Of each key the last value holds, but names of processes add up: no place loses what another one protects. A layer
+    that is not a mapping is returned as it is, for `Policy.from_mapping` to refuse.
+    """
+    policy: dict[Any, Any] = {}
+    for layer in layers:
+        if not isinstance(layer, Mapping):
+            return layer
+        for key, value in layer.items():
+            before = policy.get(key)
+            if key in _ADDED_UP and isinstance(before, (list, tuple)):
+                # anything but a list stays, and is refused
+                new = isinstance(value, (list, tuple))
+                policy[key] = [*before, *(name for name in value if name not in before)] if new else value
+            elif key not in _ADDED_UP or before is None:
+                policy[key] = value
+    return policy
 
 
 def _unknown(key: object, fields: Mapping[str, Any]) -> str:
@@ -98,6 +179,24 @@ def _names(key: str, value: Any, where: str) -> tuple[str, ...]:
     for name in value:
         if not isinstance(name, str) or re.fullmatch(r"[^\s\\/.][^\\/\x00-\x1f]*\.[^\s\\/.]+", name) is None:
             raise PolicyError(f"{where}: {key} holds {name!r}, not a process name such as SetupHost.exe")
-    if not value:
-        raise PolicyError(f"{where}: {key} is empty, so a running upgrade would count as stuck")
-    return tuple(value)
+    if not value and key == "legitimate_processes":
+        raise PolicyError(f"{where}: {key} is empty, which says nothing: name processes, or leave the key out")
+    return tuple(dict.fromkeys(value))
+
+
+def _check_taken_out(values: Mapping[str, Any], where: str) -> None:
+    """Refuse to take out what is not built in, what another place adds, or everything."""
+    builtin = {name.lower() for name in LEGITIMATE_PROCESSES}
+    added = {name.lower() for name in values.get("legitimate_processes", ())}
+    out = values.get("not_legitimate_processes", ())
+    for name in out:
+        if name.lower() not in builtin:
+            near = difflib.get_close_matches(name, LEGITIMATE_PROCESSES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise PolicyError(f"{where}: not_legitimate_processes holds {name!r}, which is not a built-in name{hint}")
+        if name.lower() in added:
+            raise PolicyError(
+                f"{where}: {name} is in legitimate_processes and in not_legitimate_processes: take it out of one"
+            )
+    if builtin == {name.lower() for name in out} and not added:
+        raise PolicyError(f"{where}: not_legitimate_processes holds every name, so a running upgrade counts as stuck")

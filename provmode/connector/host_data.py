@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 
@@ -20,6 +20,7 @@ from provmode.errors import UsageError
 from provmode.windows.codepages import codec_of
 
 if TYPE_CHECKING:
+    from provmode.ccm.policy import Lowered
     from provmode.transport.target import Target
     from provmode.wsman.operations import CommandLine
 
@@ -76,7 +77,7 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_read_deadline": DataMeta("Seconds for one answer", 30.0),
     "winrm_host_deadline": DataMeta("Seconds for everything asked of a PC at a time, retries included", 120.0),
     "winrm_codepage": DataMeta("Console code page of command lines; 65001 is UTF-8", 65001),
-    "winrm_read_only": DataMeta("Refuse every command that changes the PC", False),
+    "winrm_read_only": DataMeta("Refuse every command that changes the PC; true if it is true at any place", False),
 }
 """Meaning and default of each key."""
 
@@ -85,6 +86,43 @@ KEYS = frozenset(WINRM_DATA)
 
 OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard"})
 """Our own keys that the connector does not use."""
+
+
+def combined(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a host's data from several places (``all``, each group, the host, ``--data``), the weakest first.
+
+    As in pyinfra, the last value of a key holds. Two keys protect, so every place counts: ``winrm_read_only`` is true
+    if it is true anywhere, and ``provmode_policy`` is combined key by key.
+    """
+    data: dict[str, Any] = {}
+    policies: list[Any] = []
+    for layer in layers:
+        read_only = data.get("winrm_read_only")
+        data.update(layer)
+        if read_only not in (None, False):  # also a value of the wrong type, which is refused later
+            data["winrm_read_only"] = read_only
+        if layer.get("provmode_policy") is not None:
+            policies.append(layer["provmode_policy"])
+    if policies:
+        from provmode.ccm.policy import merged
+
+        data["provmode_policy"] = merged(policies)
+    return data
+
+
+def lowered_by(data: Mapping[str, Any]) -> tuple[Lowered, ...]:
+    """Return the keys in a host's data that protect the password or the connection less than the defaults."""
+    from provmode.ccm.policy import Lowered
+
+    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
+    found = []
+    if own["winrm_scheme"] == "https" and not own["winrm_validate"]:
+        found.append(Lowered("winrm_validate", False, "certificates are not validated"))
+    if own["winrm_scheme"] == "http" and own["winrm_transport"] == "basic" and own["winrm_basic_over_http"]:
+        found.append(Lowered("winrm_basic_over_http", True, "the password and everything else is sent readable"))
+    if own["winrm_transport"] == "kerberos" and own["winrm_kerberos_delegation"]:
+        found.append(Lowered("winrm_kerberos_delegation", True, "the PC gets the account's ticket"))
+    return tuple(found)
 
 
 def check_keys(name: str, data: Mapping[str, Any]) -> None:

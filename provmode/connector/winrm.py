@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import IOBase
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from pyinfra.connectors.base import BaseConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
 from typing_extensions import Unpack, override
 
-from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys
+from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys, combined
 from provmode.errors import HostError, ProvmodeError
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class WinRMConnector(BaseConnector):
         return PywinrmConnection(target, counters=counters, seconds=seconds)
 
     def __init__(self, state: State, host: Host) -> None:
+        data = combined(_layers_of(host))
+        for key in ("winrm_read_only", "provmode_policy"):
+            if key in data:
+                setattr(host.data, key, data[key])
         super().__init__(state, host)
         if self.data["winrm_password"] is not None:
             # `debug-inventory` prints all of a host's data: this way it prints a mask
@@ -259,6 +263,16 @@ class WinRMConnector(BaseConnector):
         if print_output:
             echo(f"{self.host.print_prefix}file {done}", err=True)
         return True
+
+
+def _layers_of(host: Host) -> Iterator[Mapping[str, Any]]:
+    """Yield the places that pyinfra takes a host's data from, the weakest first; ``host.data`` has groups as one."""
+    inventory = host.inventory
+    yield inventory.get_data()
+    for group in host.groups:
+        yield inventory.get_group_data(group)
+    yield inventory.get_host_data(host.name)
+    yield inventory.get_override_data()
 
 
 def _unexpected(error: Exception) -> ProvmodeError:

@@ -93,8 +93,7 @@ class HostApply:
     ) -> None:
         self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
         self._today = today if today is not None else planned.policy
-        names = dict.fromkeys((*planned.policy.legitimate_processes, *self._today.legitimate_processes))
-        self._policy = replace(planned.policy, legitimate_processes=tuple(names))
+        self._policy = planned.policy.protecting_like(self._today)
         self.journal_lost = False
         """Whether the journal could not be written: the run has to end."""
         _check_same_steps(planned, earlier)

@@ -18,6 +18,7 @@ from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Verdict, outcome, unassessed
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import AUDIT
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
@@ -58,6 +59,8 @@ class Audit:
     """Host names of the selection, without the connector: the denominator."""
     reports: list[HostReport] = field(default_factory=list)
     interrupted: bool = False
+    lowered: list[LoweredOn] = field(default_factory=list)
+    """Settings that protect less than the defaults, and their hosts."""
 
     @property
     def missing(self) -> list[str]:
@@ -112,7 +115,7 @@ def run_audit(
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.
     """
     policies = policies_of(fleet, names)
-    audit = Audit([short(name) for name in names])
+    audit = Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies))
     progress.begin(len(names))
 
     def work(visit: Visit) -> None:

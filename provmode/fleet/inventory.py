@@ -26,6 +26,7 @@ from pyinfra.api.inventory import extract_name_data
 from pyinfra.context import ctx_inventory, ctx_state
 from typing_extensions import override
 
+from provmode.connector.host_data import combined
 from provmode.errors import UsageError
 
 SHARD = 250
@@ -48,11 +49,11 @@ class Fleet(Inventory):
         for group, (group_names, group_data) in groups.items():
             self.group_data[group] = group_data
             for name, host_data in extract_name_data(group_names):
-                data[name].update(host_data)
+                data[name] = combined((data[name], host_data))
                 member_of[name].append(group)
         pairs = list(extract_name_data(list(names)))
         for name, host_data in pairs:
-            data[name].update(host_data)
+            data[name] = combined((data[name], host_data))
         for name, _ in pairs:
             self._add(name, data[name], member_of[name], connectors, executing)
 
@@ -109,13 +110,10 @@ class Fleet(Inventory):
         return limit in self.groups_of[name] or fnmatch.fnmatch(name, limit) or fnmatch.fnmatch(short, limit)
 
     def data_of(self, name: str) -> dict[str, Any]:
-        """Return a host's data as pyinfra resolves it: override, host, groups (the last wins), all."""
-        return {
-            **self.get_data(),  # type: ignore[no-untyped-call]
-            **self.get_groups_data(self.groups_of[name]),  # type: ignore[no-untyped-call]
-            **self.get_host_data(name),
-            **self.get_override_data(),  # type: ignore[no-untyped-call]
-        }
+        """Return a host's data: override, host, groups (the last wins), all. For keys that protect see `combined`."""
+        layers = [self.get_data()]  # type: ignore[no-untyped-call]
+        layers += [self.get_group_data(group) for group in self.groups_of[name]]  # type: ignore[no-untyped-call]
+        return combined((*layers, self.get_host_data(name), self.get_override_data()))  # type: ignore[no-untyped-call]
 
     def shards(self, names: Sequence[str]) -> Iterator[list[Host]]:
         """Make the hosts of *names*, `SHARD` at a time, each shard in a pyinfra state of its own.
@@ -272,14 +270,14 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
     names = list(dict.fromkeys(host if isinstance(host, str) else host[0] for host in all_group[0]))
     own: dict[str, dict[str, Any]] = defaultdict(dict)
     for name, data in (host for host in all_group[0] if not isinstance(host, str)):
-        own[name].update(data)
+        own[name] = combined((own[name], data))
     hosts = [(name, own[name]) if name in own else name for name in names]
     if path is not None:
         pairs.setdefault(path.name.rsplit(".", 1)[0], (hosts, {}))
     pairs["all"] = (hosts, all_group[1])
     for name, data in _group_data(path).items():
         members, own = pairs.get(name, ([], {}))
-        pairs[name] = (members, {**own, **data})
+        pairs[name] = (members, combined((own, data)))
     hosts, data = pairs.pop("all")
     return Fleet((hosts, data), override_data=override, **pairs)  # type: ignore[no-untyped-call]
 
@@ -297,5 +295,5 @@ def _group_data(path: Path | None) -> dict[str, dict[str, Any]]:
     with ctx_inventory.use(Inventory.empty()):
         for folder in folders:
             for name, data in _get_group_data(str(folder)).items():
-                found[name].update(data)
+                found[name] = combined((found[name], data))
     return found

@@ -12,6 +12,7 @@ from provmode import __version__
 from provmode.ccm.policy import Policy
 from provmode.fleet.audit import Audit, HostReport, failed_assessment
 from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
@@ -116,7 +117,7 @@ def run_plan(
         UsageError: as `run_audit`; nothing was sent.
     """
     policies = policies_of(fleet, names)
-    planned = Planned(Audit([short(name) for name in names]))
+    planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
     progress.begin(len(names))
 
     def work(visit: Visit) -> None:

@@ -17,7 +17,7 @@ from provmode.fleet.undo import UndoResult
 from provmode.reading import Known, Unknown, known
 from provmode.remediation.steps import Step
 from provmode.report.lines import count_of, fold, line, names_of
-from provmode.report.terminal import case_of
+from provmode.report.terminal import case_of, print_lowered
 from provmode.wsman.notation import NotationError, format_operation
 
 _STYLES = {
@@ -45,6 +45,7 @@ def print_plan(planned: Planned, console: Console) -> None:
     _impact(changing, console)
     console.print()
     _left_alone(planned, console)
+    print_lowered(planned.audit.lowered, console)
     line(f"{count_of(total)}: {len(changing)} to change, {total - len(changing)} left alone", console, 0, "bold")
 
 

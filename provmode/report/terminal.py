@@ -11,6 +11,7 @@ from rich.text import Text
 from provmode.ccm.rules import duration
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, outcome
 from provmode.fleet.audit import Audit, HostReport
+from provmode.fleet.lowered import LoweredOn
 from provmode.report.lines import count_of, fold, line, names_of
 
 _STYLE = {
@@ -43,6 +44,7 @@ def print_audit(audit: Audit, console: Console) -> None:
         if reports:
             _section(verdict, reports, len(audit.selected), console)
     _missing(audit, console)
+    print_lowered(audit.lowered, console)
     _total(audit, console)
 
 
@@ -124,6 +126,16 @@ def _missing(audit: Audit, console: Console) -> None:
         line(heading, console)
         line(names_of(audit.missing), console, 2)
         console.print()
+
+
+def print_lowered(lowered: Sequence[LoweredOn], console: Console) -> None:
+    """Print the settings that protect less than the defaults, each with the number of its hosts."""
+    if not lowered:
+        return
+    line("set to protect less than usual", console, 0, "bold yellow")
+    for item in lowered:
+        line(f"{count_of(len(item.hosts))}: {item.setting.says} ({item.setting.setting})", console, 2)
+    console.print()
 
 
 def _total(audit: Audit, console: Console) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from provmode.ccm.judge import judge
 from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
-from provmode.ccm.policy import Policy
+from provmode.ccm.policy import LEGITIMATE_PROCESSES, Policy
 from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, cause_of, outcome, unassessed
 from provmode.errors import Cause
@@ -126,6 +126,17 @@ def test_a_client_in_the_mode_is_left_alone_while_anything_legitimate_runs(signa
     for hours in (1, 30, 900, None):
         for service in (RUNNING, DISABLED):
             assert verdict(in_mode(hours, service=service, **signal)) is Verdict.IN_PROGRESS
+
+
+@pytest.mark.parametrize("builtin", LEGITIMATE_PROCESSES)
+def test_a_policy_that_names_a_process_of_its_own_keeps_every_built_in_one(builtin: str) -> None:
+    policy = Policy.from_mapping(
+        {"legitimate_processes": ["ourtool.exe"], "wait_for_self_healing": False, "minimum_age_minutes": 0},
+        where="data",
+    )
+
+    for process in (builtin.upper(), "OurTool.exe"):
+        assert judge(in_mode(900, processes=Known((process,))), policy, NOW).verdict is Verdict.IN_PROGRESS
 
 
 def test_a_half_exited_client_with_something_running_is_left_alone_too() -> None:

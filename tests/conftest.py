@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from provmode.fleet.inventory import Groups
 from provmode.lab.process import Host, LabProcess
+from provmode.transport.logons import PROCESS
 from provmode.transport.session import Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.windows.files import READ_ONLY_LINES
@@ -220,6 +221,27 @@ class FromLab:
 def source_of() -> Callable[[LabProcess], FromLab]:
     """Make an inventory of a lab, without a file."""
     return FromLab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_state_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the state of every program under test out of the home of whoever runs the tests."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state-of-all"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for the state of the programs of one test, which begins with no password refused."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    PROCESS.forget()
+    return folder / "provmode"
 
 
 # -- programs, as a user runs them ----------------------------------------------------------------------------------

@@ -303,6 +303,7 @@ def test_protocol_and_domain_know_no_library(folder: str) -> None:
 PURE = ("wsman", "windows", "ccm", "remediation")
 PURE_FILES = (
     "transport/write_gate.py",
+    "transport/logon_fuse.py",
     "transport/target.py",
     "connector/commands.py",
     "reading.py",

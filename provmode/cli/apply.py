@@ -20,6 +20,8 @@ from provmode.cli.common import (
     print_json,
     printing,
     progress_bar,
+    refused_logons,
+    retry_option,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
+@retry_option
 @parallel_option
 def apply(
     plan_file: Path,
@@ -55,6 +58,7 @@ def apply(
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
+    retry: bool,
     parallel: int,
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is."""
@@ -65,16 +69,17 @@ def apply(
     try:
         key = key_from(key_file)
         plan = load(plan_file, key, unsigned=unsigned, now=utc_now())
-        result = run_apply_of(
-            plan,
-            inventory or plan.inventory,
-            override=read_override(data),
-            limits=Limits(wave, soak, max_failures),
-            journal=journal or plan_file.with_name(plan_file.name + ".journal"),
-            resume=resume,
-            parallel=parallel,
-            key=key,
-        )
+        with refused_logons(retry=retry):
+            result = run_apply_of(
+                plan,
+                inventory or plan.inventory,
+                override=read_override(data),
+                limits=Limits(wave, soak, max_failures),
+                journal=journal or plan_file.with_name(plan_file.name + ".journal"),
+                resume=resume,
+                parallel=parallel,
+                key=key,
+            )
     except PlanRefused as error:
         complain(str(error))
         return REFUSED

@@ -20,6 +20,8 @@ from provmode.cli.common import (
     print_json,
     printing,
     progress_bar,
+    refused_logons,
+    retry_option,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
+@retry_option
 @parallel_option
 def audit(
     inventory: str,
@@ -42,6 +45,7 @@ def audit(
     output_format: str,
     output: Path | None,
     data: tuple[str, ...],
+    retry: bool,
     parallel: int,
 ) -> int:
     """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
@@ -50,7 +54,8 @@ def audit(
     override = read_override(data)
     if output is not None:
         check_output(output)
-    found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
+    with refused_logons(retry=retry):
+        found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
     show_audit(found, output_format, output)
     return found.exit_code()
 

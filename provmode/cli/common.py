@@ -55,6 +55,12 @@ format_option = click.option(
     show_default=True,
     help="Output format.",
 )
+retry_option = click.option(
+    "--retry-refused-logons",
+    "retry",
+    is_flag=True,
+    help="Try passwords again that PCs refused three times in a row, in this run or an earlier one.",
+)
 key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
 
 
@@ -123,6 +129,22 @@ class _Screen:
             self._file.flush()
         except OSError:
             pass  # as in `write`
+
+
+@contextmanager
+def refused_logons(*, retry: bool) -> Iterator[None]:
+    """Remember over runs which passwords were refused, and say at the end which are not tried any more."""
+    from provmode.clock import utc_now
+    from provmode.fleet.refused_logons import RefusedLogons
+    from provmode.transport.logons import PROCESS
+
+    memory = RefusedLogons.of_user(now=utc_now)
+    try:
+        with PROCESS.remembering(memory, retry=retry):
+            yield
+    finally:
+        for note in filter(None, (*PROCESS.notes(), memory.trouble)):
+            complain(note)
 
 
 class _Bar:

@@ -27,6 +27,8 @@ from provmode.cli.common import (
     print_json,
     printing,
     progress_bar,
+    refused_logons,
+    retry_option,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
 @format_option
+@retry_option
 @parallel_option
 def plan(
     inventory: str,
@@ -62,6 +65,7 @@ def plan(
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
+    retry: bool,
     parallel: int,
 ) -> int:
     """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
@@ -73,7 +77,9 @@ def plan(
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
     if output is not None:
         check_output(output)
-    planned = run_plan_of(inventory, limit=limit, override=read_override(data), parallel=parallel)
+    override = read_override(data)
+    with refused_logons(retry=retry):
+        planned = run_plan_of(inventory, limit=limit, override=override, parallel=parallel)
     document = sign(
         planned.document(
             plan_id=str(uuid.uuid4()),

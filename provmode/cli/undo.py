@@ -18,6 +18,8 @@ from provmode.cli.common import (
     print_json,
     printing,
     progress_bar,
+    refused_logons,
+    retry_option,
     runner_for,
 )
 from provmode.clock import utc_now
@@ -32,6 +34,7 @@ from provmode.fleet.results import EXIT_CODES
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept an unsigned journal.")
 @format_option
+@retry_option
 @parallel_option
 def undo(
     journal: Path,
@@ -41,6 +44,7 @@ def undo(
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
+    retry: bool,
     parallel: int,
 ) -> int:
     """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored."""
@@ -51,7 +55,7 @@ def undo(
 
     key, override = key_from(key_file), read_override(data)
     runner = runner_for(parallel)
-    with interruptible(runner) as stop, progress_bar("undoing") as progress:
+    with refused_logons(retry=retry), interruptible(runner) as stop, progress_bar("undoing") as progress:
         result = undo_run(
             journal,
             inventory,

@@ -5,10 +5,12 @@ The connector reads them. Secrets are looked up only when it connects to a host,
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
@@ -272,25 +274,52 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
     if data["winrm_password_file"]:
         return _first_line(name, Path(data["winrm_password_file"]).expanduser())
     if data["winrm_password_keyring"]:
-        return _from_keyring(name, user, data["winrm_password_keyring"])
+        service = data["winrm_password_keyring"]
+        return _visible_ends(name, _from_keyring(name, user, service), f"in the keyring under {service}")
     from_environment = os.environ.get(data["winrm_password_env"])
-    if from_environment is None:
+    if not from_environment:
         raise UsageError(
             f"{name}: no password for {user or 'the user'}",
             next_step=f"set ${data['winrm_password_env']}, winrm_password_file or winrm_password_keyring",
         )
-    return from_environment
+    return _visible_ends(name, from_environment, f"in ${data['winrm_password_env']}")
 
 
 def _first_line(name: str, path: Path) -> str:
+    """Return the first line of a file. A byte order mark, as editors on Windows write it, is no part of it."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        data = path.read_bytes()
+        utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if utf_16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError(f"{name}: cannot read winrm_password_file {path}: {reason}") from None
-    if not lines:
+    if not text:
         raise UsageError(f"{name}: winrm_password_file {path} is empty")
-    return lines[0]
+    line = text.partition("\n")[0].removesuffix("\r")
+    if not line:
+        raise UsageError(f"{name}: the first line of winrm_password_file {path} is empty")
+    return _visible_ends(name, line, f"in winrm_password_file {path}")
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Unicode's categories of characters that show nothing: control, format, and separators with all kinds of blanks."""
+
+
+def _visible_ends(name: str, password: str, where: str) -> str:
+    """Return *password*. Its first and last character have to be visible: any other is nearly always a mistake.
+
+    Raises:
+        UsageError: one of them is not. The message names that character and nothing else of the password.
+    """
+    for what, character in (("begins", password[:1]), ("ends", password[-1:])):
+        if character and unicodedata.category(character) in _INVISIBLE:
+            called = f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+            raise UsageError(
+                f"{name}: the password {where} {what} with an invisible character ({called})",
+                next_step="take it out; if it does belong to the password, set winrm_password, which is taken as it is",
+            )
+    return password
 
 
 def _from_keyring(name: str, user: str, service: str) -> str:

@@ -90,6 +90,7 @@ class WinRMConnector(BaseConnector):
     @override
     @staticmethod
     def make_names_data(name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+        name = (name or "").removeprefix("\ufeff")  # the byte order mark of a text file that names were read from
         if not name:
             raise InventoryError("@winrm needs the name of a PC: @winrm/PC-0001")
         yield f"@winrm/{name}", {}, []
@@ -104,20 +105,23 @@ class WinRMConnector(BaseConnector):
         """
         if self.session is None:
             from provmode.connector.host_data import target_of
+            from provmode.transport.logons import PROCESS
             from provmode.transport.session import Session
 
             target = target_of(self.host.name, self.data)
-            self.session = Session(target, read_only=True, connect=self.new_connection)
+            self.session = Session(target, read_only=True, connect=self.new_connection, logons=PROCESS)
         return self.session
 
     def dial(self) -> None:
-        """Open the TCP connection and send nothing yet.
+        """Open the TCP connection, wait until the password may be tried on this PC, and send nothing yet.
 
-        Separate from `connect`, so that a fleet run can wait for many silent PCs at once while it works on few. If
-        dialling fails, `connect` raises the error.
+        Separate from `connect`, so that a fleet run can wait for many PCs at once while it works on few. If this
+        fails, `connect` raises the error.
         """
         try:
-            self.open().dial()
+            session = self.open()
+            session.dial()
+            session.admit()
         except ProvmodeError as error:
             self.host.connector_data[LAST_ERROR] = error
 

@@ -13,6 +13,7 @@
 * `journal`         the file that every change is written to before it is made
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run
+* `refused_logons`  the file of passwords that were refused in earlier runs
 * `waves`           sizes of waves, and the failure budget
 * `results`         the table of outcomes and exit codes
 * `progress`        how a run reports its progress

@@ -11,6 +11,7 @@ functions that read inventory and group data files are called, here and nowhere 
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import traceback
 from collections import defaultdict
@@ -184,6 +185,7 @@ class PyinfraFile:
         """Run the file and return its groups."""
         from pyinfra_cli.inventory import _get_groups_from_filename
 
+        _compile(self.path)
         with ctx_state.use(State()), ctx_inventory.use(Inventory.empty()):
             groups: Groups = _get_groups_from_filename(str(self.path))
         return groups
@@ -280,6 +282,15 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
         pairs[name] = (members, combined((own, data)))
     hosts, data = pairs.pop("all")
     return Fleet((hosts, data), override_data=override, **pairs)  # type: ignore[no-untyped-call]
+
+
+def _compile(path: Path) -> None:
+    """Compile a file that begins with a byte order mark, as editors on Windows write it: pyinfra refuses it as text."""
+    from pyinfra_cli.util import PYTHON_CODES
+
+    source = path.read_bytes()
+    if source.startswith(codecs.BOM_UTF8):
+        PYTHON_CODES[str(path)] = compile(source, str(path), "exec")
 
 
 def _group_data(path: Path | None) -> dict[str, dict[str, Any]]:

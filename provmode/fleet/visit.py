@@ -43,7 +43,8 @@ def never() -> bool:
 class Visit:
     """One host being visited.
 
-    The work is done inside *turn*, and does not begin once *stop* turns true.
+    The work is done inside *turn*, and does not begin once *stop* turns true. The host waits outside its turn until
+    its password may be tried (`provmode.transport.logons`).
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Visit:
         return bool(self._connector.data["winrm_read_only"])
 
     def _dial(self) -> None:
-        """Open the connection before it is this host's turn; keep an error until then."""
+        """Open the connection and wait for its logon before it is this host's turn; keep an error until then."""
         try:
             self._connector.dial()
         except gevent.GreenletExit:
@@ -93,21 +94,27 @@ class Visit:
         """
         if self._stop():
             return None
-        self._dial()
-        with self._turn:
-            try:
-                if self._stop():
-                    self.host.connector_data.pop(LAST_ERROR, None)
-                    return None
-                self.host.connect(show_errors=False)
-                return work() if self.host.connected else None
-            except gevent.GreenletExit:
-                raise
-            except Exception as error:  # noqa: BLE001 - it concerns this host alone
-                self.host.connector_data.setdefault(LAST_ERROR, error)
+        try:
+            self._dial()
+            with self._turn:
+                return self._in_turn(work)
+        finally:
+            self._connector.disconnect()
+
+    def _in_turn(self, work: Callable[[], T]) -> T | None:
+        try:
+            if self._stop():
+                self.host.connector_data.pop(LAST_ERROR, None)
                 return None
-            finally:
-                self._connector.disconnect()
+            self.host.connect(show_errors=False)
+            return work() if self.host.connected else None
+        except gevent.GreenletExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - it concerns this host alone
+            self.host.connector_data.setdefault(LAST_ERROR, error)
+            return None
+        finally:
+            self._connector.disconnect()  # within the turn, so that few hosts have a connection that works
 
 
 class Runner(Protocol):

@@ -7,6 +7,8 @@
 * `adapter`      requests' adapter over one socket, which limits the size and time of answers
 * `dial`         resolves the name and opens the TCP connection, within the connect deadline
 * `tls`          TLS contexts, one for each kind of trust
+* `logon_fuse`   whether a password may be tried on one more PC. Pure
+* `logons`       the fuses of a process, and who waits for them
 * `session`      one conversation with one PC: deadlines, retries, counters
 * `write_gate`   which operations change a PC; a read-only session refuses them
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from provmode.errors import Cause, HostError
+from provmode.errors import AuthenticationFailed, Cause, HostError
 from provmode.transport.target import Counters, Target
 
 
@@ -17,6 +17,14 @@ class ConnectionLost(HostError):
     def __init__(self, what: str, *, sent: bool) -> None:
         super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
         self.sent = sent
+
+
+class LogonForgotten(ConnectionLost):
+    """The PC accepted the logon, and then answered a message as if there had been none."""
+
+
+class LogonNotSent(AuthenticationFailed):
+    """The PC refused before a password was sent. This says nothing about the account."""
 
 
 class Connection(Protocol):

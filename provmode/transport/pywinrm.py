@@ -50,7 +50,7 @@ from provmode.errors import (
     UsageError,
 )
 from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
-from provmode.transport.base import ConnectionLost
+from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.dial import dial
 from provmode.transport.ntlm_checks import Handshake, ignore_environment
 from provmode.transport.target import Counters, Target, check_credentials
@@ -319,11 +319,12 @@ class PywinrmConnection:
         }
         usable = wanted.get(self.credentials.authentication)
         if usable and schemes and not usable & set(schemes):
-            return AuthenticationFailed(
+            return LogonNotSent(
                 f"{self._where} offers {', '.join(schemes)[:80]}, not {self.credentials.authentication}",
                 next_step="set winrm_transport to what the PC offers, or enable it on the PC",
             )
-        return AuthenticationFailed(
+        sent = "Authorization" in response.request.headers
+        return (AuthenticationFailed if sent else LogonNotSent)(
             f"{self._where} refused {user} ({self.credentials.authentication})",
             next_step="check user and password; not tried again, accounts lock",
         )
@@ -351,7 +352,7 @@ class PywinrmConnection:
         if response.status_code == 401:
             if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
                 # over plain HTTP anybody can say so, after the PC has done what it was asked
-                raise ConnectionLost(
+                raise LogonForgotten(
                     f"{self._where} no longer treats the connection as authenticated",
                     sent=transport.encryption is not None,
                 )
@@ -457,8 +458,12 @@ class PywinrmConnection:
                 f"{self._where} did not answer {what} within {self.deadlines.read:g} s (read deadline)",
                 next_step="the PC is overloaded or asleep; try again, or raise winrm_read_deadline",
             )
-        if isinstance(error, InvalidCredentialsError):
-            return AuthenticationFailed(f"{self._where} refused the credentials", next_step="check user and password")
+        if isinstance(error, InvalidCredentialsError) or _is_refusal_of_credssp(error):
+            not_offered = "available auth method" in str(error)
+            return (LogonNotSent if not_offered else AuthenticationFailed)(
+                f"{self._where} {'does not offer credssp' if not_offered else 'refused the credentials'}",
+                next_step="check user and password, and whether the PC takes them this way",
+            )
         if any(isinstance(link, AnswerTooLarge) for link in chain):
             return ProtocolError(
                 f"{self._where} sent an answer of over {MAX_ANSWER // 2**20} MiB",
@@ -477,6 +482,15 @@ class PywinrmConnection:
             f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
             next_step="find out what answers on that port",
         )
+
+
+def _is_refusal_of_credssp(error: Exception) -> bool:
+    """Return whether *error* is how requests-credssp, which may not be installed, says that the logon was refused."""
+    kind = type(error)
+    return kind.__module__ == "requests_credssp.exceptions" and kind.__name__ in (
+        "AuthenticationException",
+        "NTStatusException",
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,9 @@ sends again:
 * A PC that has no room (quota), is busy, or restarts a service: asked again within the host's deadline, with growing
   pauses and jitter. A change only if the fault says that nothing was done (`Fault.refused`), or if it came before the
   message that makes the change; else the change *may have happened*, as above.
-* A refused account: never tried again, because accounts lock.
+* A refused account: never tried again, because accounts lock. A password that other PCs refused is not tried at all
+  (`provmode.transport.logons`).
+* A PC that accepts the logon and then denies it, or breaks off in the middle of it: one further logon, not more.
 
 One write gate: a read-only session refuses every operation that changes a PC, before it sends a byte.
 """
@@ -29,6 +31,7 @@ import gevent
 from provmode.errors import (
     AccessDenied,
     AnswerLost,
+    AuthenticationFailed,
     DeadlineExceeded,
     HostError,
     ProtocolError,
@@ -36,7 +39,8 @@ from provmode.errors import (
     ReadOnlyRefused,
     RemoteFault,
 )
-from provmode.transport.base import Connect, Connection, ConnectionLost
+from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent
+from provmode.transport.logons import LogonNotTried, Logons
 from provmode.transport.pywinrm import PywinrmConnection
 from provmode.transport.target import Counters, Target
 from provmode.transport.write_gate import changes
@@ -66,6 +70,8 @@ from provmode.wsman.notation import describe
 
 T = TypeVar("T")
 
+LOGONS_IN_VAIN = 2
+"""Logons in a row that a PC may accept, or leave unanswered, without answering a message; then none is tried again."""
 ATTEMPTS = 4
 """Maximum attempts for one operation; the pauses between them are 0.5, 1 and 2 s, give or take a half."""
 FIRST_PAUSE = 0.5
@@ -92,6 +98,8 @@ _CHANGE_MESSAGES = frozenset({"Invoke", "Put", "Command"})
 class Session:
     """A conversation with one PC. Not for two greenlets at once: a connection has one message in flight.
 
+    *logons* has the fuse of each password; without it this session shares its fuse with no other.
+
     *connect* makes its connections, *seconds* is a monotonic clock, *message_id* makes unique ids, *pause* waits,
     *jitter* returns 0..1. They are passed in so that tests depend on neither time nor chance.
     """
@@ -102,6 +110,7 @@ class Session:
         *,
         read_only: bool,
         connect: Connect = PywinrmConnection,
+        logons: Logons | None = None,
         seconds: Callable[[], float] = time.monotonic,
         message_id: Callable[[], str] = lambda: f"uuid:{str(uuid.uuid4()).upper()}",
         pause: Callable[[float], Any] = gevent.sleep,
@@ -116,6 +125,9 @@ class Session:
         self._pause = pause
         self._jitter = jitter
         self._connection: Connection | None = None
+        self._logon = (logons or Logons()).of(target)
+        self._logged_on = False
+        self._in_vain = 0
         self._ends: float | None = None
         self._command_ends: float | None = None
         self._change_sent = self._change_accepted = False
@@ -126,16 +138,28 @@ class Session:
         """Open the TCP connection and send nothing; see `Connection.dial`."""
         self._dialled().dial()
 
+    def admit(self) -> None:
+        """Wait until the password may be tried on this PC. The wait does not count against the host's deadline.
+
+        `connect` does this itself; this is for callers who wait before they take a turn.
+
+        Raises:
+            LogonNotTried: other PCs refused it.
+        """
+        began = self._seconds()
+        self._logon.enter()
+        if self._ends is not None:
+            self._ends += self._seconds() - began
+
     def connect(self) -> None:
-        """Dial and authenticate; if authentication itself sends nothing (Basic, certificate), send Identify.
+        """Dial and authenticate; if authentication itself sends no password or certificate, send Identify.
 
         Raises:
             HostError: any kind; nothing was changed on the PC.
         """
         self.begin()
-        connection = self._dialled()
-        connection.authenticate()
-        if self.target.credentials.authentication in ("basic", "certificate"):
+        self._log_on()
+        if not self._proved_by_handshake:
             self.send(Identify())
 
     def begin(self) -> None:
@@ -144,9 +168,67 @@ class Session:
 
     def close(self) -> None:
         """Close the connection. Never raise; a second call does nothing, a later operation dials again."""
+        self._drop()
+        self._logon.leave()
+
+    def _drop(self) -> None:
+        """Close the connection, and keep the place of a logon that has not ended."""
+        self._logged_on = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @property
+    def _proved_by_handshake(self) -> bool:
+        """Whether authenticating shows that the account is accepted; with the other schemes the first message does."""
+        credentials, endpoint = self.target.credentials, self.target.endpoint
+        return credentials.authentication in ("ntlm", "kerberos") or (
+            credentials.authentication == "credssp" and endpoint.scheme == "http"
+        )
+
+    def _log_on(self) -> Connection:
+        """Return the connection, dialled and authenticated.
+
+        Raises:
+            HostError: any kind; no message was sent.
+        """
+        connection = self._dialled()
+        if self._logged_on:
+            return connection
+        try:
+            connection.dial()  # first, so that a silent PC takes no place
+            self.admit()
+            connection.authenticate()
+        except ConnectionLost as lost:
+            self._drop()
+            if not lost.sent:
+                raise
+            raise self._tried_in_vain(ConnectionLost(lost.what, sent=False)) from None  # it contained no operation
+        except HostError as error:
+            self._refused(error)
+            self._drop()
+            raise
+        self._logged_on = True
+        if self._proved_by_handshake:
+            self._logon.accepted()
+        return connection
+
+    def _refused(self, error: HostError) -> None:
+        """Count *error* for the fuse if the PC refused the password."""
+        if isinstance(error, AuthenticationFailed) and not isinstance(error, (LogonNotSent, LogonNotTried)):
+            self._logon.refused()
+
+    def _tried_in_vain(self, lost: ConnectionLost) -> HostError:
+        """Count a logon after which no message was answered; return *lost*, or an error that is not tried again."""
+        self._in_vain += 1
+        if self._in_vain < LOGONS_IN_VAIN:
+            return lost
+        may_have_happened = lost.sent and self._change_sent
+        kind = AuthenticationFailed if isinstance(lost, LogonForgotten) and not may_have_happened else ProtocolError
+        return kind(
+            f"{lost.what}, after {self._in_vain} logons in a row",
+            next_step="look at the PC's WinRM service; not tried again, accounts lock",
+        )
 
     def _dialled(self) -> Connection:
         if self._connection is None:
@@ -285,14 +367,14 @@ class Session:
                 except (MalformedAnswer, UnexpectedAnswer) as error:
                     if request.shape not in _CLEAN_UP_MESSAGES:
                         raise
-                    self.close()
+                    self._drop()
                     request = exchange.throw(Fault(code=None, reason=str(error)))
                 else:
                     request = exchange.send(response)
         except StopIteration as stop:
             return cast(T, stop.value)
         except (MalformedAnswer, UnexpectedAnswer) as error:
-            self.close()
+            self._drop()
             raise ProtocolError(
                 f"{self.target.endpoint.name} answered with something that is not WS-Management: {error}",
                 next_step="find out what answers on that port",
@@ -318,15 +400,7 @@ class Session:
 
     def _exchange(self, request: Request) -> Response:
         self._check_deadlines(request.what)
-        connection = self._dialled()
-        try:
-            connection.authenticate()
-        except ConnectionLost as lost:
-            self.close()
-            raise ConnectionLost(lost.what, sent=False) from None  # the handshake contains no operation
-        except HostError:
-            self.close()
-            raise
+        connection = self._log_on()
         message_id = self._message_id()
         data = encode(
             request,
@@ -337,11 +411,20 @@ class Session:
         sent_before, self._change_sent = self._change_sent, self._change_sent or request.shape in _CHANGE_MESSAGES
         try:
             status, answer = connection.exchange(data)
+        except LogonForgotten as lost:
+            self._drop()
+            if not lost.sent:
+                self._change_sent = sent_before
+            raise self._tried_in_vain(lost) from None
         except HostError as error:
-            self.close()
+            self._refused(error)
+            self._drop()
             if isinstance(error, ConnectionLost) and not error.sent:
                 self._change_sent = sent_before
             raise
+        self._in_vain = 0
+        if not self._proved_by_handshake:
+            self._logon.accepted()
         response = decode(answer, message_id=message_id)
         if status not in (200, 500):
             raise UnexpectedAnswer(f"HTTP {status} with an answer that is not a fault")
@@ -361,7 +444,7 @@ class Session:
                 next_step="raise _timeout, or look at what it waits for",
             )
         if self._ends is not None and self._seconds() >= self._ends:
-            self.close()
+            self._drop()
             raise DeadlineExceeded(
                 f"{self.target.endpoint.name} did not finish {what} within {self.target.deadlines.host:g} s "
                 "(host deadline)",

@@ -59,7 +59,7 @@ retry_option = click.option(
     "--retry-refused-logons",
     "retry",
     is_flag=True,
-    help="Try passwords again that PCs refused three times in a row, in this run or an earlier one.",
+    help="Try passwords again that were refused three times in a row in earlier runs. Accounts lock.",
 )
 key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
 

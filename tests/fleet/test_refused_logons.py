@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -236,6 +239,36 @@ def test_ctrl_c_ends_a_run_in_which_hosts_wait_for_a_logon(logons: Logons, tmp_p
 
     assert running.returncode == 130, err
     assert json.loads(out)["missing"] == [host.name for host in logons.alive]
+
+
+def test_hosts_that_wait_for_a_logon_take_no_turn_from_others(logons: Logons, tmp_path: Path) -> None:
+    others = [replace(host, address="localhost") for host in logons.alive[:10]]  # a name takes longer: they come last
+    mute = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]  # takes connections and answers none
+    names = [Host(f"MUTE-{number}", *each.getsockname(), "http", "mute") for number, each in enumerate(mute)]
+    right = {"winrm_password_file": str(logons.lab.password_file), "winrm_user": "provmode@LAB"}
+    inventory = logons.write({"mute": (names, {}), "others": (others, right)}, winrm_read_deadline=30)
+    before = logons.lab.counters()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "provmode", "audit", inventory, "--parallel", "4"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        talks = [each.accept()[0] for each in mute]
+        asked: list[socket.socket] = []
+        while len(asked) < 3 or any(
+            logons.lab.counters(pc.name)["actions"] == before[pc.name]["actions"] for pc in others
+        ):
+            assert running.poll() is None
+            asked, _, _ = select.select(talks, [], [], 0)
+    finally:
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+        for each in (*mute, *talks):
+            each.close()
+
+    assert len(asked) == 3, "three have a turn, and the fourth turn is for the others"
 
 
 def _connections(pid: int, port: int) -> int:

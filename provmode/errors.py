@@ -10,6 +10,7 @@
     + QuotaExceeded             the PC's: too many shells, operations or users
     + DeadlineExceeded (TimeoutError)  the network's or the PC's: no answer in time
     + ProtocolError             the PC's (or another server's at its address): not WS-Management as specified
+    + OtherComputer               yours or DNS's: the PC that answers is not the PC that was meant
     + AnswerLost                the network's: the answer to a change was lost, the change *may have happened*
     + RemoteFault               the PC's: it answered with a fault; the error keeps its code
   x ReadOnlyRefused (PermissionError)  yours: a read-only session was asked to make a change; nothing was sent
@@ -37,6 +38,7 @@ class Cause(str, Enum):
     QUOTA = "quota"
     PROTOCOL = "protocol"
     DEADLINE = "deadline"
+    OTHER_COMPUTER = "other-computer"
 
     def __str__(self) -> str:
         """Return the value, so that it prints as in JSON."""
@@ -113,6 +115,12 @@ class ProtocolError(HostError):
     """The answer is not WS-Management as specified, or broke off."""
 
     cause = Cause.PROTOCOL
+
+
+class OtherComputer(HostError):
+    """The PC that answers is not the PC that was meant. It was asked nothing more, and nothing was changed there."""
+
+    cause = Cause.OTHER_COMPUTER
 
 
 class AnswerLost(HostError):

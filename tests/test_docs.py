@@ -47,7 +47,7 @@ def test_every_cause_is_listed_with_what_to_do() -> None:
 
 
 def test_every_finding_is_listed() -> None:
-    source = (ROOT / "provmode" / "ccm" / "judge.py").read_text("utf-8")
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "provmode").rglob("*.py"))
 
     assert {row[0].strip("`") for row in rows(VERDICTS, "Findings")} == set(
         re.findall(r'Finding\(\s*"([a-z-]+)"', source)

@@ -59,7 +59,7 @@ _OUTCOMES = {
 
 
 def outcome(verdict: Verdict) -> Outcome:
-    """Return what *verdict* means for a run and its exit code."""
+    """Return what *verdict* means for a run and its exit code; see also `Assessment.outcome`."""
     return _OUTCOMES[verdict]
 
 
@@ -91,9 +91,17 @@ class Assessment:
     leaves_at: datetime | None = None
     """The latest moment at which the client leaves by itself, UTC by the PC's clock."""
     cause: str | None = None
-    """For `unassessed`: one of the nine causes."""
+    """For `unassessed`: one of the ten causes."""
     next_step: str = ""
     """For `unassessed`: the next thing to do."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it means for a run and its exit code.
+
+        If another PC answers, nobody looked at the one that is meant, and trying again does not help: a failure.
+        """
+        return Outcome.FAILED if self.cause == OTHER_COMPUTER else outcome(self.verdict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name; ages in seconds, times ISO 8601."""
@@ -115,6 +123,8 @@ class Assessment:
 
 # -- hosts that could not be assessed ---------------------------------------------------------------------------
 
+OTHER_COMPUTER = "other-computer"
+"""The cause if the PC that answers is not the PC that was meant; it counts as failed."""
 NEXT_STEP: dict[str, str] = {
     "name-resolution": "check the name in the inventory and in DNS",
     "connect-timeout": "the PC is off, away or behind a firewall: try again when it is on",
@@ -125,18 +135,19 @@ NEXT_STEP: dict[str, str] = {
     "quota": "wait for other sessions to end, or raise WinRM's quotas on the PC",
     "protocol": "look at the PC's WinRM and WMI event logs, and what answers on that port",
     "deadline": "the PC is overloaded or asleep: try again later, or raise the deadlines",
+    "other-computer": "check the name in DNS; if the PC that answers is meant, set winrm_computer to its name",
 }
-"""The nine causes (contract) and what to do about each."""
+"""The ten causes (contract) and what to do about each."""
 
 _CAUSE_OF = {"access-denied": "access-denied", "quota": "quota", "timed-out": "deadline", "deadline": "deadline"}
 
 
 def cause_of(word: str) -> str:
-    """Return the contract's cause for the cause of an `Unknown`; any cause other than the nine is ``protocol``."""
+    """Return the contract's cause for the cause of an `Unknown`; any cause other than the ten is ``protocol``."""
     return word if word in NEXT_STEP else _CAUSE_OF.get(word, "protocol")
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:
-    """Return the assessment of a host that could not be assessed; *cause* is one of the nine."""
+    """Return the assessment of a host that could not be assessed; *cause* is one of the ten."""
     cause = cause_of(cause)
     return Assessment(Verdict.UNASSESSED, detail, "unreached", cause=cause, next_step=next_step or NEXT_STEP[cause])

@@ -20,6 +20,7 @@ from pyinfra.connectors.base import DataMeta
 
 from provmode.errors import UsageError
 from provmode.windows.codepages import codec_of
+from provmode.windows.names import first_label, is_address
 
 if TYPE_CHECKING:
     from provmode.ccm.policy import Lowered
@@ -31,6 +32,7 @@ class WinRMData(TypedDict):
     """Types of the keys; meanings and defaults are in `WINRM_DATA`."""
 
     winrm_address: str
+    winrm_computer: str
     winrm_port: int
     winrm_scheme: str
     winrm_path: str
@@ -59,6 +61,7 @@ USER_ENVIRONMENT = "PROVMODE_USER"
 
 WINRM_DATA: dict[str, DataMeta] = {
     "winrm_address": DataMeta("Name or IP address to connect to", None),
+    "winrm_computer": DataMeta("Name of the PC that is meant, if the host's name here is not its own", None),
     "winrm_port": DataMeta("TCP port; 5985 for http, 5986 for https", None),
     "winrm_scheme": DataMeta("http (sealed by the authentication) or https", "http"),
     "winrm_path": DataMeta("Path of the listener", "/wsman"),
@@ -193,6 +196,8 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     from provmode.transport.target import check_credentials
 
     own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
+    computer = own.pop("winrm_computer")
+    _check_computer(name.rpartition("/")[2], computer)
     shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
     if shared in checked:
         return
@@ -201,7 +206,8 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
         if value is not None and types[key] is not Any and not _fits(value, types[key]):
             raise UsageError(f"{name.rpartition('/')[2]}: {key} is {value!r}, of the wrong type")
     keyring = own.pop("winrm_password_keyring")
-    target = target_of(name, {**own, "winrm_password_keyring": None, **({"winrm_password": "-"} if keyring else {})})
+    own |= {"winrm_password_keyring": None, "winrm_computer": computer}
+    target = target_of(name, {**own, **({"winrm_password": "-"} if keyring else {})})
     check_credentials(target.endpoint, target.credentials)
     checked.add(shared)
 
@@ -234,6 +240,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             port=_port(name, data, scheme),
             scheme=scheme,
             path=data["winrm_path"],
+            computer=computer_meant(name, data),
         ),
         credentials=Credentials(
             authentication=authentication,
@@ -253,6 +260,30 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
         ),
         read_only_lines=READ_ONLY_LINES,
     )
+
+
+def computer_meant(name: str, data: Mapping[str, Any]) -> str:
+    """Return the name of the PC that is meant by the host *name*; empty if the inventory does not say.
+
+    An IP address names no PC, and beside ``winrm_address`` the host's name may be a label of one's own.
+    """
+    if data["winrm_computer"] is not None:
+        return str(data["winrm_computer"])
+    return "" if data["winrm_address"] or is_address(name) else name
+
+
+def _check_computer(name: str, computer: Any) -> None:
+    """Refuse what is not the name of a computer.
+
+    Raises:
+        UsageError: says what is wrong.
+    """
+    if computer is None:
+        return
+    if not isinstance(computer, str):
+        raise UsageError(f"{name}: winrm_computer is {computer!r}, of the wrong type")
+    if not first_label(computer) or is_address(computer):
+        raise UsageError(f"{name}: winrm_computer is {computer!r}", next_step="give the PC's own name")
 
 
 def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 * `inventory`       where hosts come from (`InventorySource`), and the fleet they make
 * `visit`           who visits the hosts (`Runner`), and one visit
 * `lowered`         settings that protect less than the defaults
+* `identity`        which PC answered for a host
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry

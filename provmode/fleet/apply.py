@@ -19,6 +19,7 @@ import gevent
 from provmode.ccm.policy import Policy
 from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
+from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlanRefused
@@ -45,7 +46,9 @@ class ApplyResult:
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        return APPLY.code((result.outcome for result in self.hosts), interrupted=self.interrupted)
+        return APPLY.code(
+            (result.outcome.counts_as(result.cause) for result in self.hosts), interrupted=self.interrupted
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
@@ -189,8 +192,16 @@ class PlanRun:
         self._pause, self._seconds = pause, seconds
         self._expires = plan.expires
         earlier, policies = earlier or {}, policies or {}
+        together = Together()
         self._work = {
-            host.name: HostApply(host, journal, now=now, earlier=earlier.get(host.host), today=policies.get(host.name))
+            host.name: HostApply(
+                host,
+                journal,
+                now=now,
+                earlier=earlier.get(host.host),
+                today=policies.get(host.name),
+                together=together,
+            )
             for host in plan.changing
         }
         self.result = ApplyResult()

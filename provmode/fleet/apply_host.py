@@ -11,29 +11,34 @@ from provmode.ccm.client import client_state, not_answering
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
+from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER, Assessment, Outcome, Verdict, outcome
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
     CertificateUntrusted,
     HostError,
+    OtherComputer,
     ProvmodeError,
     Unreachable,
     UsageError,
 )
+from provmode.fleet.identity import Answering, Together, name_read
 from provmode.fleet.journal import HostRecord, Journal, JournalLost
 from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.visit import Visit, cause_of_failure
+from provmode.reading import NOT_READ, Unknown
 from provmode.remediation.decide import check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
 from provmode.remediation.steps import Step
 from provmode.transport.session import Session
 from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.files import StaleFile
+from provmode.windows.names import ComputerName
+from provmode.windows.system import clock_and_name
 
-AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted)
+AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted, OtherComputer)
 """Errors of a PC that answered when we looked and cannot be reached since. Any other error is a failed step."""
 
 
@@ -46,7 +51,7 @@ class HostResult:
     detail: str = ""
     """A sentence. For a failure it names the step and what can be undone."""
     cause: str | None = None
-    """For `unreached`: one of the nine causes."""
+    """For `unreached`, or `stale` because another PC answers: one of the ten causes."""
     next_step: str = ""
     steps: tuple[str, ...] = ()
     """What was changed, in words."""
@@ -76,7 +81,8 @@ class HostApply:
     """Applies one host's part of a plan.
 
     *earlier* is what the journal of a resumed run says about the host. *today* is the inventory's current policy: a
-    host that it would leave alone is left alone, whatever the plan's own policy says.
+    host that it would leave alone is left alone, whatever the plan's own policy says. *together* are the PCs that the
+    run works on: a host that is one of them under another name is left alone.
 
     Raises:
         UsageError: *earlier* has other steps than the plan.
@@ -90,7 +96,9 @@ class HostApply:
         now: Callable[[], datetime],
         earlier: HostRecord | None = None,
         today: Policy | None = None,
+        together: Together | None = None,
     ) -> None:
+        self._together = together if together is not None else Together()
         self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
         self._today = today if today is not None else planned.policy
         self._policy = planned.policy.protecting_like(self._today)
@@ -167,21 +175,55 @@ class HostApply:
         assessment = judge(client, policy, self._now())
         kind = outcome(assessment.verdict)
         begun = earlier is not None and bool(earlier.steps)
-        if kind is Outcome.COMPLIANT and not begun:
-            return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
         if assessment.verdict is Verdict.UNASSESSED:
             return HostResult(
                 planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step
             )
+        if client.computer == NOT_READ:  # a compliant client is not asked for it
+            client = replace(client, computer=session.converse(clock_and_name())[1])
+        who = Answering.of(session, client)
+        elsewhere = self._elsewhere(who, client)
+        if elsewhere is not None:
+            return elsewhere
+        if kind is Outcome.COMPLIANT and not begun:
+            return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
         if earlier is not None and begun:
             # our own earlier steps changed the verdict: a client whose service runs again can be self-healing
             as_left = kind in (Outcome.COMPLIANT, Outcome.PENDING) or assessment.verdict is Verdict.SELF_HEALING
             holds = as_left and all(planned.steps[number].still_done(client) for number in earlier.done)
         else:
             holds = kind is Outcome.PENDING and fingerprint(client) == planned.fingerprint
-        if holds:
-            return self._left_alone_today(client, begun=begun)
-        return self._not_as_planned(client)
+        if not holds:
+            return self._not_as_planned(client)
+        return self._left_alone_today(client, begun=begun) or self._worked_on(who, begun=begun)
+
+    def _elsewhere(self, who: Answering, client: ClientReadings) -> HostResult | None:
+        """Return the result for a host whose name leads to another PC than the plan saw, or than is meant."""
+        host = self._planned.host
+        if who.other is not None:
+            return _other_computer(host, f"it leads to another PC, which calls itself {who.other}")
+        facts: Mapping[str, Any] = self._planned.document.get("facts", {})
+        planned = facts.get("computer")
+        named = planned.get("known") if isinstance(planned, Mapping) else None
+        if not isinstance(named, str) or not named:
+            return None
+        before, today = ComputerName(netbios=named), name_read(client.computer)
+        if today is None:
+            unread = client.computer
+            detail = unread.detail or unread.cause if isinstance(unread, Unknown) else "it has no name"
+            detail = f"could not tell whether it is the computer that the plan saw: {detail}"
+            return HostResult(host, HostOutcome.UNREACHED, detail, Cause.PROTOCOL.value, "apply the plan again")
+        if today.is_one_with(before):
+            return None
+        return _other_computer(host, f"it leads to another computer than when the plan was made: {today}, not {before}")
+
+    def _worked_on(self, who: Answering, *, begun: bool) -> HostResult | None:
+        """Return the result for a host that is a PC which the run works on under another name; else ``None``."""
+        other = self._together.enter(self._planned.host, who.name)
+        if other is None or begun:  # finish what was begun; the lease keeps the two apart
+            return None
+        detail = f"it is the same PC as {other}, which this run works on"
+        return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
 
     def _left_alone_today(self, client: ClientReadings, *, begun: bool) -> HostResult | None:
         """Return the result for a host that the inventory's current policy would leave alone; else ``None``."""
@@ -202,6 +244,10 @@ class HostApply:
             return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, "apply the plan again")
         detail = what_changed(facts, client, self._policy, self._now())
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
+
+
+def _other_computer(host: str, detail: str) -> HostResult:
+    return HostResult(host, HostOutcome.STALE, detail, OTHER_COMPUTER, NEXT_STEP[OTHER_COMPUTER])
 
 
 def _read_back(host: str, assessment: Assessment, steps: HostSteps) -> HostResult:
@@ -313,6 +359,8 @@ def _check_same_steps(planned: PlannedHost, earlier: HostRecord | None) -> None:
 
 def unreached(host: str, error: Exception | None) -> HostResult:
     """Return the result for a host that could not be reached because of *error*."""
+    if isinstance(error, OtherComputer):
+        return HostResult(host, HostOutcome.STALE, error.what, cause_of_failure(error), error.next_step)
     if isinstance(error, ProvmodeError):
         return HostResult(host, HostOutcome.UNREACHED, error.what, cause_of_failure(error), error.next_step)
     detail = f"provmode's own error ({type(error).__name__}: {error})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +15,9 @@ from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Assessment, Verdict, outcome, unassessed
+from provmode.ccm.verdict import Assessment, Verdict, unassessed
 from provmode.errors import HostError, ProvmodeError
+from provmode.fleet.identity import Answering, twins, with_twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
@@ -39,6 +40,10 @@ class HostReport:
     """HTTP requests it cost, authentication included."""
     retries: int = 0
     seconds: float = 0.0
+
+    def beside(self, others: Sequence[str]) -> HostReport:
+        """Return the report with the finding that the hosts *others* are the same PC."""
+        return replace(self, assessment=with_twins(self.assessment, others))
 
     def to_json(self) -> dict[str, Any]:
         """Return the host's row of the JSON report (contract: host, verdict, reason, findings, facts)."""
@@ -74,7 +79,7 @@ class Audit:
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        outcomes = (outcome(report.assessment.verdict) for report in self.reports)
+        outcomes = (report.assessment.outcome for report in self.reports)
         return AUDIT.code(outcomes, interrupted=self.interrupted)
 
 
@@ -116,12 +121,18 @@ def run_audit(
     """
     policies = policies_of(fleet, names)
     audit = Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies))
+    answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
     def work(visit: Visit) -> None:
         policy = policies[visit.host.name]
-        state = visit.connected(lambda: visit.session.converse(client_state(now, policy.legitimate_processes)))
-        report = _report(visit, state, policy, now)
+
+        def look() -> ClientReadings:
+            state = visit.session.converse(client_state(now, policy.legitimate_processes))
+            answering[short(visit.host.name)] = Answering.of(visit.session, state)
+            return state
+
+        report = _report(visit, visit.connected(look), answering, policy, now)
         audit.reports.append(report)
         progress.ended(report)
 
@@ -131,6 +142,10 @@ def run_audit(
         lost = RuntimeError("it was never looked at")
         audit.reports += [HostReport(name, failed_assessment(name, lost)) for name in audit.missing]
     audit.reports.sort(key=_in_order(audit.selected))
+    others = twins(answering, audit.selected)
+    audit.reports = [
+        report.beside(others[report.host]) if report.host in others else report for report in audit.reports
+    ]
     return audit
 
 
@@ -139,11 +154,18 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     return lambda report: position[report.host]
 
 
-def _report(visit: Visit, state: ClientReadings | None, policy: Policy, now: Callable[[], datetime]) -> HostReport:
+def _report(
+    visit: Visit,
+    state: ClientReadings | None,
+    answering: Mapping[str, Answering],
+    policy: Policy,
+    now: Callable[[], datetime],
+) -> HostReport:
     if visit.error is not None or state is None:
         assessment, state = failed_assessment(visit.host.name, visit.error), None
     else:
-        assessment = judge(state, policy, now())
+        who = answering[short(visit.host.name)]
+        assessment, state = who.judged(judge(state, policy, now())), who.shown_in(state)
     counters = visit.counters
     return HostReport(
         short(visit.host.name),

@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode import __version__
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import OTHER_COMPUTER, Assessment
 from provmode.fleet.audit import Audit, HostReport, failed_assessment
+from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION
@@ -36,6 +39,8 @@ class Proposal:
         """Why nothing is done; empty if something is."""
         if self.remediation is not None:
             return self.remediation.left_alone
+        if self.report.assessment.cause == OTHER_COMPUTER:
+            return "another PC answers, and nothing is changed there"
         return LEFT_ALONE[self.report.assessment.verdict]
 
     def to_json(self) -> dict[str, Any]:
@@ -118,20 +123,28 @@ def run_plan(
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
+    answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
     def work(visit: Visit) -> None:
         policy = policies[visit.host.name]
-        remediation = visit.connected(lambda: visit.session.converse(plan_remediation(now, policy)))
-        if remediation is not None:
-            assessment = remediation.assessment
-        else:
-            assessment = failed_assessment(visit.host.name, visit.error)
+
+        def look() -> tuple[Remediation | None, Assessment, ClientReadings]:
+            remediation = visit.session.converse(plan_remediation(now, policy))
+            who = answering[short(visit.host.name)] = Answering.of(visit.session, remediation.client)
+            assessment, client = who.judged(remediation.assessment), who.shown_in(remediation.client)
+            if who.other is not None:
+                return None, assessment, client
+            return dataclasses.replace(remediation, assessment=assessment), assessment, client
+
+        remediation, assessment, client = visit.connected(look) or (
+            *(None, failed_assessment(visit.host.name, visit.error), None),
+        )
         counters = visit.counters
         report = HostReport(
             short(visit.host.name),
             assessment,
-            remediation.client if remediation is not None else None,
+            client,
             requests=counters.requests,
             retries=counters.retries,
             seconds=counters.seconds,
@@ -144,5 +157,26 @@ def run_plan(
     planned.audit.interrupted = stop()
     position = {name: number for number, name in enumerate(names)}
     planned.proposals.sort(key=lambda item: position[item.name])
+    _once_a_pc(planned, answering)
     planned.audit.reports = [item.report for item in planned.proposals]
     return planned
+
+
+def _once_a_pc(planned: Planned, answering: Mapping[str, Answering]) -> None:
+    """Say which hosts are one PC, and leave each such PC to the first of its hosts that has steps."""
+    others = twins(answering, planned.audit.selected)
+    changing: set[str] = set()
+    for number, item in enumerate(planned.proposals):
+        host = item.report.host
+        if host not in others:
+            continue
+        found, remediation = item.report.beside(others[host]), item.remediation
+        if remediation is not None:
+            remediation = dataclasses.replace(remediation, assessment=found.assessment)
+            first = next((other for other in others[host] if other in changing), None)
+            if remediation.steps and first is not None:
+                left_alone = f"the same PC as {first}, which the plan changes"
+                remediation = dataclasses.replace(remediation, steps=(), impact=None, left_alone=left_alone)
+            elif remediation.steps:
+                changing.add(host)
+        planned.proposals[number] = dataclasses.replace(item, report=found, remediation=remediation)

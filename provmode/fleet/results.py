@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from provmode.ccm.verdict import Outcome
+from provmode.ccm.verdict import OTHER_COMPUTER, Outcome
 
 COMPLIANT, BAD_USAGE, PENDING, REFUSED, FAILED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 8, 130
 
@@ -28,11 +28,18 @@ class HostOutcome(str, Enum):
     NOTHING = "nothing"
     """There was nothing to undo, or nothing that can be undone."""
     STALE = "stale"
-    """It is not as the plan saw it, or another controller is at work on it. Nothing more was changed."""
+    """It is not as the plan saw it, another PC answers, or another controller works on it. Nothing more was changed."""
     FAILED = "failed"
     """A step failed, or reading back does not show a compliant client."""
     UNREACHED = "unreached"
     NOT_STARTED = "not-started"
+
+    def counts_as(self, cause: str | None) -> HostOutcome:
+        """Return the outcome by which a host with *cause* counts for the exit code.
+
+        If another PC answers, nobody worked on the one that is meant, and trying again does not help: a failure.
+        """
+        return HostOutcome.FAILED if cause == OTHER_COMPUTER else self
 
     def __str__(self) -> str:
         """Return the word itself."""
@@ -50,7 +57,7 @@ MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.RESTORED: "restored, and read back",
     HostOutcome.ALREADY: "compliant before anything was done",
     HostOutcome.NOTHING: "nothing to restore",
-    HostOutcome.STALE: "not as the plan saw it, or in use by another run: left as it is",
+    HostOutcome.STALE: "not as the plan saw it, another PC, or in use by another run: left as it is",
     HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
     HostOutcome.UNREACHED: "could not be reached or assessed",
     HostOutcome.NOT_STARTED: "the run ended before its turn",
@@ -85,7 +92,7 @@ AUDIT = ExitCodes(
     {
         COMPLIANT: "all compliant",
         PENDING: "changes pending",
-        FAILED: "failed on some host: a client is broken",
+        FAILED: "failed on some host: a client is broken, or another PC answers",
         PENDING | FAILED: "changes pending and failed",
         UNKNOWN: "nothing pending, but some hosts not assessed",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -105,7 +112,7 @@ APPLY = ExitCodes(
         COMPLIANT: "everything planned is done, or was done already",
         PENDING: "some hosts were stale or not started: plan anew",
         REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
-        FAILED: "a change failed; the report names the step and what `undo` restores",
+        FAILED: "a change failed (the report names the step and what `undo` restores), or another PC answers",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -118,7 +125,7 @@ UNDO = ExitCodes(
     {
         COMPLIANT: "everything that can be restored is restored, or was restored already",
         PENDING: "something was changed since the run and left as it is, or some hosts were not started",
-        FAILED: "restoring failed on some host",
+        FAILED: "restoring failed on some host, or another PC answers",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",

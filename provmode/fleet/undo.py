@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.ccm.policy import Policy
-from provmode.errors import AccessDenied, ProvmodeError, RemoteFault, UsageError
+from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
@@ -62,7 +62,9 @@ class UndoResult:
 
     def exit_code(self) -> int:
         """Return the undo's exit code (contract): see `provmode.fleet.results`."""
-        return UNDO.code((result.outcome for result in self.hosts), interrupted=self.interrupted)
+        return UNDO.code(
+            (result.outcome.counts_as(result.cause) for result in self.hosts), interrupted=self.interrupted
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
@@ -179,7 +181,8 @@ def undo_hosts(
         if host_result is None:
             error = visit.error
             detail = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
-            host_result = undo.result(HostOutcome.UNREACHED, detail, cause_of_failure(error))
+            ended = HostOutcome.STALE if isinstance(error, OtherComputer) else HostOutcome.UNREACHED
+            host_result = undo.result(ended, detail, cause_of_failure(error))
         result.hosts.append(host_result)
         progress.ended(host_result)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from provmode.ccm.verdict import Verdict
+from provmode.ccm.verdict import OTHER_COMPUTER, Verdict
 from provmode.fleet.apply import ApplyResult
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.plan import Planned, Proposal
@@ -45,6 +45,7 @@ def print_plan(planned: Planned, console: Console) -> None:
     _impact(changing, console)
     console.print()
     _left_alone(planned, console)
+    _which_pc(planned, console)
     print_lowered(planned.audit.lowered, console)
     line(f"{count_of(total)}: {len(changing)} to change, {total - len(changing)} left alone", console, 0, "bold")
 
@@ -124,6 +125,26 @@ def _left_alone(planned: Planned, console: Console) -> None:
         if members[0].report.assessment.verdict not in quiet:
             line(names_of([item.report.host for item in members]), console, 6)
     console.print()
+
+
+def _which_pc(planned: Planned, console: Console) -> None:
+    """Print where another PC than the name says answers, and which hosts are one PC."""
+    found = [
+        (finding.text, item.report.host)
+        for item in planned.proposals
+        for finding in item.report.assessment.findings
+        if finding.code in ("other-name", "same-computer")
+    ]
+    found += [
+        (item.report.assessment.reason, item.report.host)
+        for item in planned.proposals
+        if item.report.assessment.cause == OTHER_COMPUTER
+    ]
+    if found:
+        line("which PC", console, 0, "bold")
+        for text, pairs in fold(found, lambda pair: pair[0]):
+            line(f"{names_of([host for _, host in pairs])}: {text}", console, 2)
+        console.print()
 
 
 def print_apply(result: ApplyResult, console: Console) -> None:

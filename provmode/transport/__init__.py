@@ -3,6 +3,7 @@
 * `target`       address, account, trust and deadlines of one PC. Plain values
 * `base`         the interface of a connection (`Connection`), for those who write another one
 * `pywinrm`      the connection over pywinrm: authentication and sealing
+* `challenge`    what a PC calls itself in an NTLM challenge
 * `ntlm_checks`  what an NTLM handshake has to agree on; a weaker one is broken off
 * `adapter`      requests' adapter over one socket, which limits the size and time of answers
 * `dial`         resolves the name and opens the TCP connection, within the connect deadline

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from provmode.errors import AuthenticationFailed, Cause, HostError
 from provmode.transport.target import Counters, Target
+from provmode.windows.names import ComputerName
 
 
 class ConnectionLost(HostError):
@@ -32,6 +33,10 @@ class Connection(Protocol):
 
     After an error the connection is dead: every further `exchange` raises `ConnectionLost` with ``sent=False``.
     """
+
+    @property
+    def computer(self) -> ComputerName | None:
+        """What the PC called itself while it authenticated us; ``None`` if it did not say."""
 
     def dial(self) -> None:
         """Resolve the name and open the TCP connection, within the connect deadline. Send nothing.

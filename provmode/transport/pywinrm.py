@@ -22,6 +22,8 @@ This module does not know SOAP: bytes go in, bytes come out.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import http.client
 import logging
 import socket
@@ -51,10 +53,12 @@ from provmode.errors import (
 )
 from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
 from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
+from provmode.transport.challenge import computer_in
 from provmode.transport.dial import dial
 from provmode.transport.ntlm_checks import Handshake, ignore_environment
 from provmode.transport.target import Counters, Target, check_credentials
 from provmode.transport.tls import tls_context
+from provmode.windows.names import ComputerName
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +162,12 @@ class PywinrmConnection:
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
         self.alive = False
+        self._computer: ComputerName | None = None
+
+    @property
+    def computer(self) -> ComputerName | None:
+        """What the PC called itself in its NTLM challenge."""
+        return self._computer
 
     @property
     def sealed(self) -> bool:
@@ -306,6 +316,9 @@ class PywinrmConnection:
                 f"{self._where} asked for no authentication, which WinRM never does",
                 next_step="find out what answers on that port",
             )
+        if self.credentials.authentication == "ntlm":
+            names = (_challenged_by(earlier) for earlier in response.history)
+            self._computer = next((name for name in names if name is not None), None)
 
     def _refused_account(self, response: requests.Response) -> AuthenticationFailed:
         offered = response.headers.get("WWW-Authenticate", "")
@@ -491,6 +504,19 @@ def _is_refusal_of_credssp(error: Exception) -> bool:
         "AuthenticationException",
         "NTStatusException",
     )
+
+
+def _challenged_by(response: requests.Response) -> ComputerName | None:
+    """Return what the PC calls itself in the challenge of *response*, if that has one."""
+    for offer in response.headers.get("WWW-Authenticate", "").split(","):
+        token = offer.strip().partition(" ")[2].strip()
+        try:
+            name = computer_in(base64.b64decode(token, validate=True))
+        except (ValueError, binascii.Error):
+            continue  # not a token: a realm, or a scheme alone
+        if name is not None:
+            return name
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,6 +15,9 @@ sends again:
   (`provmode.transport.logons`).
 * A PC that accepts the logon and then denies it, or breaks off in the middle of it: one further logon, not more.
 
+It also sees to it that the PC that answers is the PC that was meant, if the target says which: before anything else is
+asked, and again on every new connection.
+
 One write gate: a read-only session refuses every operation that changes a PC, before it sends a byte.
 """
 
@@ -28,23 +31,28 @@ from typing import Any, TypeVar, cast, overload
 
 import gevent
 
+from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER
 from provmode.errors import (
     AccessDenied,
     AnswerLost,
     AuthenticationFailed,
     DeadlineExceeded,
     HostError,
+    OtherComputer,
     ProtocolError,
     QuotaExceeded,
     ReadOnlyRefused,
     RemoteFault,
 )
+from provmode.reading import Known
 from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.logons import LogonNotTried, Logons
 from provmode.transport.pywinrm import PywinrmConnection
 from provmode.transport.target import Counters, Target
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
+from provmode.windows.names import ComputerName
+from provmode.windows.system import clock_and_name
 from provmode.wsman import (
     CommandLine,
     Completed,
@@ -119,6 +127,8 @@ class Session:
         self.target = target
         self.read_only = read_only
         self.counters = Counters()
+        self.computer: ComputerName | None = None
+        """What the PC calls itself; ``None`` until it said so."""
         self._connect = connect
         self._seconds = seconds
         self._message_id = message_id
@@ -154,13 +164,53 @@ class Session:
     def connect(self) -> None:
         """Dial and authenticate; if authentication itself sends no password or certificate, send Identify.
 
+        If a certain PC is meant and authentication did not say which one answers, ask for its name.
+
         Raises:
+            OtherComputer: another PC than the one that is meant answers.
             HostError: any kind; nothing was changed on the PC.
         """
         self.begin()
         self._log_on()
         if not self._proved_by_handshake:
             self.send(Identify())
+        if self.target.endpoint.computer:
+            self.name()
+
+    def name(self) -> ComputerName | None:
+        """Return what the PC calls itself; ask it if it did not say so yet. ``None``: it could not be told.
+
+        Raises:
+            OtherComputer: another PC than the one that is meant answers.
+            HostError: as `send`.
+        """
+        if self.computer is None:
+            _, name = self.converse(clock_and_name())
+            self._meet(ComputerName(netbios=name.value) if isinstance(name, Known) else None)
+        return self.computer
+
+    def _meet(self, computer: ComputerName | None) -> None:
+        """Take note of what the PC that answers calls itself.
+
+        Raises:
+            OtherComputer: it is not the PC that is meant, or not the PC that answered before.
+        """
+        if computer is None:
+            return
+        endpoint, before = self.target.endpoint, self.computer
+        if endpoint.computer and not computer.is_called(endpoint.computer):
+            self.close()
+            meant = "" if endpoint.computer == endpoint.name else f"; {endpoint.computer} is meant"
+            raise OtherComputer(
+                f"{endpoint.name} leads to another PC, which calls itself {computer}{meant}",
+                next_step=NEXT_STEP[OTHER_COMPUTER],
+            )
+        if before is not None and not computer.is_one_with(before):
+            self.close()
+            raise OtherComputer(
+                f"{endpoint.name} led to {before} and leads to {computer} now", next_step=NEXT_STEP[OTHER_COMPUTER]
+            )
+        self.computer = before or computer
 
     def begin(self) -> None:
         """Restart the host's deadline: the next conversation with this PC begins now."""
@@ -199,6 +249,7 @@ class Session:
             connection.dial()  # first, so that a silent PC takes no place
             self.admit()
             connection.authenticate()
+            self._meet(connection.computer)
         except ConnectionLost as lost:
             self._drop()
             if not lost.sent:

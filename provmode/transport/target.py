@@ -23,6 +23,8 @@ class Endpoint:
     port: int = 5985
     scheme: Literal["http", "https"] = "http"
     path: str = "/wsman"
+    computer: str = ""
+    """Name of the PC that is meant; empty if the inventory does not say, so that any PC may answer."""
 
     @property
     def url(self) -> str:

@@ -6,6 +6,7 @@
 * `registry`      class ``StdRegProv``
 * `files`         files, read only
 * `file_changes`  files, changed by compare-and-swap
+* `names`         what a PC is called, and whether a name means it
 * `codepages`     console output as text
 * `scripts/`      the three static PowerShell scripts
 

@@ -355,7 +355,7 @@ def test_a_state_survives_its_json_form(state: ClientReadings) -> None:
     assert ClientReadings.from_json(state.to_json()) == state
 
 
-def test_the_causes_are_the_nine_of_the_contract() -> None:
+def test_the_causes_are_the_ten_of_the_contract() -> None:
     assert set(NEXT_STEP) == {cause.value for cause in Cause}
     assert all(cause_of(cause) == cause for cause in NEXT_STEP)
     assert unassessed("tls", "no").next_step == NEXT_STEP["tls"]

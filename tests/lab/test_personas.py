@@ -28,6 +28,7 @@ DOCUMENTED = {
 }
 CAUSES = {
     *("name-resolution", "connect-timeout", "refused", "tls", "auth", "access-denied", "quota", "protocol", "deadline"),
+    "other-computer",
 }
 NAMES = [persona.name for persona in PERSONAS]
 

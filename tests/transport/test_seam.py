@@ -21,6 +21,8 @@ PC = Target(Endpoint("PC-1", "PC-1"), Credentials("ntlm", "user", "password"))
 class Replay:
     """A connection that answers each message with the next recorded answer."""
 
+    computer = None
+
     def __init__(self, *answers: bytes) -> None:
         self.answers, self.sent, self.closed = list(answers), list[bytes](), 0
 

@@ -81,12 +81,17 @@ class PcState:
         self._road = "hand"
 
     @property
+    def netbios_name(self) -> str:
+        """The name in capitals, cut to 15 characters."""
+        return self.computer_name.upper()[:15]
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment variables by lower-case name."""
         return {
             **{"windir": "C:\\Windows", "systemroot": "C:\\Windows", "systemdrive": "C:", "os": "Windows_NT"},
             **{"programdata": "C:\\ProgramData", "comspec": "C:\\Windows\\system32\\cmd.exe"},
-            **{"temp": "C:\\Windows\\TEMP", "tmp": "C:\\Windows\\TEMP", "computername": self.computer_name},
+            **{"temp": "C:\\Windows\\TEMP", "tmp": "C:\\Windows\\TEMP", "computername": self.netbios_name},
             **{"programfiles": "C:\\Program Files", "path": "C:\\Windows\\system32;C:\\Windows"},
         }
 

@@ -80,6 +80,9 @@ def tcf_disarmed() -> Commands:
     read = {
         file.path: known(known_or_absent(host.get_fact(Contents, path=file.path), file.path), None) for file in armed
     }
+    for path, file in read.items():
+        if file is not None and len(file.data) > tcf.MAX_BYTES:
+            raise OperationError(f"{path} has {len(file.data):,} bytes, too large to be a MobileClient.TCF")
     steps = [disarm(path, file.data) for path, file in read.items() if file is not None and tcf.read(file.data).armed]
     if not steps:
         host.noop("no MobileClient.TCF is armed")

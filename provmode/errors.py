@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from provmode.text import visible
+from provmode.text import SENTENCE, shortened, visible
 
 
 class Cause(str, Enum):
@@ -49,9 +49,9 @@ class ProvmodeError(Exception):
     """Base of every error of provmode. ``str()`` is one line and contains no secret."""
 
     def __init__(self, what: str, *, next_step: str = "") -> None:
-        self.what = visible(" ".join(what.split()))
+        self.what = visible(shortened(" ".join(what.split()), SENTENCE))
         """What was tried and what came back."""
-        self.next_step = visible(" ".join(next_step.split()))
+        self.next_step = visible(shortened(" ".join(next_step.split()), SENTENCE))
         """What to do about it."""
         super().__init__(self.what)
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, Union
 
+from provmode.text import shortened
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -49,7 +51,10 @@ class Unknown:
     cause: str
     """One word to filter by: ``access-denied``, ``not-read``, ``malformed``, ``fault`` and so on."""
     detail: str = ""
-    """One sentence: what was tried and what came back."""
+    """One sentence: what was tried and what came back; shortened if it is long."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", shortened(self.detail))
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"unknown": {"cause": ..., "detail": ...}}``."""

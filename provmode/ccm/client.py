@@ -10,9 +10,11 @@ A healthy client is asked only for its version, two registry values, its service
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timezone
+from typing import Any
 
 from provmode.ccm import tcf
 from provmode.ccm.codes import TASK_STATE, name_of
@@ -23,13 +25,15 @@ from provmode.ccm.model import (
     TcfFile,
 )
 from provmode.errors import AccessDenied, RemoteFault
-from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.reading import Absent, Known, Reading, Unknown, known, plain
+from provmode.text import shortened
 from provmode.windows.conversation import Conversation, ask, could_not_tell
 from provmode.windows.files import file_info, file_query
 from provmode.windows.model import FileInfo
 from provmode.windows.registry import Key, ValueType, data_of, get_value
 from provmode.windows.system import (
     clock_and_name,
+    folder_of,
     number,
     processes,
     service,
@@ -71,6 +75,10 @@ TCF_PATHS = (
 the two legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
 
 _MARK = "@provmode"
+_ENTRIES = 100
+"""Entries of a file that are kept: a real one has one."""
+MAX_FACT = 64 * 1024
+"""Characters that a reading has in JSON at most. A longer one is no version, no state and no list of tasks."""
 
 
 # -- single questions -------------------------------------------------------------------------------------------
@@ -199,7 +207,7 @@ def tcf_command() -> CommandLine:
         f'type "{path}" && echo {_MARK} {number} shown || echo {_MARK} {number} failed %windir%'
         for number, path in enumerate(TCF_PATHS)
     )
-    return CommandLine(" & ".join(parts))
+    return CommandLine(" & ".join(parts), max_output=len(TCF_PATHS) * (tcf.MAX_BYTES + 1024))
 
 
 def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
@@ -208,12 +216,17 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
     Absent: no folder has the file. A file that exists but could not be read makes the answer `Unknown`.
     """
     try:
-        completed = yield tcf_command()
+        completed: Completed = yield tcf_command()
+        if completed.cut:
+            return (yield from _too_large(completed))
         contents, windir = _split(completed)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
     except UnexpectedAnswer as error:
         return Unknown("malformed", str(error))
+    for path, data in contents.items():
+        if data is not None and len(data) > tcf.MAX_BYTES:
+            return Unknown("too-large", f"{path} has {len(data):,} bytes: {_TOO_LARGE}")
     files = tuple(_file(path, data) for path, data in contents.items() if data is not None)
     failed = tuple(path.replace("%windir%", windir) for path, data in contents.items() if data is None)
     if failed:
@@ -225,13 +238,26 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
     return Known(files) if files else Absent()
 
 
+_TOO_LARGE = f"too large to be one (a real one has a few hundred, at most {tcf.MAX_BYTES:,} are read)"
+
+
+def _too_large(completed: Completed) -> Conversation[Unknown]:
+    """Ask CIM for the size of the file whose output did not end; every mark before it came."""
+    shown = sum(f"{_MARK} {index} ".encode() in completed.stdout for index in range(len(TCF_PATHS)))
+    path = TCF_PATHS[min(shown, len(TCF_PATHS) - 1)]
+    file = known((yield from file_info(path)), None)
+    size = f"{file.size:,}" if file is not None and file.size > tcf.MAX_BYTES else f"over {tcf.MAX_BYTES:,}"
+    return Unknown("too-large", f"{path} has {size} bytes: {_TOO_LARGE}")
+
+
 def _names(found: list[Instance]) -> Reading[tuple[str, ...]]:
     return Known(tuple(text(item, "Name") or "?" for item in found))
 
 
 def _file(path: str, data: bytes) -> TcfFile:
     content = tcf.read_type_output(data)
-    return TcfFile(path, content.armed, content.encoding, tuple(entry.text for entry in content.entries))
+    entries = tuple(shortened(entry.text) for entry in content.entries[:_ENTRIES])
+    return TcfFile(path, content.armed, content.encoding, entries)
 
 
 def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
@@ -255,7 +281,7 @@ def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
         contents[path] = output[position:start] if result.startswith("shown") else None
         windir = result.removeprefix("failed").strip() or windir if result.startswith("failed") else windir
         position = end + 1
-    return contents, windir or "C:\\Windows"
+    return contents, folder_of(windir or "C:\\Windows")
 
 
 # -- everything the verdict needs -------------------------------------------------------------------------------
@@ -286,6 +312,23 @@ def client_state(now: Callable[[], datetime], legitimate: Sequence[str] = ()) ->
     A PC has some fifty processes, of which the verdict needs those that its policy calls *legitimate*; without names
     all processes are read.
     """
+    return bounded((yield from _client_state(now, legitimate)))
+
+
+def bounded(state: ClientReadings) -> ClientReadings:
+    """Return *state* with each reading that is longer than `MAX_FACT` as `Unknown`."""
+    found: dict[str, Any] = {}
+    for field in fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, Known):
+            length = len(json.dumps(plain(value.value), ensure_ascii=False))
+            if length > MAX_FACT:
+                what = field.name.replace("_", " ")
+                found[field.name] = Unknown("too-large", f"{what}: {length:,} characters, over {MAX_FACT:,}")
+    return replace(state, **found) if found else state
+
+
+def _client_state(now: Callable[[], datetime], legitimate: Sequence[str]) -> Conversation[ClientReadings]:
     state = ClientReadings(now())
     state = replace(state, client_version=(yield from client_version()))
     state = replace(state, service=(yield from service("CcmExec")))

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from provmode.reading import Absent, Known, Reading, Unknown, from_json, plain
+from provmode.text import shortened
 from provmode.windows.conversation import Conversation, ask
 from provmode.windows.model import PcClock
 from provmode.windows.system import clock as clock_of
@@ -26,6 +27,10 @@ MAINTENANCE_WINDOWS = range(1, 6)
 task sequences. Type 6, "corresponds to non-working hours", is not a maintenance window: it is the time outside the
 user's business hours, and every client has one (seen in the field: a local policy, github.com/rzander/sccmclictr
 issue 71)."""
+
+
+MAX_DUE = 1000
+"""Deployments past their deadline that are listed: a PC has some dozens."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ def _past_due(clock: PcClock | None) -> Conversation[Reading[tuple[str, ...]]]:
         )
         if isinstance(names, Unknown):
             return names
-        due += names.value if isinstance(names, Known) else ()
+        due += (shortened(each) for each in names.value) if isinstance(names, Known) else ()
+    if len(due) > MAX_DUE:
+        return Unknown("too-large", f"{len(due):,} deployments are past their deadline, over {MAX_DUE}")
     return Known(tuple(sorted(due)))
 
 

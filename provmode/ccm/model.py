@@ -19,6 +19,8 @@ DEFAULT_MAX_MINUTES = 2880
 """48 hours: the time limit if `ProvisioningMaxMinutes` is absent or 0. Microsoft, "Provisioning mode"."""
 CHECK_INTERVAL = timedelta(minutes=60)
 """How often the client checks whether its time in the mode is over. Microsoft, "Provisioning mode"."""
+NEVER_MINUTES = 10 * 366 * 24 * 60
+"""A time limit of more minutes, ten years, is none: 4294967295 is the largest number in a REG_DWORD."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,11 @@ class ClientReadings(JsonRecord):
         return self.clock.value.now - self.observed_at if isinstance(self.clock, Known) else None
 
     @property
-    def time_limit(self) -> timedelta:
-        """How long the client stays in the mode before it leaves by itself."""
+    def time_limit(self) -> timedelta | None:
+        """How long the client stays in the mode before it leaves by itself; ``None`` if that is never."""
         minutes = known(self.max_minutes, 0)
+        if minutes > NEVER_MINUTES:
+            return None
         return timedelta(minutes=minutes if minutes > 0 else DEFAULT_MAX_MINUTES)
 
     @classmethod

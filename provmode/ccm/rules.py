@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from provmode.ccm.model import CHECK_INTERVAL, ClientReadings
@@ -89,10 +89,18 @@ class Case:
 
     @property
     def leaves_at(self) -> datetime | None:
-        """The latest moment at which the client leaves by itself: its time limit plus one check interval."""
-        if isinstance(self.state.enabled_time, Known):
-            return self.state.enabled_time.value + self.state.time_limit + CHECK_INTERVAL
+        """The latest moment at which the client leaves by itself: its time limit plus one check interval.
+
+        ``None`` if the time of entry is not known, or if the client never leaves by itself.
+        """
+        if isinstance(self.state.enabled_time, Known) and self.state.time_limit is not None:
+            return later(self.state.enabled_time.value, self.state.time_limit + CHECK_INTERVAL)
         return None
+
+    @property
+    def without_limit(self) -> bool:
+        """Whether the client's time limit is so long that it never leaves by itself."""
+        return self.state.time_limit is None
 
     @property
     def past_time_limit(self) -> bool:
@@ -100,7 +108,7 @@ class Case:
         clock = known(self.state.clock, None)
         if self.leaves_at is None or clock is None:
             return False
-        return clock.now > self.leaves_at + timedelta(minutes=self.policy.grace_minutes)
+        return clock.now > later(self.leaves_at, timedelta(minutes=self.policy.grace_minutes))
 
     @property
     def in_future(self) -> bool:
@@ -113,6 +121,14 @@ class Case:
         """Whether the client has been in the mode for less than the policy's minimum age."""
         age = self.state.age
         return age is not None and timedelta(0) <= age < timedelta(minutes=self.policy.minimum_age_minutes)
+
+
+def later(moment: datetime, span: timedelta) -> datetime:
+    """Return *moment* plus *span*, or the end of the calendar if that comes first: a PC may name any moment."""
+    try:
+        return moment + span
+    except OverflowError:
+        return datetime.max.replace(tzinfo=timezone.utc)
 
 
 def duration(length: timedelta) -> str:
@@ -277,7 +293,9 @@ RULES: tuple[Rule, ...] = (
         "young",
         Verdict.IN_PROGRESS,
         "policy minimum_age_minutes: what runs on the PC might not be recognised",
-        lambda case: case.state.in_mode and case.young and (not case.times_out or case.service_stays_down),
+        lambda case: (
+            case.state.in_mode and case.young and (not case.times_out or case.service_stays_down or case.without_limit)
+        ),
         lambda case: (
             f"in provisioning mode {case.since}, less than {case.policy.minimum_age_minutes} min: "
             "too early to call it stuck"
@@ -301,6 +319,16 @@ RULES: tuple[Rule, ...] = (
         lambda case: (
             "in provisioning mode without ProvisioningEnabledTime, nothing runs: its time limit has nothing to "
             "count from: take it out"
+        ),
+    ),
+    Rule(
+        "no-time-limit",
+        Verdict.STUCK,
+        "provmode: a time limit of over ten years is none",
+        lambda case: case.state.in_mode and case.without_limit,
+        lambda case: (
+            f"in provisioning mode {case.since}, nothing runs, and with ProvisioningMaxMinutes "
+            f"{known(case.state.max_minutes, 0)} it never leaves by itself: take it out"
         ),
     ),
     Rule(

@@ -12,10 +12,14 @@ The editor removes the entry and changes no other byte: it does not re-encode an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 ENTRY = "SMSPROVISIONINGMODE"
+MAX_BYTES = 1024 * 1024
+"""Bytes of the largest file that is read: a real one has a few hundred. Reading takes time in proportion to the size,
+and a file of this size, whatever is in it, does not hold up the other PCs."""
 
 Encoding = Literal["ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE", "as shown by type"]
 
@@ -57,6 +61,7 @@ _VALUE = r'(?:"1"|1)'
 _LINE = re.compile(rf"[ \t]*{ENTRY}[ \t]*=[ \t]*{_VALUE}[ \t]*", re.IGNORECASE)
 _INSTALL = re.compile(r"[ \t]*Install[ \t]*=", re.IGNORECASE)
 _TOKEN = re.compile(rf"(?<=[ \t=]){ENTRY}={_VALUE}(?=[ \t]|$)", re.IGNORECASE)
+_WORD = re.compile(ENTRY, re.IGNORECASE)
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
@@ -84,7 +89,7 @@ def disarm(data: bytes) -> bytes:
     it. A second call changes nothing.
     """
     _, text, codec, bom = _decode(data)
-    spans = [span for start, end, ending in _lines(text) for span in _spans(text, start, end, ending)]
+    spans = [span for line in _lines(text) for span in _spans(text, line)]
     if not spans:
         return data
     kept, position = [], 0
@@ -134,25 +139,42 @@ def _odd_byte(data: bytes, codec: str) -> bytes:
     return data[-1:] if codec != "latin-1" and len(data) % 2 else b""
 
 
-def _lines(text: str) -> list[tuple[int, int, int]]:
-    """Return each line as (start, end without its ending, end with it)."""
-    lines, start = [], 0
-    for match in _BREAK.finditer(text):
-        lines.append((start, match.start(), match.end()))
-        start = match.end()
-    if start < len(text):
-        lines.append((start, len(text), len(text)))
-    return lines
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    start: int
+    end: int
+    """Without its ending."""
+    ending: int
+    """With it."""
 
 
-def _spans(text: str, start: int, end: int, ending: int) -> list[tuple[int, int]]:
+def _lines(text: str) -> Iterator[_Line]:
+    """Yield the lines that contain the word `ENTRY`. Each character is looked at a few times, however many lines."""
+    number, position = 1, 0
+    while word := _WORD.search(text, position):
+        start = (
+            max(text.rfind("\n", position, word.start()), text.rfind("\r", position, word.start()), position - 1) + 1
+        )
+        number += _breaks(text, position, start)
+        ending = _BREAK.search(text, word.end())
+        end, position = ending.span() if ending is not None else (len(text), len(text))
+        yield _Line(number, start, end, position)
+        number += ending is not None
+
+
+def _breaks(text: str, start: int, end: int) -> int:
+    return text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
+
+
+def _spans(text: str, at: _Line) -> list[tuple[int, int]]:
     """Return the spans of *text* to take out for one line."""
-    line = text[start:end]
+    line = text[at.start : at.end]
     if _LINE.fullmatch(line):
-        return [(start, ending)]
+        return [(at.start, at.ending)]
     if not _INSTALL.match(line):
         return []
-    return [_with_blank(line, start, token.start(), token.end()) for token in _tokens(line)]
+    return [_with_blank(line, at.start, token.start(), token.end()) for token in _tokens(line)]
 
 
 def _with_blank(line: str, offset: int, start: int, end: int) -> tuple[int, int]:
@@ -166,18 +188,19 @@ def _with_blank(line: str, offset: int, start: int, end: int) -> tuple[int, int]
 
 def _tokens(line: str) -> list[re.Match[str]]:
     """Return the property's tokens in an ``Install=`` line that are not inside a quoted value."""
-    found = []
+    found, quotes, counted = [], 0, 0
     for token in _TOKEN.finditer(line):
-        before = line[: token.start()]
-        if before.count('"') % 2 == 0:
+        quotes += line.count('"', counted, token.start())
+        counted = token.start()
+        if quotes % 2 == 0:
             found.append(token)
     return found
 
 
 def _entries(text: str) -> tuple[Entry, ...]:
     found = []
-    for number, (start, end, ending) in enumerate(_lines(text), 1):
-        line = text[start:end]
-        if _spans(text, start, end, ending):
-            found.append(Entry(number, "line" if _LINE.fullmatch(line) else "token", line.strip()))
+    for at in _lines(text):
+        if _spans(text, at):
+            line = text[at.start : at.end]
+            found.append(Entry(at.number, "line" if _LINE.fullmatch(line) else "token", line.strip()))
     return tuple(found)

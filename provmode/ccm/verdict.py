@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from provmode.reading import plain
+from provmode.text import SENTENCE, shortened
 
 
 class Verdict(str, Enum):
@@ -71,6 +72,9 @@ class Finding:
     """One word to filter by."""
     text: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shortened(self.text, SENTENCE))
+
     def to_json(self) -> dict[str, str]:
         """Return both by name."""
         return dict(vars(self))
@@ -94,6 +98,9 @@ class Assessment:
     """For `unassessed`: one of the ten causes."""
     next_step: str = ""
     """For `unassessed`: the next thing to do."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", shortened(self.reason, SENTENCE))
 
     @property
     def outcome(self) -> Outcome:

@@ -14,7 +14,6 @@ from typing import Any
 from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
-from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Assessment, Verdict, unassessed
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.identity import Answering, twins, with_twins
@@ -126,13 +125,17 @@ def run_audit(
 
     def work(visit: Visit) -> None:
         policy = policies[visit.host.name]
+        looked: list[ClientReadings] = []
 
-        def look() -> ClientReadings:
+        def look() -> Assessment:
             state = visit.session.converse(client_state(now, policy.legitimate_processes))
-            answering[short(visit.host.name)] = Answering.of(visit.session, state)
-            return state
+            who = answering[short(visit.host.name)] = Answering.of(visit.session, state)
+            assessment = who.judged(judge(state, policy, now()))
+            looked.append(who.shown_in(state))
+            return assessment
 
-        report = _report(visit, visit.connected(look), answering, policy, now)
+        assessment = visit.connected(look) or failed_assessment(visit.host.name, visit.error)
+        report = _report(visit, assessment, looked[0] if looked else None)
         audit.reports.append(report)
         progress.ended(report)
 
@@ -154,18 +157,7 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     return lambda report: position[report.host]
 
 
-def _report(
-    visit: Visit,
-    state: ClientReadings | None,
-    answering: Mapping[str, Answering],
-    policy: Policy,
-    now: Callable[[], datetime],
-) -> HostReport:
-    if visit.error is not None or state is None:
-        assessment, state = failed_assessment(visit.host.name, visit.error), None
-    else:
-        who = answering[short(visit.host.name)]
-        assessment, state = who.judged(judge(state, policy, now())), who.shown_in(state)
+def _report(visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
     counters = visit.counters
     return HostReport(
         short(visit.host.name),

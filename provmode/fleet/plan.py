@@ -155,6 +155,11 @@ def run_plan(
 
     (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
     planned.audit.interrupted = stop()
+    if not planned.audit.interrupted:
+        done = {item.name for item in planned.proposals}
+        for name in (name for name in names if name not in done):
+            lost = HostReport(short(name), failed_assessment(name, RuntimeError("it was never looked at")))
+            planned.proposals.append(Proposal(name, lost, None, policies[name]))
     position = {name: number for number, name in enumerate(names)}
     planned.proposals.sort(key=lambda item: position[item.name])
     _once_a_pc(planned, answering)

@@ -74,7 +74,7 @@ def plan_remediation(now: Callable[[], datetime], policy: Policy) -> Conversatio
     try:
         if outcome(assessment.verdict) is Outcome.PENDING and policy.check_tcf:
             for file in client.armed_files:
-                data = yield from read_file(file.path)
+                data = yield from read_file(file.path, tcf.MAX_BYTES)
                 if data is not None:
                     files[file.path] = data
         remediation = decide(client, assessment, files)

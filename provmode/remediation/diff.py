@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 
 from provmode.ccm import tcf
+from provmode.text import shortened
 from provmode.windows.files import sha256
 
 LONGEST_DIFF = 2000
 """Most lines, in both files together, that are compared line by line. A larger file would hold up all other PCs."""
+LONGEST_LINE = 1000
+"""Characters of a line that are shown."""
 
 
 def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
@@ -20,4 +23,5 @@ def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
     if sum(map(len, lines)) > LONGEST_DIFF and before != after:
         sums = [f"{len(each)} lines, SHA-256 {sha256(data)}" for each, data in zip(lines, (before, after), strict=True)]
         return (f"--- {path}", f"+++ {path}", f"-({sums[0]})", f"+({sums[1]})")
-    return tuple(line.rstrip("\n") for line in difflib.unified_diff(*lines, path, path, lineterm=""))
+    lines_of_diff = difflib.unified_diff(*lines, path, path, lineterm="")
+    return tuple(shortened(line.rstrip("\n"), LONGEST_LINE) for line in lines_of_diff)

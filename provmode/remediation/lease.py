@@ -34,6 +34,8 @@ EMPTY_PAUSE = 2.0
 """Seconds after which a folder that is still empty is abandoned, and not just being filled by another run."""
 ATTEMPTS = 6
 RELEASED = "@provmode released"
+LISTING = 64 * 1024
+"""Bytes of a listing that are read: a folder with more in it is not ours alone."""
 
 _TOKEN = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{16})")
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -163,7 +165,7 @@ def _look() -> Conversation[_Found]:
 
 
 def _lines(completed: Completed) -> list[str]:
-    return [line.strip() for line in completed.stdout.decode("utf-8", "replace").splitlines()]
+    return [line.strip() for line in completed.stdout[:LISTING].decode("utf-8", "replace").splitlines()]
 
 
 def _tokens(completed: Completed) -> tuple[Token, ...]:

@@ -87,6 +87,14 @@ OPERATION_TIMEOUT_MARGIN = 5.0
 """Seconds before the read deadline at which the PC is asked to give up, so that it can still answer."""
 
 
+MAX_RECEIVED = 64 * 1024 * 1024
+"""Bytes of all answers to one operation, repetitions included. More would fill the memory from one PC."""
+MAX_RECEIVED_OF_COMMAND = 96 * 1024 * 1024
+"""The same for a command line: its output comes as base64, a third longer."""
+LARGE = 64 * 1024
+"""Bytes of an answer before which other PCs, and Ctrl-C, get their turn: reading it takes time without a pause."""
+
+
 class CommandTimedOut(DeadlineExceeded):
     """A command line reached its time-out and was terminated on the PC; its changes until then remain."""
 
@@ -141,6 +149,7 @@ class Session:
         self._ends: float | None = None
         self._command_ends: float | None = None
         self._change_sent = self._change_accepted = False
+        self._received, self._may_receive = 0, MAX_RECEIVED
 
     # -- the connection ---------------------------------------------------------------------------------------
 
@@ -317,6 +326,8 @@ class Session:
             self.begin()
         timeout = operation.timeout if isinstance(operation, CommandLine) else None
         self._command_ends = self._seconds() + timeout if timeout is not None else None
+        self._received = 0
+        self._may_receive = MAX_RECEIVED_OF_COMMAND if isinstance(operation, CommandLine) else MAX_RECEIVED
         at_once = isinstance(operation, Invoke) and operation.at_once
         return self._try(lambda: exchange_for(operation), mutating, describe(operation), at_once=at_once)
 
@@ -476,10 +487,23 @@ class Session:
         self._in_vain = 0
         if not self._proved_by_handshake:
             self._logon.accepted()
+        self._count(len(answer), request.what)
         response = decode(answer, message_id=message_id)
         if status not in (200, 500):
             raise UnexpectedAnswer(f"HTTP {status} with an answer that is not a fault")
         return response
+
+    def _count(self, size: int, what: str) -> None:
+        """Count an answer of *size* bytes, and let others have their turn before a large one is read."""
+        self._received += size
+        if self._received > self._may_receive:
+            self.close()
+            raise ProtocolError(
+                f"{self.target.endpoint.name} sent over {self._may_receive // 2**20} MiB in answer to {what}",
+                next_step="find out what answers on that port",
+            )
+        if size > LARGE:
+            self._pause(0.0)
 
     def _operation_timeout(self) -> float:
         """Return the seconds for OperationTimeout: the time left, but less than the read deadline."""

@@ -41,7 +41,7 @@ def ask(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> C
         return Absent() if fault.kind == "not-found" else could_not_tell(fault)
     except AccessDenied as denied:
         return could_not_tell(denied)
-    except (UnexpectedAnswer, ValueError) as error:
+    except (UnexpectedAnswer, ValueError, OverflowError) as error:
         return Unknown("malformed", f"{what}: {error}")
 
 

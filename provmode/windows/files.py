@@ -83,40 +83,47 @@ class StaleFile(HostError):
     """The file is not the expected one: somebody changed it in between. Nothing was written."""
 
 
+class TooLarge(HostError):
+    """The file is larger than the reader wants; the message has its size."""
+
+
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of *data* in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
-def read_file(path: str) -> Conversation[bytes | None]:
+def read_file(path: str, limit: int = MAX_SIZE) -> Conversation[bytes | None]:
     """Return a file's bytes, or ``None`` if the file does not exist. Variables such as ``%windir%`` are expanded.
 
     Raises:
         StaleFile: the file changed while it was read.
         AccessDenied: the account is not allowed to read the file.
         ProtocolError: the script did not answer as it should.
-        HostError: the file is larger than `MAX_SIZE`.
+        TooLarge: the file is larger than *limit*; at most the first `CHUNK` of it was read.
     """
-    data, expected = b"", ""
+    data, expected = bytearray(), ""
     while True:
         answer = script_answer((yield script_line(READ_BYTES, path=path, offset=len(data), count=CHUNK)), path)
         if not answer.get("exists"):
             return None
         size = _size(answer, path)
-        if size > MAX_SIZE:
-            raise HostError(f"{path} has {size:,} bytes, over the limit of {MAX_SIZE:,}")
+        if size > limit:
+            raise TooLarge(f"{path} has {size:,} bytes, over the limit of {limit:,}", next_step="look at the file")
         if expected and answer["sha256"] != expected:
             raise StaleFile(f"{path} changed while it was read", next_step="read it again")
         expected = str(answer["sha256"])
         chunk = _bytes(answer, path)
         data += chunk
-        if len(data) >= size:
+        if len(data) > size:
+            raise ProtocolError(f"{path}: more than its {size:,} bytes came")
+        if len(data) == size:
             break
         if not chunk:
             raise ProtocolError(f"{path}: only {len(data):,} of {size:,} bytes came")
-    if sha256(data) != expected:
+    content = bytes(data)
+    if sha256(content) != expected:
         raise ProtocolError(f"{path}: the bytes that came do not have the file's hash", next_step="read it again")
-    return data
+    return content
 
 
 def file_hash(path: str) -> Conversation[str | None]:
@@ -137,8 +144,8 @@ def script_answer(completed: Completed, path: str) -> dict[str, Any]:
     """Return the script's answer. Standard error is ignored: PowerShell writes progress records to it."""
     lines = completed.stdout.decode("utf-8", "replace").lstrip("\ufeff").splitlines()
     try:
-        answer = json.loads(lines[-1]) if lines else None
-    except ValueError:
+        answer = json.loads(lines[-1], parse_int=_whole, parse_constant=_no_number) if lines else None
+    except (ValueError, RecursionError):
         answer = None
     if completed.exit_code != 0 or not isinstance(answer, dict):
         raise ProtocolError(
@@ -153,6 +160,16 @@ def script_answer(completed: Completed, path: str) -> dict[str, Any]:
     if error is not None:
         raise HostError(f"{path}: {error} on the PC", next_step="check whether a program holds the file open")
     return answer
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20:  # the time to read a number grows with the square of its length
+        raise ValueError("a number of over 20 digits")
+    return int(digits)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _size(answer: dict[str, Any], path: str) -> int:

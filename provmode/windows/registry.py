@@ -185,5 +185,5 @@ def read_value(key: Key, value: str) -> Conversation[Reading[RegistryData]]:
         return data_of((yield get_value(key, value, value_type)), value_type, what)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
-    except (UnexpectedAnswer, ValueError) as error:
+    except (UnexpectedAnswer, ValueError, OverflowError) as error:
         return Unknown("malformed", f"{what}: {error}")

@@ -7,6 +7,7 @@ PC (the network, the account) are not caught here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta, timezone
 
@@ -14,7 +15,7 @@ from provmode.reading import Absent, Known, Reading, Unknown, known
 from provmode.windows.conversation import Conversation, ask
 from provmode.windows.model import PcClock, Service, Setup, WindowsVersion
 from provmode.windows.registry import Key, ValueType, data_of, get_value, values_of
-from provmode.wsman import Enumerate, Instance, integer, moment, text
+from provmode.wsman import Enumerate, Instance, UnexpectedAnswer, integer, moment, text
 
 SETUP = Key("HKLM", r"SYSTEM\Setup")
 PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
@@ -24,6 +25,20 @@ OPERATING_SYSTEM = Enumerate.query(
 CLOCK = Enumerate.query(
     "root/cimv2", "SELECT CSName,LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem"
 )
+
+
+_FOLDER = re.compile(r"[A-Za-z]:\\[^\x00-\x1f\x7f\"*?<>|%/\ufffd]{0,259}")
+
+
+def folder_of(text: str) -> str:
+    """Return *text* if it is the path of a folder, as Windows writes its own.
+
+    Raises:
+        UnexpectedAnswer: it is not.
+    """
+    if not _FOLDER.fullmatch(text):
+        raise UnexpectedAnswer(f"{text[:60]!r} is not a folder")
+    return text
 
 
 def service_query(name: str) -> Enumerate:
@@ -163,7 +178,7 @@ def operating_system() -> Conversation[Reading[WindowsVersion]]:
                 version,
                 build,
                 text(found[0], "OSArchitecture") or "",
-                text(found[0], "WindowsDirectory") or "C:\\Windows",
+                folder_of(text(found[0], "WindowsDirectory") or "C:\\Windows"),
             )
         )
 

@@ -151,6 +151,8 @@ SEND_CHUNK = 48 * 1024
 """Octets of standard input in one Send: as base64 well below the 150 KB envelope of the oldest service."""
 MAX_OUTPUT = 64 * 1024 * 1024
 """Octets of output after which a command is terminated."""
+_TERMINATED = 0xC000013A
+"""STATUS_CONTROL_C_EXIT: how Windows ends a command that is terminated."""
 
 
 def run(operation: CommandLine) -> Exchange[Completed]:
@@ -168,10 +170,12 @@ def run(operation: CommandLine) -> Exchange[Completed]:
     done = False
     try:
         command_id = yield from _start(shell, operation)
-        received = _Received()
+        received = _Received(operation.max_output)
         yield from _send(shell, command_id, operation.stdin, received)
         while received.exit_code is None:
             yield from _receive(shell, command_id, received)
+        if received.cut:
+            yield from _quietly(_signal(shell, command_id))
         done = True
     except GeneratorExit:
         raise  # the connection is gone, so we cannot delete the shell; the PC drops it at its idle time-out
@@ -181,7 +185,7 @@ def run(operation: CommandLine) -> Exchange[Completed]:
         yield from _quietly(_delete(shell))
         raise
     yield from _quietly(_delete(shell))
-    return Completed(received.exit_code, b"".join(received.stdout), b"".join(received.stderr))
+    return Completed(received.exit_code, bytes(received.stdout), bytes(received.stderr), cut=received.cut)
 
 
 def _open_shell(operation: CommandLine) -> Exchange[Resource]:
@@ -223,9 +227,12 @@ def _start(shell: Resource, operation: CommandLine) -> Exchange[str]:
 class _Received:
     """What a command has written so far, and how it ended."""
 
-    stdout: list[bytes] = field(default_factory=list)
-    stderr: list[bytes] = field(default_factory=list)
+    limit: int | None = None
+    """Octets of output after which the command is terminated and what it wrote is kept."""
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
     size: int = 0
+    cut: bool = False
     exit_code: int | None = None
     """``None`` while it runs."""
 
@@ -236,7 +243,9 @@ class _Received:
             raise UnexpectedAnswer(f"the command wrote over {MAX_OUTPUT // 2**20} MiB; it was terminated")
         written = {"stdout": self.stdout, "stderr": self.stderr}.get(stream.lower())
         if written is not None:
-            written.append(chunk)
+            written += chunk
+        if self.limit is not None and self.size > self.limit:
+            self.cut, self.exit_code = True, _TERMINATED
 
 
 def _send(shell: Resource, command_id: str, stdin: bytes, received: _Received) -> Exchange[None]:
@@ -280,6 +289,8 @@ def _receive(shell: Resource, command_id: str, received: _Received) -> Exchange[
         return
     answer = _body(response, "ReceiveResponse")
     _collect(answer, received)
+    if received.cut:
+        return
     state = child(answer, "CommandState")
     if state is not None and state.get("State", "").rpartition("/")[2] == "Done":
         received.exit_code = _exit_code(state)
@@ -291,7 +302,7 @@ def _collect(answer: Element, received: _Received) -> None:
         if local_name(stream) != "Stream" or not stream.text:
             continue
         try:
-            chunk = base64.b64decode("".join(stream.text.split()), validate=True)
+            chunk = base64.b64decode(stream.text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
         except (binascii.Error, ValueError):
             raise UnexpectedAnswer("Receive: the stream is not base64") from None
         received.add(stream.get("Name", ""), chunk)

@@ -134,6 +134,9 @@ class CommandLine:
     """Working directory."""
     timeout: float | None = None
     """Seconds after which the command is terminated; ``None``: the session's own deadline."""
+    max_output: int | None = field(default=None, compare=False)
+    """Octets of output after which the command is terminated, and what came until then is the answer; ``None``: much
+    more output than any command here has is an error."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ class Completed:
     """Unsigned 32 bits as WinRS gives it: 0xC0000005 is 3221225477."""
     stdout: bytes = b""
     stderr: bytes = b""
+    cut: bool = False
+    """Whether the command was terminated because its output reached `CommandLine.max_output`."""
 
 
 Operation = Union[Identify, Get, Enumerate, Invoke, Put, CommandLine]

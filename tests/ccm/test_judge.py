@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -17,6 +18,8 @@ from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, cause_of, outcome, unassessed
 from provmode.errors import Cause
 from provmode.reading import NOT_READ, Absent, Known, Unknown
+from provmode.remediation.decide import fingerprint, what_changed
+from provmode.text import SENTENCE
 from provmode.windows.model import PcClock, Service, Setup
 
 NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
@@ -171,6 +174,32 @@ def test_zero_max_minutes_means_48_hours() -> None:
     assert verdict(in_mode(40, max_minutes=Known(0))) is Verdict.SELF_HEALING
 
 
+@pytest.mark.parametrize("minutes", [4294967295, 5_270_401, 10**20 - 1])
+def test_a_client_whose_time_limit_never_comes_is_stuck_and_says_so(minutes: int) -> None:
+    state = in_mode(10, max_minutes=Known(minutes))
+    assessment = judge(state, Policy(), NOW)
+
+    assert assessment.verdict is Verdict.STUCK
+    assert f"with ProvisioningMaxMinutes {minutes} it never leaves by itself" in assessment.reason
+    assert assessment.leaves_at is None
+    assert verdict(in_mode(3, max_minutes=Known(minutes))) is Verdict.IN_PROGRESS
+    assert verdict(replace(state, processes=Known(("SetupHost.exe",)))) is Verdict.IN_PROGRESS
+    assert verdict(replace(state, processes=Unknown("fault", "x"))) is Verdict.UNASSESSED
+
+
+def test_a_time_limit_of_years_is_still_one() -> None:
+    assert verdict(in_mode(10, max_minutes=Known(525_600))) is Verdict.SELF_HEALING
+
+
+@pytest.mark.parametrize("clock", [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)])
+def test_times_at_the_ends_of_the_calendar_are_judged(clock: datetime) -> None:
+    pc = Known(PcClock(clock.replace(tzinfo=timezone.utc), 0, None))
+
+    for entered in (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59)):
+        state = in_mode(None, clock=pc, enabled_time=Known(entered.replace(tzinfo=timezone.utc)))
+        assert judge(state, Policy(grace_minutes=527_040), NOW).verdict in Verdict
+
+
 def test_a_shorter_time_limit_makes_a_client_overdue_earlier() -> None:
     assert verdict(in_mode(10, max_minutes=Known(60))) is Verdict.OVERDUE
 
@@ -316,6 +345,76 @@ STATES = st.builds(
 POLICIES = st.builds(
     Policy, wait_for_self_healing=st.booleans(), check_tcf=st.booleans(), minimum_age_minutes=st.integers(0, 10**4)
 )
+
+
+TEXTS = st.text(max_size=20) | st.sampled_from(["", "x" * 100_000, "5.00.9128.1007", "\ud800\x1b[31m", "disabled"])
+ANY_TIME = st.datetimes(timezones=st.just(timezone.utc)) | st.sampled_from(
+    [datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)]
+)
+ANY_NUMBER = st.integers(-(10**20), 10**20) | st.sampled_from([0, 1, 59, 2880, 4294967295, 2**63, 10**20 - 1])
+ANY_NAMES = st.lists(TEXTS, max_size=3).map(tuple)
+ANY_SERVICE = st.builds(Service, TEXTS, TEXTS, TEXTS)
+
+
+def any_reading(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return readings of all three cases, with any value, cause and detail."""
+    return st.one_of(values.map(Known), st.just(Absent()), st.builds(Unknown, TEXTS, TEXTS))
+
+
+ANYTHING = st.builds(
+    ClientReadings,
+    observed_at=ANY_TIME,
+    client_version=any_reading(TEXTS),
+    computer=any_reading(TEXTS),
+    provisioning_mode=any_reading(st.booleans()),
+    system_task_excludes=any_reading(ANY_NAMES),
+    service=any_reading(ANY_SERVICE),
+    tcf=any_reading(st.lists(st.builds(TcfFile, TEXTS, st.booleans(), TEXTS, ANY_NAMES), max_size=2).map(tuple)),
+    enabled_time=any_reading(ANY_TIME),
+    max_minutes=any_reading(ANY_NUMBER),
+    task_sequences=any_reading(
+        st.lists(st.builds(TaskSequence, *[st.none() | TEXTS] * 5), max_size=2).map(tuple),
+    ),
+    task_sequence_agent=any_reading(ANY_SERVICE),
+    processes=any_reading(ANY_NAMES),
+    setup=any_reading(st.builds(Setup, st.booleans(), st.booleans(), ANY_NUMBER, ANY_NUMBER, st.booleans(), TEXTS)),
+    clock=any_reading(st.builds(PcClock, ANY_TIME, ANY_NUMBER, st.none() | ANY_TIME)),
+    health_evaluation=any_reading(
+        st.builds(CcmEvalStatus, TEXTS, any_reading(st.booleans()), any_reading(ANY_TIME)),
+    ),
+)
+IN_THE_MODE = st.builds(
+    in_mode,
+    st.none(),
+    enabled_time=ANY_TIME.map(Known),
+    max_minutes=any_reading(ANY_NUMBER),
+    clock=st.builds(PcClock, ANY_TIME, ANY_NUMBER, st.none()).map(Known),
+)
+ANY_POLICY = st.builds(
+    Policy,
+    wait_for_self_healing=st.booleans(),
+    check_tcf=st.booleans(),
+    grace_minutes=st.sampled_from([0, 60, 527_040]),
+    minimum_age_minutes=st.sampled_from([0, 240, 527_040]),
+    maximum_skew_minutes=st.sampled_from([0, 5, 527_040]),
+)
+
+
+@given(ANYTHING | IN_THE_MODE, ANY_POLICY, ANY_TIME)
+def test_whatever_a_pc_says_has_a_verdict_of_a_bounded_size(
+    state: ClientReadings, policy: Policy, now: datetime
+) -> None:
+    read_back = ClientReadings.from_json(json.loads(json.dumps(state.to_json())))
+
+    for client in (state, read_back):
+        assessment = judge(client, policy, now)
+        texts = [assessment.reason, *(finding.text for finding in assessment.findings)]
+        assert assessment.reason
+        assert all(len(text) <= SENTENCE for text in texts)
+        assert json.dumps(assessment.to_json())
+        assert fingerprint(client) == fingerprint(state)
+        assert what_changed(client.to_json(), client, policy, now)
+    assert read_back == state
 
 
 @given(STATES, POLICIES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +108,29 @@ def test_every_entry_has_its_line_number_and_kind() -> None:
     read = tcf.read(b"[A]\r\nSMSPROVISIONINGMODE=1\r\nInstall=X=1 SMSPROVISIONINGMODE=1\r\n")
 
     assert [(entry.line, entry.kind) for entry in read.entries] == [(2, "line"), (3, "token")]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "A=1", "SMSPROVISIONINGMODE=1", "x SMSPROVISIONINGMODE"]), ENDINGS)))
+def test_lines_are_counted_whatever_their_ending(lines: list[tuple[str, str]]) -> None:
+    text = ""
+    for line, ending in lines:
+        text += line + ("\r\n" if not line and text.endswith("\r") and ending == "\n" else ending)
+
+    expected = [
+        number for number, line in enumerate(re.split("\r\n|\r|\n", text), 1) if line == "SMSPROVISIONINGMODE=1"
+    ]
+    assert [entry.line for entry in tcf.read(text.encode()).entries] == expected
+
+
+@pytest.mark.parametrize("quotes", range(6))
+def test_a_property_counts_if_the_quotes_before_it_are_closed(quotes: int) -> None:
+    line = "Install=" + '" ' * quotes + "SMSPROVISIONINGMODE=1 " + '" SMSPROVISIONINGMODE=1'
+    inside = "Install=" + '" ' * quotes
+
+    assert (
+        tcf.disarm(line.encode())
+        == (inside + '" SMSPROVISIONINGMODE=1' if quotes % 2 == 0 else inside + 'SMSPROVISIONINGMODE=1 "').encode()
+    )
 
 
 def test_utf_16_without_its_mark_is_recognised_and_kept() -> None:

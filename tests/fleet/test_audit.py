@@ -17,13 +17,17 @@ import pytest
 
 from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.errors import Cause
+from provmode.fleet.audit import audit_inventory
+from provmode.fleet.plan import plan_inventory
 from provmode.lab.personas import PERSONAS
 from provmode.lab.process import LabProcess
-from provmode.reading import Known
+from provmode.reading import Absent, Known
 from provmode.transport.session import Session
+from provmode.windows.file_changes import put_file
 
 Run = Callable[..., Any]
 PERSONA = {persona.name: persona for persona in PERSONAS}
@@ -313,3 +317,127 @@ def test_a_pc_whose_clock_is_behind_is_judged_by_its_own_clock(
 
             assert judge(state, Policy(), now()).verdict is Verdict.SELF_HEALING
             assert judge(elsewhere, Policy(), now()).verdict is Verdict.OVERDUE
+
+
+# -- what a PC says in numbers, and in large ---------------------------------------------------------------------------
+
+CCMEXEC = r"HKLM\SOFTWARE\Microsoft\CCM\CcmExec"
+NEVER = [("ProvisioningMaxMinutes", 4294967295, "DWORD"), ("ProvisioningMaxMinutes", "9" * 20, "SZ")]
+
+
+@pytest.mark.parametrize(
+    ("value", "data", "kind", "verdict"),
+    [
+        *((*never, "stuck") for never in NEVER),
+        ("ProvisioningEnabledTime", 253402214400, "QWORD", "stuck"),
+        ("ProvisioningEnabledTime", "9" * 20, "SZ", "unassessed"),
+    ],
+)
+def test_a_number_out_of_range_has_a_verdict_in_audit_and_plan(
+    provmode: Run, tmp_path: Path, value: str, data: Any, kind: str, verdict: str
+) -> None:
+    with LabProcess(2, 1, mix={"self-healing": 1}, inventory=tmp_path / "lab.py") as lab:
+        lab.set_registry(lab.hosts[0].name, CCMEXEC, value, data, kind)
+        ran = provmode("audit", "lab.py", "--format", "json")
+        planned = provmode("plan", "lab.py", "--unsigned", "--format", "json")
+
+    assert [host["verdict"] for host in json.loads(ran.stdout)["hosts"]] == [verdict, "self-healing"]
+    assert [host["verdict"] for host in json.loads(planned.stdout)["hosts"]] == [verdict, "self-healing"]
+    assert ran.stderr == planned.stderr == ""
+
+
+def test_an_error_in_judging_is_the_answer_of_that_host_alone(
+    lab: LabProcess,
+    source_of: Callable[[LabProcess], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def judging(state: ClientReadings, *arguments: Any) -> Any:
+        if isinstance(state.client_version, Absent):
+            raise OverflowError("date value out of range")
+        return judge(state, *arguments)
+
+    monkeypatch.setattr("provmode.fleet.audit.judge", judging)
+    monkeypatch.setattr("provmode.remediation.decide.judge", judging)
+    source = source_of(lab)
+    audited = audit_inventory(source, now=now).reports
+    planned = plan_inventory(source, now=now).audit.reports
+
+    broken = next(host.name for host in lab.hosts if host.persona == "no-client")
+    for reports in (audited, planned):
+        assert [report.host for report in reports] == [host.name for host in lab.hosts]
+        (report,) = [report for report in reports if report.host == broken]
+        assert report.assessment.verdict is Verdict.UNASSESSED
+        assert report.assessment.reason == "provmode's own error (OverflowError: date value out of range)"
+        assert sum(report.assessment.verdict is Verdict.HEALTHY for report in reports) >= 2
+    assert capfd.readouterr().err == ""
+
+
+def test_texts_of_a_pc_do_not_make_a_report_large(lab: LabProcess, audit: Callable[..., Any], provmode: Run) -> None:
+    pc = next(host for host in lab.hosts if host.persona == "overdue")
+    lab.set_registry(pc.name, CCMEXEC, "SystemTaskExcludes", ";".join(["x" * 1000] * 67), "SZ")
+    lab.set_registry(pc.name, r"HKLM\SYSTEM\Setup", "CmdLine", "x" * 67_000, "SZ")
+    try:
+        ran, report = audit(lab, "--limit", pc.name)
+    finally:
+        lab.set_registry(pc.name, CCMEXEC, "SystemTaskExcludes", "SchedulerStartup", "SZ")
+        lab.set_registry(pc.name, r"HKLM\SYSTEM\Setup", "CmdLine", "", "SZ")
+
+    (host,) = report["hosts"]
+    assert len(ran.stdout) < 20_000
+    assert host["facts"]["system_task_excludes"]["unknown"]["cause"] == "too-large"
+    assert "setup: 67," in host["facts"]["setup"]["unknown"]["detail"]
+
+
+# -- Ctrl-C, whatever a PC sends ---------------------------------------------------------------------------------------
+
+TCF = r"%windir%\ccmsetup\MobileClient.TCF"
+BOMB = f"<a xmlns='{'u' * 600_000}'>{'<b/>' * 90_000}</a>"
+"""An answer that costs minutes if its namespace is written out for each element."""
+
+
+def work_of(process: int) -> int:
+    """Return the processor time of a process so far, in ticks of a hundredth of a second."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("hostile", ["a file", "an answer"])
+def test_an_interrupt_is_heard_while_a_hostile_pc_is_read(
+    tmp_path: Path, connect: Callable[..., Session], number: signal.Signals, hostile: str
+) -> None:
+    """It ends before an audit of another PC, begun at the interrupt, is done three times."""
+    with LabProcess(2, 5, mix={"healthy": 1}) as lab:
+        other, pc = lab.hosts
+        if hostile == "a file":
+            connect(lab, pc).converse(put_file(TCF, b"Install=" + b"SMSPROVISIONINGMODE=1 " * 47_000))
+        else:
+            lab.inject(pc.name, kind="junk", times=None, text=BOMB)
+        account = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
+        for name, host in (("hostile.py", pc), ("other.py", other)):
+            pcs = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port})]
+            (tmp_path / name).write_text(f"pcs = ({pcs!r}, {account!r})\n")
+        action = "Delete" if hostile == "a file" else "Get"  # the request before the hostile text is read
+        asked = lab.counters(pc.name)["actions"].get(action, 0)
+        command = [sys.executable, "-m", "provmode", "audit", "--format", "json"]
+        running = subprocess.Popen(
+            [*command, "hostile.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            while lab.counters(pc.name)["actions"].get(action, 0) == asked:
+                assert running.poll() is None
+            begun = work_of(running.pid)
+            while running.poll() is None and work_of(running.pid) < begun + 5:
+                pass  # until it reads, or is done
+            running.send_signal(number)
+            for _ in range(3):
+                subprocess.run([*command, "other.py"], cwd=tmp_path, capture_output=True, check=True, timeout=120)
+            ended = running.poll()
+        finally:
+            running.kill()
+            out, err = running.communicate()
+
+    assert ended is not None
+    assert "Traceback" not in err
+    assert out

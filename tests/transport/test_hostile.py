@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from provmode.errors import HostError, RemoteFault
-from provmode.transport.session import Session
+from provmode.errors import HostError, ProtocolError, RemoteFault
+from provmode.transport.session import MAX_RECEIVED, Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
-from provmode.wsman import Get, Resource
+from provmode.wsman import Enumerate, Get, Resource
 
 CANARY = "canary-Pa55word-that-nobody-may-see"
 CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
@@ -380,6 +380,44 @@ def test_an_empty_answer_is_called_so(status: str) -> None:
 
     assert f"HTTP {status[:3]} without a word" in message
     assert "AllowUnencrypted" in message
+
+
+def envelope(body: str) -> bytes:
+    """Return an answer with this body."""
+    soap = f'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body>{body}</s:Body></s:Envelope>'
+    return http("200 OK", SOAP, body=soap.encode())
+
+
+def test_an_enumeration_without_an_end_is_an_error_long_before_it_fills_the_memory() -> None:
+    item = f"<p:A xmlns:p='u'><p:Name>{'x' * 1_900_000}</p:Name></p:A>"
+    context = "<EnumerationContext>c</EnumerationContext>"
+    first = envelope(f"<EnumerateResponse>{context}</EnumerateResponse>")
+    page = envelope(f"<PullResponse>{context}<Items>{item}</Items></PullResponse>")
+    pages = MAX_RECEIVED // len(page) + 1
+    with stranger(first, *[page] * (pages + 10)) as server:
+        session = session_to(server, "basic", read=30.0, host=120.0)
+        with pytest.raises(ProtocolError, match="sent over 64 MiB in answer to Enumerate") as error:
+            session.send(Enumerate(Resource.cim("root/cimv2", "Win32_Process")))
+        received = session.counters.bytes_received
+        session.close()
+
+    assert "\n" not in str(error.value)
+    assert MAX_RECEIVED < received < MAX_RECEIVED + 2 * len(page)
+
+
+def test_others_have_their_turn_before_a_large_answer_is_read() -> None:
+    turns: list[float] = []
+    small, large = "<SMS_Client/>", f"<SMS_Client><A>{'x' * 70_000}</A></SMS_Client>"
+    with stranger(envelope(small), envelope(large)) as server:
+        session = session_to(server, "basic")
+        session._pause = turns.append
+        session.send(CLIENT)
+        before = list(turns)
+        session.send(CLIENT)
+        session.close()
+
+    assert before == []
+    assert turns == [0.0]
 
 
 def test_an_answer_to_another_message_is_refused() -> None:

@@ -524,6 +524,16 @@ def test_output_without_an_end_is_terminated(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
+def test_output_over_the_limit_of_its_command_is_the_answer_so_far_and_the_command_is_terminated() -> None:
+    much = received(stream("stdout", b"123456"), stream("stderr", b"78"))
+
+    sent, completed = drive(CommandLine("x", max_output=7), [CREATED, STARTED, much, OK, OK])
+
+    assert (completed.stdout, completed.stderr, completed.cut) == (b"123456", b"78", True)
+    assert shapes(sent)[-2:] == ["Signal", "ShellDelete"]
+    assert not drive(CommandLine("x", max_output=8), [CREATED, STARTED, much, done(), OK])[1].cut
+
+
 @pytest.mark.parametrize("good", [1, 2, 3])
 @pytest.mark.parametrize("clean", [OK, DENIED], ids=["cleanly", "or-not"])
 def test_after_a_fault_at_any_point_the_shell_is_freed_and_the_fault_raised(

@@ -111,6 +111,23 @@ def test_as_many_bytes_as_the_limit_are_read() -> None:
     assert parse(f"<a>{text}</a>".encode()).text == text
 
 
+@pytest.mark.parametrize("quote", "\"'")
+@pytest.mark.parametrize("name", ["xmlns", "xmlns:p", f"xmlns:{'p' * 256}", "xmlns ", "xmlns:p\n"])
+def test_a_namespace_is_read_up_to_the_limit_and_a_longer_one_refused(quote: str, name: str) -> None:
+    for length in (xml.MAX_NAMESPACE, xml.MAX_NAMESPACE + 1):
+        document = f"<a b='>'  {name}={quote}{'>' * length}{quote}/>".encode()
+        if length == xml.MAX_NAMESPACE:
+            assert parse(document).tag in ("a", f"{{{'>' * length}}}a")
+        else:
+            with pytest.raises(MalformedAnswer, match="namespace of over"):
+                parse(document)
+
+
+def test_a_prefix_without_an_end_is_refused() -> None:
+    with pytest.raises(MalformedAnswer, match="prefix of over"):
+        parse(f"<a xmlns:{'p' * 257}='u'/>".encode())
+
+
 def test_more_elements_than_the_limit_are_refused() -> None:
     with pytest.raises(MalformedAnswer, match="elements"):
         parse(b"<a>" + b"<b/>" * (2 * xml.MAX_ELEMENTS) + b"</a>")

@@ -26,7 +26,7 @@ from provmode.remediation.steps.base import (
     stale,
 )
 from provmode.windows.file_changes import remove_file, swap_file
-from provmode.windows.files import StaleFile, file_hash, read_file, sha256
+from provmode.windows.files import StaleFile, TooLarge, file_hash, read_file, sha256
 from provmode.wsman import Operation
 
 BY_SCRIPT = "compare-and-swap by the static script, the old file kept beside it"
@@ -129,7 +129,10 @@ class DisarmTcf(Step):
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Take the entry out of the file, if it is still the file that was seen."""
-        current = yield from read_file(self.path)
+        try:
+            current = yield from read_file(self.path, tcf.MAX_BYTES)
+        except TooLarge:
+            raise stale(self.path, "what it was", "another file, too large to be one") from None
         if current is not None and sha256(current) == self.after:
             return ALREADY
         if current is None or sha256(current) != self.before:

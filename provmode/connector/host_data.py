@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -151,13 +152,18 @@ def read_override(data: tuple[str, ...]) -> dict[str, Any]:
     """Read ``KEY=VALUE`` pairs; a value that is JSON (number, boolean, object) is parsed, as in pyinfra.
 
     Raises:
-        UsageError: a pair without ``=``, or a key that does not exist.
+        UsageError: a pair without ``=``, a key that does not exist, or a password.
     """
     override: dict[str, Any] = {}
     for pair in data:
         key, sign, value = pair.partition("=")
         if not sign:
             raise UsageError(f"--data {key} has no value", next_step="write --data KEY=VALUE")
+        if key == "winrm_password":
+            raise UsageError(
+                "--data winrm_password: every user of this computer could read it in the list of processes",
+                next_step=f"put it into ${PASSWORD_ENVIRONMENT}, winrm_password_file or winrm_password_keyring",
+            )
         if key not in KEYS and key not in OTHER_KEYS:
             raise UsageError(f"--data {key}: there is no such key", next_step=nearest_key(key))
         try:
@@ -181,7 +187,7 @@ def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]
         tls_context(Trust(ca=_path(ca)))
         checked.add(("winrm_ca", ca))
     if isinstance(password_file, str) and ("winrm_password_file", password_file) not in checked:
-        _first_line(name, Path(password_file).expanduser())
+        _first_line(name, password_file)
         checked.add(("winrm_password_file", password_file))
 
 
@@ -204,12 +210,17 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     types = get_type_hints(WinRMData)
     for key, value in own.items():
         if value is not None and types[key] is not Any and not _fits(value, types[key]):
-            raise UsageError(f"{name.rpartition('/')[2]}: {key} is {value!r}, of the wrong type")
+            shown = "" if key in _NAMES_OF_SECRETS else f" {value!r},"
+            raise UsageError(f"{name.rpartition('/')[2]}: {key} is{shown} of the wrong type")
     keyring = own.pop("winrm_password_keyring")
     own |= {"winrm_password_keyring": None, "winrm_computer": computer}
     target = target_of(name, {**own, **({"winrm_password": "-"} if keyring else {})})
     check_credentials(target.endpoint, target.credentials)
     checked.add(shared)
+
+
+_NAMES_OF_SECRETS = frozenset({"winrm_password_env", "winrm_password_file", "winrm_password_keyring"})
+"""Keys that say where the password is. Some put the password itself there, so no error shows their values."""
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -303,34 +314,46 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
             )
         return password
     if data["winrm_password_file"]:
-        return _first_line(name, Path(data["winrm_password_file"]).expanduser())
+        return _first_line(name, data["winrm_password_file"])
     if data["winrm_password_keyring"]:
         service = data["winrm_password_keyring"]
-        return _visible_ends(name, _from_keyring(name, user, service), f"in the keyring under {service}")
-    from_environment = os.environ.get(data["winrm_password_env"])
+        return _visible_ends(name, _from_keyring(name, user, service), "in the keyring")
+    variable = data["winrm_password_env"]
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", variable):
+        raise UsageError(
+            f"{name}: winrm_password_env is not the name of an environment variable",
+            next_step="put the password into a variable, and the variable's name there",
+        )
+    from_environment = os.environ.get(variable)
     if not from_environment:
+        named = f"${variable}" if variable == PASSWORD_ENVIRONMENT else "the variable that winrm_password_env names"
         raise UsageError(
             f"{name}: no password for {user or 'the user'}",
-            next_step=f"set ${data['winrm_password_env']}, winrm_password_file or winrm_password_keyring",
+            next_step=f"set {named}, winrm_password_file or winrm_password_keyring",
         )
     return _visible_ends(name, from_environment, f"in ${data['winrm_password_env']}")
 
 
-def _first_line(name: str, path: Path) -> str:
-    """Return the first line of a file. A byte order mark, as editors on Windows write it, is no part of it."""
+def _first_line(name: str, file: str) -> str:
+    """Return the first line of a file. A byte order mark, as editors on Windows write it, is no part of it.
+
+    An error shows the file's name only if there is such a file.
+    """
+    path = os.path.expanduser(file)
+    shown = f" {path}" if os.path.exists(path) else ""
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
         utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = data.decode("utf-16" if utf_16 else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise UsageError(f"{name}: cannot read winrm_password_file {path}: {reason}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or ("not UTF-8" if shown else "not the name of a file")
+        raise UsageError(f"{name}: cannot read the file{shown} that winrm_password_file names: {reason}") from None
     if not text:
-        raise UsageError(f"{name}: winrm_password_file {path} is empty")
+        raise UsageError(f"{name}: the file {path} that winrm_password_file names is empty")
     line = text.partition("\n")[0].removesuffix("\r")
     if not line:
-        raise UsageError(f"{name}: the first line of winrm_password_file {path} is empty")
-    return _visible_ends(name, line, f"in winrm_password_file {path}")
+        raise UsageError(f"{name}: the first line of the file {path} that winrm_password_file names is empty")
+    return _visible_ends(name, line, f"in the file {path}")
 
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
@@ -366,8 +389,8 @@ def _from_keyring(name: str, user: str, service: str) -> str:
         ) from None
     if password is None:
         raise UsageError(
-            f"{name}: the keyring has no password for {user} under {service}",
-            next_step=f"run `keyring set {service} {user}`",
+            f"{name}: the keyring has no password for {user} under the service that winrm_password_keyring names",
+            next_step=f"run `keyring set SERVICE {user}` with the name of that service",
         )
     return password
 
@@ -434,4 +457,4 @@ def _check_codepage(name: str, codepage: int) -> None:
 
 
 def _path(value: str | None) -> Path | None:
-    return Path(value).expanduser() if value else None
+    return Path(os.path.expanduser(value)) if value else None

@@ -245,8 +245,9 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
     return fleet
 
 
-_QUOTABLE = (OSError, LookupError, NameError, ImportError, AttributeError)
-"""Errors with a text that quotes only names. The text of any other error could contain a value, such as a password."""
+_QUOTABLE = (OSError, IndexError, NameError, ImportError, AttributeError)
+"""Errors with a text that quotes only names. The text of any other error could contain a value, such as a password, and
+so could the key of a KeyError."""
 
 
 def _reason(error: Exception) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keyring.errors
 import pytest
 
+from provmode.connector.host_data import WINRM_DATA, password_of
+from provmode.errors import UsageError
 from provmode.lab.process import Host, LabProcess
 
 Run = Callable[..., Any]
@@ -144,8 +149,37 @@ def test_a_missing_keyring_entry_says_what_to_run(
     lab: LabProcess, healthy: Host, ways: Any, pyinfra: Run, tmp_path: Path
 ) -> None:
     data, environment = ways("keyring")
-    inventory = write_inventory(tmp_path / "fleet.py", lab, [healthy], {**data, "winrm_password_keyring": "other"})
+    inventory = write_inventory(tmp_path / "fleet.py", lab, [healthy], {**data, "winrm_password_keyring": "s3cret"})
 
     ran = pyinfra(inventory, "fact", "facts.client.ClientVersion", environment=environment)
 
-    assert "run `keyring set other LAB\\provmode`" in " ".join(ran.stderr.split())
+    shown = " ".join(ran.stderr.split())
+    assert "run `keyring set SERVICE LAB\\provmode` with the name of that service" in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    "secret", ["s3cret", "s3cret with blanks!", "/etc/s3cret", "~s3cret", "s3cret\0", "s" * 5000, "\ud800"]
+)
+@pytest.mark.parametrize("key", ["winrm_password_env", "winrm_password_file", "winrm_password_keyring"])
+def test_a_password_in_the_place_of_a_name_is_not_shown(monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
+    empty = types.SimpleNamespace(get_password=lambda service, user: None, errors=keyring.errors)
+    monkeypatch.setitem(sys.modules, "keyring", empty)
+    data = {name: meta.default for name, meta in WINRM_DATA.items()} | {key: secret}
+
+    with pytest.raises(UsageError, match=key) as error:
+        password_of("PC-1", "user", data)
+
+    assert secret not in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_password_file_that_is_there_is_named_in_the_error(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    data = {name: meta.default for name, meta in WINRM_DATA.items()} | {"winrm_password_file": str(file)}
+    for content, message in ((b"", "is empty"), (b"\xff\n", "not UTF-8")):
+        file.write_bytes(content)
+
+        with pytest.raises(UsageError, match=message) as error:
+            password_of("PC-1", "user", data)
+        assert str(file) in str(error.value)

@@ -100,7 +100,7 @@ def test_one_hosts_failure_of_any_kind_never_ends_the_run_for_the_others(
         ({"winrm_transport": "digest"}, "winrm_transport is 'digest'"),
         ({"winrm_port": 70000}, "winrm_port is 70000"),
         ({"winrm_connect_deadline": 0}, "winrm_connect_deadline is 0"),
-        ({"winrm_password_file": "missing.txt"}, "cannot read winrm_password_file missing.txt"),
+        ({"winrm_password_file": "missing.txt"}, "cannot read the file that winrm_password_file names"),
         ({"winrm_password": 12345}, "winrm_password is not text"),
         ({"winrm_transport": "basic"}, "winrm_basic_over_http"),
         ({"winrm_transport": "certificate"}, "needs winrm_scheme https"),

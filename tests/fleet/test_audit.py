@@ -295,8 +295,8 @@ def test_an_invalid_host_name_is_unassessed_and_counted(
     lab: LabProcess, audit: Callable[..., Any], provmode: Run
 ) -> None:
     ran = provmode(
-        *("audit", "@winrm/pc-0001..example.com", "--format", "json"),
-        *("--data", "winrm_user=u", "--data", "winrm_password=x"),
+        *("audit", "@winrm/pc-0001..example.com", "--format", "json", "--data", "winrm_user=u"),
+        environment={"PROVMODE_PASSWORD": "x"},
     )
 
     report = json.loads(ran.stdout)

@@ -1,6 +1,7 @@
 """Runs over many hosts. One host's failure never ends the run for the others.
 
 * `inventory`       where hosts come from (`InventorySource`), and the fleet they make
+* `host_names`      names of PCs that could be taken for other names
 * `visit`           who visits the hosts (`Runner`), and one visit
 * `lowered`         settings that protect less than the defaults
 * `identity`        which PC answered for a host

@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from provmode.connector.host_data import combined
 from provmode.errors import UsageError
+from provmode.fleet.host_names import check_host_name, look, spelling
 
 SHARD = 250
 """Hosts that share one pyinfra state: few enough that its quadratic padding costs nothing."""
@@ -79,7 +80,14 @@ class Fleet(Inventory):
         bare = name.removeprefix("@winrm/")
         if "/" in bare and bare != name:
             raise UsageError(f"{bare} is not a host name", next_step="set winrm_path if you mean the listener's path")
-        other = self._spellings.setdefault(bare.casefold(), name)
+        if bare != name:
+            check_host_name(bare)
+        other = self._spellings.setdefault(look(bare), name)
+        if other != name and spelling(other) != spelling(name):
+            raise UsageError(
+                f"the inventory has two names that look alike: {other!a} and {name!a}",
+                next_step="take out the one that is not the PC's",
+            )
         if other != name:
             raise UsageError(f"the inventory has one PC as {other} and as {name}", next_step="take one of them out")
 

@@ -30,6 +30,7 @@ from typing_extensions import override
 from provmode.connector.host_data import combined
 from provmode.errors import UsageError
 from provmode.fleet.host_names import check_host_name, look, spelling
+from provmode.fleet.ownership import refuse_foreign
 
 SHARD = 250
 """Hosts that share one pyinfra state: few enough that its quadratic padding costs nothing."""
@@ -190,7 +191,12 @@ class PyinfraFile:
         return str(self.path)
 
     def read(self) -> Groups:
-        """Run the file and return its groups."""
+        """Run the file and return its groups.
+
+        Raises:
+            UsageError: others can change it.
+        """
+        refuse_foreign(self.path)
         from pyinfra_cli.inventory import _get_groups_from_filename
 
         _compile(self.path)
@@ -234,7 +240,7 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
     is data that comes before all other data of a host.
 
     Raises:
-        UsageError: the source cannot be read, or has no host.
+        UsageError: the source cannot be read, others can change it or the group data, or it has no host.
     """
     source = source_of(inventory) if isinstance(inventory, str) else inventory
     try:
@@ -314,6 +320,9 @@ def _group_data(path: Path | None) -> dict[str, dict[str, Any]]:
 
     with ctx_inventory.use(Inventory.empty()):
         for folder in folders:
+            refuse_foreign(folder)
+            for file in folder.glob("*.py"):
+                refuse_foreign(file)
             for name, data in _get_group_data(str(folder)).items():
                 found[name] = combined((found[name], data))
     return found

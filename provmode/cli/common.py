@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import signal
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
+
+from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -209,18 +210,15 @@ def give_up_output(why: str) -> None:
 
 
 def print_json(document: Any, indent: int = 1) -> None:
-    """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, section 8.1).
-
-    A lone surrogate, from a name that is not Unicode, is written as its JSON escape.
-    """
+    """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, 8.1)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    print(json.dumps(document, indent=indent, ensure_ascii=False))
+    print(json_text(document, indent))
 
 
 def complain(message: str) -> None:
     """Print one line on standard error. If nobody can read it any more, the run goes on without it."""
     try:
-        print(f"provmode: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print(f"provmode: {visible(' '.join(message.split()))}", file=sys.stderr, flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -21,6 +21,7 @@ from provmode.cli.undo import undo
 from provmode.cli.verify import verify
 from provmode.errors import ProvmodeError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
+from provmode.text import visible
 
 
 @click.group(
@@ -32,13 +33,23 @@ from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
 def cli(debug: bool) -> None:
     """Find ConfigMgr clients stuck in provisioning mode, over WinRM."""
     # only our own log: pyspnego logs whole NTLM tokens, from which a weak password can be guessed
-    logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.CRITICAL, handlers=[handler])
     logging.getLogger("provmode").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
 
 for _command in (audit, plan, apply, undo, verify, demo, lab):
     cli.add_command(_command)
+
+
+class VisibleFormatter(logging.Formatter):
+    """Writes a log in which no text of a PC can control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record, with its traceback, as text that is safe to print."""
+        return visible(super().format(record))
 
 
 def exit_with(run: Callable[[], Any]) -> NoReturn:

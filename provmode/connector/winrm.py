@@ -9,7 +9,6 @@ elsewhere); any other error ends the run for all hosts. So this module translate
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from io import IOBase
@@ -27,6 +26,7 @@ from typing_extensions import Unpack, override
 
 from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys, combined
 from provmode.errors import HostError, ProvmodeError
+from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
     from pyinfra.api import Host, State
@@ -49,6 +49,17 @@ class Masked(HiddenValue):
     def to_json(self) -> str:
         """Return the mask."""
         return str(self)
+
+
+class Printed(CommandOutput):
+    """What a PC printed. pyinfra iterates over it to print it: then nothing in it can control the terminal.
+
+    Facts and operations take ``stdout_lines`` and the like, which are as the PC sent them.
+    """
+
+    def __iter__(self) -> Iterator[OutputLine]:
+        for line in self.combined_lines:
+            yield OutputLine(line.buffer_name, visible(line.line))
 
 
 class WinRMConnector(BaseConnector):
@@ -160,16 +171,16 @@ class WinRMConnector(BaseConnector):
         **arguments: Unpack[ConnectorArguments],
     ) -> tuple[bool, CommandOutput]:
         if print_input:
-            echo(f"{self.host.print_prefix}>>> {command}", err=True)
+            echo(f"{self.host.print_prefix}>>> {visible(str(command))}", err=True)
         try:
             ok, lines = self._run(command, arguments)
         except Exception as error:  # noqa: BLE001 - translated here: no error must end the run for the other hosts
             ok, lines = False, [OutputLine("stderr", str(self._recorded(error)))]
         if print_output:
-            for line in lines:
+            for line in Printed(lines):
                 text = line.line if line.buffer_name == "stdout" else format_text(line.line, "red")
                 echo(f"{self.host.print_prefix}{text}", err=True)
-        return ok, CommandOutput(lines)
+        return ok, Printed(lines)
 
     def _run(self, command: StringCommand | str, arguments: Any) -> tuple[bool, list[OutputLine]]:
         from provmode.connector.commands import ConversationCommand, OperationCommand
@@ -292,7 +303,7 @@ def _unexpected(error: Exception) -> ProvmodeError:
 def _document(value: Any) -> OutputLine:
     from provmode.reading import plain
 
-    return OutputLine("stdout", json.dumps(plain(value), ensure_ascii=False))
+    return OutputLine("stdout", json_text(plain(value)))
 
 
 def _answer_lines(answer: Any) -> list[OutputLine]:

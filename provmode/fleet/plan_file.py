@@ -22,6 +22,7 @@ from provmode.ccm.verdict import Verdict
 from provmode.errors import ProvmodeError, UsageError
 from provmode.fields import object_schema
 from provmode.remediation.steps import KINDS, Step, step_from_json
+from provmode.text import json_text
 
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
@@ -113,9 +114,9 @@ def _mac(document: Mapping[str, Any], key: bytes) -> str:
 
 def as_text(document: Mapping[str, Any]) -> str:
     """Return a plan as JSON with a line for each host, so that two plans can be compared line by line."""
-    hosts = ",\n".join("  " + json.dumps(host, ensure_ascii=False) for host in document["hosts"])
+    hosts = ",\n".join("  " + json_text(host) for host in document["hosts"])
     fields = [
-        f" {json.dumps(name)}: " + (f"[\n{hosts}\n ]" if name == "hosts" else json.dumps(value, ensure_ascii=False))
+        f" {json.dumps(name)}: " + (f"[\n{hosts}\n ]" if name == "hosts" else json_text(value))
         for name, value in document.items()
     ]
     return "{\n" + ",\n".join(fields) + "\n}\n"

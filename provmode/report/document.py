@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from provmode.ccm.verdict import Verdict
 from provmode.fleet.audit import Audit
+from provmode.text import json_text
 
 
 def document(audit: Audit) -> dict[str, Any]:
@@ -27,4 +27,4 @@ def document(audit: Audit) -> dict[str, Any]:
 
 def as_json(audit: Audit) -> str:
     """Return the document as text."""
-    return json.dumps(document(audit), indent=2, ensure_ascii=False) + "\n"
+    return json_text(document(audit), 2) + "\n"

@@ -13,7 +13,7 @@ def verification_lines(verification: Verification, journal: Path) -> Iterator[st
     """Yield the lines of a report on a journal."""
     state = verification.state
     signed = "signed with the plan's key" if state.signed else "not signed"
-    yield f"{journal}: {state.lines} lines, each follows the one before it"
+    yield f"{visible(str(journal))}: {state.lines} lines, each follows the one before it"
     yield (
         f"plan {visible(state.plan_id)}; {signed}; hosts: {len(state.hosts)}, changes: {verification.changed}, "
         f"undone: {verification.undone}"

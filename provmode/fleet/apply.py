@@ -201,6 +201,7 @@ class PlanRun:
                 earlier=earlier.get(host.host),
                 today=policies.get(host.name),
                 together=together,
+                seconds=seconds,
             )
             for host in plan.changing
         }

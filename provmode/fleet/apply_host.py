@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -97,7 +98,9 @@ class HostApply:
         earlier: HostRecord | None = None,
         today: Policy | None = None,
         together: Together | None = None,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._seconds = seconds
         self._together = together if together is not None else Together()
         self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
         self._today = today if today is not None else planned.policy
@@ -119,8 +122,12 @@ class HostApply:
 
     def run(self, visit: Visit) -> HostResult:
         """Work on the host, and release its lease in any case."""
-        open_lease = self._earlier is not None and self._earlier.lease is not None and not visit.read_only
-        lease = HostLease(self._planned.host, visit.session, self._write, self._journal.run_id, open_lease=open_lease)
+        earlier = self._earlier.leases if self._earlier is not None and not visit.read_only else ()
+        lease = HostLease(
+            *(self._planned.host, visit.session, self._write, self._journal.run_id),
+            earlier=tuple(earlier),
+            seconds=self._seconds,
+        )
         result = self._work(visit, lease)
         try:
             lease.release()
@@ -136,7 +143,12 @@ class HostApply:
 
     def _work(self, visit: Visit, lease: HostLease) -> HostResult:
         session, host, policy = visit.session, self._planned.host, self._policy
-        steps = HostSteps(self._planned, session, self._journal, self._earlier, lambda: check_idle(self._now, policy))
+
+        def look() -> Conversation[None]:
+            yield from check_idle(self._now, policy)
+            yield from lease.look()
+
+        steps = HostSteps(self._planned, session, self._journal, self._earlier, look, lease.renew)
         looked = False
         try:
             refused = self._refuse(session)
@@ -263,8 +275,15 @@ class HostSteps:
     """The steps of one host, carried out in order and journaled."""
 
     def __init__(
-        self, planned: PlannedHost, session: Session, journal: Journal, earlier: HostRecord | None, look: Look
+        self,
+        planned: PlannedHost,
+        session: Session,
+        journal: Journal,
+        earlier: HostRecord | None,
+        look: Look,
+        renew: Callable[[], None],
     ) -> None:
+        self._renew = renew
         self._host, self._steps = planned.host, planned.steps
         self._session, self._journal, self._look = session, journal, look
         self._done = earlier.done if earlier is not None else frozenset()
@@ -289,6 +308,7 @@ class HostSteps:
             if number in self._done or (step.only_after_changes and not self.anything_changed):
                 continue  # whoever made the changes also requests policy
             self._current = step
+            self._renew()
             self._session.begin()
             ending = self._session.converse(execute(step, announce=self._announcer(number, step), look=self._look))
             if ending == "changed":

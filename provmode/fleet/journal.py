@@ -61,7 +61,7 @@ class Journal:
 
     @property
     def run_id(self) -> str:
-        """16 hexadecimal digits that identify this run on the PCs. A resumed run keeps them."""
+        """16 hexadecimal digits that identify this run, this resume or this undo on the PCs."""
         return self._first[:16]
 
     @classmethod
@@ -109,6 +109,8 @@ class Journal:
     ) -> tuple[Journal, JournalState]:
         """Continue a journal. A torn last line is cut off; a journal torn in its first line begins anew.
 
+        *nonce* is different each time, so that two resumes of two copies of a journal have different ids.
+
         With a *key* the journal has to be signed with it, unless *unsigned* journals are accepted as well.
 
         Raises:
@@ -136,7 +138,7 @@ class Journal:
             file.truncate(state.size)
             journal = cls(file, state, now, key)
             if state.lines:
-                journal.write(event, plan=plan_id, signed=key is not None)
+                journal._begin(plan_id, nonce, event)
             else:
                 journal._begin(plan_id, nonce)
         except UsageError:
@@ -147,8 +149,8 @@ class Journal:
             raise _unwritable(path, error) from None
         return journal, state
 
-    def _begin(self, plan_id: str, nonce: str) -> None:
-        self.write("run-begun", plan=plan_id, signed=self._key is not None, **({"nonce": nonce} if nonce else {}))
+    def _begin(self, plan_id: str, nonce: str, event: str = "run-begun") -> None:
+        self.write(event, plan=plan_id, signed=self._key is not None, **({"nonce": nonce} if nonce else {}))
         self._first = self._last
 
     def write(self, event: str, **fields: Any) -> None:

@@ -37,8 +37,13 @@ class HostRecord:
     steps: list[StepRecord] = field(default_factory=list)
     outcome: str | None = None
     """How the host ended; ``None`` if it did not."""
-    lease: str | None = None
-    """Token of the lease that was announced and is not known to have been released."""
+    leases: list[str] = field(default_factory=list)
+    """Tokens of the lease that were announced since it was last released, the last one last."""
+
+    @property
+    def lease(self) -> str | None:
+        """Token of the lease that was announced last and is not known to have been released."""
+        return self.leases[-1] if self.leases else None
 
     @property
     def done(self) -> frozenset[int]:
@@ -109,11 +114,11 @@ def _host(state: JournalState, line: Line) -> HostRecord:
 
 
 def _lease_begun(state: JournalState, line: Line) -> None:
-    _host(state, line).lease = line["token"]
+    _host(state, line).leases.append(line["token"])
 
 
 def _lease_released(state: JournalState, line: Line) -> None:
-    _host(state, line).lease = None
+    _host(state, line).leases.clear()
 
 
 def _step_begun(state: JournalState, line: Line) -> None:
@@ -157,16 +162,22 @@ class Event:
 _PLAN = {"plan": TEXT, "signed": BOOLEAN}
 _NUMBERED = {"host": TEXT, "number": NUMBER}
 _OPTIONAL_TEXT = replace(ANY_TEXT, optional=True)
+_BEGINS = {**_PLAN, "nonce": _OPTIONAL_TEXT}
 
 EVENTS: Mapping[str, Event] = {
     event.name: event
     for event in (
-        Event("run-begun", "A run of `apply` begins.", {**_PLAN, "nonce": _OPTIONAL_TEXT}, _run_begins),
-        Event("run-resumed", "A run that did not finish is resumed.", _PLAN, _run_begins),
+        Event("run-begun", "A run of `apply` begins.", _BEGINS, _run_begins),
+        Event("run-resumed", "A run that did not finish is resumed.", _BEGINS, _run_begins),
         Event("run-ended", "The run finished.", {}, _ends),
-        Event("undo-begun", "An undo begins.", _PLAN, _undo_begins),
+        Event("undo-begun", "An undo begins.", _BEGINS, _undo_begins),
         Event("undo-ended", "The undo finished.", {}, _ends),
-        Event("claim-begun", "The lease on a PC is about to be taken.", {"host": TEXT, "token": TEXT}, _lease_begun),
+        Event(
+            "claim-begun",
+            "The lease on a PC is about to be taken, or renewed.",
+            {"host": TEXT, "token": TEXT},
+            _lease_begun,
+        ),
         Event("claim-released", "The lease on a PC was released.", {"host": TEXT}, _lease_released),
         Event(
             "step-begun",

@@ -7,6 +7,7 @@ mode, starting a service and requesting policy cannot be undone: the client has 
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,11 +19,13 @@ from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFa
 from provmode.fleet.apply import finish
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
+from provmode.fleet.lease import HostLease
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import UNDO, HostOutcome
 from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
 from provmode.remediation.decide import check_idle
 from provmode.remediation.execute import NotProved, StaleStep, execute
+from provmode.remediation.lease import LeaseLost
 from provmode.transport.session import Session
 from provmode.windows.files import StaleFile
 
@@ -83,6 +86,7 @@ def undo_run(
     runner: Runner | None = None,
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
+    nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> UndoResult:
     """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
@@ -100,7 +104,9 @@ def undo_run(
         )
     fleet, names = _chosen(journal, state, inventory, hosts, override)
     policies = policies_of(fleet, names)
-    writer, state = Journal.resume(journal, state.plan_id, now, event="undo-begun", key=key, unsigned=unsigned)
+    writer, state = Journal.resume(
+        journal, state.plan_id, now, event="undo-begun", key=key, unsigned=unsigned, nonce=nonce()
+    )
     try:
         progress.begin(len(names))
         result = undo_hosts(
@@ -204,6 +210,7 @@ class HostUndo:
         changed = [step for step in record.steps if step.ending in ("changed", None) and not step.undone]
         self.steps = [step for step in reversed(changed) if step.step.undo is not None]
         self._cannot = tuple(_cannot(step) for step in changed if step.step.undo is None)
+        self._leases = tuple(record.leases)
         self._restored: list[str] = []
         self.journal_lost = False
         """Whether the journal could not be written."""
@@ -212,15 +219,41 @@ class HostUndo:
         """Undo the host's steps, the last one first."""
         if visit.read_only:
             return self.result(HostOutcome.FAILED, "the inventory says not to change it (winrm_read_only)")
-        session, stale, failed = visit.session, [], []
+        session = visit.session
         try:
             session.converse(check_idle(self._now, self._policy))
         except StaleStep as error:
             return self.result(HostOutcome.STALE, error.what)
         session.read_only = False
+        lease = HostLease(self._host, session, self._write_line, self._journal.run_id, earlier=self._leases)
+        try:
+            return self._leased(session, lease)
+        finally:
+            try:
+                lease.release()
+            except JournalLost:
+                self.journal_lost = True
+
+    def _leased(self, session: Session, lease: HostLease) -> HostUndoResult:
+        """Take the lease, and undo the host's steps."""
+        stale: list[str] = []
+        failed: list[str] = []
+        try:
+            lease.take()
+        except StaleStep as error:
+            return self.result(HostOutcome.STALE, str(error))
+        except ProvmodeError as error:
+            return self.result(HostOutcome.FAILED, str(error))
+        except JournalLost as error:
+            self.journal_lost = True
+            return self.result(HostOutcome.FAILED, str(error))
         for record in self.steps:
             try:
+                lease.renew()
                 self._undo(session, record)
+            except LeaseLost as error:
+                stale.append(error.what)
+                break
             except (StaleStep, StaleFile) as error:
                 stale.append(f"{error.what}; it was left as it is")
             except (NotProved, RemoteFault, AccessDenied) as error:
@@ -255,8 +288,11 @@ class HostUndo:
         self._write("step-undone", record, ending=ending)
 
     def _write(self, event: str, record: StepRecord, **fields: Any) -> None:
+        self._write_line(event, host=self._host, number=record.number, **fields)
+
+    def _write_line(self, event: str, **fields: Any) -> None:
         try:
-            self._journal.write(event, host=self._host, number=record.number, **fields)
+            self._journal.write(event, **fields)
         except OSError as error:
             raise JournalLost(f"the journal cannot be written: {error.strerror}") from None
 

@@ -174,8 +174,8 @@ def print_apply(result: ApplyResult, console: Console) -> None:
 def _detail(result: HostResult) -> str:
     if result.outcome is HostOutcome.CHANGED:
         return "; ".join(result.steps) or result.detail
-    if result.outcome is HostOutcome.STALE:  # so that all hosts of one other controller fold
-        return re.sub(r" since [^(]*\(lease \S+-(\w+)\)", r" (run \1)", result.detail)
+    if result.outcome is HostOutcome.STALE:  # so that all hosts on which others are at work fold
+        return re.sub(r" since [^(]*\(lease \S+\)", "", result.detail)
     if result.outcome is HostOutcome.UNREACHED and result.detail.startswith(f"{result.host} "):
         return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds
     return result.detail

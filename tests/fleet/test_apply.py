@@ -130,8 +130,10 @@ def exits(changes: dict[str, list[str]], host: Host) -> int:
 
 def leases_left(changes: dict[str, list[str]], host: Host) -> list[str]:
     """Return the lease folders that were made on a PC and not removed."""
-    created = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" made")]
-    removed = [change.split(" ")[1] for change in changes[host.name] if NAME in change and change.endswith(" removed")]
+    ours = [change.split(" ") for change in changes[host.name] if NAME in change]
+    renamed = [words for words in ours if words[2] == "renamed"]
+    created = [words[1] for words in ours if words[2] == "made"] + [words[4] for words in renamed]
+    removed = [words[1] for words in ours if words[2] == "removed"] + [words[1] for words in renamed]
     return list((Counter(created) - Counter(removed)).elements())
 
 

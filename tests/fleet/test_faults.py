@@ -28,6 +28,7 @@ from provmode.fleet.apply import PlanRun
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import HostRecord, Journal, read
+from provmode.fleet.lease import HostLease
 from provmode.fleet.plan import run_plan
 from provmode.fleet.plan_file import Plan, load, sign, write
 from provmode.fleet.progress import Silent
@@ -36,7 +37,7 @@ from provmode.fleet.undo import HostUndoResult, undo_hosts
 from provmode.fleet.visit import GeventRunner
 from provmode.lab.process import Host, LabProcess
 from provmode.remediation.execute import execute
-from provmode.remediation.lease import ABANDONED, FOLDER, NAME, Token
+from provmode.remediation.lease import ABANDONED, FOLDER, NAME, LeaseTaken, Token
 from provmode.remediation.steps import DisarmTcf, SetMode, SetServiceState, SetStartMode, Step
 from provmode.transport.session import Session
 from provmode.windows.file_changes import swap_file
@@ -150,6 +151,10 @@ class Bench:
         """Return the lease folders on the PC, by the lab's own record of changes."""
         left: list[str] = []
         for change in self.mutations():
+            before, renamed, after = change["what"].removeprefix("folder ").partition(" renamed to ")
+            if renamed and NAME in before:
+                left = [after if folder == before else folder for folder in left]
+                continue
             folder, _, what = change["what"].removeprefix("folder ").rpartition(" ")
             if NAME in folder:
                 left = [*left, folder] if what == "made" else [other for other in left if other != folder]
@@ -303,7 +308,7 @@ REFUSALS: dict[str, dict[str, Any]] = {
     "a fault is answered": {"kind": "fault", "code": UNKNOWN_FAULT},
     "access is denied": {"kind": "access-denied"},
 }
-REQUESTS = 90
+REQUESTS = 100
 """More requests than an apply of every step makes; a test checks that."""
 
 
@@ -654,6 +659,129 @@ def test_a_host_on_which_setup_began_since_the_plan_is_never_touched(pc: Bench) 
     assert [change for change in pc.mutations()[since:] if change["road"] != "hand"] == []
 
 
+# -- one holder -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_of_two_copies_of_a_journal_that_are_resumed_at_once_one_works(pc: Bench, at: int) -> None:
+    journal, copy, since, other = pc.journal_path(), pc.journal_path(), len(pc.mutations()), []
+    killed(pc, journal, in_line(2, 0.0))  # at its first step, with the lease
+    copy.write_bytes(journal.read_bytes())
+    writer, state = Interrupting.resume(journal, pc.plan.id, now)
+    assert isinstance(writer, Interrupting)
+    writer.at = at
+    writer.then = lambda: other.append(pc.apply(copy, resume=True))  # type: ignore[method-assign]
+
+    run = PlanRun(pc.plan, pc.fleet, writer, now=now, earlier=state.hosts, runner=GeventRunner(working=1))
+    (mine,) = run.run([1]).hosts
+    writer.close()
+
+    assert mine.outcome is HostOutcome.CHANGED
+    assert [result.outcome for result in other] == [HostOutcome.STALE]
+    assert happened(pc.mutations()[since:]) == ONCE
+    assert pc.leases() == []
+
+
+def test_two_hosts_of_one_run_that_are_one_pc_are_not_leased_at_once(pc: Bench) -> None:
+    lines: list[str] = []
+    leases = [
+        HostLease(host, pc.session(), lambda event, **fields: lines.append(event), "0" * 16)
+        for host in (pc.host.name, "10.0.0.5")
+    ]
+    for session in {lease._session for lease in leases}:
+        session.read_only = False
+
+    leases[0].take()
+    with pytest.raises(LeaseTaken):
+        leases[1].take()
+    leases[1].release()
+    left = pc.leases()
+    leases[0].release()
+
+    assert len(left) == 2
+    assert pc.leases() == []
+
+
+def overtaking(monkeypatch: pytest.MonkeyPatch, then: Callable[[], Any]) -> None:
+    """Call *then* once, right before a run looks whether it still holds the lease."""
+    real, waiting = apply_host.check_idle, [then]
+
+    def look(clock: Any, policy: Policy) -> Any:
+        yield from real(clock, policy)
+        if waiting:
+            waiting.pop()()
+
+    monkeypatch.setattr(apply_host, "check_idle", look)
+
+
+@pytest.mark.parametrize("seconds", [16 * 60, 9 * 365 * 86400], ids=["16 minutes", "9 years"])
+def test_a_run_whose_lease_was_taken_over_does_not_call_the_exit(
+    pcs: list[Bench], monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    pc, other = pcs[-1], []
+    plan, path = only_in_the_mode(pc), pc.journal_path()
+    since = len(pc.mutations())
+
+    def overtake() -> None:
+        pc.lab.advance(seconds, pc.host.name)
+        pc.lab.set_registry(pc.host.name, CCMEXEC, "ProvisioningMode", pc.values["ProvisioningMode"], "SZ")
+        other.append(pc.apply(path, plan=plan))
+
+    overtaking(monkeypatch, overtake)
+    mine = pc.apply(pc.journal_path(), plan=plan)
+
+    assert [result.outcome for result in other] == [HostOutcome.CHANGED]
+    assert mine.outcome is HostOutcome.STALE
+    assert "took over" in mine.detail
+    assert happened(pc.mutations()[since:]) == {"mode": 1, "policy": 2}
+    assert pc.leases() == []
+
+
+def test_a_lease_is_renewed_while_work_goes_on(pc: Bench) -> None:
+    journal, ticks = pc.journal_path(), itertools.count(0, 45)
+
+    result = pc.apply(journal, seconds=lambda: float(next(ticks)))
+
+    tokens = re.findall(r'"token": "([^"]+)"', journal.read_text("utf-8"))
+    assert result.outcome is HostOutcome.CHANGED
+    assert len(tokens) == len(set(tokens)) > 1
+    assert pc.leases() == []
+
+
+def test_undo_heeds_the_lease_of_another_run_and_takes_it(pc: Bench) -> None:
+    journal = pc.journal_path()
+    pc.apply(journal)
+    session = pc.session()
+    session.read_only = False
+    stranger = HostLease(pc.host.name, session, lambda event, **fields: None, "f" * 16)
+    stranger.take()
+
+    refused = pc.undo(journal)
+    left = pc.read_tcf()
+    stranger.release()
+    session.close()
+    since = len(pc.mutations())
+    undone = pc.undo(journal)
+
+    assert refused.outcome == "stale"
+    assert "another controller" in refused.detail
+    assert left != pc.armed
+    assert undone.outcome == "restored"
+    changes = [change["what"] for change in pc.mutations()[since:]]
+    assert NAME in changes[0]
+    assert NAME in changes[-1]
+    assert pc.leases() == []
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_after_a_kill_of_the_resume_too_another_resume_loses_nothing(pc: Bench, line: int) -> None:
+    journal, since = pc.journal_path(), len(pc.mutations())
+    killed(pc, journal, in_line(2, 1.0))
+    killed(pc, journal, in_line(line, 1.0))
+
+    assert_a_resume_finishes(pc, journal, since, f"the resume was killed in line {line}")
+
+
 # -- undo -------------------------------------------------------------------------------------------------------------
 
 
@@ -715,7 +843,7 @@ def test_undo_after_a_run_that_failed_half_way_restores_what_was_done(pc: Bench,
 def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
-    pc.lab.inject(pc.host.name, kind="drop-before", action="Create", times=None)
+    pc.lab.inject(pc.host.name, kind="drop-before", action="Create", skip=1, times=None)  # all but the lease
 
     first = pc.undo(journal)
     pc.lab.heal(pc.host.name)
@@ -743,7 +871,7 @@ def test_a_change_that_happened_right_before_a_crash_can_be_undone_after_a_resum
 
 
 def test_an_undo_is_journaled_before_it_is_done(pc: Bench) -> None:
-    for lines, restored in ((0, False), (1, True)):
+    for lines, restored in ((0, False), (1, False), (2, True)):
         path = pc.journal_path()
         pc.apply(path)
         since = len(pc.mutations())
@@ -755,7 +883,8 @@ def test_an_undo_is_journaled_before_it_is_done(pc: Bench) -> None:
         writer.abandon()
 
         assert [result.outcome for result in run.hosts] == ["failed"]
-        assert bool(pc.mutations()[since:]) is restored
+        assert any(NAME not in change["what"] for change in pc.mutations()[since:]) is restored
+        assert pc.leases() == []
         assert read(path).hosts[pc.host.name].undone is restored
         assert (pc.apply(path, resume=True).outcome is HostOutcome.STALE) is restored
         pc.undo(path)

@@ -15,7 +15,22 @@ from provmode.errors import AnswerLost, HostError
 from provmode.lab.windows import cmd, configmgr
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
-from provmode.remediation.lease import ABANDONED, EMPTY_PAUSE, LOOK, LeaseRefused, LeaseTaken, Token, release, take
+from provmode.remediation.lease import (
+    ABANDONED,
+    EMPTY_PAUSE,
+    LOOK,
+    RENEW,
+    WATCH,
+    LeaseLost,
+    LeaseRefused,
+    LeaseTaken,
+    Token,
+    check_held,
+    holder,
+    release,
+    renew,
+    take,
+)
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
 from provmode.wsman import CommandLine, Completed, Enumerate, Instance
@@ -104,7 +119,7 @@ def test_a_free_lease_is_taken_by_one_command_line_and_released_by_one(windows: 
 
     token = windows.converse(take(MINE, announced.append))
     held = windows.left()
-    released = windows.converse(release(MINE, token))
+    released = windows.converse(release(token))
 
     assert held == [str(token)] == [str(Token(START, MINE))]
     assert announced == [token]
@@ -133,7 +148,7 @@ def test_the_lease_of_another_run_is_left_alone_and_named(windows: Windows) -> N
 
     with pytest.raises(LeaseTaken, match=r"since 2026-03-02 07:45:00 UTC by its clock \(lease 20260302T074500Z-fe"):
         windows.converse(take(MINE))
-    assert windows.converse(release(MINE))
+    assert windows.converse(release(Token(START, MINE)))
     assert windows.left() == [ago(ABANDONED)]
 
 
@@ -146,21 +161,57 @@ def test_an_abandoned_lease_is_taken_over(windows: Windows, age: timedelta) -> N
     assert windows.left() == [str(token)]
 
 
-def test_a_lease_of_the_same_run_from_before_a_crash_is_renewed(windows: Windows) -> None:
-    windows.make(ago(timedelta(minutes=2), MINE))
+def test_the_token_that_was_announced_before_a_crash_is_taken_over_without_waiting(windows: Windows) -> None:
+    before = Token(START - timedelta(minutes=2), OTHER)
+    windows.make(str(before))
 
-    token = windows.converse(take(MINE))
+    token = windows.converse(take(MINE, earlier=[before]))
 
     assert windows.left() == [str(token)] == [str(Token(START, MINE))]
+    assert windows.pc.now() == START
+
+
+def test_another_token_of_the_same_run_is_not_taken_over(windows: Windows) -> None:
+    before = Token(START - timedelta(minutes=2), OTHER)
+    windows.make(str(before))
+
+    with pytest.raises(LeaseTaken):
+        windows.converse(take(OTHER, earlier=[Token(START - timedelta(minutes=1), OTHER)]))
+    assert windows.left() == [str(before)]
+
+
+def test_of_two_resumes_that_know_one_token_one_takes_it_over(windows: Windows) -> None:
+    before = Token(START - timedelta(minutes=2), "0" * 16)
+    windows.make(str(before))
+
+    ends = in_turns(windows, take(MINE, earlier=[before]), take(OTHER, earlier=[before]))
+
+    assert [type(end) for end in ends] == [Token, LeaseTaken]
+    assert windows.left() == [str(ends[0])]
+
+
+def test_each_host_of_a_run_and_each_run_is_another_holder() -> None:
+    holders = {holder(run, host) for run in (MINE, OTHER) for host in ("PC-1", "10.0.0.5")}
+
+    assert len(holders) == 4
+    assert all(re.fullmatch("[0-9a-f]{16}", each) for each in holders)
 
 
 def test_of_two_runs_that_find_an_abandoned_lease_one_takes_it_over(windows: Windows) -> None:
-    windows.make(ago(timedelta(hours=1)))
-    talks = [take(MINE), take(OTHER)]
+    windows.make(ago(timedelta(hours=1), "0" * 16))
+
+    ends = in_turns(windows, take(MINE), take(OTHER))
+
+    assert [type(end) for end in ends] == [Token, LeaseTaken]
+    assert windows.left() == [str(ends[0])]
+
+
+def in_turns(windows: Windows, *talks: Talk) -> list[Any]:
+    """Carry out conversations in turns, so that all look before one acts; return their results and refusals."""
     asked = [next(talk) for talk in talks]
-    ends: list[Any] = [None, None]
+    ends: list[Any] = [None for _ in talks]
     while None in ends:
-        for number, talk in enumerate(talks):  # in turns: both look before either takes over
+        for number, talk in enumerate(talks):
             if ends[number] is None:
                 try:
                     asked[number] = talk.send(windows.answer(asked[number]))
@@ -168,9 +219,96 @@ def test_of_two_runs_that_find_an_abandoned_lease_one_takes_it_over(windows: Win
                     ends[number] = stop.value
                 except LeaseTaken as taken:
                     ends[number] = taken
+    return ends
 
-    assert [type(end) for end in ends] == [Token, LeaseTaken]
-    assert windows.left() == [str(ends[0])]
+
+# -- renewed, watched and lost --------------------------------------------------------------------------------------
+
+
+def test_an_old_token_is_taken_over_only_after_it_was_watched(windows: Windows) -> None:
+    windows.make(ago(timedelta(hours=1)))
+
+    windows.converse(take(MINE))
+
+    assert windows.pc.now() - START >= timedelta(seconds=WATCH)
+
+
+@pytest.mark.parametrize("jump", [timedelta(minutes=16), timedelta(days=9 * 365), -timedelta(days=9 * 365)])
+def test_a_run_that_renews_keeps_its_lease_however_the_clock_of_the_pc_jumps(windows: Windows, jump: timedelta) -> None:
+    token = windows.converse(take(MINE))
+    windows.pc.clock.advance(jump)
+    stranger = take(OTHER)
+    asked, paused = next(stranger), 0.0
+
+    while paused <= WATCH / 2:
+        paused += asked.seconds if isinstance(asked, Pause) else 0
+        asked = stranger.send(windows.answer(asked))
+    token = windows.converse(renew(token, Token(token.since + timedelta(seconds=paused), MINE)))
+    answer = windows.answer(asked)
+
+    with pytest.raises(LeaseTaken):
+        stranger.send(answer)
+    assert windows.left() == [str(token)]
+    windows.converse(check_held(token))
+
+
+def test_an_old_token_that_is_released_while_it_is_watched_makes_room(windows: Windows) -> None:
+    old = Token(START - timedelta(hours=1), OTHER)
+    windows.make(str(old))
+    talk = take(MINE)
+    asked = next(talk)
+    while not isinstance(asked, Pause):
+        asked = talk.send(windows.answer(asked))
+    windows.converse(release(old))
+
+    def rest() -> Talk:
+        nonlocal asked
+        answer = windows.answer(asked)
+        while True:
+            try:
+                asked = talk.send(answer)
+            except StopIteration as stop:
+                return stop.value
+            answer = yield asked
+
+    assert windows.left() in (None, [])
+    token = windows.converse(rest())
+    assert windows.left() == [str(token)]
+
+
+def test_a_run_whose_lease_was_taken_over_notices(windows: Windows) -> None:
+    token = windows.converse(take(MINE))
+    other = Token(START + timedelta(hours=1), OTHER)
+    windows.converse(renew(token, other))  # as a stranger takes over
+
+    with pytest.raises(LeaseLost, match=str(other)):
+        windows.converse(check_held(token))
+    with pytest.raises(LeaseLost, match=str(other)):
+        windows.converse(renew(token, Token(START + timedelta(minutes=2), MINE)))
+    windows.converse(release(token))
+    assert windows.left() == [str(other)]
+
+
+def test_a_run_beside_which_another_token_stays_does_not_go_on(windows: Windows) -> None:
+    token = windows.converse(take(MINE))
+    windows.make(ago(timedelta(0)))
+
+    with pytest.raises(LeaseLost):
+        windows.converse(check_held(token))
+
+
+def test_a_renewal_whose_answer_was_lost_keeps_whichever_token_is_there(windows: Windows) -> None:
+    token, new = windows.converse(take(MINE)), Token(START + timedelta(minutes=2), MINE)
+
+    assert windows.converse(renew(token, new), losing=lambda line: True) == new
+    windows.converse(check_held(token, new))
+
+
+def test_a_renewal_that_never_arrived_keeps_the_token(drive: Callable[..., Any]) -> None:
+    token = Token(START, MINE)
+    there = Completed(0, f"provmode-claim\r\n{token}\r\n".encode())
+
+    assert drive(renew(token, Token(START + timedelta(minutes=2), MINE)), LOST, there) == token
 
 
 def test_a_folder_that_stays_empty_is_taken_over_after_a_pause(windows: Windows) -> None:
@@ -237,7 +375,7 @@ def test_without_the_clock_of_the_pc_no_lease_is_taken(drive: Callable[..., Any]
 
 def test_the_write_gate_lets_the_look_pass_and_knows_the_other_lines_as_changes() -> None:
     lines: list[CommandLine] = []
-    for start, talk in ((None, take(MINE)), (Token(START, MINE), release(MINE, Token(START, MINE)))):
+    for start, talk in ((None, take(MINE)), (Token(START, MINE), release(Token(START, MINE)))):
         asked = next(talk)
         lines.append(talk.send(clock_says(START)) if start is None else asked)
 
@@ -253,7 +391,7 @@ def test_after_a_lost_answer_the_run_looks_whether_it_holds_the_lease(windows: W
 
     assert windows.left() == [str(token)]
     assert [line for line in windows.asked if "mkdir" in line] == windows.asked[:1], "it was not sent twice"
-    assert windows.converse(release(MINE, token), losing=lambda line: True)
+    assert windows.converse(release(token), losing=lambda line: True)
     assert windows.left() is None
 
 
@@ -274,7 +412,7 @@ def test_a_lease_whose_token_cannot_be_removed_is_not_released(drive: Callable[.
     token = Token(START, MINE)
     there = Completed(0, f"provmode-claim\r\n{token}\r\n".encode())
 
-    assert drive(release(MINE, token), *(DENIED, there) * 6) is False
+    assert drive(release(token), *(DENIED, there) * 6) is False
 
 
 # -- interleaved commands -------------------------------------------------------------------------------------------
@@ -296,16 +434,18 @@ BOTH_CLEAR = [*[0] * 8, *[1] * 8, 0, 0, 1, 1, 0, 0, 1, 1]
 """Two runs find the folder empty; one makes it anew, the other clears that one, and both put their token in."""
 
 
-@example("empty", BOTH_CLEAR, [])
+@example("empty", BOTH_CLEAR, [], False)
 @given(
     st.sampled_from(["nothing", "empty", "abandoned"]),
     st.lists(st.integers(0, 2), max_size=120),
     st.lists(st.booleans(), max_size=12),
+    st.booleans(),
 )
 def test_however_the_commands_of_three_runs_interleave_only_one_works_at_a_time(
-    before: str, turns: list[int], losses: list[bool]
+    before: str, turns: list[int], losses: list[bool], jumps: bool
 ) -> None:
-    windows, working, lost = Windows(), set[int](), list(losses)
+    """A pause of a run that watches is as long as whoever works needs for a turn: it renews its token then."""
+    windows, working, lost, worked = Windows(), set[int](), list(losses), [0, 0, 0]
     if before != "nothing":
         windows.make(ago(timedelta(hours=1), "0" * 16) if before == "abandoned" else "")
 
@@ -317,6 +457,11 @@ def test_however_the_commands_of_three_runs_interleave_only_one_works_at_a_time(
                     answer: Any = yield from one_by_one(windows, asked.line)
                 else:
                     yield
+                    seen = {number: worked[number] for number in working}
+                    while isinstance(asked, Pause) and any(
+                        number in working and worked[number] == turn for number, turn in seen.items()
+                    ):
+                        yield
                     answer = windows.answer(asked)
                 gone = isinstance(asked, CommandLine) and changes(asked) and bool(lost) and lost.pop()
                 asked = conversation.throw(LOST) if gone else conversation.send(answer)
@@ -324,18 +469,24 @@ def test_however_the_commands_of_three_runs_interleave_only_one_works_at_a_time(
             return stop.value
 
     def controller(number: int) -> Generator[None, None, None]:
-        run = f"{number + 1:x}" * 16
+        run, announced = f"{number + 1:x}" * 16, list[Token]()
         try:
-            token = yield from talk(take(run))
+            token = yield from talk(take(run, announced.append))
         except (LeaseTaken, LeaseRefused):
-            token = None
+            pass
         else:
             working.add(number)
-            for _ in range(3):
+            if jumps:
+                windows.pc.clock.advance(timedelta(days=9 * 365))
+            for turn in range(3):
                 assert len(working) == 1
                 yield
+                announced.append(Token(token.since + timedelta(seconds=RENEW * (turn + 1)), run))
+                token = yield from talk(renew(token, announced[-1]))
+                yield from talk(check_held(*announced))
+                worked[number] += 1
             working.discard(number)
-        yield from talk(release(run, token))
+        yield from talk(release(*announced))
 
     controllers = {number: controller(number) for number in range(3)}
     for number in [*turns, *(turn % 3 for turn in range(600))]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -118,7 +118,8 @@ def test_the_type_line_is_in_the_document_as_it_is_sent() -> None:
 def test_the_lines_of_the_claim_are_in_the_document_as_they_are_sent() -> None:
     token = lease.Token(datetime(2026, 3, 2, 8, tzinfo=timezone.utc), "0123456789abcdef")
     sent: list[CommandLine] = []
-    for conversation in (lease.take(token.run), lease.release(token.run, token)):
+    new = lease.Token(token.since + timedelta(minutes=1), token.run)
+    for conversation in (lease.take(token.run), lease.renew(token, new), lease.release(token)):
         asked = next(conversation)
         if not isinstance(asked, CommandLine):
             now = Instance("XmlFragment", {"LocalDateTime": token.since.isoformat(), "CurrentTimeZone": "0"})

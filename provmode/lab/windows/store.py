@@ -239,6 +239,21 @@ class FileSystem:
         self._record(f"folder {self._folders.pop(full)} removed")
         return True
 
+    def rename_folder(self, path: str, name: str) -> bool:
+        """Rename a folder that was made, with what is in it; return ``False`` if it is not there or *name* is taken."""
+        full = normal(path)
+        target = f"{full.rpartition(chr(92))[0]}\\{name}"
+        if full.lower() not in self._folders or self.exists(target):
+            return False
+        inside = full.lower() + "\\"
+        if any(found.lower().startswith(inside) for found in self._paths()):
+            return False  # folders with files in them are not modelled
+        for old in [old for old in self._folders if old == full.lower() or old.startswith(inside)]:
+            spelled = target + self._folders.pop(old)[len(full) :]
+            self._folders[spelled.lower()] = spelled
+        self._record(f"folder {full} renamed to {target}")
+        return True
+
     def is_folder(self, path: str) -> bool:
         """Return whether a folder exists."""
         full = normal(path).lower().rstrip("\\")

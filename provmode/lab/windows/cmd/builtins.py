@@ -183,6 +183,25 @@ def _mkdir(session: Session, rest: str) -> int:
     return code
 
 
+def _ren(session: Session, rest: str) -> int:
+    """Rename a folder or a file; the new name has no path. Wildcards are not modelled."""
+    words = arguments(rest)
+    if len(words) != 2 or set(words[1]) & set('\\/:*?"<>|'):
+        session.print_error(message(session.pc, "syntax"))
+        return 1
+    path, name = session.path(words[0]), words[1]
+    files, target = session.pc.files, f"{path.rpartition(chr(92))[0]}\\{name}"
+    if _denied(session, path):
+        return 1
+    if files.exists(target):
+        session.print_error(message(session.pc, "duplicate"))
+        return 1
+    if not (files.rename_folder(path, name) or files.move(path, target, session.pc.now())):
+        session.print_error(message(session.pc, "file-not-found"))
+        return 1
+    return 0
+
+
 def _rmdir(session: Session, rest: str) -> int:
     """Remove folders; with ``/s`` also their contents."""
     words = arguments(rest)
@@ -266,7 +285,7 @@ def _nothing(session: Session, rest: str) -> int:
 
 COMMANDS: dict[str, Callable[[Session, str], int]] = {
     **{"echo": _echo, "type": _type, "ver": _ver, "set": _set, "cd": _cd, "chdir": _cd, "dir": _dir},
-    **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _rmdir, "rd": _rmdir},
+    **{"mkdir": _mkdir, "md": _mkdir, "rmdir": _rmdir, "rd": _rmdir, "ren": _ren, "rename": _ren},
     **{"del": _del, "erase": _del, "exit": _exit, "rem": _nothing, "cls": _cls, "title": _nothing},
 }
 """The built-in commands, by name."""

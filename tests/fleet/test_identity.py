@@ -17,6 +17,7 @@ from provmode.ccm.verdict import Outcome
 from provmode.clock import utc_now
 from provmode.fleet.apply import PlanRun
 from provmode.fleet.audit import Audit, run_audit
+from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.journal import Journal
 from provmode.fleet.plan import Planned, run_plan
@@ -25,6 +26,7 @@ from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.undo import undo_hosts
 from provmode.lab.process import Host, LabProcess
 from provmode.transport import dial as dialling
+from provmode.windows.names import ComputerName
 
 Run = Callable[..., Any]
 
@@ -257,3 +259,13 @@ def test_the_command_line_says_it_in_audit_and_plan(armed: LabProcess, provmode:
     assert f"FINANCE-07 leads to another PC, which calls itself {pc.name}" in " ".join(planned.stdout.split())
     assert f"TILL-9: the same PC answers for {other.name}" in planned.stdout
     assert EXIT_CODES["audit"].meanings[4].endswith("another PC answers")
+
+
+def test_only_the_first_host_of_a_pc_enters_a_run() -> None:
+    together, pc = Together(), ComputerName("PC-1", "pc-1.corp.example")
+
+    assert together.enter("PC-1", pc) is None
+    assert together.enter("10.0.0.5", ComputerName("PC-1")) == "PC-1"
+    assert together.enter("PC-1", pc) is None
+    assert together.enter("PC-1.other", ComputerName("PC-1", "pc-1.other.example")) is None
+    assert together.enter("nameless", None) is None

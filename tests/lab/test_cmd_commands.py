@@ -393,3 +393,25 @@ def test_sc_reports_an_unknown_service(pc: PC) -> None:
 def test_net_starts_and_stops(pc: PC) -> None:
     assert [run(pc, f"net {verb} BITS")[0] for verb in ("start", "start", "stop", "stop")] == [0, 2, 0, 2]
     assert run(pc, "net start Nobody")[0] == 2
+
+
+# -- ren ----------------------------------------------------------------------------------------------------------
+
+
+def test_ren_renames_a_folder_in_its_place_once(pc: PC) -> None:
+    run(pc, "mkdir C:\\Data\\old")
+    pc.start_recording()
+
+    assert run(pc, 'ren "C:\\Data\\old" "new" & dir /b C:\\Data') == (0, "new\n", "")
+    code, out, err = run(pc, 'ren "C:\\Data\\old" "other" & dir /b C:\\Data')
+    assert (code, out) == (0, "new\n")
+    assert "cannot find the file" in err
+    assert [change.what for change in pc.mutations][2:] == ["folder C:\\Data\\old renamed to C:\\Data\\new"]
+
+
+def test_ren_replaces_nothing_and_moves_nothing(pc: PC) -> None:
+    run(pc, "mkdir C:\\Data\\old C:\\Data\\new")
+
+    assert run(pc, "ren C:\\Data\\old new")[0] == 1
+    assert run(pc, "rename C:\\Data\\old C:\\Elsewhere")[0] == 1
+    assert run(pc, "dir /b C:\\Data")[1].split() == ["new", "old"]

@@ -317,7 +317,7 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
         return _first_line(name, data["winrm_password_file"])
     if data["winrm_password_keyring"]:
         service = data["winrm_password_keyring"]
-        return _visible_ends(name, _from_keyring(name, user, service), "in the keyring")
+        return _visible_ends(name, _from_keyring(name, user, service), f"in the keyring under {service}")
     variable = data["winrm_password_env"]
     if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", variable):
         raise UsageError(
@@ -353,7 +353,7 @@ def _first_line(name: str, file: str) -> str:
     line = text.partition("\n")[0].removesuffix("\r")
     if not line:
         raise UsageError(f"{name}: the first line of the file {path} that winrm_password_file names is empty")
-    return _visible_ends(name, line, f"in the file {path}")
+    return _visible_ends(name, line, f"in winrm_password_file {path}")
 
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})

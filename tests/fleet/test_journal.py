@@ -365,7 +365,7 @@ def test_verify_reports_an_undo_that_did_not_finish(provmode: Run, tmp_path: Pat
     assert "the undo did not finish" in open_.stdout
 
 
-def test_a_resumed_run_keeps_its_id_and_another_journal_has_another(tmp_path: Path) -> None:
+def test_each_run_and_each_resume_has_an_id_of_its_own(tmp_path: Path) -> None:
     one, two, plain = (
         Journal.create(tmp_path / name, "plan-1", now, nonce=nonce)
         for name, nonce in (("one", "1"), ("two", "2"), ("plain", ""))
@@ -376,9 +376,9 @@ def test_a_resumed_run_keeps_its_id_and_another_journal_has_another(tmp_path: Pa
     again, _ = Journal.resume(tmp_path / "one", "plan-1", now, nonce="3")
     again.close()
 
-    assert again.run_id == one.run_id
-    assert len({one.run_id, two.run_id, plain.run_id}) == 3
-    assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in (one.run_id, two.run_id, plain.run_id))
+    runs = {one.run_id, two.run_id, plain.run_id, again.run_id}
+    assert len(runs) == 4
+    assert all(len(run) == 16 and set(run) <= set("0123456789abcdef") for run in runs)
 
 
 def test_a_signed_journal_is_accepted_only_with_its_key(tmp_path: Path) -> None:

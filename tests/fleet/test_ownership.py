@@ -35,6 +35,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
     stub = SimpleNamespace(_get_groups_from_filename=groups, _get_group_data=group_data)
     monkeypatch.setitem(sys.modules, "pyinfra_cli.inventory", stub)
+    monkeypatch.setitem(sys.modules, "pyinfra_cli.util", SimpleNamespace(PYTHON_CODES={}))
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
 class Pc:
     """A PC whose answer to a logon is given from outside: ``None`` accepts, an error refuses."""
 
+    computer = None
+    """It does not say what it is called."""
+
     def __init__(self, name: str) -> None:
         self.name, self.logons, self.answer = name, 0, Event()
         self.error: HostError | None = None

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -139,6 +140,8 @@ class RefusedLogons:
             document: dict[str, Any] = json.loads(file.read())
         if (document["format"], document["version"]) != (FORMAT, VERSION):
             raise ValueError("it is not a file of this version of provmode")
+        if not re.fullmatch("[0-9a-f]{32}", document["salt"]):
+            raise ValueError("it is damaged")
         return document
 
     def _write(self, text: str) -> None:
@@ -176,4 +179,4 @@ def _check_ours(found: os.stat_result) -> None:
         PermissionError: somebody can.
     """
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(0, "others can write there")
+        raise PermissionError(0, "it belongs to somebody else, or others can write there")

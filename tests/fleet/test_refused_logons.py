@@ -352,6 +352,7 @@ DAMAGE = (
     '{"format": "provmode-refused-logons", "version": 9, "salt": "00", "logons": {}}',
     '{"format": "provmode-refused-logons", "version": 1, "salt": "x", "logons": {"a": {"user": "u"}}}',
     '{"format": "provmode-refused-logons", "version": 1, "salt": "00", "logons": ["u"]}',
+    '{"format": "provmode-refused-logons", "version": 1, "salt": "zz", "logons": {}}',
     *("a folder", "a link", "a pipe", "writable by others"),
 )
 

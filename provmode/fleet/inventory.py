@@ -259,17 +259,17 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
     return fleet
 
 
-_QUOTABLE = (OSError, IndexError, NameError, ImportError, AttributeError)
-"""Errors with a text that quotes only names. The text of any other error could contain a value, such as a password, and
-so could the key of a KeyError."""
+_QUOTABLE = (OSError, LookupError, NameError, ImportError, AttributeError)
+"""Errors with a text that quotes only names. The text of any other error could contain a value, such as a password; so
+could the key of a KeyError, which is a LookupError."""
 
 
 def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
     if isinstance(cause, SyntaxError):
         return f"{cause.msg} (line {cause.lineno})"
-    name = f"{type(cause).__name__}: {cause}" if isinstance(cause, _QUOTABLE) else type(cause).__name__
-    return name + _place(cause)
+    quoted = isinstance(cause, _QUOTABLE) and not isinstance(cause, KeyError)
+    return (f"{type(cause).__name__}: {cause}" if quoted else type(cause).__name__) + _place(cause)
 
 
 def _place(error: BaseException) -> str:

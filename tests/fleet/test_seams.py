@@ -93,10 +93,8 @@ def test_an_exception_of_a_source_is_one_line_that_names_the_source() -> None:
         def read(self) -> Groups:
             raise LookupError("no such table: hosts")
 
-    with pytest.raises(UsageError, match="cannot read the inventory the broken source: LookupError") as error:
+    with pytest.raises(UsageError, match="cannot read the inventory the broken source: LookupError: no such table"):
         load(Broken())
-
-    assert "no such table" not in str(error.value), "the text could contain a password"
 
 
 class Unplugged:

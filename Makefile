@@ -11,7 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One more than there are cores: many tests wait for a simulated PC to restart.
 PROCESSES ?= $(shell expr $$(nproc) + 1)
 
-.PHONY: install system demo check test lint schemas bench lock clean
+# What `make mutants` draws.
+SEED ?= 1
+
+.PHONY: install system demo check test lint schemas mutants bench lock clean
 
 install: $(STAMP)
 
@@ -44,6 +47,9 @@ lint: $(STAMP)
 
 schemas: $(STAMP)
 	$(BIN)/python .ci/schemas.py
+
+mutants: $(STAMP) $(SYSTEM_STAMP)
+	$(BIN)/python .ci/mutants --seed $(SEED)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py

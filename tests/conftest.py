@@ -202,6 +202,17 @@ def drive() -> Callable[..., Any]:
 # -- inventories without a file ------------------------------------------------------------------------------------
 
 
+def _place(host: Host) -> dict[str, Any]:
+    place = {"winrm_address": host.address, "winrm_port": host.port}
+    return {**place, "winrm_connect_deadline": 1} if host.persona == "black-hole" else place
+
+
+@pytest.fixture
+def place_of() -> Callable[[Host], dict[str, Any]]:
+    """Return the inventory data that leads to a PC of a lab. Only one that never answers is waited for briefly."""
+    return _place
+
+
 @dataclass(frozen=True)
 class FromLab:
     """An inventory that exists only in memory."""
@@ -212,9 +223,7 @@ class FromLab:
 
     def read(self) -> Groups:
         data = {"winrm_user": self.lab.user, "winrm_password_file": str(self.lab.password_file)}
-        addresses = [{"winrm_address": host.address, "winrm_port": host.port} for host in self.lab.hosts]
-        hosts = [(f"@winrm/{host.name}", address) for host, address in zip(self.lab.hosts, addresses, strict=True)]
-        return {"all": (hosts, {**data, "winrm_connect_deadline": 1})}
+        return {"all": ([(f"@winrm/{host.name}", _place(host)) for host in self.lab.hosts], data)}
 
 
 @pytest.fixture

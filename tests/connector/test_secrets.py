@@ -93,7 +93,7 @@ WAYS = ("inventory", "environment", "own-variable", "file", "keyring")
 def write_inventory(path: Path, lab: LabProcess, hosts: list[Host], data: dict[str, Any]) -> str:
     """Write an inventory that contains the password only if *data* does."""
     pcs = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port}) for host in hosts]
-    everybody = {"winrm_user": lab.user, "winrm_connect_deadline": 1, **data}
+    everybody = {"winrm_user": lab.user, **data}
     path.write_text(f"pcs = ({pcs!r}, {everybody!r})\n")
     return str(path)
 

@@ -18,14 +18,12 @@ Data = Callable[[LabProcess, Host], list[str]]
 
 
 @pytest.fixture
-def inventory(lab: LabProcess, tmp_path: Path) -> Callable[..., str]:
+def inventory(lab: LabProcess, tmp_path: Path, place_of: Callable[..., Any]) -> Callable[..., str]:
     """Write a pyinfra inventory of some PCs of the lab; keyword arguments are data of each of them."""
 
     def write(*hosts: Host, **more: Any) -> str:
-        everybody = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file), "winrm_connect_deadline": 1}
-        pcs = [
-            (f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port, **more}) for host in hosts
-        ]
+        everybody = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
+        pcs = [(f"@winrm/{host.name}", {**place_of(host), **more}) for host in hosts]
         path = tmp_path / "fleet.py"
         path.write_text(f"pcs = ({pcs!r}, {everybody!r})\n")
         return str(path)

@@ -93,17 +93,13 @@ def test_a_host_that_could_not_be_assessed_is_never_compliant_and_says_why(
 
 
 @pytest.fixture
-def audit(provmode: Run, tmp_path: Path) -> Callable[..., Any]:
+def audit(provmode: Run, tmp_path: Path, place_of: Callable[..., Any]) -> Callable[..., Any]:
     """Run an audit over a lab's inventory; return what ran and its JSON."""
 
     def run(lab: LabProcess, *arguments: str, hosts: Any = None) -> tuple[Any, Any]:
         inventory = tmp_path / "fleet.py"
-        pcs = [
-            (f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port})
-            for host in lab.hosts
-            if hosts is None or host.persona in hosts
-        ]
-        data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file), "winrm_connect_deadline": 1}
+        pcs = [(f"@winrm/{host.name}", place_of(host)) for host in lab.hosts if hosts is None or host.persona in hosts]
+        data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
         inventory.write_text(f"pcs = ({pcs!r}, {data!r})\n")
         ran = provmode("audit", str(inventory), "--format", "json", *arguments)
         return ran, json.loads(ran.stdout) if ran.stdout else None

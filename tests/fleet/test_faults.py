@@ -68,6 +68,7 @@ class Bench:
     def __init__(self, lab: LabProcess, host: Host, folder: Path) -> None:
         self.lab, self.host, self.folder = lab, host, folder
         self.fleet = fleet_of(lab, [host])
+        self.impatient = fleet_of(lab, [host], winrm_read_deadline=0.5)
         self.plan = self.plan_anew()
         self.steps = self.plan.changing[0].steps
         (self.tcf,) = (step for step in self.steps if isinstance(step, DisarmTcf))
@@ -97,16 +98,14 @@ class Bench:
         return self.folder / f"{self._runs}.journal"
 
     def apply(self, journal: Path, *, resume: bool = False, plan: Plan | None = None, **options: Any) -> HostResult:
-        plan = plan or self.plan
+        plan, fleet = plan or self.plan, options.pop("fleet", self.fleet)
         earlier: dict[str, HostRecord] | None = None
         if resume:
             writer, state = Journal.resume(journal, plan.id, now)
             earlier = state.hosts
         else:
             writer = Journal.create(journal, plan.id, now, nonce=str(journal))
-        application = PlanRun(
-            plan, self.fleet, writer, now=now, earlier=earlier, runner=GeventRunner(working=1), **options
-        )
+        application = PlanRun(plan, fleet, writer, now=now, earlier=earlier, runner=GeventRunner(working=1), **options)
         applied = application.run([len(plan.changing)])
         if application.journal_lost:
             writer.abandon()
@@ -182,7 +181,6 @@ def fleet_of(lab: LabProcess, hosts: list[Host], **data: Any) -> Fleet:
     everybody = {
         "winrm_user": lab.user,
         "winrm_password_file": str(lab.password_file),
-        "winrm_read_deadline": 0.5,
         "winrm_scheme": "http",
         **data,
     }
@@ -317,7 +315,8 @@ def drive(pcs: list[Bench], fault: dict[str, Any], position: int, words: str) ->
     pc = pcs[position % len(pcs)]  # in turns: a lost answer keeps a shell open, and a PC has only thirty
     where, journal, since = f"{words} at request {position}", pc.journal_path(), len(pc.mutations())
     pc.lab.inject(pc.host.name, skip=position, **fault)
-    result = pc.apply(journal)
+    # what is never answered has to be waited for: briefly, and if that is too brief, the report is still true
+    result = pc.apply(journal, fleet=pc.impatient if fault["kind"] == "stall" else pc.fleet)
     pc.lab.heal(pc.host.name)
     assert_reported_truthfully(pc, result, journal, since, where)
 

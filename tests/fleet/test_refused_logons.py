@@ -37,8 +37,8 @@ def fleet() -> Iterator[LabProcess]:
 class Logons:
     """Runs provmode on a lab's PCs and counts the logons that they refuse."""
 
-    def __init__(self, lab: LabProcess, provmode: Run, folder: Path) -> None:
-        self.lab, self.provmode, self.folder = lab, provmode, folder
+    def __init__(self, lab: LabProcess, provmode: Run, folder: Path, place_of: Callable[..., Any]) -> None:
+        self.lab, self.provmode, self.folder, self.place_of = lab, provmode, folder, place_of
         self.password = folder / "password"
         self.password.write_text("not the password\n")
         self.alive = [host for host in lab.hosts if host.persona not in ("refused", "black-hole")]
@@ -52,12 +52,8 @@ class Logons:
         """Write an inventory."""
         lines = []
         for name, (hosts, data) in groups.items():
-            pcs = [(f"@winrm/{host.name}", {"winrm_address": host.address, "winrm_port": host.port}) for host in hosts]
-            every = {
-                "winrm_user": self.lab.user,
-                "winrm_password_file": str(self.password),
-                "winrm_connect_deadline": 1,
-            }
+            pcs = [(f"@winrm/{host.name}", self.place_of(host)) for host in hosts]
+            every = {"winrm_user": self.lab.user, "winrm_password_file": str(self.password)}
             lines.append(f"{name} = ({pcs!r}, { ({**every, **common, **data})!r})\n")
         (self.folder / "fleet.py").write_text("".join(lines))
         return "fleet.py"
@@ -71,9 +67,9 @@ class Logons:
 
 
 @pytest.fixture
-def logons(fleet: LabProcess, provmode: Run, tmp_path: Path) -> Logons:
+def logons(fleet: LabProcess, provmode: Run, tmp_path: Path, place_of: Callable[..., Any]) -> Logons:
     """The forty PCs."""
-    return Logons(fleet, provmode, tmp_path)
+    return Logons(fleet, provmode, tmp_path, place_of)
 
 
 def not_tried(hosts: dict[str, Any]) -> list[str]:

@@ -38,8 +38,8 @@ def client(lab: LabProcess, host: Host, **options: Any) -> WSMan:
         "encryption": "auto" if secure else "always",
         "cert_validation": str(lab.ca_file) if secure else False,
         "no_proxy": True,
-        "connection_timeout": 1,
-        "read_timeout": 5,
+        "connection_timeout": 1 if host.persona == "black-hole" else 30,
+        "read_timeout": 60,
     }
     return WSMan(host.address, **{**settings, **options})
 

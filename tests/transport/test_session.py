@@ -127,7 +127,9 @@ def test_an_unreadable_ca_is_the_callers_mistake(secure_lab: LabProcess, connect
 def test_each_reason_why_a_pc_cannot_be_reached_has_its_own_cause(
     lab: LabProcess, persona: str, cause: str, connect: Connect, of_persona: Any
 ) -> None:
-    session = connect(lab, of_persona(lab, persona), deadlines=Deadlines(connect=0.5, read=20, host=60))
+    silent = cause == "connect-timeout"
+    deadlines = Deadlines(connect=0.5 if silent else 30, read=20, host=60)
+    session = connect(lab, of_persona(lab, persona), deadlines=deadlines)
 
     with pytest.raises(Unreachable) as unreachable:
         session.connect()
@@ -499,7 +501,7 @@ def test_standard_input_ends_on_windows_of_every_age(old_and_new: LabProcess, co
     assert set(AGES.values()) == {True, False}  # up to Server 2012, and later
 
     for host in old_and_new.hosts:
-        completed = connect(old_and_new, host).send(CommandLine("more", stdin=b"all of it", timeout=5))
+        completed = connect(old_and_new, host).send(CommandLine("more", stdin=b"all of it", timeout=50))
 
         assert (host.name, completed.stdout, completed.exit_code) == (host.name, b"all of it", 0)
 
@@ -513,14 +515,20 @@ def test_output_is_in_the_requested_code_page(lab: LabProcess, healthy: Host, co
         )
 
 
-def test_a_command_that_runs_too_long_is_terminated_on_the_pc(lab: LabProcess, healthy: Host, connect: Connect) -> None:
-    session = connect(lab, healthy)
-    before = lab.counters(healthy.name)["actions"].get("Signal", 0)
+def test_a_command_that_runs_too_long_is_terminated_on_the_pc(lab: LabProcess, healthy: Host, make_target: Any) -> None:
+    before = lab.counters(healthy.name)["actions"]
+
+    def seconds() -> float:
+        """Let a second pass when the PC is asked for output."""
+        return float(lab.counters(healthy.name)["actions"].get("Receive", 0) - before.get("Receive", 0))
+
+    session = Session(make_target(lab, healthy), read_only=False, seconds=seconds)
 
     with pytest.raises(DeadlineExceeded, match="time-out"):
         session.send(CommandLine("more", timeout=0.5))  # waits for its input
+    session.close()
 
-    assert lab.counters(healthy.name)["actions"]["Signal"] == before + 1
+    assert lab.counters(healthy.name)["actions"]["Signal"] == before.get("Signal", 0) + 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 700_000])

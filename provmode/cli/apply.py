@@ -14,15 +14,12 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
-    interruptible,
     key_file_option,
-    parallel_option,
     print_json,
     printing,
-    progress_bar,
     refused_logons,
-    retry_option,
-    runner_for,
+    run_options,
+    running,
 )
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
@@ -44,8 +41,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
-@retry_option
-@parallel_option
+@run_options
 def apply(
     plan_file: Path,
     inventory: str | None,
@@ -91,9 +87,8 @@ def run_apply_of(plan: Plan, inventory: str, *, parallel: int, **options: Any) -
     """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`."""
     from provmode.fleet.apply import apply_plan
 
-    runner = runner_for(parallel)
-    with interruptible(runner) as stop, progress_bar("applying") as progress:
-        result = apply_plan(plan, inventory, now=utc_now, progress=progress, stop=stop, runner=runner, **options)
+    with running("applying", parallel) as common:
+        result = apply_plan(plan, inventory, **common, **options)
     if result.notice:
         complain(result.notice)
     return result

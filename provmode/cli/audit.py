@@ -14,17 +14,13 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
-    interruptible,
     limit_option,
-    parallel_option,
     print_json,
     printing,
-    progress_bar,
     refused_logons,
-    retry_option,
-    runner_for,
+    run_options,
+    running,
 )
-from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -37,8 +33,7 @@ if TYPE_CHECKING:
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
-@retry_option
-@parallel_option
+@run_options
 def audit(
     inventory: str,
     limit: tuple[str, ...],
@@ -70,17 +65,8 @@ def run_audit_of(
     """Audit the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.audit import audit_inventory
 
-    runner = runner_for(parallel)
-    with interruptible(runner) as stop, progress_bar("looking at hosts") as progress:
-        return audit_inventory(
-            inventory,
-            limit=limit,
-            override=override,
-            now=utc_now,
-            progress=progress,
-            stop=stop,
-            runner=runner,
-        )
+    with running("looking at hosts", parallel) as options:
+        return audit_inventory(inventory, limit=limit, override=override, **options)
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:

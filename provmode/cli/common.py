@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
+from provmode.clock import utc_now
 from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
@@ -65,11 +66,19 @@ retry_option = click.option(
 key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
 
 
-def runner_for(parallel: int) -> GeventRunner:
-    """Return the runner that works on *parallel* hosts at a time."""
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that every run has which logs on to PCs."""
+    return retry_option(parallel_option(command))
+
+
+@contextmanager
+def running(words: str, parallel: int) -> Iterator[dict[str, Any]]:
+    """Yield what a run over many hosts is given: the clock, its progress (*words*), when to stop, and the runner."""
     from provmode.fleet.visit import GeventRunner
 
-    return GeventRunner(working=parallel)
+    runner = GeventRunner(working=parallel)
+    with interruptible(runner) as stop, progress_bar(words) as progress:
+        yield {"now": utc_now, "progress": progress, "stop": stop, "runner": runner}
 
 
 @contextmanager
@@ -135,7 +144,6 @@ class _Screen:
 @contextmanager
 def refused_logons(*, retry: bool) -> Iterator[None]:
     """Remember over runs which passwords were refused, and say at the end which are not tried any more."""
-    from provmode.clock import utc_now
     from provmode.fleet.refused_logons import RefusedLogons
     from provmode.transport.logons import PROCESS
 

@@ -20,16 +20,13 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
-    interruptible,
     key_file_option,
     limit_option,
-    parallel_option,
     print_json,
     printing,
-    progress_bar,
     refused_logons,
-    retry_option,
-    runner_for,
+    run_options,
+    running,
 )
 from provmode.clock import utc_now
 from provmode.errors import UsageError
@@ -54,8 +51,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
 @format_option
-@retry_option
-@parallel_option
+@run_options
 def plan(
     inventory: str,
     output: Path | None,
@@ -117,17 +113,8 @@ def run_plan_of(
     """Plan for the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.plan import plan_inventory
 
-    runner = runner_for(parallel)
-    with interruptible(runner) as stop, progress_bar("planning") as progress:
-        return plan_inventory(
-            inventory,
-            limit=limit,
-            override=override,
-            now=utc_now,
-            progress=progress,
-            stop=stop,
-            runner=runner,
-        )
+    with running("planning", parallel) as options:
+        return plan_inventory(inventory, limit=limit, override=override, **options)
 
 
 def show_plan(planned: Planned) -> None:

@@ -12,17 +12,13 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
-    interruptible,
     key_file_option,
-    parallel_option,
     print_json,
     printing,
-    progress_bar,
     refused_logons,
-    retry_option,
-    runner_for,
+    run_options,
+    running,
 )
-from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES
 
 
@@ -34,8 +30,7 @@ from provmode.fleet.results import EXIT_CODES
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept an unsigned journal.")
 @format_option
-@retry_option
-@parallel_option
+@run_options
 def undo(
     journal: Path,
     inventory: str,
@@ -54,20 +49,8 @@ def undo(
     from provmode.report.changes import print_undo
 
     key, override = key_from(key_file), read_override(data)
-    runner = runner_for(parallel)
-    with refused_logons(retry=retry), interruptible(runner) as stop, progress_bar("undoing") as progress:
-        result = undo_run(
-            journal,
-            inventory,
-            hosts=hosts,
-            override=override,
-            key=key,
-            unsigned=unsigned,
-            now=utc_now,
-            progress=progress,
-            stop=stop,
-            runner=runner,
-        )
+    with refused_logons(retry=retry), running("undoing", parallel) as options:
+        result = undo_run(journal, inventory, hosts=hosts, override=override, key=key, unsigned=unsigned, **options)
     if result.notice:
         complain(result.notice)
     with printing(changes=True):

@@ -40,6 +40,12 @@ class HostReport:
     retries: int = 0
     seconds: float = 0.0
 
+    @classmethod
+    def of(cls, visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
+        """Return the report on the host of *visit*, with what the visit cost."""
+        cost = visit.counters
+        return cls(short(visit.host.name), assessment, state, cost.requests, cost.retries, cost.seconds)
+
     def beside(self, others: Sequence[str]) -> HostReport:
         """Return the report with the finding that the hosts *others* are the same PC."""
         return replace(self, assessment=with_twins(self.assessment, others))
@@ -135,7 +141,7 @@ def run_audit(
             return assessment
 
         assessment = visit.connected(look) or failed_assessment(visit.host.name, visit.error)
-        report = _report(visit, assessment, looked[0] if looked else None)
+        report = HostReport.of(visit, assessment, looked[0] if looked else None)
         audit.reports.append(report)
         progress.ended(report)
 
@@ -155,18 +161,6 @@ def run_audit(
 def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     position = {name: number for number, name in enumerate(selected)}
     return lambda report: position[report.host]
-
-
-def _report(visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
-    counters = visit.counters
-    return HostReport(
-        short(visit.host.name),
-        assessment,
-        state,
-        requests=counters.requests,
-        retries=counters.retries,
-        seconds=counters.seconds,
-    )
 
 
 def failed_assessment(name: str, error: Exception | None) -> Assessment:

@@ -140,15 +140,7 @@ def run_plan(
         remediation, assessment, client = visit.connected(look) or (
             *(None, failed_assessment(visit.host.name, visit.error), None),
         )
-        counters = visit.counters
-        report = HostReport(
-            short(visit.host.name),
-            assessment,
-            client,
-            requests=counters.requests,
-            retries=counters.retries,
-            seconds=counters.seconds,
-        )
+        report = HostReport.of(visit, assessment, client)
         planned.audit.reports.append(report)
         planned.proposals.append(Proposal(visit.host.name, report, remediation, policy))
         progress.ended(report)

@@ -167,7 +167,6 @@ def run(operation: CommandLine) -> Exchange[Completed]:
         raise ValueError("a command line cannot contain a line break")
     shell = yield from _open_shell(operation)
     command_id = ""
-    done = False
     try:
         command_id = yield from _start(shell, operation)
         received = _Received(operation.max_output)
@@ -176,11 +175,10 @@ def run(operation: CommandLine) -> Exchange[Completed]:
             yield from _receive(shell, command_id, received)
         if received.cut:
             yield from _quietly(_signal(shell, command_id))
-        done = True
     except GeneratorExit:
         raise  # the connection is gone, so we cannot delete the shell; the PC drops it at its idle time-out
     except BaseException:
-        if command_id and not done:
+        if command_id:
             yield from _quietly(_signal(shell, command_id))
         yield from _quietly(_delete(shell))
         raise

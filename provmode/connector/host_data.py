@@ -277,7 +277,11 @@ def computer_meant(name: str, data: Mapping[str, Any]) -> str:
     """Return the name of the PC that is meant by the host *name*; empty if the inventory does not say.
 
     An IP address names no PC, and beside ``winrm_address`` the host's name may be a label of one's own.
+
+    Raises:
+        UsageError: ``winrm_computer`` is not the name of a computer.
     """
+    _check_computer(name, data["winrm_computer"])
     if data["winrm_computer"] is not None:
         return str(data["winrm_computer"])
     return "" if data["winrm_address"] or is_address(name) else name

@@ -96,6 +96,7 @@ def test_one_hosts_failure_of_any_kind_never_ends_the_run_for_the_others(
     [
         ({"winrm_scheme": "ftp"}, "winrm_scheme is 'ftp'; use one of http, https"),
         ({"winrm_transport": "digest"}, "winrm_transport is 'digest'"),
+        ({"winrm_computer": "10.0.0.5"}, "winrm_computer is '10.0.0.5'; give the PC's own name"),
         ({"winrm_port": 70000}, "winrm_port is 70000"),
         ({"winrm_connect_deadline": 0}, "winrm_connect_deadline is 0"),
         ({"winrm_password_file": "missing.txt"}, "cannot read the file that winrm_password_file names"),

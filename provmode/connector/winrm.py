@@ -80,6 +80,8 @@ class WinRMConnector(BaseConnector):
     data_meta = WINRM_DATA
 
     session: Session | None = None
+    _not_dialled: Exception | None = None
+    """Why `dial` failed, until `connect` raises it."""
 
     @staticmethod
     def new_connection(target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
@@ -133,12 +135,13 @@ class WinRMConnector(BaseConnector):
             session = self.open()
             session.dial()
             session.admit()
-        except ProvmodeError as error:
-            self.host.connector_data[LAST_ERROR] = error
+        except Exception as error:  # noqa: BLE001 - `connect` translates it
+            self._not_dialled = error
 
     @override
     def connect(self) -> None:
-        failed = self.host.connector_data.pop(LAST_ERROR, None)
+        failed, self._not_dialled = self._not_dialled, None
+        self.host.connector_data.pop(LAST_ERROR, None)
         try:
             check_keys(self.host.name.rpartition("/")[2], self.host.data.dict())
             if failed is not None:

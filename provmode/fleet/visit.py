@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import gevent
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 from pyinfra.api import Host
@@ -78,15 +77,6 @@ class Visit:
         """Whether the inventory says that this host must not be changed (``winrm_read_only``)."""
         return bool(self._connector.data["winrm_read_only"])
 
-    def _dial(self) -> None:
-        """Open the connection and wait for its logon before it is this host's turn; keep an error until then."""
-        try:
-            self._connector.dial()
-        except gevent.GreenletExit:
-            raise
-        except Exception as error:  # noqa: BLE001 - it concerns this host alone
-            self.host.connector_data.setdefault(LAST_ERROR, error)
-
     def connected(self, work: Callable[[], T]) -> T | None:
         """Dial, wait for a turn, connect, do *work*, disconnect.
 
@@ -95,7 +85,7 @@ class Visit:
         if self._stop():
             return None
         try:
-            self._dial()
+            self._connector.dial()  # and wait for the logon, before it is this host's turn
             with self._turn:
                 return self._in_turn(work)
         finally:
@@ -104,12 +94,9 @@ class Visit:
     def _in_turn(self, work: Callable[[], T]) -> T | None:
         try:
             if self._stop():
-                self.host.connector_data.pop(LAST_ERROR, None)
                 return None
             self.host.connect(show_errors=False)
             return work() if self.host.connected else None
-        except gevent.GreenletExit:
-            raise
         except Exception as error:  # noqa: BLE001 - it concerns this host alone
             self.host.connector_data.setdefault(LAST_ERROR, error)
             return None

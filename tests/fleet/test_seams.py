@@ -236,3 +236,21 @@ def test_a_signed_plan_is_not_applied_without_its_key(
     with pytest.raises(UsageError, match="its journal has to be signed with the same key; give the plan's key"):
         apply_plan(plan, "@winrm/PC-1", journal=tmp_path / "journal", now=utc_now)
     assert not (tmp_path / "journal").exists()
+
+
+def test_a_host_whose_command_failed_can_be_connected_again(
+    lab: LabProcess, source_of: Callable[[LabProcess], InventorySource]
+) -> None:
+    name = next(f"@winrm/{host.name}" for host in lab.hosts if host.persona == "healthy")
+    (host,) = hosts_of(load(source_of(lab)), [name])
+    connector = Visit(host)._connector
+    connector.connect()
+    failed, output = connector.run_shell_command("winrm get wmi/root/ccm/NoSuchClass")
+    connector.disconnect()
+
+    connector.connect()
+    answered, _ = connector.run_shell_command("winrm get wmi/root/ccm/SMS_Client")
+    connector.disconnect()
+
+    assert (failed, answered) == (False, True)
+    assert "NoSuchClass" in output.stderr

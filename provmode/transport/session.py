@@ -15,8 +15,8 @@ sends again:
   (`provmode.transport.logons`).
 * A PC that accepts the logon and then denies it, or breaks off in the middle of it: one further logon, not more.
 
-It also sees to it that the PC that answers is the PC that was meant, if the target says which: before anything else is
-asked, and again on every new connection.
+It also sees to it that the PC that answers is the PC that was meant, if the target says which: at every `connect`, and
+on every new connection if authentication tells the name, as NTLM does.
 
 One write gate: a read-only session refuses every operation that changes a PC, before it sends a byte.
 """
@@ -85,30 +85,24 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.5
 OPERATION_TIMEOUT_MARGIN = 5.0
 """Seconds before the read deadline at which the PC is asked to give up, so that it can still answer."""
-
-
 MAX_RECEIVED = 64 * 1024 * 1024
 """Bytes of all answers to one operation, repetitions included. More would fill the memory from one PC."""
 MAX_RECEIVED_OF_COMMAND = 96 * 1024 * 1024
 """The same for a command line: its output comes as base64, a third longer."""
 LARGE = 64 * 1024
 """Bytes of an answer before which other PCs, and Ctrl-C, get their turn: reading it takes time without a pause."""
-
-
-class CommandTimedOut(DeadlineExceeded):
-    """A command line reached its time-out and was terminated on the PC; its changes until then remain."""
-
-
 _TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
 """Faults of a PC that may work in a moment: ask again."""
 _STALE = frozenset({FaultKind.STALE_CONTEXT})
 """Faults after which a read starts again from its first message."""
-
-
 _CLEAN_UP_MESSAGES = frozenset({"ShellDelete", "Signal", "Release"})
 """Clean-up messages. The PC times these resources out anyway, so ignore failures."""
 _CHANGE_MESSAGES = frozenset({"Invoke", "Put", "Command"})
 """Messages that make a change; once the PC accepts one, the change has begun."""
+
+
+class CommandTimedOut(DeadlineExceeded):
+    """A command line reached its time-out and was terminated on the PC; its changes until then remain."""
 
 
 class Session:
@@ -180,11 +174,11 @@ class Session:
             HostError: any kind; nothing was changed on the PC.
         """
         self.begin()
-        self._log_on()
+        connection = self._log_on()
         if not self._proved_by_handshake:
             self.send(Identify())
-        if self.target.endpoint.computer:
-            self.name()
+        if self.target.endpoint.computer and connection.computer is None:
+            self._ask_name()
 
     def name(self) -> ComputerName | None:
         """Return what the PC calls itself; ask it if it did not say so yet. ``None``: it could not be told.
@@ -194,9 +188,12 @@ class Session:
             HostError: as `send`.
         """
         if self.computer is None:
-            _, name = self.converse(clock_and_name())
-            self._meet(ComputerName(netbios=name.value) if isinstance(name, Known) else None)
+            self._ask_name()
         return self.computer
+
+    def _ask_name(self) -> None:
+        _, name = self.converse(clock_and_name())
+        self._meet(ComputerName(netbios=name.value) if isinstance(name, Known) else None)
 
     def _meet(self, computer: ComputerName | None) -> None:
         """Take note of what the PC that answers calls itself.

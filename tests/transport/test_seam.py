@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provmode.errors import ProtocolError
+from provmode.errors import OtherComputer, ProtocolError
 from provmode.transport.base import Connection, ConnectionLost
 from provmode.transport.session import Session
 from provmode.transport.target import Counters, Credentials, Endpoint, Target
@@ -16,6 +17,7 @@ from provmode.wsman import Enumerate, Identify, uris
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "opennms-wsman" / "identify-response.xml"
 PC = Target(Endpoint("PC-1", "PC-1"), Credentials("ntlm", "user", "password"))
+BASIC = Credentials("basic", "user", "password")
 
 
 class Replay:
@@ -127,3 +129,22 @@ def test_a_lost_connection_is_dialled_again_and_is_an_error_after_four_attempts(
     with pytest.raises(ProtocolError, match="nothing was recorded"):
         session.send(Identify())
     assert replay.closed == 4
+
+
+def named(name: str) -> bytes:
+    """Return the answer of a PC that calls itself *name*."""
+    system = f"<p:A xmlns:p='u'><p:CSName>{name}</p:CSName><p:LocalDateTime>2026-08-20T09:10:00Z</p:LocalDateTime>"
+    body = f"<n:EnumerateResponse><w:Items>{system}<p:CurrentTimeZone>0</p:CurrentTimeZone></p:A></w:Items>"
+    return (PAGE % (body + "<w:EndOfSequence/></n:EnumerateResponse>")).encode()
+
+
+def test_each_connect_asks_which_pc_answers_if_authentication_does_not_tell() -> None:
+    identity = RECORDED.read_bytes()
+    replay = Replay(identity, named("PC-1"), identity, named("PC-2"))
+    meant = replace(PC, endpoint=Endpoint("PC-1", "PC-1", scheme="https", computer="PC-1"), credentials=BASIC)
+    session = Session(meant, read_only=True, connect=replay, pause=lambda seconds: None)
+    session.connect()
+    session.close()
+
+    with pytest.raises(OtherComputer, match="PC-1 leads to another PC, which calls itself PC-2"):
+        session.connect()

@@ -32,6 +32,8 @@ class Owner(Protocol):
     context: ssl.SSLContext | None
     counters: Counters
     opened: list[http.client.HTTPConnection]
+    tls_agreed: bool
+    """Whether the TLS handshake has succeeded."""
 
     def take_socket(self) -> socket.socket:
         """Return the dialled socket; raise `SocketGone` if it was taken before."""
@@ -167,6 +169,7 @@ class _HTTPSConnection(urllib3.connection.HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
+        self.owner.tls_agreed = True
         self.is_verified = True  # if not, the caller asked for that explicitly: no warning at every connection
 
     def _new_conn(self) -> socket.socket:

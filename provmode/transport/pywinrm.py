@@ -35,9 +35,6 @@ from typing import cast
 
 import gevent
 import requests
-import requests.adapters
-import urllib3.connection
-import urllib3.connectionpool
 import urllib3.exceptions
 from winrm.encryption import Encryption
 from winrm.exceptions import InvalidCredentialsError, WinRMError
@@ -157,7 +154,8 @@ class PywinrmConnection:
         self._seconds = seconds
         self._socket: socket.socket | None = None
         self._transport: _Sealing | None = None
-        self._authenticated = False
+        self._dialled = self._authenticated = False
+        self.tls_agreed = False
         self._handshake = Handshake(self._where, tls=target.endpoint.scheme == "https")
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
@@ -175,15 +173,15 @@ class PywinrmConnection:
         return self._transport is not None and self._transport.encryption is not None
 
     def dial(self) -> None:
-        """Resolve the name and open the TCP connection."""
-        if self._socket is not None:
+        """Resolve the name and open the TCP connection. Do nothing the second time, not even after it was closed."""
+        if self._dialled:
             return
         with self._timed():
             self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(self.deadlines.read)
         self.counters.connections += 1
-        self.alive = True
+        self._dialled = self.alive = True
 
     def authenticate(self) -> None:
         """Authenticate the connection; for NTLM and Kerberos this also takes the sealing keys.
@@ -200,7 +198,7 @@ class PywinrmConnection:
             session = transport.build_session()
             if transport.encryption is None:
                 transport.prepare(session)
-                if self.credentials.authentication in ("ntlm", "kerberos"):
+                if self._once_a_connection(transport):
                     transport.handshake(session)
         self._authenticated = True
 
@@ -243,12 +241,16 @@ class PywinrmConnection:
                 request = session.prepare_request(
                     requests.Request("POST", self.endpoint.url, data=message, headers={"Content-Type": CONTENT_TYPE})
                 )
-            if self.credentials.authentication == "ntlm":
-                # requests-ntlm would answer a 401 with a new handshake on the same connection, and pywinrm would
-                # go on sealing with the keys of the old one
+            if self._once_a_connection(transport):
+                # the libraries would answer a 401 with a new handshake on the same connection and send the message
+                # again, and pywinrm would go on sealing with the keys of the old one
                 request.hooks["response"] = []
             response = self.post(session, request)
             return response.status_code, self._unseal(transport, response)
+
+    def _once_a_connection(self, transport: _Sealing) -> bool:
+        """Whether the account is proved once, in the handshake, and not again in each message."""
+        return transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos")
 
     def post(self, session: requests.Session, request: requests.PreparedRequest) -> requests.Response:
         """Send *request* and read the whole answer, within the read deadline, following no redirect."""
@@ -363,7 +365,7 @@ class PywinrmConnection:
 
     def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
         if response.status_code == 401:
-            if transport.encryption is not None or self.credentials.authentication in ("ntlm", "kerberos"):
+            if self._once_a_connection(transport):
                 # over plain HTTP anybody can say so, after the PC has done what it was asked
                 raise LogonForgotten(
                     f"{self._where} no longer treats the connection as authenticated",
@@ -460,7 +462,7 @@ class PywinrmConnection:
                     next_step="set winrm_ca to the PEM file of the CA that issued it, and use a name it carries",
                 )
         if any(isinstance(link, ssl.SSLError) for link in chain):
-            if self._authenticated:  # the TLS handshake had succeeded before: the connection broke
+            if self.tls_agreed:  # the TLS handshake had succeeded before: the connection broke
                 return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
             return CertificateUntrusted(
                 f"TLS with {self._where} failed ({_ssl_reason(chain)})",

@@ -7,15 +7,19 @@ import gzip
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import requests
 
 from provmode.errors import HostError, ProtocolError, RemoteFault
+from provmode.transport.base import LogonForgotten
+from provmode.transport.pywinrm import PywinrmConnection, _Sealing
 from provmode.transport.session import MAX_RECEIVED, Session
-from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
+from provmode.transport.target import Counters, Credentials, Deadlines, Endpoint, Target, Trust
 from provmode.wsman import Enumerate, Get, Resource
 
 CANARY = "canary-Pa55word-that-nobody-may-see"
@@ -93,11 +97,11 @@ def stranger(*answers: Any) -> Iterator[Stranger]:
         server.close()
 
 
-def session_to(server: Stranger, authentication: Any = "ntlm", **deadlines: float) -> Session:
+def session_to(server: Stranger, authentication: Any = "ntlm", scheme: Any = "http", **deadlines: float) -> Session:
     """Return a session to a stranger that uses the canary as its password."""
     waits = {"connect": 5.0, "read": 30.0, "host": 120.0, **deadlines}
     target = Target(
-        Endpoint("PC-0001", "127.0.0.1", server.port),
+        Endpoint("PC-0001", "127.0.0.1", server.port, scheme),
         Credentials(authentication, "CORP\\auditor", CANARY, basic_over_http=True),
         trust=Trust(),
         deadlines=Deadlines(**waits),
@@ -456,3 +460,51 @@ def test_the_password_never_crosses_the_wire_readable_with_ntlm() -> None:
         assert "refused" in ask(session_to(server))
         assert CANARY.encode() not in server.received
         assert CANARY.encode("utf-16-le") not in server.received
+
+
+@pytest.mark.parametrize("authentication", ["ntlm", "kerberos", "credssp"])
+def test_a_refusal_of_a_sealed_message_is_not_answered_by_the_library(authentication: Any) -> None:
+    offered: list[int] = []
+
+    class Sealed:
+        """pywinrm's sealing, with a library that would log on again and send the message again."""
+
+        def prepare_encrypted_request(self, session: requests.Session, url: str, message: bytes) -> Any:
+            request = session.prepare_request(requests.Request("POST", url, data=message))
+            request.register_hook("response", lambda response, **_: offered.append(response.status_code))
+            return request
+
+    with stranger(OFFER) as server:
+        target = session_to(server, authentication).target
+        connection = PywinrmConnection(target, counters=Counters(), seconds=time.monotonic)
+        connection.dial()
+        transport = connection._transport = _Sealing(target.endpoint.url, username="u", password=CANARY)
+        transport.owner = connection
+        session = requests.Session()
+        transport.prepare(session)
+        transport.encryption, transport.template = Sealed(), session
+        connection._authenticated = True
+        connection._handshake.sound = True
+
+        with pytest.raises(LogonForgotten) as lost:
+            connection.exchange(b"sealed")
+        connection.close()
+
+    assert lost.value.sent
+    assert offered == []
+
+
+@pytest.mark.parametrize("authentication", ["ntlm", "basic"])
+def test_a_port_that_speaks_no_tls_is_called_so(authentication: Any) -> None:
+    class WithoutTls(Stranger):
+        def _request(self, connection: socket.socket) -> bytes:
+            return connection.recv(65536)  # the client's greeting
+
+    server = WithoutTls([http("400 Bad Request")])
+    try:
+        message = ask(session_to(server, authentication, scheme="https"))
+    finally:
+        server.close()
+
+    assert "check that the port is the HTTPS listener (5986)" in message
+    assert server.connections == 1

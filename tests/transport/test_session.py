@@ -88,6 +88,15 @@ def test_a_certificate_for_another_name_is_refused(secure_lab: LabProcess, conne
         connect(secure_lab, of_persona(secure_lab, "bad-certificate")).connect()
 
 
+def test_a_session_that_is_connected_dials_no_second_time(lab: LabProcess, healthy: Host, connect: Connect) -> None:
+    session = connect(lab, healthy)
+    session.connect()
+
+    session.dial()
+
+    assert session.counters.connections == 1
+
+
 def test_validation_can_be_turned_off_explicitly(secure_lab: LabProcess, connect: Connect, of_persona: Any) -> None:
     session = connect(secure_lab, of_persona(secure_lab, "healthy"), trust=Trust(validate=False))
 

@@ -153,9 +153,11 @@ def test_two_accounts_are_independent(logons: Logons, parallel: str) -> None:
     assert len(not_tried(hosts)) == len(wrong) - 3
 
 
-def test_one_account_that_some_pcs_refuse_goes_on_with_the_others(provmode: Run, tmp_path: Path) -> None:
+def test_one_account_that_some_pcs_refuse_goes_on_with_the_others(
+    provmode: Run, tmp_path: Path, place_of: Callable[..., Any]
+) -> None:
     with LabProcess(20, 3, mix={"healthy": 9, "wrong-password": 1}) as lab:
-        logons = Logons(lab, provmode, tmp_path)
+        logons = Logons(lab, provmode, tmp_path, place_of)
         logons.password = lab.password_file
         wrong = [host.name for host in lab.hosts if host.persona == "wrong-password"]
         assert 0 < len(wrong) < 3
@@ -173,9 +175,11 @@ def test_local_accounts_are_tried_on_every_pc(logons: Logons) -> None:
     assert ran.stderr == ""
 
 
-def test_a_plan_an_apply_and_an_undo_heed_the_same_fuse(provmode: Run, tmp_path: Path) -> None:
+def test_a_plan_an_apply_and_an_undo_heed_the_same_fuse(
+    provmode: Run, tmp_path: Path, place_of: Callable[..., Any]
+) -> None:
     with LabProcess(12, 3, mix={"armed": 1}) as lab:
-        logons = Logons(lab, provmode, tmp_path)
+        logons = Logons(lab, provmode, tmp_path, place_of)
         right, wrong = f"{lab.password}\n", logons.password.read_text()
         inventory = logons.write({"pcs": (logons.alive, {})})
         logons.password.write_text(right)

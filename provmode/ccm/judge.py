@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.rules import RULES, Case, duration, live, needed_unread
+from provmode.ccm.rules import RULES, Case, duration, live, needed_unread, why
 from provmode.ccm.verdict import NEXT_STEP, Assessment, Finding, Verdict, cause_of
 from provmode.reading import Known, Unknown, known
 
@@ -24,10 +24,10 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     """Return the verdict on *state* under *policy*; *now* is the controller's time, UTC, for the clock finding only."""
     case = Case(state, policy, *live(state, policy))
     rule = next(rule for rule in RULES if rule.applies(case))
-    cause = next_step = None
+    cause, next_step = None, ""
     if rule.verdict is Verdict.UNASSESSED:
         unread = case.unread if rule.name == "live-unread" else needed_unread(case)
-        cause = cause_of(unread.cause if unread is not None else "malformed")
+        cause = cause_of(unread.cause) if unread is not None else "protocol"
         next_step = NEXT_STEP[cause]
     return Assessment(
         rule.verdict,
@@ -37,7 +37,7 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
         age=state.age if state.in_mode else None,
         leaves_at=case.leaves_at if rule.verdict is Verdict.SELF_HEALING else None,
         cause=cause,
-        next_step=next_step or "",
+        next_step=next_step,
     )
 
 
@@ -68,9 +68,7 @@ def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
             Finding("short-max-minutes", f"ProvisioningMaxMinutes is {minutes}: it is checked every 60 minutes")
         )
     if state.needs_more and policy.check_tcf and isinstance(state.tcf, Unknown):
-        found.append(
-            Finding("tcf-unread", f"MobileClient.TCF could not be read: {state.tcf.detail or state.tcf.cause}")
-        )
+        found.append(Finding("tcf-unread", f"MobileClient.TCF could not be read: {why(state.tcf)}"))
     return tuple(found)
 
 

@@ -33,8 +33,8 @@ class Case:
 
     @property
     def version(self) -> str:
-        """The client's version, or "of unknown version"."""
-        return known(self.state.client_version, "of unknown version")
+        """The client's version; empty if it is not known."""
+        return known(self.state.client_version, "")
 
     @property
     def excludes(self) -> str:
@@ -66,20 +66,14 @@ class Case:
         return isinstance(self.state.service, Known) and self.state.service.value.disabled
 
     @property
-    def service_stays_down(self) -> bool:
-        """Whether CcmExec is down and nothing starts it: it is disabled, or stopped and not automatic."""
+    def stays_down(self) -> str:
+        """Why CcmExec stays down, in words: it is disabled, or stopped and not automatic; empty if neither is known."""
         service = known(self.state.service, None)
-        if service is None:
-            return False
-        return service.disabled or (service.state.lower() == "stopped" and service.start_mode.lower() != "auto")
-
-    @property
-    def service_words(self) -> str:
-        """Why CcmExec stays down, in words."""
-        service = known(self.state.service, None)
-        if service is None or service.disabled:
+        if service is not None and service.disabled:
             return "disabled"
-        return f"stopped and its start mode is {service.start_mode or 'unknown'}"
+        if service is not None and service.state.lower() == "stopped" and service.start_mode.lower() != "auto":
+            return f"stopped and its start mode is {service.start_mode or 'unknown'}"
+        return ""
 
     @property
     def times_out(self) -> bool | None:
@@ -211,9 +205,9 @@ def needed_unread(case: Case) -> Unknown | None:
     return next((reading for reading in readings if isinstance(reading, Unknown)), None)
 
 
-def _unread_reason(case: Case) -> str:
-    unread = needed_unread(case)
-    return f"could not tell whether the client is healthy: {unread.detail or unread.cause}" if unread else ""
+def why(unread: Unknown | None) -> str:
+    """Return why a reading is not known, in words."""
+    return "" if unread is None else unread.detail or unread.cause
 
 
 RULES: tuple[Rule, ...] = (
@@ -270,7 +264,7 @@ RULES: tuple[Rule, ...] = (
         lambda case: (
             ("in provisioning mode" if case.state.needs_more else f"{case.armed_paths} carries SMSPROVISIONINGMODE=1")
             + ", and could not tell whether a task sequence or an upgrade runs: "
-            + ((case.unread.detail or case.unread.cause) if case.unread else "")
+            + why(case.unread)
         ),
     ),
     Rule(
@@ -278,7 +272,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.UNASSESSED,
         _OURS,
         lambda case: needed_unread(case) is not None,
-        _unread_reason,
+        lambda case: f"could not tell whether the client is healthy: {why(needed_unread(case))}",
     ),
     Rule(
         "version-unread",
@@ -294,7 +288,7 @@ RULES: tuple[Rule, ...] = (
         Verdict.IN_PROGRESS,
         "policy minimum_age_minutes: what runs on the PC might not be recognised",
         lambda case: (
-            case.state.in_mode and case.young and (not case.times_out or case.service_stays_down or case.without_limit)
+            case.state.in_mode and case.young and (not case.times_out or bool(case.stays_down) or case.without_limit)
         ),
         lambda case: (
             f"in provisioning mode {case.since}, less than {case.policy.minimum_age_minutes} min: "
@@ -339,7 +333,7 @@ RULES: tuple[Rule, ...] = (
         lambda case: (
             f"in provisioning mode {case.since}, nothing runs; it should have left by "
             f"{case.leaves_at:%Y-%m-%d %H:%M UTC}"
-            + (f" but its CcmExec is {case.service_words}" if case.service_stays_down else "")
+            + (f" but its CcmExec is {case.stays_down}" if case.stays_down else "")
             + ": take it out"
         ),
     ),
@@ -357,9 +351,9 @@ RULES: tuple[Rule, ...] = (
         "service-disabled",
         Verdict.STUCK,
         'Microsoft, "Troubleshoot provisioning mode" flow charts: the time limit is checked by CcmExec',
-        lambda case: case.state.in_mode and case.service_stays_down,
+        lambda case: case.state.in_mode and bool(case.stays_down),
         lambda case: (
-            f"in provisioning mode {case.since}, nothing runs, and CcmExec is {case.service_words}, so that its time "
+            f"in provisioning mode {case.since}, nothing runs, and CcmExec is {case.stays_down}, so that its time "
             f"limit cannot fire: {'enable' if case.service_disabled else 'start'} the service and take it out"
         ),
     ),

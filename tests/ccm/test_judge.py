@@ -302,6 +302,7 @@ def test_a_client_without_a_valid_version_is_not_judged() -> None:
 
 # -- every rule and every finding, word for word ------------------------------------------------------------------
 
+GUIDE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text("utf-8")
 OLD = Known("5.00.8740.1024")
 HALF_OUT = {"provisioning_mode": Known(False), "system_task_excludes": Known(("SchedulerStartup", "SchedulerLogon"))}
 LONG_SINCE = "since 2026-07-14 00:00 UTC (37 days 12 h)"
@@ -475,6 +476,8 @@ def test_a_verdict_names_its_rule_and_says_what_was_read_and_what_to_do(
     assessment = judge(state, Policy(**policy), NOW)
 
     assert (assessment.rule, assessment.verdict, assessment.reason) == (rule, expected, reason)
+    source = next(item.source for item in RULES if item.name == rule)
+    assert re.search(rf"^\| `{rule}` \| `{expected}` \| [^|]+ \| {re.escape(source)} \|$", GUIDE, re.MULTILINE)
 
 
 def test_each_rule_is_shown_word_for_word() -> None:
@@ -538,8 +541,7 @@ def test_a_finding_has_its_code_and_its_sentence_and_comes_alone(code: str, stat
 
 
 def test_every_finding_about_a_client_that_the_guide_promises_is_shown_word_for_word() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text("utf-8")
-    table = guide.split("\n## Findings\n")[1].split("\n## ")[0]
+    table = GUIDE.split("\n## Findings\n")[1].split("\n## ")[0]
     promised = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
 
     assert {row[0] for row in FINDINGS} == promised - {"other-name", "same-computer"}  # tests/fleet/test_identity.py

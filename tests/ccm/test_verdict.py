@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_the_causes_are_the_ten_of_the_contract_and_the_next_step_belongs_to_the
         Verdict.UNASSESSED, "no", "unreached", cause="tls", next_step=NEXT_STEP["tls"]
     )
     assert unassessed("tls", "no", "ask the owner").next_step == "ask the owner"
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_the_next_step_of_a_cause_is_that_of_the_guide(cause: Cause) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text("utf-8")
+
+    assert f"\n| `{cause}` | {unassessed(cause.value, 'x').next_step} |\n" in guide
 
 
 @pytest.mark.parametrize(

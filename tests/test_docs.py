@@ -59,7 +59,7 @@ def test_every_policy_key_is_listed_with_its_default() -> None:
 
     for field in dataclasses.fields(Policy):
         assert listed[field.name] == ("none" if field.default == () else str(field.default))
-    assert {process for process in listed if process.endswith(".exe")} == set(LEGITIMATE_PROCESSES)
+    assert {name: what for name, what in listed.items() if name.endswith(".exe")} == LEGITIMATE_PROCESSES
 
 
 def test_the_exit_codes_of_the_guide_are_those_of_the_code() -> None:

@@ -140,13 +140,12 @@ def merged(layers: Iterable[Any]) -> Any:
         if not isinstance(layer, Mapping):
             return layer
         for key, value in layer.items():
-            before = policy.get(key)
-            if key in _ADDED_UP and isinstance(before, (list, tuple)):
-                # anything but a list stays, and is refused
+            before = policy.get(key, ())
+            if key not in _ADDED_UP:
+                policy[key] = value
+            elif isinstance(before, (list, tuple)):  # anything but a list stays, and is refused
                 new = isinstance(value, (list, tuple))
                 policy[key] = [*before, *(name for name in value if name not in before)] if new else value
-            elif key not in _ADDED_UP or before is None:
-                policy[key] = value
     return policy
 
 
@@ -174,7 +173,7 @@ def _checked(key: str, value: Any, default: Any, where: str) -> Any:
 
 
 def _names(key: str, value: Any, where: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+    if not isinstance(value, (list, tuple)):
         raise PolicyError(f"{where}: {key} is {value!r}, not a list of process names")
     for name in value:
         if not isinstance(name, str) or re.fullmatch(r"[^\s\\/.][^\\/\x00-\x1f]*\.[^\s\\/.]+", name) is None:

@@ -75,14 +75,33 @@ def test_disarming_removes_the_entry_and_nothing_else_in_every_encoding(
     assert tcf.disarm(data) == mark + kept.encode(codec)
 
 
-@given(st.binary(max_size=400))
-def test_any_bytes_are_read_and_disarmed_and_a_second_disarm_changes_nothing(data: bytes) -> None:
+PIECES = st.sampled_from(
+    [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b'"',
+        b"=",
+        b"1",
+        b"Install=",
+        b"SMSPROVISIONINGMODE=1",
+        b"SMSPROVISIONINGMODE",
+    ]
+) | st.binary(max_size=4)
+MARKS = st.sampled_from([mark for mark, _ in ENCODINGS.values()])
+
+
+@given(MARKS, st.lists(PIECES | PIECES.map(lambda piece: piece.decode("latin-1").encode("utf-16-le")), max_size=12))
+def test_any_bytes_are_read_and_disarmed_and_a_second_disarm_changes_nothing(mark: bytes, pieces: list[bytes]) -> None:
+    data = mark + b"".join(pieces)
+
     disarmed = tcf.disarm(data)
 
     assert not tcf.read(disarmed).armed
-    assert tcf.disarm(disarmed) == disarmed
-    if not tcf.read(data).armed:
-        assert disarmed is data
+    assert (disarmed is data) is not tcf.read(data).armed
+    assert tcf.disarm(disarmed) is disarmed
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
@@ -105,9 +124,23 @@ def test_an_install_line_with_only_the_entry_stays_as_an_empty_one() -> None:
 
 
 def test_every_entry_has_its_line_number_and_kind() -> None:
-    read = tcf.read(b"[A]\r\nSMSPROVISIONINGMODE=1\r\nInstall=X=1 SMSPROVISIONINGMODE=1\r\n")
+    read = tcf.read(b"[A]\r\n smsProvisioningMode = 1\t\r\nX=1\nInstall=X=1 SMSPROVISIONINGMODE=1\r\n")
 
-    assert [(entry.line, entry.kind) for entry in read.entries] == [(2, "line"), (3, "token")]
+    assert read == tcf.Tcf(
+        "ANSI",
+        (
+            tcf.Entry(2, "line", "smsProvisioningMode = 1"),
+            tcf.Entry(4, "token", "Install=X=1 SMSPROVISIONINGMODE=1"),
+        ),
+    )
+    assert read.armed
+
+
+def test_an_install_line_with_several_entries_is_one_entry_and_loses_all_of_them() -> None:
+    line = b'Install=SMSPROVISIONINGMODE=1 A=1\tSMSPROVISIONINGMODE=1 smsprovisioningmode="1"'
+
+    assert [entry.line for entry in tcf.read(line).entries] == [1]
+    assert tcf.disarm(line) == b"Install=A=1"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["", "A=1", "SMSPROVISIONINGMODE=1", "x SMSPROVISIONINGMODE"]), ENDINGS)))
@@ -140,6 +173,62 @@ def test_utf_16_without_its_mark_is_recognised_and_kept() -> None:
     assert tcf.disarm(data) == "[Client Install]\r\nA=1\r\n".encode("utf-16-le")
 
 
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (b"", "ANSI"),
+        (b"a\0", "ANSI"),
+        (b"a\0b", "ANSI"),
+        (b"a\0b\0", "UTF-16 LE"),
+        (b"a\0b\0c.d.", "ANSI"),  # half of the second bytes are zero
+        (b"a\0b\0c\0d.", "UTF-16 LE"),
+        (b"\0a\0b\0c\0d", "ANSI"),
+        (b"\xff\xfe", "UTF-16 LE"),
+        (b"\xfe\xff", "UTF-16 BE"),
+        (b"\xef\xbb\xbf", "UTF-8"),
+        (b"\xef\xbb", "ANSI"),
+    ],
+)
+def test_an_encoding_is_told_by_its_mark_or_by_the_zeros_of_utf_16(data: bytes, encoding: str) -> None:
+    assert tcf.read(data).encoding == encoding
+
+
+@pytest.mark.parametrize(
+    ("mark", "codec", "lone"),
+    [
+        *((mark, "utf-16-le", lone) for mark in (b"", b"\xff\xfe") for lone in (b"\x00\xd8A\x00", b"\x01\xdc")),
+        *((b"\xfe\xff", "utf-16-be", lone) for lone in (b"\xd8\x00\x00A", b"\xdc\x01")),
+    ],
+)
+@pytest.mark.parametrize("half", [b"", b"S", b"\n"])
+def test_utf_16_with_lone_surrogates_or_half_a_character_at_its_end_keeps_every_byte(
+    mark: bytes, codec: str, lone: bytes, half: bytes
+) -> None:
+    before, entry, after = ("\N{EURO SIGN}A=1\r\n", "SMSPROVISIONINGMODE=1\r\n", "B=2\r\n")
+    kept = mark + before.encode(codec) + lone + "\r\n".encode(codec)
+
+    assert tcf.disarm(kept + entry.encode(codec) + after.encode(codec) + half) == kept + after.encode(codec) + half
+
+
 def test_output_of_type_is_not_called_ansi() -> None:
-    assert tcf.read_type_output(b"SMSPROVISIONINGMODE=1\r\n").encoding == "as shown by type"
-    assert tcf.read_type_output(b"SMSPROVISIONINGMODE=1\r\n").armed
+    entry = "SMSPROVISIONINGMODE=1\r\n"
+    entries = (tcf.Entry(1, "line", "SMSPROVISIONINGMODE=1"),)
+
+    assert tcf.read_type_output(entry.encode()) == tcf.Tcf("as shown by type", entries)
+    assert tcf.read_type_output(b"\xef\xbb\xbf" + entry.encode()) == tcf.Tcf("UTF-8", entries)
+    assert tcf.read_type_output(entry.encode("utf-16-le")) == tcf.Tcf("UTF-16 LE", entries)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"M\xfcller \x80\x81", "M\u00fcller \u20ac\ufffd"),
+        (b"\xef\xbb\xbfM\xc3\xbcller\xff", "M\u00fcller\ufffd"),
+        (b"\xff\xfeA\0\xac\x20\x00\xd8B\0", "A\u20ac\ufffdB"),
+        (b"\xfe\xff\0A\x20\xac\xd8\x00\0B", "A\u20ac\ufffdB"),
+        (b"A\0B\0C\0", "ABC"),
+        (b"\xff\xfe\x3d\xd8\x00\xde", "\U0001f600"),
+    ],
+)
+def test_a_file_is_shown_as_text_with_a_mark_for_what_is_none(data: bytes, text: str) -> None:
+    assert tcf.text_of(data) == text

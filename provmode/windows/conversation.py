@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Union
 
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Reading, Unknown
-from provmode.wsman import Operation, UnexpectedAnswer
+from provmode.wsman import Enumerate, Get, Invoke, Operation, UnexpectedAnswer
 
 T = TypeVar("T")
 
@@ -34,15 +34,23 @@ Conversation = Generator[Union[Operation, Pause], Any, T]
 
 
 def ask(operation: Operation, read: Callable[[Any], Reading[T]], what: str) -> Conversation[Reading[T]]:
-    """Ask one operation. "Not found" becomes `Absent`; any other fault, or an unexpected answer, becomes `Unknown`."""
+    """Ask one operation. "Not found" becomes `Absent`; any other fault, or an unexpected answer, becomes `Unknown`.
+
+    Every Windows has the classes in ``root\\cimv2`` that are asked here. A PC that does not find one has a damaged WMI,
+    and says nothing about services, processes or the registry: `Unknown`.
+    """
     try:
         return read((yield operation))
     except RemoteFault as fault:
-        return Absent() if fault.kind == "not-found" else could_not_tell(fault)
+        return Absent() if fault.kind == "not-found" and not _of_windows(operation) else could_not_tell(fault)
     except AccessDenied as denied:
         return could_not_tell(denied)
     except (UnexpectedAnswer, ValueError, OverflowError) as error:
         return Unknown("malformed", f"{what}: {error}")
+
+
+def _of_windows(operation: Operation) -> bool:
+    return isinstance(operation, (Enumerate, Get, Invoke)) and operation.resource.namespace == "root/cimv2"
 
 
 def could_not_tell(error: RemoteFault | AccessDenied) -> Unknown:

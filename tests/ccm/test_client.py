@@ -11,10 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.ccm import tcf
-from provmode.ccm.client import MAX_FACT, TCF_PATHS, bounded, enabled_time, max_minutes, mobile_client_tcf, tcf_command
+from provmode.ccm.client import (
+    MAX_FACT,
+    TCF_PATHS,
+    bounded,
+    client_state,
+    enabled_time,
+    max_minutes,
+    mobile_client_tcf,
+    tcf_command,
+)
+from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings, TcfFile
 from provmode.ccm.policy import Policy
-from provmode.errors import HostError
+from provmode.errors import HostError, RemoteFault
 from provmode.reading import Absent, Known, Unknown
 from provmode.remediation.decide import plan_remediation
 from provmode.windows.files import TooLarge, read_file, script_answer
@@ -165,6 +175,46 @@ def test_a_time_of_entry_out_of_range_is_could_not_tell(drive: Drive) -> None:
         answer = drive(enabled_time(), types, Instance("A", {"ReturnValue": "0", "sValue": number}))
         assert isinstance(answer, Unknown), number
         assert answer.cause == "malformed"
+
+
+# -- a damaged WMI ----------------------------------------------------------------------------------------------------
+
+NO_CLASS = RemoteFault("the class does not exist", code=0x80041010, kind="not-found")
+VERSION = Instance("A", {"ClientVersion": "5.00.9128.1007"})
+SERVICE = [Instance("A", {"Name": "CcmExec", "State": "Running", "StartMode": "Auto"})]
+MODE_ON = Instance("A", {"ReturnValue": "0", "sValue": "true"})
+NO_VALUE = Instance("A", {"ReturnValue": "1"})
+TYPES = Instance("A", {"ReturnValue": "0", "sNames": ("x",), "Types": ("1",)})
+CLOCK = [Instance("A", {"CSName": "PC", "LocalDateTime": "2026-08-20T12:00:00Z"})]
+
+
+def in_the_mode(processes: Any = (), registry: Any = TYPES, clock: Any = CLOCK) -> tuple[Any, ...]:
+    """Return the answers of a client in the mode, without a time of entry, on a Windows without scheduled tasks."""
+    first = (VERSION, SERVICE, MODE_ON, NO_VALUE, shown(), [])
+    return (*first, processes, [], TYPES, [], registry, NO_CLASS, NO_VALUE, [], clock)
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ((NO_CLASS, []), "no-client"),
+        ((NO_CLASS, NO_CLASS, NO_CLASS, NO_CLASS, shown(), NO_CLASS), "unassessed"),
+        ((VERSION, NO_CLASS, NO_VALUE, NO_VALUE, shown(), []), "unassessed"),
+        ((VERSION, SERVICE, NO_CLASS, NO_CLASS, shown(), []), "unassessed"),
+        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(), NO_CLASS), "unassessed"),
+        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(), []), "healthy"),
+        (in_the_mode(), "stuck"),
+        (in_the_mode(processes=NO_CLASS), "unassessed"),
+        (in_the_mode(registry=NO_CLASS), "unassessed"),
+        (in_the_mode(clock=NO_CLASS), "unassessed"),
+    ],
+)
+def test_a_pc_without_the_classes_of_windows_is_neither_healthy_nor_stuck(
+    drive: Drive, answers: tuple[Any, ...], verdict: str
+) -> None:
+    state = drive(client_state(lambda: NOW), *answers)
+
+    assert str(judge(state, Policy(), NOW).verdict) == verdict
 
 
 # -- size of the facts ------------------------------------------------------------------------------------------------

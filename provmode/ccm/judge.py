@@ -48,9 +48,10 @@ def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
     if skew is not None and abs(skew) > timedelta(minutes=policy.maximum_skew_minutes):
         ahead = "ahead" if skew > timedelta(0) else "behind"
         found.append(Finding("clock-skew", f"the PC's clock is {duration(abs(skew))} {ahead}"))
-    orphans = _orphans(case)
-    if orphans:
-        found.append(Finding("orphaned-task-sequence", f"left behind and not running: {', '.join(orphans)}"))
+    orphans = known(state.task_sequences, ())
+    if orphans and not case.signals and case.unread is None:
+        names = ", ".join(item.package_name or item.content_id or "a task sequence" for item in orphans)
+        found.append(Finding("orphaned-task-sequence", f"left behind and not running: {names}"))
     health = known(state.health_evaluation, None)
     if health is not None and health.notify_only == Known(True):
         found.append(Finding("notify-only", "the client's own repair (CcmEval) only notifies: it will not mend this"))
@@ -70,11 +71,3 @@ def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
     if state.needs_more and policy.check_tcf and isinstance(state.tcf, Unknown):
         found.append(Finding("tcf-unread", f"MobileClient.TCF could not be read: {why(state.tcf)}"))
     return tuple(found)
-
-
-def _orphans(case: Case) -> list[str]:
-    """Return task sequences that are registered although no engine runs."""
-    if case.signals or case.unread is not None:
-        return []
-    requests = known(case.state.task_sequences, ())
-    return [item.package_name or item.content_id or "a task sequence" for item in requests]

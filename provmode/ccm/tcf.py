@@ -21,8 +21,6 @@ MAX_BYTES = 1024 * 1024
 """Bytes of the largest file that is read: a real one has a few hundred. Reading takes time in proportion to the size,
 and a file of this size, whatever is in it, does not hold up the other PCs."""
 
-Encoding = Literal["ANSI", "UTF-8", "UTF-16 LE", "UTF-16 BE", "as shown by type"]
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,8 +38,9 @@ class Entry:
 class Tcf:
     """What a file says about provisioning mode."""
 
-    encoding: Encoding
-    """Detected by byte order mark; without one ``ANSI``: bytes as they are."""
+    encoding: str
+    """``UTF-8``, ``UTF-16 LE`` or ``UTF-16 BE``, detected by byte order mark; without one ``ANSI``: bytes as they are.
+    ``as shown by type``: see `read_type_output`."""
     entries: tuple[Entry, ...]
 
     @property
@@ -50,7 +49,7 @@ class Tcf:
         return bool(self.entries)
 
 
-_BOMS: tuple[tuple[bytes, Encoding, str], ...] = (
+_BOMS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xff\xfe", "UTF-16 LE", "utf-16-le"),
     (b"\xfe\xff", "UTF-16 BE", "utf-16-be"),
     (b"\xef\xbb\xbf", "UTF-8", "latin-1"),
@@ -111,7 +110,7 @@ def text_of(data: bytes) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _decode(data: bytes) -> tuple[Encoding, str, str, bytes]:
+def _decode(data: bytes) -> tuple[str, str, str, bytes]:
     """Return encoding, text, codec and byte order mark; encoding the text with the codec gives back the same bytes."""
     for bom, encoding, codec in _BOMS:
         if data.startswith(bom):
@@ -179,7 +178,7 @@ def _spans(text: str, at: _Line) -> list[tuple[int, int]]:
 
 def _with_blank(line: str, offset: int, start: int, end: int) -> tuple[int, int]:
     """Widen a token by one blank: the one before it, or for the first property the one after it."""
-    if line[start - 1] in " \t":
+    if line[start - 1] != "=":
         start -= 1
     elif end < len(line):
         end += 1

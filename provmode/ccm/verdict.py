@@ -146,12 +146,12 @@ NEXT_STEP: dict[str, str] = {
 }
 """The ten causes (contract) and what to do about each."""
 
-_CAUSE_OF = {"access-denied": "access-denied", "quota": "quota", "timed-out": "deadline", "deadline": "deadline"}
-
 
 def cause_of(word: str) -> str:
-    """Return the contract's cause for the cause of an `Unknown`; any cause other than the ten is ``protocol``."""
-    return word if word in NEXT_STEP else _CAUSE_OF.get(word, "protocol")
+    """Return the contract's cause for the cause of an `Unknown`; any cause that is not known is ``protocol``."""
+    if word in NEXT_STEP:
+        return word
+    return "deadline" if word == "timed-out" else "protocol"
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from provmode.ccm.judge import judge
 from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
 from provmode.ccm.policy import LEGITIMATE_PROCESSES, Policy
-from provmode.ccm.rules import RULES, duration
+from provmode.ccm.rules import RULES, Case, duration
 from provmode.ccm.verdict import NEXT_STEP, Verdict
 from provmode.reading import NOT_READ, Absent, Known, Unknown
 from provmode.remediation.decide import fingerprint, what_changed
@@ -679,6 +679,40 @@ def test_the_file_is_needed_only_of_a_client_out_of_the_mode_and_only_if_it_coun
     assert judge(in_mode(900, tcf=DENIED), Policy(), NOW).rule == "overdue"
     assert judge(in_mode(900, client_version=OLD, tcf=DENIED), Policy(), NOW).rule == "old-client"
     assert judge(in_mode(900, **HALF_OUT, tcf=DENIED), Policy(), NOW).rule == "half-exited"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        in_mode(900, client_version=Known("x")),
+        in_mode(1, client_version=OLD),
+        in_mode(900, client_version=OLD),
+        in_mode(None),
+        in_mode(900, max_minutes=Known(4294967295)),
+        in_mode(900),
+        in_mode(-30),
+        in_mode(10, service=DISABLED),
+        in_mode(10, service=STOPPED),
+        in_mode(10),
+        in_mode(1),
+    ],
+)
+@pytest.mark.parametrize("wait", [True, False])
+def test_what_is_said_of_the_mode_is_said_only_of_a_client_in_it(state: ClientReadings, wait: bool) -> None:
+    policy = Policy(wait_for_self_healing=wait)
+    off: dict[str, Any] = {"provisioning_mode": Known(False), "system_task_excludes": Known(())}
+    expected = Verdict.CLIENT_BROKEN if state.service == DISABLED else Verdict.HEALTHY
+
+    assert judge(replace(state, **HALF_OUT), policy, NOW).rule == "half-exited"
+    assert judge(replace(state, **off), policy, NOW).verdict is expected
+
+
+def test_of_a_client_that_was_not_asked_nothing_is_said() -> None:
+    case = Case(ClientReadings(NOW), Policy())
+
+    assert (case.version, case.since, case.stays_down, case.armed_paths) == ("", "since an unknown time", "", "")
+    assert (case.times_out, case.leaves_at) == (None, None)
+    assert [case.past_time_limit, case.in_future, case.young, case.without_limit, case.service_disabled] == [False] * 5
 
 
 def test_the_first_unknown_reading_is_the_one_that_is_told() -> None:

@@ -707,11 +707,13 @@ def test_what_is_said_of_the_mode_is_said_only_of_a_client_in_it(state: ClientRe
     assert judge(replace(state, **off), policy, NOW).verdict is expected
 
 
-def test_of_a_client_that_was_not_asked_nothing_is_said() -> None:
+def test_what_was_not_read_or_never_comes_has_no_words_and_no_time() -> None:
     case = Case(ClientReadings(NOW), Policy())
 
     assert (case.version, case.since, case.stays_down, case.armed_paths) == ("", "since an unknown time", "", "")
     assert (case.times_out, case.leaves_at) == (None, None)
+    assert Case(in_mode(10, max_minutes=Known(4294967295)), Policy()).leaves_at is None
+    assert Case(in_mode(None), Policy()).leaves_at is None
     assert [case.past_time_limit, case.in_future, case.young, case.without_limit, case.service_disabled] == [False] * 5
 
 

@@ -95,9 +95,9 @@ class _Finder:
         yield from self._block(self._tree.body, at_import=True)
 
     def _block(self, body: list[ast.stmt], *, at_import: bool) -> Iterator[Mutant]:
-        for place, statement in enumerate(body):
-            if place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                continue  # the docstring
+        for statement in body:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue  # a docstring, or a text below a field or a constant that says what it is
             yield from self._statement(statement, at_import=at_import)
 
     def _statement(self, statement: ast.stmt, *, at_import: bool) -> Iterator[Mutant]:

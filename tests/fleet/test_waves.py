@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from provmode.errors import UsageError
 from provmode.fleet.apply import ApplyResult
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.results import APPLY_OUTCOMES, HostOutcome
-from provmode.fleet.waves import Budget, wave_sizes
+from provmode.fleet.waves import Budget, Limits, wave_sizes
 
 PARTS = st.lists(
     st.one_of(st.integers(1, 5000).map(str), st.integers(1, 100).map(lambda percent: f"{percent}%")),
@@ -33,6 +33,8 @@ RESULTS = st.lists(st.sampled_from(APPLY_OUTCOMES).map(lambda ended: HostResult(
         ("50%,50%", 5, [3, 2]),
         (" 1 , 2 ", 5, [1, 2, 2]),
         ("5,5", 5, [5]),
+        ("2,5", 3, [2, 1]),
+        ("9999999", 3, [3]),
     ],
 )
 def test_waves_have_the_given_sizes_and_the_last_takes_the_rest(text: str, hosts: int, sizes: list[int]) -> None:
@@ -58,11 +60,17 @@ def test_no_wave_but_the_last_is_larger_than_given(parts: list[str], hosts: int)
 
 
 @pytest.mark.parametrize(
-    "text", ["0", "0%", "101%", "-1", "1.5", "ten", "10;20", "10 20", "٣", "1e3", "99999999", "%", "", ",,", "5,"]
+    ("text", "part"),
+    [
+        *((text, text) for text in ("0", "0%", "101%", "-1", "1.5", "ten", "10;20", "10 20", "٣", "1e3", "99999999")),
+        *(("%", "%"), ("", ""), (",,", ""), ("5,", ""), ("5, ten", "ten")),
+    ],
 )
-def test_a_wave_that_is_not_a_number_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(f"--wave {text}")):
+def test_a_wave_that_is_not_a_number_is_refused(text: str, part: str) -> None:
+    with pytest.raises(UsageError) as refused:
         wave_sizes(text, 10)
+
+    assert str(refused.value) == f"--wave {text}: '{part}' is not a number of hosts or a percentage; 10,100,25%"
 
 
 @pytest.mark.parametrize(
@@ -74,16 +82,27 @@ def test_a_wave_that_is_not_a_number_is_refused(text: str) -> None:
         ("2.5%, 5", Budget(5, 2.5)),
         ("0", Budget(0, None)),
         ("0%", Budget(None, 0.0)),
+        ("100%", Budget(None, 100.0)),
+        ("9999999", Budget(9_999_999, None)),
+        (" 5 , 2% ", Budget(5, 2.0)),
     ],
 )
 def test_a_budget_is_a_number_a_percentage_or_both(text: str, budget: Budget) -> None:
     assert Budget.parse(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", ",", "5,", "5,6", "1%,2%", "101%", "-1", "five", "1.5", "nan%", "1%%"])
-def test_an_invalid_budget_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--max-failures"):
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        *(("", ""), (",", ""), ("5,", ""), ("5,6", "6"), ("1%,2%", "2%"), ("101%", "101%"), ("100.1%", "100.1%")),
+        *((text, text) for text in ("-1", "five", "1.5", "nan%", "1%%", "99999999", "0100%")),
+    ],
+)
+def test_an_invalid_budget_is_refused(text: str, part: str) -> None:
+    with pytest.raises(UsageError) as refused:
         Budget.parse(text)
+
+    assert str(refused.value) == f"--max-failures {text}: '{part}' is not a number or a percentage; 5,2%"
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 10), st.integers(0, 100))
@@ -101,16 +120,71 @@ def test_within_a_wave_the_budget_is_spent_only_if_it_is_sure_to_be_exceeded(
 ) -> None:
     budget = Budget(None, percent)
 
-    if budget.spent(failed, failed + fine, to_come=to_come):
-        assert all(budget.spent(failed, failed + fine + more) for more in range(to_come + 1))
-    else:
-        assert not budget.spent(failed, failed + fine + to_come)
+    now_spent = bool(budget.spent(failed, failed + fine, to_come=to_come))
+    in_the_best_case, in_any_case = (
+        bool(budget.spent(failed, failed + fine + to_come)),
+        all(budget.spent(failed, failed + fine + more) for more in range(to_come + 1)),
+    )
+
+    assert now_spent is in_the_best_case is in_any_case
 
 
-def test_without_a_failure_the_budget_is_not_spent() -> None:
+@pytest.mark.parametrize(
+    ("failed", "reached", "to_come", "why"),
+    [
+        (0, 0, 0, ""),
+        (0, 10, 0, ""),
+        (1, 4, 0, ""),  # 25 %, and not more
+        (1, 2, 2, ""),
+        (2, 8, 0, ""),
+        (3, 12, 0, "3 hosts failed, more than the 2 of the failure budget"),
+        (1, 3, 0, "1 of 3 reached hosts failed, more than the failure budget of 25 %"),
+        (1, 1, 2, "1 of 1 reached hosts failed, more than the failure budget of 25 %"),
+    ],
+)
+def test_a_budget_of_two_hosts_and_a_quarter_is_spent_by_more_than_that(
+    failed: int, reached: int, to_come: int, why: str
+) -> None:
+    assert Budget(2, 25.0).spent(failed, reached, to_come=to_come) == why
+
+
+def test_a_budget_of_nothing_is_spent_by_the_first_failure() -> None:
     assert Budget(0, 0.0).spent(0, 0) == ""
-    assert "1 of 1 reached hosts" in Budget(None, 2.0).spent(1, 1)
     assert Budget(0).spent(1, 9, to_come=500) == "1 host failed, more than the 0 of the failure budget"
+    assert Budget(None, 0.0).spent(1, 9, to_come=500).endswith("more than the failure budget of 0 %")
+    assert Budget(None, 2.5).spent(3, 100) == "3 of 100 reached hosts failed, more than the failure budget of 2.5 %"
+
+
+def test_a_budget_without_a_limit_is_never_spent() -> None:
+    assert Budget().spent(1_000, 1_000) == ""
+    assert Budget(None, 100.0).spent(1_000, 1_000) == ""
+
+
+def test_without_limits_there_is_one_wave_of_all_hosts_no_pause_and_no_budget() -> None:
+    limits = Limits()
+
+    assert limits.sizes(7) == [7]
+    assert limits.soak == 0
+    assert limits.budget() is None
+
+
+def test_the_limits_are_read_as_waves_and_as_a_budget() -> None:
+    limits = Limits(wave="1,50%", max_failures="5,2%")
+
+    assert limits.sizes(4) == [1, 2, 1]
+    assert limits.budget() == Budget(5, 2.0)
+    with pytest.raises(UsageError, match=r"^--wave : '' is not a number of hosts"):
+        Limits(wave="").sizes(4)
+    with pytest.raises(UsageError, match=r"^--max-failures : '' is not a number or"):
+        Limits(max_failures="").budget()
+
+
+@pytest.mark.parametrize("limit", [Budget(5), Limits(soak=5.0)])
+def test_a_limit_cannot_be_raised_during_a_run(limit: Budget | Limits) -> None:
+    name = dataclasses.fields(limit)[0].name
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(limit, name, None)
 
 
 @given(RESULTS, st.booleans())

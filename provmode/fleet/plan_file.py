@@ -190,8 +190,7 @@ def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: 
             f"the plan {path} is signed and there is no key to check it with",
             next_step=f"give --key-file or ${KEY_ENVIRONMENT}",
         )
-    unsigned = {name: item for name, item in document.items() if name != "signature"}
-    ours = sign(unsigned, key)["signature"]
+    ours = sign(document, key)["signature"]
     value = signature.pop("value", None) if isinstance(signature, dict) else None
     fits = isinstance(value, str) and hmac.compare_digest(
         value.encode("utf-8", "surrogatepass"), ours.pop("value").encode()

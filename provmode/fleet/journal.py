@@ -55,7 +55,7 @@ class Journal:
     ) -> None:
         self._key = key
         self._file = file
-        self._first, self._last, self._size = state.first_hash, state.last_hash or FIRST, state.size
+        self._first, self._last, self._size = state.first_hash, state.last_hash, state.size
         self._now = now
         self._broken = False
 
@@ -86,7 +86,7 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            journal = cls(file, JournalState(), now, key)
+            journal = cls(file, JournalState(last_hash=FIRST), now, key)
             journal._begin(plan_id, nonce)
             _sync_folder(path)
         except OSError as error:
@@ -127,20 +127,17 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            state = JournalState() if _first_line_torn(path) else read(path, key)
-            if key is not None and state.lines and not state.signed and not unsigned:
+            torn = JournalState(plan_id, last_hash=FIRST, signed=key is not None) if _first_line_torn(path) else None
+            state = torn or read(path, key)
+            if key is not None and not state.signed and not unsigned:
                 raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
-            key = key if state.signed or not state.lines else None
-            if state.lines and state.plan_id != plan_id:
+            if state.plan_id != plan_id:
                 raise UsageError(
                     f"the journal {path} belongs to another plan", next_step="give the plan it was written for"
                 )
             file.truncate(state.size)
-            journal = cls(file, state, now, key)
-            if state.lines:
-                journal._begin(plan_id, nonce, event)
-            else:
-                journal._begin(plan_id, nonce)
+            journal = cls(file, state, now, key if state.signed else None)
+            journal._begin(plan_id, nonce, event if torn is None else "run-begun")
         except UsageError:
             file.close()
             raise
@@ -182,7 +179,7 @@ class Journal:
         self._file.seek(self._size)
         left = memoryview(data)
         while left:
-            left = left[self._file.write(left) or 0 :]
+            left = left[self._file.write(left) :]
         os.fsync(self._file.fileno())
 
     def step_begun(self, host: str, number: int, step: Step, previous: bytes | None) -> None:
@@ -275,9 +272,9 @@ def read(path: Path, key: bytes | None = None) -> JournalState:
 def _is_signed(whole: bytes) -> bool:
     """Return whether the first line says that the journal is signed; the hashes prove that line too."""
     try:
-        first = json.loads(whole.split(b"\n", 1)[0])
+        first = json.loads(whole.partition(b"\n")[0])
     except (ValueError, RecursionError):
-        return False
+        first = None
     return isinstance(first, dict) and first.get("signed") is True
 
 

@@ -12,7 +12,7 @@ from provmode.ccm.client import client_state, not_answering
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER, Assessment, Outcome, Verdict, outcome
+from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER, Assessment, Outcome, Verdict, cause_of, outcome
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
@@ -251,8 +251,8 @@ class HostApply:
         facts: Mapping[str, Any] = self._planned.document.get("facts", {})
         unread = unread_now(facts, client)
         if unread is not None:  # unknown does not mean changed
-            cause = unread.cause if unread.cause in {cause.value for cause in Cause} else Cause.PROTOCOL.value
             detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
+            cause = cause_of(unread.cause)
             return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, "apply the plan again")
         detail = what_changed(facts, client, self._policy, self._now())
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")

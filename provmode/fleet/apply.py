@@ -212,8 +212,8 @@ class PlanRun:
         """Whether this run worked on a host of the last wave. Hosts that an earlier run finished need no soak."""
         self._budget: Budget | None = None
         self._failed = self._reached = 0
-        self._in_wave, self._after_wave = 0, 0
-        """Hosts of this wave that have not ended, and hosts of later waves."""
+        self._in_wave = self._left = len(self._work)
+        """Hosts that have not ended: of this wave, and in all."""
 
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
@@ -222,7 +222,7 @@ class PlanRun:
         succeeds.
         """
         names, position = list(self._work), 0
-        self._budget, self._after_wave = budget, len(names)
+        self._budget = budget
         for number, size in enumerate(waves):
             wave, position = names[position : position + size], position + size
             if number and self._worked and not self._soak(soak):
@@ -230,7 +230,7 @@ class PlanRun:
             if self._ended_early():
                 break
             self._worked = False
-            self._in_wave, self._after_wave = len(wave), len(names) - position
+            self._in_wave = len(wave)
             self._wave(wave)
             if self._ended_early():
                 break
@@ -248,16 +248,16 @@ class PlanRun:
         return not self._stop()
 
     def _wave(self, names: Sequence[str]) -> None:
-        present = [name for name in names if name in self._fleet.connector_of]
-        for name in set(names).difference(present):
+        known = self._fleet.connector_of
+        for name in (name for name in names if name not in known):
             detail = "the inventory does not have it any more"
             self._end(HostResult(short(name), HostOutcome.STALE, detail, next_step="plan anew"), journal=True)
+        present = [name for name in names if name in known]
         self._runner.visit(self._fleet, present, self._visit, stop=self._ended_early, finish_begun=True)
 
     def _ended_early(self) -> bool:
         """Return whether the run must not begin another host."""
-        left = self._in_wave + self._after_wave
-        if left and self._now() >= self._expires and not self.result.ended_early:
+        if self._left and self._now() >= self._expires and not self.result.ended_early:
             self.result.ended_early = "the plan expired while it was applied: plan anew for the rest"
         return self._stop() or self.journal_lost or bool(self.result.ended_early)
 
@@ -297,8 +297,9 @@ class PlanRun:
     def _count(self, result: HostResult) -> None:
         """Count a host that has ended, and check the failure budget."""
         self._in_wave -= 1
+        self._left -= 1
         self._reached += result.outcome is not HostOutcome.UNREACHED
         self._failed += result.outcome is HostOutcome.FAILED
-        if self._budget is not None and self._in_wave + self._after_wave:
+        if self._budget is not None and self._left:
             spent = self._budget.spent(self._failed, self._reached, to_come=self._in_wave)
             self.result.ended_early = self.result.ended_early or spent

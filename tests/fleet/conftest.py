@@ -229,6 +229,9 @@ class InTurn:
     """The names of each wave."""
     at_end_of: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What happens right after a PC was visited."""
+    begun: bool = False
+    """Whether every visit has begun, and waits for its turn, before the run could be stopped."""
+    backwards: bool = False
 
     def visit(
         self,
@@ -241,8 +244,8 @@ class InTurn:
     ) -> None:
         assert finish_begun, "hosts in progress are always finished"
         self.visited.append([])
-        for name in names:
-            if not stop():
+        for name in reversed(names) if self.backwards else names:
+            if self.begun or not stop():
                 short = name.rpartition("/")[2]
                 self.visited[-1].append(short)
                 work(NearVisit(self.bench.pcs[short]))

@@ -223,9 +223,9 @@ class PlanRun:
         """
         names, position = list(self._work), 0
         self._budget = budget
-        for number, size in enumerate(waves):
+        for size in waves:
             wave, position = names[position : position + size], position + size
-            if number and self._worked and not self._soak(soak):
+            if self._worked and not self._soak(soak):
                 break
             if self._ended_early():
                 break

@@ -182,11 +182,12 @@ class HostApply:
 
     def _refuse(self, session: Session) -> HostResult | None:
         """Look at the host once more; return its result if the plan must not be applied to it, else ``None``."""
-        planned, policy, earlier = self._planned, self._policy, self._earlier
+        planned, policy = self._planned, self._policy
         client = session.converse(settled_client(self._now, policy))
         assessment = judge(client, policy, self._now())
         kind = outcome(assessment.verdict)
-        begun = earlier is not None and bool(earlier.steps)
+        earlier = self._earlier if self._earlier is not None and self._earlier.steps else None
+        begun = earlier is not None
         if assessment.verdict is Verdict.UNASSESSED:
             return HostResult(
                 planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step
@@ -199,7 +200,7 @@ class HostApply:
             return elsewhere
         if kind is Outcome.COMPLIANT and not begun:
             return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
-        if earlier is not None and begun:
+        if earlier is not None:
             # our own earlier steps changed the verdict: a client whose service runs again can be self-healing
             as_left = kind in (Outcome.COMPLIANT, Outcome.PENDING) or assessment.verdict is Verdict.SELF_HEALING
             holds = as_left and all(planned.steps[number].still_done(client) for number in earlier.done)
@@ -287,7 +288,7 @@ class HostSteps:
         self._host, self._steps = planned.host, planned.steps
         self._session, self._journal, self._look = session, journal, look
         self._done = earlier.done if earlier is not None else frozenset()
-        self._begun = {record.number for record in earlier.steps} if earlier is not None else set()
+        self._begun = earlier.begun if earlier is not None else frozenset()
         self._changed_before = earlier is not None and earlier.changed
         self.changed: list[str] = []
         self.announced = False
@@ -345,10 +346,10 @@ class HostSteps:
 
     def stale(self, error: HostError) -> str:
         """Explain a stale step; journal that the announced step did not happen, if that is certain."""
-        certain = self._open is not None and self._open not in self._begun and not isinstance(error, OvertakenStep)
-        if certain and self._open is not None:
+        number = self._open
+        if number is not None and number not in self._begun and not isinstance(error, OvertakenStep):
             try:
-                self._end(self._open, "stale")
+                self._end(number, "stale")
             except JournalLost:
                 pass  # leave it open: claim less rather than more
         return self.explain(error.what)

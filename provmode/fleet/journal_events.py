@@ -51,6 +51,11 @@ class HostRecord:
         return frozenset(record.number for record in self.steps if record.ending in ("changed", "already"))
 
     @property
+    def begun(self) -> frozenset[int]:
+        """Numbers of the steps that were announced and are not known to have ended: they might have happened."""
+        return frozenset(record.number for record in self.steps if record.ending is None)
+
+    @property
     def changed(self) -> bool:
         """Whether a step changed something, or might have."""
         return any(record.ending in ("changed", None) for record in self.steps)

@@ -341,7 +341,11 @@ def test_a_pc_whose_name_cannot_be_told_is_not_taken_for_the_right_one(applying:
     applied = host.apply()
 
     assert (applied.result.outcome, applied.result.cause) == (HostOutcome.UNREACHED, "protocol")
-    assert applied.result.detail.startswith("could not tell whether it is the computer that the plan saw: ")
+    assert applied.result.detail == (
+        "could not tell whether it is the computer that the plan saw: PC-1 answered the query "
+        "SELECT CSName,LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem "
+        "with a fault: WBEM_E_FAILED"
+    )
     assert applied.result.next_step == "apply the plan again"
     assert applied.events == []
 
@@ -547,6 +551,24 @@ def test_a_client_that_goes_back_into_the_mode_at_once_is_not_changed(applying: 
     assert applied.result.detail.startswith("read back: ")
     assert applied.result.detail.endswith("; done before: ProvisioningMode, machine policy (cannot be undone)")
     assert applied.result.steps == DONE_ALL[3:]
+
+
+def test_a_client_that_is_out_of_the_mode_and_does_not_answer_is_not_called_changed(applying: Any, bench: Any) -> None:
+    host = applying(NEEDS_MODE)
+    silent = {"kind": "fault", "code": 0x80041001, "times": None, "skip": 1}
+    host.pc.before("SetClientProvisioningMode", lambda: host.pc.refuse("SMS_Client", **silent))
+
+    applied = host.apply()
+
+    assert applied.result.outcome is HostOutcome.FAILED
+    assert applied.result.detail == (
+        "ProvisioningMode: ProvisioningMode is false, and the client does not answer (CcmExec Running); "
+        "nothing was done before"
+    )
+    assert applied.events[-2:] == [("step-begun", 0), ("claim-released",)]
+    assert bench.seconds >= 120, "it had two minutes"
+    host.pc.heal()
+    assert host.apply(resume=applied.path).result.outcome is HostOutcome.CHANGED
 
 
 def test_a_client_that_does_not_answer_at_the_end_is_not_called_changed(applying: Any) -> None:
@@ -866,7 +888,16 @@ def test_a_host_on_which_only_an_earlier_run_changed_something_is_changed(applyi
     assert (again.result.steps, again.events[1]) == ((), ("step-ended", 0, "changed"))
 
 
-def test_policy_is_asked_for_again_if_its_answers_were_lost(applying: Any) -> None:
+def test_policy_is_asked_for_again_at_once_if_an_answer_was_lost(applying: Any) -> None:
+    host = applying(NEEDS_MODE)
+    host.pc.refuse("TriggerSchedule", "drop-before")
+    host.pc.refuse("TriggerSchedule", "drop-after")
+
+    assert host.apply().result.outcome is HostOutcome.CHANGED
+    assert host.pc.actions.count("TriggerSchedule") == 4, "request and evaluation, and each of the two that were lost"
+
+
+def test_policy_is_asked_for_again_by_a_resume_if_all_its_answers_were_lost(applying: Any) -> None:
     host = applying(NEEDS_MODE)
     host.pc.refuse("TriggerSchedule", "drop-after", times=None)
     lost = host.apply()
@@ -875,7 +906,7 @@ def test_policy_is_asked_for_again_if_its_answers_were_lost(applying: Any) -> No
 
     again = host.apply(resume=lost.path)
 
-    assert lost.result.outcome is HostOutcome.FAILED
+    assert (lost.result.outcome, asked) == (HostOutcome.FAILED, 4)
     assert lost.result.detail.startswith("machine policy: ")
     assert again.result.outcome is HostOutcome.CHANGED
     assert host.pc.actions.count("TriggerSchedule") == asked + 2
@@ -893,6 +924,79 @@ def test_a_host_that_somebody_changed_since_the_first_run_is_stale_for_a_resume(
     assert again.result.outcome is HostOutcome.STALE
     assert again.result.detail.startswith("service changed since the plan; it is ")
     assert host.pc.changes == changes
+
+
+def test_what_somebody_else_did_after_a_step_was_stale_is_not_ours_in_a_resume_either(
+    applying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = applying(("armed", 1))
+    (tcf,) = host.planned.steps
+    armed = host.pc.machine.files.get("C:\\Windows\\ccmsetup\\MobileClient.TCF").data
+    real = Journal.step_begun
+
+    def announce(self: Journal, *arguments: Any) -> None:
+        real(self, *arguments)
+        overwritten(host)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "step_begun", announce)
+        first = host.apply()
+    host.pc.machine.files.write("C:\\Windows\\ccmsetup\\MobileClient.TCF", armed, host.bench.now())
+    host.pc.work(tcf)
+
+    again = host.apply(resume=first.path)
+
+    assert first.result.outcome is HostOutcome.STALE
+    assert (again.result.outcome, again.result.detail) == (HostOutcome.ALREADY, "somebody else did it first")
+    (step,) = read(first.path).hosts["PC-1"].steps
+    assert step.ending == "stale", "an undo must not take back what somebody else did"
+
+
+def test_a_resume_finishes_a_client_that_would_now_leave_the_mode_by_itself(applying: Any) -> None:
+    host = applying(("stuck-service-disabled", 1))
+    host.pc.refuse("SetClientProvisioningMode")
+    first = host.apply()
+    assert host.pc.proposal(Policy()).report.assessment.verdict.value == "self-healing"
+
+    assert host.apply(resume=first.path).result.outcome is HostOutcome.CHANGED
+
+
+def test_work_that_began_before_a_resume_is_not_disturbed(applying: Any, bench: Any) -> None:
+    host = applying(NEEDS_SERVICE)
+    host.pc.refuse("SetClientProvisioningMode")
+    first = host.apply()
+    host.pc.machine.processes.start("TSManager.exe", "C:\\Windows\\CCM\\TSManager.exe", bench.now())
+    changes = list(host.pc.changes)
+
+    again = host.apply(resume=first.path)
+
+    assert again.result.outcome is HostOutcome.STALE
+    assert again.result.detail.endswith(" changed since the plan; it is in-progress now")
+    assert (host.pc.changes, again.events) == (changes, [])
+
+
+def test_a_run_that_only_took_its_lease_has_begun_nothing(applying: Any) -> None:
+    host = applying(NEEDS_MODE)
+    first = host.apply(room=1)
+    host.pc.write("SystemTaskExcludes", "SomethingElse")
+
+    again = host.apply(resume=first.path)
+
+    assert read(first.path).hosts["PC-1"].leases == []
+    assert again.result.outcome is HostOutcome.STALE
+    assert again.result.detail == "system task excludes changed since the plan; it is overdue now"
+    assert host.pc.changes == []
+
+
+def test_a_run_that_only_took_its_lease_leaves_a_host_that_is_compliant_now(applying: Any) -> None:
+    host = applying(NEEDS_MODE)
+    first = host.apply(room=1)
+    host.pc.work(SetMode(False, "true"))
+
+    again = host.apply(resume=first.path)
+
+    assert again.result.outcome is HostOutcome.ALREADY
+    assert again.result.detail == "client 5.00.9128.1007 is not in provisioning mode"
 
 
 def test_a_step_that_an_earlier_run_may_have_done_stays_open_if_it_is_stale_now(

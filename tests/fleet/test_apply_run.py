@@ -14,8 +14,9 @@ import pytest
 from provmode.ccm.policy import Policy
 from provmode.connector import WinRMConnector
 from provmode.errors import Unreachable, UsageError
-from provmode.fleet.apply import ApplyResult, apply_plan, finish
+from provmode.fleet.apply import ApplyResult, PlanRun, apply_plan, finish
 from provmode.fleet.apply_host import HostResult
+from provmode.fleet.inventory import load
 from provmode.fleet.journal import Journal, read
 from provmode.fleet.plan_file import PlanRefused
 from provmode.fleet.results import HostOutcome
@@ -619,6 +620,18 @@ def test_an_error_that_ends_a_run_leaves_a_journal_that_can_be_resumed(run: Run)
     assert (run.ends, two.changes) == ([("host-ended", "PC-1", "changed")], [])
 
     assert ended(run.apply(plan, resume=True)) == ["changed", "changed"]
+
+
+def test_a_new_run_without_policies_works_by_those_of_the_plan(run: Run) -> None:
+    run.fleet(1, "self-healing")
+    plan = run.bench.plan(policy=Policy(wait_for_self_healing=False))
+    journal = Journal.create(run.journal, "plan-1", run.bench.now)
+
+    planned = PlanRun(plan, load(Source(["PC-1"])), journal, now=run.bench.now, runner=run.runner)
+    result = planned.run([1])
+    journal.close()
+
+    assert (ended(result), planned.journal_lost) == (["changed"], False)
 
 
 # -- without anything passed in ---------------------------------------------------------------------------------------

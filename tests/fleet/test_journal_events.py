@@ -120,6 +120,7 @@ def test_a_step_is_done_if_it_ended_well_and_may_have_changed_something_until_it
     host = host_after(STEP, *([{**ENDED, "ending": ending}] if ending else []))
 
     assert (host.done, host.changed, host.undone) == (done, changed, False)
+    assert host.begun == ({1} if ending is None else set())
 
 
 def test_a_step_counts_as_undone_from_the_moment_its_undo_was_announced() -> None:

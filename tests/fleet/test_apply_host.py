@@ -415,6 +415,21 @@ def test_what_was_begun_is_finished_although_todays_policy_would_wait(applying: 
     assert host.apply(resume=first.path, today=Policy()).result.outcome is HostOutcome.CHANGED
 
 
+def test_what_was_begun_is_left_if_todays_policy_asks_for_what_cannot_be_read(applying: Any) -> None:
+    host = applying(NEEDS_MODE, Policy(check_tcf=False))
+    host.pc.refuse("TriggerSchedule")
+    first = host.apply()
+    host.pc.refuse("MobileClient.TCF", times=None)
+
+    again = host.apply(resume=first.path, today=Policy())
+
+    assert (first.result.outcome, again.result.outcome) == (HostOutcome.FAILED, HostOutcome.STALE)
+    assert again.result.detail.startswith(
+        "the inventory's policy has changed since the plan: it is unassessed now: could not tell whether "
+    )
+    assert host.apply(resume=first.path).result.outcome is HostOutcome.CHANGED, "the plan's policy does not ask"
+
+
 def test_a_program_that_todays_policy_protects_is_not_disturbed(applying: Any, bench: Any) -> None:
     host = applying(NEEDS_MODE)
     host.pc.machine.processes.start("backup.exe", "C:\\backup.exe", bench.now())

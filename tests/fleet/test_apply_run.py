@@ -407,6 +407,17 @@ def test_the_reason_for_which_a_run_ended_first_stays_the_reason(run: Run) -> No
     assert result.ended_early == "1 host failed, more than the 0 of the failure budget"
 
 
+def test_a_plan_that_expires_after_its_budget_was_spent_was_ended_by_the_budget(run: Run) -> None:
+    one, _ = run.fleet(2)
+    plan = run.bench.plan(hours=1)
+    fails(one)
+    run.runner.at_end_of["PC-1"] = lambda: run.bench.wait(3600)
+
+    result = run.apply(plan, limits=Limits(max_failures="0"))
+
+    assert result.ended_early == "1 host failed, more than the 0 of the failure budget"
+
+
 # -- the inventory ----------------------------------------------------------------------------------------------------
 
 

@@ -35,8 +35,20 @@ def test_an_ip_address_is_dialled_without_a_resolver(listener: socket.socket, mo
     dial(endpoint("127.0.0.1", listener.getsockname()[1]), 2, seconds=time.monotonic).close()
 
 
-def test_a_name_is_resolved(listener: socket.socket) -> None:
-    dial(endpoint("localhost", listener.getsockname()[1]), 2, seconds=time.monotonic).close()
+def test_a_name_is_resolved(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[Any, ...]]()
+    ask = socket.getaddrinfo
+
+    def resolver(*question: Any, **more: Any) -> Any:
+        asked.append((*question, more))
+        return ask(*question, **more)
+
+    monkeypatch.setattr(dialling.socket, "getaddrinfo", resolver)
+    port = listener.getsockname()[1]
+
+    with dial(endpoint("localhost", port), 2, seconds=time.monotonic) as connection:
+        assert connection.getpeername() == ("127.0.0.1", port)
+    assert asked == [(b"localhost", port, {"type": socket.SOCK_STREAM})]
 
 
 def test_the_second_address_of_a_pc_is_tried_when_the_first_is_dead(

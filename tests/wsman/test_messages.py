@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from provmode.wsman import (
@@ -566,26 +566,42 @@ def reach(operation: Operation, count: int) -> tuple[Any, Request]:
     return exchange, request
 
 
-def finish(exchange: Any, data: bytes) -> None:
-    """Give an exchange an answer and close it, whatever it sends next."""
+def outcome(exchange: Any, data: bytes) -> type[Exception] | None:
+    """Give an exchange an answer and close it; return the documented error that it raises, ``None`` if it goes on."""
     try:
         exchange.send(decode(data, message_id=ID))
         exchange.close()
-    except (StopIteration, Fault, MalformedAnswer, UnexpectedAnswer):
-        pass
+    except StopIteration:
+        return None
+    except (Fault, MalformedAnswer, UnexpectedAnswer) as error:
+        return type(error)
+    return None
+
+
+def well_formed(data: bytes) -> bool:
+    """Return what another parser says."""
+    try:
+        ET.fromstring(data)
+    except ET.ParseError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("name", "operation", "count"), NUMBERED)
-@given(data=st.data())
+@given(start=st.floats(0, 1), size=st.floats(0, 1))
+@example(start=0.5, size=0)
 def test_an_answer_with_a_piece_missing_raises_only_the_documented_errors(
-    name: str, operation: Operation, count: int, data: st.DataObject
+    name: str, operation: Operation, count: int, start: float, size: float
 ) -> None:
     exchange, request = reach(operation, count)
     whole = answered(ANSWERS[request.shape])
-    start = data.draw(st.integers(0, len(whole)))
-    end = data.draw(st.integers(start, len(whole)))
+    before, missing = int(start * len(whole)), int(size * len(whole))
+    damaged = whole[:before] + whole[before + missing :]
 
-    finish(exchange, whole[:start] + whole[end:])
+    raised = outcome(exchange, damaged)
+
+    assert raised is None or damaged != whole
+    assert raised is MalformedAnswer or well_formed(damaged)
 
 
 PIECES = st.sampled_from(
@@ -604,7 +620,7 @@ PIECES = st.sampled_from(
 ROOTS = st.sampled_from(
     [
         *("n:EnumerateResponse", "n:PullResponse", "rsp:ReceiveResponse", "rsp:CommandResponse", "x:ResourceCreated"),
-        *("Win32_Service", "EnumKey_OUTPUT", "rsp:Shell", "s:Fault", "w:XmlFragment"),
+        *("Win32_Service", "EnumKey_OUTPUT", "rsp:Shell", "w:XmlFragment"),
     ]
 )
 
@@ -615,5 +631,15 @@ def test_a_well_formed_answer_of_any_other_kind_raises_only_the_documented_error
     name: str, operation: Operation, count: int, root: str, pieces: str
 ) -> None:
     exchange, _ = reach(operation, count)
+    data = answered(f"<{root}>{pieces}</{root}>")
+    body = decode(data, message_id=ID).body
 
-    finish(exchange, answered(f"<{root}>{pieces}</{root}>"))
+    assert body is not None
+    assert body.tag.rpartition("}")[2] == root.rpartition(":")[2]
+    assert outcome(exchange, data) in (None, UnexpectedAnswer)
+
+
+@given(pieces=st.lists(PIECES, max_size=5).map("".join))
+def test_a_fault_of_any_content_is_a_fault(pieces: str) -> None:
+    with pytest.raises(Fault):
+        decode(answered(f"<s:Fault>{pieces}</s:Fault>"), message_id=ID)

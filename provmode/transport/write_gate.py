@@ -46,6 +46,9 @@ _SEPARATOR = re.compile(r"&&|\|\||&")
 _QUOTED = re.compile(r'"[^"]*"')
 _SAFE_VARIABLE = re.compile(r"%(?:windir|systemroot|programdata|computername)%", re.IGNORECASE)
 _NUL = re.compile(r"(?:[12]?>\s*nul|2>&1)(?=$|[\s&|])", re.IGNORECASE)
+_HIDING = re.compile(r"[\r\n%!]")
+"""What can hide a command even inside quotes: another line, and variables."""
+_HIDING_OUTSIDE_QUOTES = re.compile(r"[<>^()|]")
 
 
 def changes(operation: Operation, *, read_only_lines: frozenset[str] = frozenset()) -> bool:
@@ -69,12 +72,10 @@ def _reads(line: str) -> bool:
     Anything that could hide a command counts as a change: redirection to a file, pipes, ``^``, parentheses, ``for``,
     variables other than a few fixed ones (a variable may contain ``& del``).
     """
-    if "\n" in line or "\r" in line or line.count('"') % 2:
-        return False
-    bare = _SAFE_VARIABLE.sub("x", line)
-    if "%" in bare or "!" in bare:
-        return False
-    bare = _NUL.sub("", _QUOTED.sub('"x"', bare))
-    if any(character in bare.replace("||", "") for character in "<>^()|"):
-        return False
-    return all(_READ_ONLY.match(part.strip()) for part in _SEPARATOR.split(bare))
+    commands = _SEPARATOR.split(_NUL.sub("", _QUOTED.sub('""', line)))
+    hidden = (
+        line.count('"') % 2
+        or _HIDING.search(_SAFE_VARIABLE.sub("", line))
+        or any(map(_HIDING_OUTSIDE_QUOTES.search, commands))
+    )
+    return not hidden and all(_READ_ONLY.match(command.strip()) for command in commands)

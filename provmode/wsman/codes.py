@@ -567,3 +567,8 @@ CODES.update(
     {code & 0xFFFF: name for code, name in CODES.items() if code >> 16 == 0x8007 and code & 0xFFFF not in CODES}
 )
 """A Win32 error also comes as its bare number."""
+
+
+def name_of(code: int) -> str:
+    """Return the symbolic name of a number, or the number itself, decimal and hexadecimal."""
+    return CODES.get(code, f"error {code} (0x{code:08X})")

@@ -17,7 +17,7 @@ import re
 from enum import Enum
 from xml.etree.ElementTree import Element
 
-from provmode.wsman.codes import CODES
+from provmode.wsman.codes import name_of
 from provmode.wsman.xml import child, descendants, local_name
 
 
@@ -263,7 +263,7 @@ class Fault(Exception):
         """The code's symbolic name (``ERROR_WSMAN_...``), or its number, or the message id, or the subcode."""
         if self.code is None:
             return self.message_id or self.subcode or "a fault without a code"
-        return CODES.get(self.code, f"error {self.code} (0x{self.code:08X})")
+        return name_of(self.code)
 
     def __str__(self) -> str:
         """Return name and text on one line; the provider's own words come first."""
@@ -276,27 +276,26 @@ class Fault(Exception):
 
 def read_fault(fault: Element) -> Fault:
     """Return the fault in a SOAP ``Fault`` element; never raises, whatever the element contains."""
-    detail = child(fault, "Detail")
     subcode = _subcode(fault)
     reason = _text(_descend(fault, "Reason", "Text"))
-    wsman = descendants(detail, "WSManFault") if detail is not None else []
-    wmi_error = next(iter(descendants(detail, "MSFT_WmiError")), None) if detail is not None else None
+    wmi_error = next(iter(descendants(fault, "MSFT_WmiError")), None)
     if wmi_error is not None:
         return _wmi_fault(wmi_error, subcode, reason)
-    inner = wsman[-1] if wsman else None
-    providers = descendants(detail, "ProviderFault") if detail is not None else []
-    extended = next(iter(descendants(detail, "__ExtendedStatus")), None) if detail is not None else None
+    nested = descendants(fault, "WSManFault")
+    outer, inner = (nested[0], nested[-1]) if nested else (None, None)
+    provider = next(reversed(descendants(fault, "ProviderFault")), None)
+    extended = next(iter(descendants(fault, "__ExtendedStatus")), None)
+    numbers = (_number(item.get("Code", "")) for item in reversed(nested))
     return Fault(
-        code=_first_number(item.get("Code") for item in reversed(wsman)),
+        code=next((number for number in numbers if number is not None), None),
         subcode=subcode,
         reason=reason,
-        service_text=_text(child(wsman[0], "Message")) if wsman else "",
-        provider_text=(_text(child(wsman[-1], "Message")) if len(wsman) > 1 else "")
-        or (_text(providers[-1]) if providers else ""),
-        description=_text(child(extended, "Description")) if extended is not None else "",
-        wmi_status=_number(_text(child(extended, "StatusCode"))) if extended is not None else None,
+        service_text=_text(_descend(outer, "Message")),
+        provider_text=(_text(_descend(inner, "Message")) if inner is not outer else "") or _text(provider),
+        description=_text(_descend(extended, "Description")),
+        wmi_status=_number(_text(_descend(extended, "StatusCode"))),
         machine=inner.get("Machine", "") if inner is not None else "",
-        operation=_text(child(extended, "Operation")) if extended is not None else "",
+        operation=_text(_descend(extended, "Operation")),
     )
 
 
@@ -322,7 +321,7 @@ def _wmi_fault(error: Element, subcode: str, reason: str) -> Fault:
     status = _number(_text(child(error, "CIMStatusCode")))
     if kind == "mi":
         status, number = status or number, None
-    elif kind == "win32" and number is not None and number < _WIN32_NUMBERS:
+    elif kind == "win32" and number and number < _WIN32_NUMBERS:
         number |= _WIN32
     elif not kind and number is not None and number < _HRESULT_FAILED:
         number = None
@@ -341,11 +340,10 @@ def _subcode(fault: Element) -> str:
     return " ".join(value.rpartition(":")[2].split())[:60]
 
 
-def _descend(element: Element, *path: str) -> Element | None:
-    found: Element | None = element
+def _descend(element: Element | None, *path: str) -> Element | None:
     for name in path:
-        found = child(found, name) if found is not None else None
-    return found
+        element = child(element, name) if element is not None else None
+    return element
 
 
 def _text(element: Element | None) -> str:
@@ -356,14 +354,6 @@ def _text(element: Element | None) -> str:
     if not text and len(element) and local_name(element[0]) == "Message":
         return _text(element[0])
     return text
-
-
-def _first_number(texts: object) -> int | None:
-    for text in texts:  # type: ignore[attr-defined]
-        number = _number(text or "")
-        if number is not None:
-            return number
-    return None
 
 
 def _number(text: str) -> int | None:

@@ -146,12 +146,13 @@ def _read_value(element: Element) -> Value:
         return element.text or ""
     inner = element[0]
     name = local_name(inner)
-    if name in ("Datetime", "Date", "Time") and len(element) == 1:
-        return read_moment(inner.text or "")
-    if name == "CIM_DateTime" and len(inner):
-        return _read_value(inner)
-    if name == "Interval" and len(element) == 1:
-        return read_interval(inner.text or "")
+    if len(element) == 1:
+        if name in ("Datetime", "Date", "Time"):
+            return read_moment(inner.text or "")
+        if name == "Interval":
+            return read_interval(inner.text or "")
+        if name == "CIM_DateTime":
+            return _read_value(inner)
     if name == "EndpointReference" or child(element, "ReferenceParameters") is not None:
         return Reference(read_endpoint(inner if name == "EndpointReference" else element))
     if element.get(_TYPE) is None and len(element) == 1 and len(inner):
@@ -167,11 +168,12 @@ def read_endpoint(element: Element) -> Resource:
     """
     parameters = child(element, "ReferenceParameters")
     uri = child(parameters, "ResourceURI") if parameters is not None else None
-    if parameters is None or uri is None:
+    name = (uri.text or "").strip() if uri is not None else ""
+    if parameters is None or not name:
         raise UnexpectedAnswer("the endpoint reference has no ResourceURI")
     selectors = child(parameters, "SelectorSet")
     pairs = tuple((item.get("Name", ""), item.text or "") for item in selectors) if selectors is not None else ()
-    return Resource((uri.text or "").strip(), pairs)
+    return Resource(name, pairs)
 
 
 _XS_TIME = re.compile(
@@ -180,8 +182,8 @@ _XS_TIME = re.compile(
 _DMTF_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})([+-]\d{3})")
 _DMTF_INTERVAL = re.compile(r"(\d{8})(\d\d)(\d\d)(\d\d)\.(\d{6}):000")
 _XS_DURATION = re.compile(
-    r"(-)?P(?:(\d{1,7})Y)?(?:(\d{1,7})M)?(?:(\d{1,9})D)?"
-    r"(?:T(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?",
+    r"(-)?P(?=.)(?:(\d{1,7})Y)?(?:(\d{1,7})M)?(?:(\d{1,9})D)?"
+    r"(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:\.(\d{1,9}))?S)?)?",
 )
 
 
@@ -202,7 +204,7 @@ def read_moment(text: str) -> datetime | timedelta:
         if match := _DMTF_TIME.fullmatch(text):
             *date, micros, minutes = match.groups()
             return _moment(date, int(micros), timezone(timedelta(minutes=int(minutes))))
-    except (ValueError, OverflowError):
+    except ValueError:
         raise UnexpectedAnswer(f"not a time: {text[:60]!r}") from None
     if _DMTF_INTERVAL.fullmatch(text):
         return read_interval(text)
@@ -220,7 +222,7 @@ def read_interval(text: str) -> timedelta:
         if match := _DMTF_INTERVAL.fullmatch(text):
             days, hours, minutes, seconds, micros = map(int, match.groups())
             return timedelta(days, seconds, micros, minutes=minutes, hours=hours)
-        if (match := _XS_DURATION.fullmatch(text)) and text.lstrip("-") not in ("P", "PT") and not text.endswith("T"):
+        if match := _XS_DURATION.fullmatch(text):
             sign, years, months, days_, hours_, minutes_, seconds_, fraction = match.groups()
             if int(years or 0) or int(months or 0):
                 raise UnexpectedAnswer(f"an interval with years or months has no fixed length: {text[:60]!r}")
@@ -244,7 +246,7 @@ def _micros(fraction: str | None) -> int:
 def _offset(offset: str | None) -> timezone:
     if offset in (None, "Z"):
         return timezone.utc
-    minutes = int(offset[1:3]) * 60 + int(offset[4:6])
+    minutes = int(offset[1:3]) * 60 + int(offset[4:])
     return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
@@ -312,12 +314,10 @@ def moment(instance: Instance, name: str) -> datetime | None:
         UnexpectedAnswer: the property is not a time.
     """
     value = _lookup(instance, name)
-    if isinstance(value, str) and value.strip():
-        value = read_moment(value)  # some classes have DMTF text in a string property
+    if isinstance(value, str):  # some classes have DMTF text in a string property
+        value = read_moment(value) if value.strip() else None
     if value is None or isinstance(value, datetime):
         return value
-    if value == "":
-        return None
     raise _unexpected(instance, name, "a time", value)
 
 

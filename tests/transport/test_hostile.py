@@ -375,7 +375,7 @@ def endless(head: bytes, piece: bytes) -> Callable[[socket.socket, bytes], None]
 @pytest.mark.parametrize("authentication", ["ntlm", "basic"])
 def test_an_endless_body_is_given_up_at_eight_mebibytes(answer: Any, authentication: str) -> None:
     with stranger(answer) as server:
-        session = session_to(server, authentication, read=30.0)
+        session = session_to(server, authentication, read=10.0)
         assert said(ask(session)) == TOO_LARGE
         assert MAX_ANSWER < session.counters.bytes_received < MAX_ANSWER + 2**20
 
@@ -386,7 +386,7 @@ def test_an_answer_of_just_eight_mebibytes_is_read_and_one_byte_more_is_not() ->
     read = not_soap(f"{len(page):,} bytes, over the limit of 2,097,152")
     for body, expected in ((page, read), (page + b" ", TOO_LARGE)):
         with stranger(http("200 OK", SOAP, body=body)) as server:
-            assert said(ask(session_to(server, "basic", read=30.0))) == expected
+            assert said(ask(session_to(server, "basic", read=10.0))) == expected
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_an_answer_of_just_eight_mebibytes_is_read_and_one_byte_more_is_not() ->
 def test_endless_headers_are_given_up_long_before_that(answer: Any) -> None:
     for authentication, expected in (("ntlm", BROKEN_OFF), ("basic", CUT_SHORT)):
         with stranger(answer) as server:
-            session = session_to(server, authentication, read=30.0)
+            session = session_to(server, authentication, read=10.0)
             assert said(ask(session)) == expected
             assert session.counters.bytes_received < 2**20
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provmode.transport.write_gate import READ_ONLY_METHODS, changes
+from provmode.transport.write_gate import changes
 from provmode.windows.files import READ_ONLY_LINES
 from provmode.windows.registry import Key, ValueType, get_value
 from provmode.windows.scripts import READ_BYTES, SWAP_BYTES
@@ -65,6 +65,9 @@ def test_every_other_operation_is_a_change(operation: object) -> None:
         "dir C:\\ 2>nul",
         'dir /b "%windir%\\ccmsetup\\x*" & dir /b "%windir%\\ccmsetup\\x"',
         'type "a & del b"',
+        'dir"C:\\x"',
+        "dir/b",
+        "@echo.",
         "type x 2>&1",
     ],
 )
@@ -96,6 +99,9 @@ def test_commands_that_only_read_pass(line: str) -> None:
         "(del x)",
         "type x ^& del y",
         "type x\ndel y",
+        "type x\rdel y",
+        "ty%windir%pe x",
+        'ty"x"pe x',
         'type "unclosed & del y',
         "hostname.bat",
         "typeset x",
@@ -135,8 +141,26 @@ def test_a_change_anywhere_in_a_line_makes_it_a_change(a: str, one: str, bad: st
     assert changes(CommandLine(f"{bad}{one}{a}"))
 
 
-@given(st.text(max_size=40), st.sampled_from(sorted(READ_ONLY_METHODS)))
-def test_a_method_reads_only_if_it_is_listed(method: str, name: str) -> None:
-    listed = method.lower() in READ_ONLY_METHODS[name]
+READING = {
+    "StdRegProv": (
+        *("GetStringValue", "GetExpandedStringValue", "GetMultiStringValue", "GetDWORDValue", "GetQWORDValue"),
+        *("GetBinaryValue", "EnumKey", "EnumValues", "CheckAccess"),
+    ),
+    "SMS_Client": ("GetAssignedSite",),
+    "CCM_ClientUtilities": ("DetermineIfRebootPending",),
+    "Win32_Service": (),
+}
+"""The methods that only read, as Microsoft documents them."""
+METHODS = sorted({method for methods in READING.values() for method in methods})
 
-    assert changes(Invoke(Resource.cim("root/cimv2", name), method)) is not listed
+
+@given(st.sampled_from(sorted(READING)), st.text(max_size=40) | st.sampled_from(METHODS), st.booleans())
+def test_a_method_reads_only_if_it_is_documented_to_on_its_class(name: str, method: str, lower: bool) -> None:
+    operation = Invoke(Resource.cim("root/cimv2", name.lower() if lower else name), method.lower() if lower else method)
+
+    assert changes(operation) is (method.lower() not in {known.lower() for known in READING[name]})
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in READING for method in READING[name]])
+def test_each_documented_reading_method_passes(name: str, method: str) -> None:
+    assert not changes(Invoke(Resource.cim("root/cimv2", name), method))

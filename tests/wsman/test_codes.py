@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provmode.wsman.codes import CODES
+from provmode.wsman.codes import CODES, name_of
 
 WSMERROR = {
     int(number): name
@@ -36,7 +36,8 @@ def pairs(table: str) -> list[tuple[str, str]]:
 
 
 def test_every_code_of_ws_management_has_the_name_of_the_header() -> None:
-    assert {code: name for code, name in CODES.items() if code >> 12 == 0x80338} == WSMERROR
+    assert [name_of(code) for code in WSMERROR] == list(WSMERROR.values())
+    assert {code: name for code, name in CODES.items() if code >= 0x80100000} == WSMERROR
     assert sorted(WSMERROR) == list(range(0x80338000, 0x80338200))
 
 
@@ -47,7 +48,7 @@ def test_every_code_of_wmi_and_com_has_its_documented_name() -> None:
         0x80010108: "RPC_E_DISCONNECTED",
         **{int(f"8004{digits}", 16): f"WBEM_E_{name}" for digits, name in pairs(WMI)},
     }
-    assert {code: name for code, name in CODES.items() if 0x80080000 <= code < 0x80338000} == {
+    assert {code: name for code, name in CODES.items() if 0x80080000 <= code < 0x80100000} == {
         0x80080005: "CO_E_SERVER_EXEC_FAILURE"
     }
 
@@ -65,3 +66,8 @@ def test_a_win32_error_has_its_documented_name_as_a_bare_number_and_as_an_hresul
         **names,
         5: "E_ACCESSDENIED",
     }
+
+
+def test_a_number_without_a_name_is_given_in_decimal_and_hexadecimal() -> None:
+    assert name_of(0x80338029) == "ERROR_WSMAN_OPERATION_TIMEDOUT"
+    assert name_of(0x80540FA0) == "error 2152992672 (0x80540FA0)"

@@ -170,27 +170,22 @@ def test_a_wmi_error_is_read_in_each_of_its_namespaces(namespace: str, code: str
     assert fault.name == "ERROR_WSMAN_QUOTA_MAX_SHELLS"
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        ("2", FaultKind.ACCESS_DENIED),
-        ("3", FaultKind.NOT_FOUND),
-        ("4", FaultKind.INVALID),
-        ("5", FaultKind.NOT_FOUND),
-        ("6", FaultKind.NOT_FOUND),
-        ("12", FaultKind.INVALID),
-        ("13", FaultKind.INVALID),
-        ("14", FaultKind.INVALID),
-        ("15", FaultKind.INVALID),
-        ("17", FaultKind.INVALID),
-        ("27", FaultKind.QUOTA),
-        ("28", FaultKind.UNAVAILABLE),
-        ("1", FaultKind.UNKNOWN),
-        ("", FaultKind.UNKNOWN),
-    ],
-)
-def test_the_kind_of_a_wmi_error_without_a_code_comes_from_its_cim_status(status: str, kind: FaultKind) -> None:
-    assert fault_of(wmi_error(cim=status)).kind is kind
+CIM_STATUS = {
+    # DSP0200, "CIM status codes", which MI_Result continues
+    **{2: FaultKind.ACCESS_DENIED},
+    **dict.fromkeys((3, 5, 6), FaultKind.NOT_FOUND),  # namespace, class, instance
+    **dict.fromkeys((4, 7), FaultKind.INVALID),  # parameter, not supported
+    **dict.fromkeys((12, 13, 14, 15), FaultKind.INVALID),  # property, type, query language, query
+    **dict.fromkeys((16, 17), FaultKind.INVALID),  # method not available, method not found
+    **{27: FaultKind.QUOTA, 28: FaultKind.UNAVAILABLE},  # limits exceeded, shutting down
+}
+
+
+def test_the_kind_of_a_wmi_error_without_a_code_comes_from_its_cim_status() -> None:
+    kinds = {status: fault_of(wmi_error(cim=str(status))).kind for status in range(1, 35)}
+
+    assert {status: kind for status, kind in kinds.items() if kind is not FaultKind.UNKNOWN} == CIM_STATUS
+    assert fault_of(wmi_error(cim="")).kind is FaultKind.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -226,10 +221,21 @@ def test_the_kind_of_a_wmi_error_without_a_code_comes_from_its_cim_status(status
             *(0x80041033, FaultKind.UNAVAILABLE),
             "",
         ),
+        ({"kind": "MI", "code": "5", "message_id": "m"}, None, FaultKind.NOT_FOUND, "m"),
+        ({"kind": "MI Result", "code": "5", "message_id": "m"}, None, FaultKind.NOT_FOUND, "m"),
+        ({"kind": "HRESULT", "code": "5", "message_id": "m"}, 5, FaultKind.ACCESS_DENIED, "ERROR_ACCESS_DENIED"),
+        ({"code": "5", "message_id": "m"}, 5, FaultKind.ACCESS_DENIED, "ERROR_ACCESS_DENIED"),
+        ({"kind": "WIN32", "code": "0", "cim": "5", "message_id": "m"}, None, FaultKind.NOT_FOUND, "m"),
+        ({"kind": "WIN32", "code": "65535", "message_id": "m"}, 0x8007FFFF, FaultKind.UNKNOWN, ""),
+        ({"kind": "WIN32", "code": "65536", "message_id": "m"}, 65536, FaultKind.UNKNOWN, ""),
+        ({"kind": "MI", "code": "2", "cim": "6", "message_id": "m"}, None, FaultKind.NOT_FOUND, "m"),
+        ({"kind": "WIN32", "message_id": "MI RESULT 5"}, None, FaultKind.UNKNOWN, "MI RESULT 5"),
         # a provider's own kind of number: only what is evidently an HRESULT is one
         ({"kind": "disk", "code": "5", "cim": "1", "message_id": "d 5"}, None, FaultKind.UNKNOWN, "d 5"),
         ({"kind": "disk", "code": "5", "cim": "6", "message_id": "d 5"}, None, FaultKind.NOT_FOUND, "d 5"),
         ({"kind": "disk", "code": "2147749902", "message_id": "d"}, 0x8004100E, FaultKind.NOT_FOUND, ""),
+        ({"kind": "disk", "code": "2147483648", "message_id": "d"}, 0x80000000, FaultKind.UNKNOWN, ""),
+        ({"kind": "disk", "code": "2147483647", "message_id": "d"}, None, FaultKind.UNKNOWN, "d"),
     ],
 )
 def test_the_type_of_a_wmi_error_decides_how_its_number_is_read(
@@ -260,6 +266,10 @@ def test_a_quota_fault_without_relates_to_is_accepted() -> None:
         ("w:EncodingLimit", FaultKind.ENVELOPE_TOO_LARGE),
         ("w:InvalidSelectors", FaultKind.INVALID),
         ("a:ActionNotSupported", FaultKind.INVALID),
+        ("w:CannotProcessFilter", FaultKind.INVALID),
+        ("w:InvalidParameter", FaultKind.INVALID),
+        ("w:UnsupportedFeature", FaultKind.INVALID),
+        ("w:SchemaValidationError", FaultKind.INVALID),
         ("\n  wsman:SchemaValidationError\n", FaultKind.INVALID),
         ("QuotaLimit", FaultKind.QUOTA),
         ("w:InternalError", FaultKind.UNKNOWN),
@@ -276,80 +286,65 @@ def test_the_kind_of_a_fault_without_a_number_comes_from_its_subcode(subcode: st
 # -- numbers -----------------------------------------------------------------------------------------------------
 
 
+KINDS = {
+    FaultKind.ACCESS_DENIED: (
+        *(0x80070005, 0x80338104, 0x80338105, 0x80338106),  # E_ACCESSDENIED; to the service, a provider, WMI
+        *(0x80041003, 0x80041062),  # WBEM_E_ACCESS_DENIED, WBEM_E_PRIVILEGE_NOT_HELD
+    ),
+    FaultKind.QUOTA: (
+        *(0x8033803F, 0x803381A5, 0x803381A6),  # a limit; shells, operations
+        *(0x803381A7, 0x803381A8, 0x803381AB),  # user, system, users of shells
+        *(0x803381E4, 0x803381E5, 0x803381E6, 0x803381E7, 0x803381E8, 0x803381E9, 0x803381EA),  # of a plug-in (PPQ)
+        0x8004106C,  # WBEM_E_QUOTA_VIOLATION
+    ),
+    FaultKind.TIMED_OUT: (0x80338029, 0x80338126, 0x80041069),
+    FaultKind.NOT_FOUND: (
+        *(0x80338000, 0x80070002, 0x80070003),
+        *(0x80041002, 0x8004100E, 0x80041010),  # WBEM_E_NOT_FOUND, WBEM_E_INVALID_NAMESPACE, WBEM_E_INVALID_CLASS
+    ),
+    FaultKind.STALE_CONTEXT: (0x8033801B, 0x8033801C),
+    FaultKind.UNAVAILABLE: (
+        *(0x80041033, 0x80041014),  # WBEM_E_SHUTTING_DOWN, WBEM_E_INITIALIZATION_FAILURE
+        *(0x80041013, 0x80041032),  # WBEM_E_PROVIDER_LOAD_FAILURE, WBEM_E_CALL_CANCELLED
+        *(0x800706BA, 0x800706BE, 0x800706BF),  # RPC_S_SERVER_UNAVAILABLE, RPC_S_CALL_FAILED, ..._DNE
+        *(0x80010108, 0x80010007, 0x80010012),  # RPC_E_DISCONNECTED, RPC_E_SERVER_DIED, ..._DNE
+        0x80080005,  # CO_E_SERVER_EXEC_FAILURE: no host process for the shell
+        *(0x80070422, 0x80070425, 0x80070426),  # a service is disabled, takes no controls, is not active
+        *(0x8007045B, 0x80070015),  # ERROR_SHUTDOWN_IN_PROGRESS, ERROR_NOT_READY: sysprep or OOBE runs
+        *(0x800700AA, 0x800703E3),  # ERROR_BUSY, ERROR_OPERATION_ABORTED
+        *(0x80338014, 0x80338112),  # the endpoint or the HTTP service is unavailable
+    ),
+    FaultKind.PROCESS_GONE: (0x8007006D, 0x800700E8),  # ERROR_BROKEN_PIPE, ERROR_NO_DATA
+    FaultKind.ENVELOPE_TOO_LARGE: (0x80338048,),
+    FaultKind.INVALID: (
+        *(0x8033800F, 0x803381E1),  # a header is invalid (recorded), an argument is not recognized
+        *(0x80338001, 0x8033805B, 0x80338041),  # action, selectors, schema
+        *(0x803380FA, 0x803380FB, 0x80338108),  # keys, a class with WQL, an enumeration with selectors
+        *(0x80041005, 0x80041008, 0x80041017),  # WBEM_E_TYPE_MISMATCH, WBEM_E_INVALID_PARAMETER, WBEM_E_INVALID_QUERY
+        *(0x80041024, 0x8004102E, 0x8004102F),  # WBEM_E_PROVIDER_NOT_CAPABLE, WBEM_E_INVALID_METHOD(_PARAMETERS)
+        *(0x80041055, 0x80041056),  # WBEM_E_METHOD_NOT_IMPLEMENTED, WBEM_E_METHOD_DISABLED
+    ),
+    FaultKind.PROVIDER_FAILED: (0x80338102, 0x80041004),
+}
+"""The numbers of each kind, by the texts of ``wsmerror.h``, "WMI error constants" and "System error codes"."""
+KIND_OF = {code: kind for kind, codes in KINDS.items() for code in codes}
+BARE = {code & 0xFFFF: kind for code, kind in KIND_OF.items() if code >> 16 == 0x8007}
+
+
 @pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (5, FaultKind.ACCESS_DENIED),
-        (2147942405, FaultKind.ACCESS_DENIED),
-        (2150859012, FaultKind.ACCESS_DENIED),
-        (2150859013, FaultKind.ACCESS_DENIED),
-        (2150859014, FaultKind.ACCESS_DENIED),
-        (2150859173, FaultKind.QUOTA),
-        (2150859174, FaultKind.QUOTA),
-        (2150859175, FaultKind.QUOTA),
-        (2150859176, FaultKind.QUOTA),
-        (2150859179, FaultKind.QUOTA),
-        *((code, FaultKind.QUOTA) for code in range(2150859236, 2150859243)),
-        (2150858793, FaultKind.TIMED_OUT),
-        (2150858752, FaultKind.NOT_FOUND),
-        (2147749902, FaultKind.NOT_FOUND),
-        (2150858779, FaultKind.STALE_CONTEXT),
-        (0x80041033, FaultKind.UNAVAILABLE),  # WBEM_E_SHUTTING_DOWN
-        (0x80041014, FaultKind.UNAVAILABLE),  # WBEM_E_INITIALIZATION_FAILURE
-        (0x80041013, FaultKind.UNAVAILABLE),  # WBEM_E_PROVIDER_LOAD_FAILURE
-        (0x80041032, FaultKind.UNAVAILABLE),  # WBEM_E_CALL_CANCELLED
-        (0x800706BA, FaultKind.UNAVAILABLE),  # RPC_S_SERVER_UNAVAILABLE
-        (0x800706BE, FaultKind.UNAVAILABLE),  # RPC_S_CALL_FAILED
-        (0x80010108, FaultKind.UNAVAILABLE),  # RPC_E_DISCONNECTED
-        (0x8007045B, FaultKind.UNAVAILABLE),  # ERROR_SHUTDOWN_IN_PROGRESS
-        (0x80070422, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_DISABLED
-        (0x80070425, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_CANNOT_ACCEPT_CTRL
-        (0x80070426, FaultKind.UNAVAILABLE),  # ERROR_SERVICE_NOT_ACTIVE
-        (0x800706BF, FaultKind.UNAVAILABLE),  # RPC_S_CALL_FAILED_DNE
-        (0x80010007, FaultKind.UNAVAILABLE),  # RPC_E_SERVER_DIED
-        (0x80010012, FaultKind.UNAVAILABLE),  # RPC_E_SERVER_DIED_DNE
-        (0x80070015, FaultKind.UNAVAILABLE),  # ERROR_NOT_READY: sysprep or OOBE runs
-        (0x80080005, FaultKind.UNAVAILABLE),  # CO_E_SERVER_EXEC_FAILURE: no host process for the shell
-        (21, FaultKind.UNAVAILABLE),  # from here on, Win32 errors as bare numbers
-        (170, FaultKind.UNAVAILABLE),  # ERROR_BUSY
-        (995, FaultKind.UNAVAILABLE),  # ERROR_OPERATION_ABORTED
-        (1115, FaultKind.UNAVAILABLE),  # ERROR_SHUTDOWN_IN_PROGRESS
-        (1722, FaultKind.UNAVAILABLE),  # RPC_S_SERVER_UNAVAILABLE
-        (1726, FaultKind.UNAVAILABLE),  # RPC_S_CALL_FAILED
-        (2, FaultKind.NOT_FOUND),
-        (3, FaultKind.NOT_FOUND),
-        (109, FaultKind.PROCESS_GONE),  # ERROR_BROKEN_PIPE
-        (232, FaultKind.PROCESS_GONE),  # ERROR_NO_DATA
-        (0x800700E8, FaultKind.PROCESS_GONE),
-        (2150858767, FaultKind.INVALID),  # a header is invalid (recorded)
-        (2150859233, FaultKind.INVALID),  # an argument is not recognized
-        (0x80041005, FaultKind.INVALID),  # WBEM_E_TYPE_MISMATCH
-        (0x80041008, FaultKind.INVALID),  # WBEM_E_INVALID_PARAMETER
-        (0x80041017, FaultKind.INVALID),  # WBEM_E_INVALID_QUERY
-        (0x80041024, FaultKind.INVALID),  # WBEM_E_PROVIDER_NOT_CAPABLE
-        (0x8004102E, FaultKind.INVALID),  # WBEM_E_INVALID_METHOD
-        (0x8004102F, FaultKind.INVALID),  # WBEM_E_INVALID_METHOD_PARAMETERS
-        (0x80041003, FaultKind.ACCESS_DENIED),  # WBEM_E_ACCESS_DENIED
-        (0x80041062, FaultKind.ACCESS_DENIED),  # WBEM_E_PRIVILEGE_NOT_HELD
-        (0x80041002, FaultKind.NOT_FOUND),  # WBEM_E_NOT_FOUND
-        (0x80041010, FaultKind.NOT_FOUND),  # WBEM_E_INVALID_CLASS
-        (2150858824, FaultKind.ENVELOPE_TOO_LARGE),
-        (2150858753, FaultKind.INVALID),
-        (2150858843, FaultKind.INVALID),
-        (2150859002, FaultKind.INVALID),
-        (2150859003, FaultKind.INVALID),
-        (2150859016, FaultKind.INVALID),
-        (2150858817, FaultKind.INVALID),
-        (2150859010, FaultKind.PROVIDER_FAILED),
-        (0x80041004, FaultKind.PROVIDER_FAILED),  # WBEM_E_PROVIDER_FAILURE
-        (87, FaultKind.UNKNOWN),
-        (2147942606, FaultKind.UNKNOWN),
-    ],
+    ("code", "kind"), [*KIND_OF.items(), *BARE.items(), (87, FaultKind.UNKNOWN), (0x800700CE, FaultKind.UNKNOWN)]
 )
 def test_a_number_means_the_same_in_every_form(code: int, kind: FaultKind) -> None:
     for detail in (wsman(code), wsman(2150858752, provider(code)), wmi_error(code=str(code)), wsman(hex(code))):
         fault = fault_of(detail)
         assert (fault.code, fault.kind) == (code, kind)
+
+
+def test_no_other_number_has_a_kind() -> None:
+    near = [number for start in {code & ~0x3FF for code in KIND_OF} for number in range(start, start + 0x400)]
+    found = {number: Fault(code=number).kind for number in (*near, *range(0x10200))}
+
+    assert {number: kind for number, kind in found.items() if kind is not FaultKind.UNKNOWN} == {**KIND_OF, **BARE}
 
 
 def test_a_win32_error_has_one_name_in_both_forms() -> None:
@@ -412,21 +407,68 @@ def test_a_fault_says_that_nothing_was_done_only_by_number_or_as_a_refusal_of_th
     assert fault.refused is refused
 
 
-def test_a_pc_that_cannot_answer_now_has_a_next_step() -> None:
-    assert "sysprep" in Fault(code=21).next_step
-    assert "disabled" in Fault(code=0x80070422).next_step
-    assert "try again" in Fault(code=995).next_step
-    assert "try again" in Fault(code=None, cim_status=28).next_step
-    assert Fault(code=0x80041010).next_step == ""
+AGAIN = "the PC is busy, starting or shutting down: try again in some minutes"
+SETUP = "Windows Setup may be at work there (sysprep, first start): try again when it is done"
+DISABLED = "a service that this needs is disabled on the PC"
+MEMORY = "the PC cannot start the process for this: look at its memory and its System event log"
+
+
+@pytest.mark.parametrize(
+    ("fault", "next_step"),
+    [
+        (Fault(code=21), SETUP),
+        (Fault(code=0x80070015), SETUP),
+        (Fault(code=0x80070422), DISABLED),
+        (Fault(code=0x80080005), MEMORY),
+        (Fault(code=0x80338000, wmi_status=0x80070422), DISABLED),
+        (Fault(code=995), AGAIN),
+        (Fault(code=None, cim_status=28), AGAIN),
+        (Fault(code=0x80041010), ""),
+    ],
+)
+def test_a_pc_that_cannot_answer_now_has_a_next_step(fault: Fault, next_step: str) -> None:
+    assert fault.next_step == next_step
+
+
+def test_a_bare_number_is_a_win32_error_only_up_to_65535() -> None:
+    assert Fault(code=0xFFFF).has(0x8007FFFF)
+    assert Fault(code=0x10000).has(0x10000)
+    assert not Fault(code=0x10000).has(0x80070000)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (None, "It is not there.", FaultKind.NOT_FOUND),
+        (None, "It  failed.", FaultKind.INVALID),  # the provider only repeats the reason
+        (0x80041001, "It is not there.", FaultKind.INVALID),
+        (0x80041001, "It failed.", FaultKind.INVALID),
+    ],
+)
+def test_a_failed_query_is_about_a_missing_class_if_wmi_has_no_status_and_words_of_its_own(
+    status: int | None, said: str, kind: FaultKind
+) -> None:
+    fault = Fault(
+        code=0x8033801A,
+        reason="It failed. ",
+        provider_text=said,
+        wmi_status=status,
+        operation="ExecQuery",
+        cim_status=5,
+    )
+
+    assert fault.kind is kind
 
 
 def test_every_kind_of_fault_has_a_number() -> None:
-    found = {Fault(code=code).kind for code in (*CODES, 5, 0x8004106C, 0x80041033)}
-
-    assert found == set(FaultKind)
+    assert {*KINDS, FaultKind.UNKNOWN} == set(FaultKind)
 
 
-@given(st.integers(0, 2**32 - 1))
+def test_every_number_with_a_kind_has_a_name() -> None:
+    assert set(KIND_OF) <= set(CODES)
+
+
+@given(st.integers(0, 2**32 - 1) | st.sampled_from(sorted(CODES)))
 def test_an_unknown_number_is_kept_and_reported_in_decimal_and_hexadecimal(code: int) -> None:
     fault = fault_of(wsman(code))
 
@@ -497,6 +539,12 @@ def test_the_text_of_the_pc_is_cut_to_one_line(text: str) -> None:
 
     assert len(message.splitlines()) == 1
     assert len(message) < 400
+
+
+def test_long_texts_are_cut_at_their_limits() -> None:
+    assert str(fault_of(wsman(5), reason="x" * 301)) == f"ERROR_ACCESS_DENIED: {'x' * 300}"
+    assert fault_of(subcode="w:" + "x" * 61).subcode == "x" * 60
+    assert fault_of(wmi_error(message_id="x" * 61)).message_id == "x" * 60
 
 
 def test_a_subcode_is_cut_to_one_line_too() -> None:

@@ -59,6 +59,7 @@ def test_each_kind_of_fault_is_found_at_its_place(sites: ModuleType, source: str
     [
         '"""A docstring."""',
         "class A:\n    x: int\n    'What x is.'\n    y: str\n    'What y is.'",
+        'x = None\n"""What x is."""',
         "x: dict[str, 'T']",
         "T = TypeVar('T')",
         "from a import b",

@@ -205,6 +205,27 @@ def test_a_value_that_is_not_text_is_refused(value: Value) -> None:
         text(holding(value), "X")
 
 
+@pytest.mark.parametrize(
+    ("reader", "value", "said"),
+    [
+        (text, ("a",), "expected text, got ('a',)"),
+        (integer, "1.5", "expected an integer, got '1.5'"),
+        (boolean, "yes", "expected a boolean, got 'yes'"),
+        (moment, timedelta(1), "expected a time, got datetime.timedelta(days=1)"),
+        (strings, ("a", None), "expected an array of text, got None"),
+        (integers, ("1", ""), "expected an array of integers, got ''"),
+        (text, ("x" * 80,), f"expected text, got ('{'x' * 58}"),
+    ],
+)
+def test_the_error_for_a_value_of_another_type_names_property_type_and_value(
+    reader: Callable[[Instance, str], object], value: Value, said: str
+) -> None:
+    with pytest.raises(UnexpectedAnswer) as error:
+        reader(holding(value), "X")
+
+    assert str(error.value) == f"Test_Class.X: {said}"
+
+
 def test_names_compare_without_regard_to_case_and_the_exact_one_wins() -> None:
     both = Instance("Test_Class", {"name": "lower", "Name": "exact"})
 
@@ -264,9 +285,28 @@ def test_a_text_that_is_not_a_time_is_refused(wire: str) -> None:
         read_moment(wire)
 
 
+@pytest.mark.parametrize("xml", ["<cim:Datetime/>", "<cim:CIM_DateTime><cim:Datetime/></cim:CIM_DateTime>"])
+def test_an_empty_time_element_is_refused(xml: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match=r"^not a time: ''$"):
+        read(f"<p:X>{xml}</p:X>")
+
+
+def test_an_empty_interval_element_is_refused() -> None:
+    with pytest.raises(UnexpectedAnswer, match=r"^not an interval: ''$"):
+        read("<p:X><cim:Interval/></p:X>")
+
+
+def test_a_time_that_is_nil_inside_its_element_is_none() -> None:
+    nil = '<p:X><cim:CIM_DateTime xsi:nil="true"/></p:X>'
+
+    assert read(nil) is None
+    assert moment(holding(read("<p:X><cim:CIM_DateTime/></p:X>")), "X") is None
+
+
 def test_a_time_in_a_string_property_is_read_and_any_other_text_refused() -> None:
     assert moment(holding("20110225134848.000000+000"), "X") == datetime(2011, 2, 25, 13, 48, 48, tzinfo=UTC)
     assert moment(holding(""), "X") is None
+    assert moment(holding(" \n"), "X") is None
     assert moment(holding(None), "X") is None
     for wrong in ("soon", "00000001000000.000000:000", ("a", "b"), timedelta(1)):
         with pytest.raises(UnexpectedAnswer, match="time"):
@@ -359,13 +399,31 @@ def test_an_array_of_references_is_read() -> None:
     assert read(f"<p:X>{ENDPOINT}</p:X><p:X>{ENDPOINT}</p:X>") == (REFERRED, REFERRED)
 
 
+def test_a_selector_without_a_name_or_a_text_is_read_as_empty() -> None:
+    parameters = (
+        f"<a:ReferenceParameters><w:ResourceURI>{CLASS.uri}</w:ResourceURI>"
+        '<w:SelectorSet><w:Selector Name="A"/><w:Selector>b</w:Selector></w:SelectorSet></a:ReferenceParameters>'
+    )
+
+    assert read_endpoint(element(f"<p:X>{parameters}</p:X>")) == Resource(CLASS.uri, (("A", ""), ("", "b")))
+
+
 def test_a_reference_without_selectors_is_read() -> None:
     parameters = f"<a:ReferenceParameters><w:ResourceURI> {CLASS.uri}\n</w:ResourceURI></a:ReferenceParameters>"
 
     assert read_endpoint(element(f"<p:X>{parameters}</p:X>")) == CLASS
 
 
-@pytest.mark.parametrize("xml", ["", "<a:Address>x</a:Address>", "<a:ReferenceParameters/>"])
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "",
+        "<a:Address>x</a:Address>",
+        "<a:ReferenceParameters/>",
+        "<a:ReferenceParameters><w:ResourceURI/></a:ReferenceParameters>",
+        "<a:ReferenceParameters><w:ResourceURI> \n</w:ResourceURI></a:ReferenceParameters>",
+    ],
+)
 def test_a_reference_without_a_resource_uri_is_refused(xml: str) -> None:
     with pytest.raises(UnexpectedAnswer, match="ResourceURI"):
         read_endpoint(element(f"<p:X>{xml}</p:X>"))
@@ -388,7 +446,27 @@ def test_an_embedded_object_in_an_element_of_its_own_keeps_the_name_of_its_class
     assert read(f'<p:X><o:Other xmlns:o="{other}"><o:A>1</o:A></o:Other></p:X>') == Instance("Other", {"A": "1"}, other)
 
 
-@pytest.mark.parametrize("first", ["Interval", "Address", "Datetime", "Date", "Time"])
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        ("<p:A>1</p:A>", Instance("X", {"A": "1"}, CLASS.uri)),
+        (
+            "<p:A><p:B>1</p:B></p:A><p:C>2</p:C>",
+            Instance("X", {"A": Instance("A", {"B": "1"}, CLASS.uri), "C": "2"}, CLASS.uri),
+        ),
+    ],
+)
+def test_only_an_element_of_its_own_and_with_properties_is_an_embedded_object(xml: str, expected: Instance) -> None:
+    assert read(f"<p:X>{xml}</p:X>") == expected
+
+
+def test_an_object_with_a_type_and_one_object_in_it_keeps_both() -> None:
+    inner = Instance("A", {"B": "1"}, CLASS.uri)
+
+    assert read('<p:X xsi:type="p:T"><p:A><p:B>1</p:B></p:A></p:X>') == Instance("X", {"A": inner}, CLASS.uri)
+
+
+@pytest.mark.parametrize("first", ["Interval", "Address", "Datetime", "Date", "Time", "CIM_DateTime"])
 def test_the_name_of_its_first_property_does_not_change_how_an_embedded_object_is_read(first: str) -> None:
     inner = read(f'<p:X xsi:type="p:T"><p:{first}>PT1H</p:{first}><p:Zone>z</p:Zone></p:X>')
 

@@ -29,7 +29,7 @@ CLIENT = Resource.cim("root/ccm", "SMS_Client")
     ],
 )
 def test_reading_operations_pass(operation: object) -> None:
-    assert not changes(operation)  # type: ignore[arg-type]
+    assert changes(operation) is False  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ def test_commands_that_only_read_pass(line: str) -> None:
         "ty%windir%pe x",
         'ty"x"pe x',
         'type "unclosed & del y',
+        'type "unclosed',
         "hostname.bat",
         "typeset x",
         "verify",

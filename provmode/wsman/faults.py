@@ -81,13 +81,12 @@ _KINDS: dict[FaultKind, frozenset[int]] = {
     FaultKind.PROCESS_GONE: frozenset({0x8007006D, 0x800700E8}),  # ERROR_BROKEN_PIPE, ERROR_NO_DATA
     FaultKind.ENVELOPE_TOO_LARGE: frozenset({0x80338048}),
     FaultKind.INVALID: frozenset(
-        # header; arguments; action; selectors; filter; class with WQL; schema; WBEM invalid query, parameter, method
+        # header; arguments; action; selectors; keys; class with WQL; schema; WBEM invalid query, parameter, method
         {
             0x8033800F,
             0x803381E1,
             0x80338001,
             0x8033805B,
-            0x8033801A,
             0x803380FA,
             0x803380FB,
             0x80338108,

@@ -147,7 +147,7 @@ def _read_value(element: Element) -> Value:
     inner = element[0]
     name = local_name(inner)
     if len(element) == 1:
-        if name in ("Datetime", "Date", "Time"):
+        if name == "Datetime":
             return read_moment(inner.text or "")
         if name == "Interval":
             return read_interval(inner.text or "")

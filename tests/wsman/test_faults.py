@@ -464,6 +464,25 @@ def test_every_kind_of_fault_has_a_number() -> None:
     assert {*KINDS, FaultKind.UNKNOWN} == set(FaultKind)
 
 
+WORDS = {
+    "access-denied": 0x80070005,
+    "quota": 0x803381A5,
+    "timed-out": 0x80338029,
+    "not-found": 0x80041002,
+    "stale-context": 0x8033801B,
+    "unavailable": 0x80041033,
+    "process-gone": 0x8007006D,
+    "envelope-too-large": 0x80338048,
+    "invalid": 0x80041017,
+    "provider-failed": 0x80338102,
+    "unknown": 0x80041001,
+}
+
+
+def test_the_words_of_the_kinds_stay_as_the_report_has_them() -> None:
+    assert {Fault(code=code).kind.value: code for code in WORDS.values()} == WORDS
+
+
 def test_every_number_with_a_kind_has_a_name() -> None:
     assert set(KIND_OF) <= set(CODES)
 

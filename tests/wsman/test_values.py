@@ -296,6 +296,15 @@ def test_an_empty_interval_element_is_refused() -> None:
         read("<p:X><cim:Interval/></p:X>")
 
 
+@pytest.mark.parametrize("xml", ["<cim:Date>2024-02-29</cim:Date>", "<cim:Time>00:00:00Z</cim:Time>"])
+def test_a_date_or_a_time_of_day_alone_is_refused_only_if_the_caller_asks_for_it(xml: str) -> None:
+    instance = read_object(element(f"<p:Test_Class><p:X>{xml}</p:X><p:Y>1</p:Y></p:Test_Class>"))
+
+    assert text(instance, "Y") == "1"
+    with pytest.raises(UnexpectedAnswer, match=r"^Test_Class\.X: expected a time, got Instance"):
+        moment(instance, "X")
+
+
 def test_a_time_that_is_nil_inside_its_element_is_none() -> None:
     nil = '<p:X><cim:CIM_DateTime xsi:nil="true"/></p:X>'
 
@@ -425,7 +434,7 @@ def test_a_reference_without_selectors_is_read() -> None:
     ],
 )
 def test_a_reference_without_a_resource_uri_is_refused(xml: str) -> None:
-    with pytest.raises(UnexpectedAnswer, match="ResourceURI"):
+    with pytest.raises(UnexpectedAnswer, match=r"^the endpoint reference has no ResourceURI$"):
         read_endpoint(element(f"<p:X>{xml}</p:X>"))
 
 

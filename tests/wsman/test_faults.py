@@ -547,6 +547,7 @@ def test_the_providers_own_words_are_not_cut_off_by_a_long_text_and_not_said_twi
 
 
 def test_a_fault_without_text_still_has_a_message() -> None:
+    assert repr(Fault(code=5)) == "Fault(5)"
     assert str(fault_of(subcode="", reason="")) == "a fault without a code"
     assert str(fault_of(subcode="w:InternalError", reason="")) == "InternalError"
     assert str(fault_of(wsman(4711), reason="")) == "error 4711 (0x00001267)"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from provmode.wsman import Fault, FaultKind, MalformedAnswer, decode, uris
 from provmode.wsman.codes import CODES
-from provmode.wsman.faults import read_fault
+from provmode.wsman.faults import BUSY, read_fault
 
 WSMAN_FAULT = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault"
 WMI_ERROR_NAMESPACES = (
@@ -349,6 +349,7 @@ def test_no_other_number_has_a_kind() -> None:
 
 def test_a_win32_error_has_one_name_in_both_forms() -> None:
     assert Fault(code=170).name == Fault(code=0x800700AA).name == "ERROR_BUSY"
+    assert Fault(code=170).has(BUSY)
     assert Fault(code=1726).name == "RPC_S_CALL_FAILED"
     assert Fault(code=5).name == "ERROR_ACCESS_DENIED"
 

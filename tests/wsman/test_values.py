@@ -524,6 +524,13 @@ def test_an_array_is_written_as_repeated_elements() -> None:
     assert write_property("X", ("a", 2, True)) == "<p:X>a</p:X><p:X>2</p:X><p:X>true</p:X>"
 
 
+def test_an_object_in_a_property_declares_a_prefix_of_its_own() -> None:
+    inner = Instance("Y", {"A": "1"}, "urn:y")
+
+    assert write_property("X", inner) == '<p:X><o:Y xmlns:o="urn:y"><o:A>1</o:A></o:Y></p:X>'
+    assert write_object(inner) == '<p:Y xmlns:p="urn:y"><p:A>1</p:A></p:Y>'
+
+
 def test_a_reference_is_written_with_address_and_parameters_directly() -> None:
     written = element(write_property("X", REFERRED))
 

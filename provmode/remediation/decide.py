@@ -135,25 +135,21 @@ def fingerprint(client: ClientReadings) -> str:
     Two looks at a client have the same fingerprint if nothing happened there in between.
     """
     agent = known(client.task_sequence_agent, None)
-    facts = {
-        "computer": plain(client.computer),
-        "client_version": plain(client.client_version),
-        "provisioning_mode": plain(client.provisioning_mode),
-        "system_task_excludes": plain(client.system_task_excludes),
-        "service": plain(client.service),
-        "tcf": plain(client.tcf),
-        "enabled_time": plain(client.enabled_time),
-        "max_minutes": plain(client.max_minutes),
-        "setup": plain(client.setup),
-        "agent": agent.state if agent is not None else None,
-        "live": sorted(live_signals(client)),
-    }
+    facts = {name: plain(getattr(client, name)) for name in _COMPARED}
+    facts |= {"agent": agent and agent.state, "live": sorted(live_signals(client))}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 _COMPARED = (
-    *("computer", "client_version", "provisioning_mode", "system_task_excludes", "service", "tcf", "enabled_time"),
-    *("max_minutes", "setup"),
+    "computer",
+    "client_version",
+    "provisioning_mode",
+    "system_task_excludes",
+    "service",
+    "tcf",
+    "enabled_time",
+    "max_minutes",
+    "setup",
 )
 """The readings that `fingerprint` covers, as far as each is one field."""
 

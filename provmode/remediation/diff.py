@@ -19,9 +19,8 @@ def text_diff(path: str, before: bytes, after: bytes) -> tuple[str, ...]:
 
     For files of more than `LONGEST_DIFF` lines it shows their hashes alone.
     """
-    lines = (tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines())
-    if sum(map(len, lines)) > LONGEST_DIFF and before != after:
-        sums = [f"{len(each)} lines, SHA-256 {sha256(data)}" for each, data in zip(lines, (before, after), strict=True)]
-        return (f"--- {path}", f"+++ {path}", f"-({sums[0]})", f"+({sums[1]})")
-    lines_of_diff = difflib.unified_diff(*lines, path, path, lineterm="")
-    return tuple(shortened(line.rstrip("\n"), LONGEST_LINE) for line in lines_of_diff)
+    old, new = tcf.text_of(before).splitlines(), tcf.text_of(after).splitlines()
+    if len(old) + len(new) > LONGEST_DIFF and before != after:
+        counts = (f"-({len(old)} lines, SHA-256 {sha256(before)})", f"+({len(new)} lines, SHA-256 {sha256(after)})")
+        return (f"--- {path}", f"+++ {path}", *counts)
+    return tuple(shortened(line, LONGEST_LINE) for line in difflib.unified_diff(old, new, path, path, lineterm=""))

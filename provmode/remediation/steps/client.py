@@ -11,7 +11,7 @@ from provmode.ccm.codes import MACHINE_POLICY_EVALUATION, MACHINE_POLICY_RETRIEV
 from provmode.ccm.model import ClientReadings
 from provmode.errors import AnswerLost, HostError, QuotaExceeded, RemoteFault
 from provmode.fields import Field, one_of
-from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.reading import Known, Unknown, known
 from provmode.remediation.steps.base import (
     ALREADY,
     CHANGED,
@@ -129,20 +129,21 @@ def _read_mode() -> Conversation[tuple[bool, bool]]:
     return known(mode, False), bool(known(excludes, ()))
 
 
-def _call(operation: Operation, *, repeatable: bool = False, look: Look = no_look) -> Work:
+def _call(operation: Operation, *, repeatable: bool = False, look: Look = no_look) -> Conversation[None]:
     """Call a method of the client; while its service restarts, wait, *look* and call again: nothing was done yet.
 
     A *repeatable* method does no harm if it is called twice: it is called until it answers. For another method whose
     answer is lost, the caller reads back.
     """
-    lost = 0
-    for pause in (*PAUSES, None):
+    lost, pauses = 0, iter(PAUSES)
+    while True:
+        pause = next(pauses, None)
         try:
             answer: Instance = yield operation
         except AnswerLost:
-            lost += 1
             if not repeatable:
-                return CHANGED
+                return
+            lost += 1
             if pause is None or lost == LOST_ANSWERS:
                 raise
             yield Pause(pause)
@@ -155,29 +156,24 @@ def _call(operation: Operation, *, repeatable: bool = False, look: Look = no_loo
             code = integer(answer, "ReturnValue")
             if code:  # absent counts as success, as published scripts take it: its return type is not documented
                 raise HostError(f"the client answered {code:#x}", next_step="look at SmsClientMethodProvider.log there")
-            return CHANGED
-    raise AssertionError("unreachable: the last round returns or raises")
+            return
 
 
 def _until_mode(enabled: bool) -> Work:
     """Wait until registry and excludes agree, the service runs and the client answers again."""
-    mode, excluded = not enabled, not enabled
-    answering: Reading[str] = Absent()
-    state = ""
     for pause in (*PAUSES, None):
-        state = (yield from read_service("CcmExec")).state
-        if state != "Running" and pause is not None:
-            yield Pause(pause)  # the client cannot answer yet
-            continue
-        mode, excluded = yield from _read_mode()
-        answering = yield from client_version()
-        if (mode, excluded) == (enabled, enabled) and state == "Running" and isinstance(answering, Known):
-            return CHANGED
+        service = yield from read_service("CcmExec")
+        if service.running or pause is None:  # else the client cannot answer yet
+            mode, excluded = yield from _read_mode()
+            answering = yield from client_version()
+            if (mode, excluded) == (enabled, enabled) and service.running and isinstance(answering, Known):
+                return CHANGED
         if pause is not None:
             yield Pause(pause)
     words = "true" if enabled else "false"
     if (mode, excluded) != (enabled, enabled):
         raise not_proved("ProvisioningMode", words, f"{str(mode).lower()}{', tasks excluded' if excluded else ''}")
     raise NotProved(
-        f"ProvisioningMode is {words}, and the client does not answer (CcmExec {state})", next_step="look at the PC"
+        f"ProvisioningMode is {words}, and the client does not answer (CcmExec {service.state})",
+        next_step="look at the PC",
     )

@@ -30,6 +30,7 @@ from provmode.windows.files import StaleFile, TooLarge, file_hash, read_file, sh
 from provmode.wsman import Operation
 
 BY_SCRIPT = "compare-and-swap by the static script, the old file kept beside it"
+BACKUP = "provmode-backup"
 
 
 @register
@@ -45,7 +46,7 @@ class SetFile(Step):
     after: str | None
     diff: tuple[str, ...] = ()
     """A unified diff, if both are text."""
-    backup: str = "provmode-backup"
+    backup: str = BACKUP
     """Extension of the old file, which is kept: ``path.backup``."""
 
     @property
@@ -65,7 +66,8 @@ class SetFile(Step):
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Write *data*, or move the file to its backup if the step removes it."""
-        if self.after is not None and (data is None or sha256(data) != self.after):
+        wanted = data if self.after is not None else None
+        if _digest(wanted) != self.after:
             raise HostError(f"{self.path}: the bytes to write are not those of the step", next_step="plan anew")
         current = yield from read_file(self.path) if self.before is not None else file_hash(self.path)
         digest = sha256(current) if isinstance(current, bytes) else current
@@ -73,11 +75,11 @@ class SetFile(Step):
             return ALREADY
         if digest != self.before:
             raise stale(self.path, "what it was", "absent" if digest is None else "another file")
-        announce(current if isinstance(current, bytes) else None)
-        if data is None or self.after is None:
+        announce(current)
+        if wanted is None:
             assert self.before is not None
             return (yield from _remove(self.path, self.before, self.backup))
-        return (yield from _swap(self.path, data, self.before, self.after, self.backup))
+        return (yield from _swap(self.path, wanted, self.before, self.backup))
 
     def text_diff(self) -> tuple[str, ...]:
         """Return the diff."""
@@ -141,7 +143,7 @@ class DisarmTcf(Step):
         if sha256(edited) != self.after:
             raise stale(self.path, "edited as planned", "edited otherwise by this version of provmode")
         announce(current)
-        return (yield from _swap(self.path, edited, self.before, self.after))
+        return (yield from _swap(self.path, edited, self.before, BACKUP))
 
     def text_diff(self) -> tuple[str, ...]:
         """Return the diff."""
@@ -161,7 +163,8 @@ class DisarmTcf(Step):
         return cls(**_with_diff(fields))
 
 
-def _swap(path: str, data: bytes, before: str | None, after: str, backup: str = "provmode-backup") -> Work:
+def _swap(path: str, data: bytes, before: str | None, backup: str) -> Work:
+    after = sha256(data)
     try:
         yield from swap_file(path, data, expected=before, backup=backup)
     except StaleFile:  # somebody changed it between our look and our write, or our own request arrived twice
@@ -190,6 +193,10 @@ def _remove(path: str, before: str, backup: str) -> Work:
 
 def _with_diff(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "diff": tuple(fields["diff"])} if "diff" in fields else fields
+
+
+def _digest(data: bytes | None) -> str | None:
+    return None if data is None else sha256(data)
 
 
 def _hash_text(digest: str | None) -> str:

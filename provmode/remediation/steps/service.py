@@ -148,24 +148,23 @@ def read_service(name: str) -> Conversation[Service]:
     return reading.value
 
 
-def _call(operation: Operation, what: str, *, accepted: frozenset[int] = frozenset({0})) -> Work:
+def _call(operation: Operation, what: str, *, accepted: frozenset[int] = frozenset({0})) -> Conversation[None]:
     """Call a method of Win32_Service; a return value that is not *accepted* is an error, in words."""
     try:
         answer: Instance = yield operation
     except AnswerLost:
-        return CHANGED  # the caller reads back
+        return  # the caller reads back
     code = integer(answer, "ReturnValue")
     if code not in accepted:
         meaning = "nothing" if code is None else f"{name_of(code, SERVICE_RETURN)} ({code})"
         raise HostError(f"{what}: the PC answered {meaning}", next_step="look at the service on the PC")
-    return CHANGED
 
 
-def _until(name: str, state: str) -> Work:
+def _until(name: str, state: str) -> Conversation[None]:
     for pause in (*PAUSES, None):
         current = yield from read_service(name)
         if current.state == state:
-            return CHANGED
+            return
         if pause is not None:
             yield Pause(pause)
     raise not_proved(f"{name} state", state, current.state)

@@ -97,10 +97,13 @@ def test_data_of_each_type_is_written_shown_and_kept_in_its_own_form(
 
 def test_a_value_that_is_not_there_yet_is_written_with_its_key(converse: Converse) -> None:
     step = SetRegistryValue(KEY, "v", None, text("new"))
+    announced: list[Any] = []
 
-    talk = converse(execute(step), answer(2), answer(), answer(), *holds("new"))
+    talk = converse(execute(step, announce=announced.append), answer(2), answer(), answer(), *holds("new"))
 
-    assert talk.end == CHANGED
+    assert (talk.end, announced) == (CHANGED, [None])
+    assert converse(execute(step, announce=announced.append), *holds("new")).end == ALREADY
+    assert announced == [None], "nothing is changed the second time"
     assert talk.asked == [LIST, call("CreateKey"), call("SetStringValue", NAME, 'sValue="new"'), LIST, READ]
     assert [str(item) for item in step.properties] == [f"{KEY}\\v absent -> REG_SZ 'new'"]
     assert step.to_json()["before"] is None
@@ -130,10 +133,11 @@ def test_each_call_is_sent_even_if_the_answer_of_the_one_before_was_lost(convers
 def test_a_key_is_made_or_deleted(converse: Converse, present: bool) -> None:
     step = SetRegistryKey(KEY, present)
     before, after = (answer(2), answer()) if present else (answer(), answer(2))
+    announced: list[Any] = []
 
-    talk = converse(execute(step), before, answer(), after)
+    talk = converse(execute(step, announce=announced.append), before, answer(), after)
 
-    assert talk.end == CHANGED
+    assert (talk.end, announced) == (CHANGED, [None])
     assert talk.asked == [call("EnumKey"), call("CreateKey" if present else "DeleteKey"), call("EnumKey")]
     assert converse(execute(step), after).end == ALREADY
     words = "absent -> present" if present else "present -> absent"

@@ -40,9 +40,13 @@ def test_a_start_mode_is_sent_in_the_word_that_the_method_takes(converse: Conver
     step = SetStartMode("X", "System", mode)
     line = f'winrm invoke ChangeStartMode wmicimv2/Win32_Service?Name=X @{{StartMode="{argument}"}}'
 
-    talk = converse(execute(step), found(start_mode="System"), answer(0), found(start_mode=mode))
+    announced: list[Any] = []
 
-    assert talk.end == CHANGED
+    talk = converse(
+        execute(step, announce=announced.append), found(start_mode="System"), answer(0), found(start_mode=mode)
+    )
+
+    assert (talk.end, announced) == (CHANGED, [None])
     assert talk.asked == [LOOK, line, LOOK]
     assert converse(execute(step), found(start_mode=mode)).end == ALREADY
     assert [str(item) for item in step.properties] == [f"X start mode System -> {mode}"]
@@ -114,11 +118,20 @@ def test_what_a_plan_allows_in_these_steps() -> None:
 def test_a_service_is_stopped_and_started_by_its_own_methods(
     converse: Converse, step: SetServiceState, answers: tuple[Any, ...], asked: list[str]
 ) -> None:
-    talk = converse(execute(step), *answers)
+    announced: list[Any] = []
 
-    assert (talk.end, talk.asked) == (CHANGED, asked)
+    talk = converse(execute(step, announce=announced.append), *answers)
+
+    assert (talk.end, talk.asked, announced) == (CHANGED, asked, [None])
     assert [str(item) for item in step.properties] == [f"X state {step.before} -> {step.after}"]
     assert step.undo is None
+
+
+@pytest.mark.parametrize("state", ["Running", "Stopped"])
+def test_a_service_that_has_the_wanted_state_is_left_as_it_is(converse: Converse, state: Any) -> None:
+    talk = converse(execute(SetServiceState("X", "Paused", state)), found(state))
+
+    assert (talk.end, talk.asked) == (ALREADY, [LOOK])
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ def test_a_fault_is_noticed_by_the_tests_of_its_statement_or_of_the_head_of_its_
     assert lines == {"1": ((1, 1), True), "2": ((2, 3), False), "3": ((4, 4), False), "4": ((5, 6), False)}
 
 
+def test_a_fault_of_a_generator_is_noticed_by_the_tests_of_any_of_its_lines(sites: ModuleType) -> None:
+    source = "def f(a):\n    b = 1\n    if a:\n        c = yield from g(2)\n    def h():\n        return 3\n"
+    lines = {m.before: m.lines for m in sites.mutants(source) if m.kind == "int"}
+    assert lines == {"1": (2, 6), "2": (2, 6), "3": (6, 6)}
+
+
 def test_one_seed_draws_the_same_faults_each_time(sites: ModuleType) -> None:
     source = "\n".join(f"x{number} = {number} if a else b" for number in range(20))
     first, again, other = (sites.sample(source, 10, seed) for seed in ("1", "1", "2"))

@@ -35,7 +35,9 @@ class Mutant:
     start: int
     """Offset of *before* in the module's UTF-8 bytes."""
     lines: tuple[int, int]
-    """First and last line of the statement, or of the head of a block: a test that runs one of them can notice."""
+    """First and last line of the statement, or of the head of a block: a test that runs one of them can notice.
+
+    In a generator those of its whole body, as coverage loses track of a generator that an error is thrown into."""
     at_import: bool
     """Whether the statement runs when the module is imported, so that every test of the module can notice."""
 
@@ -94,29 +96,32 @@ class _Finder:
     def found(self) -> Iterator[Mutant]:
         yield from self._block(self._tree.body, at_import=True)
 
-    def _block(self, body: list[ast.stmt], *, at_import: bool) -> Iterator[Mutant]:
+    def _block(
+        self, body: list[ast.stmt], function: tuple[int, int] | None = None, *, at_import: bool
+    ) -> Iterator[Mutant]:
         for statement in body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-                continue  # a docstring, or a text below a field or a constant that says what it is
-            yield from self._statement(statement, at_import=at_import)
+                continue  # a docstring, also that of an attribute
+            yield from self._statement(statement, function, at_import=at_import)
 
-    def _statement(self, statement: ast.stmt, *, at_import: bool) -> Iterator[Mutant]:
+    def _statement(self, statement: ast.stmt, function: tuple[int, int] | None, *, at_import: bool) -> Iterator[Mutant]:
         inner = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
         last = statement.end_lineno or statement.lineno
         blocks = [value for name in _BLOCKS if isinstance(value := getattr(statement, name, None), list) and value]
         blocks += [case.body for case in statement.cases] if isinstance(statement, ast.Match) else []
         if blocks:
             last = max(statement.lineno, min(_first_line(block[0]) for block in blocks) - 1)
-        here = (statement.lineno, last)
+        here = function or (statement.lineno, last)
+        within = function if not inner else (last + 1, statement.end_lineno or last) if _yields(statement) else None
         for change in self._head(statement):
             node, kind, after = change
             yield self._mutant(node, kind, after, here, at_import=at_import)
         for block in blocks:
             for item in block:
                 if isinstance(item, ast.ExceptHandler):
-                    yield from self._block(item.body, at_import=at_import)
+                    yield from self._block(item.body, within, at_import=at_import)
             if not isinstance(block[0], ast.ExceptHandler):
-                yield from self._block(block, at_import=at_import and not inner)
+                yield from self._block(block, within, at_import=at_import and not inner)
 
     def _mutant(
         self, node: ast.expr | ast.stmt, kind: str, after: str, here: tuple[int, int], *, at_import: bool
@@ -262,6 +267,10 @@ def _expressions(statement: ast.stmt) -> Iterator[ast.expr]:
                 yield item
             elif isinstance(item, ast.withitem):
                 yield item.context_expr
+
+
+def _yields(function: ast.stmt) -> bool:
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
 
 
 def _name(node: ast.AST) -> str:

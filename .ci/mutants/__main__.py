@@ -87,10 +87,10 @@ class Recorded:
         """Return the tests that can notice a fault: the nearest first, then the quickest, until `ENOUGH`."""
         first, last = mutant.lines
         known = self.lines.get(module, {})
-        reach = [
-            test for test, lines in known.items() if mutant.at_import or any(first <= line <= last for line in lines)
-        ]
         own = f"{Path(module).parts[-2]}/test_{Path(module).stem}"
+        reach = [test for test, lines in known.items() if any(first <= line <= last for line in lines)]
+        if mutant.at_import:  # a test of a table runs no line of the module
+            reach = [test for test in self.seconds if test not in self.failed and (own in test or test in known)]
         reach.sort(key=lambda test: (own not in test, self.seconds.get(test, 0.0), test))
         chosen, spent = [], 0.0
         for test in reach:

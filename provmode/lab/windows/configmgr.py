@@ -104,7 +104,6 @@ class Client:
             else:
                 self._next_evaluation += EVALUATE_EVERY
                 self._evaluate_health(pc, due)
-        self._finish_restart(pc, now)
 
     def _task_sequence_ends(self, pc: PcState, when: datetime) -> None:
         self.task_sequences = [item for item in self.task_sequences if item.ends is None or item.ends > when]
@@ -274,8 +273,8 @@ def _set_mode(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str
 def _trigger(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     client = _client(pc)
     client.check_method(pc, "TriggerSchedule")
-    schedule = (arguments["sScheduleID"] or "").upper()
-    if not re.fullmatch(r"\{00000000-0000-0000-0000-000000000\d{3}\}", schedule):
+    schedule = arguments["sScheduleID"] or ""
+    if not re.fullmatch(r"\{00000000-0000-0000-0000-000000000[0-9]{3}\}", schedule):
         raise CimError(FAILED, "ExecMethod", "SMS_Client::TriggerSchedule")
     client.schedules.append(schedule)
     pc.record(f"SMS_Client.TriggerSchedule({schedule})")

@@ -118,8 +118,8 @@ class SetRegistryKey(Step):
         return CHANGED
 
     def _exists(self) -> Conversation[bool]:
-        reading: Reading[bool] = yield from ask(
-            Key.parse(self.key).invoke("EnumKey"), lambda answer: failure(answer, self.key) or Known(True), self.key
+        reading: Reading[None] = yield from ask(
+            Key.parse(self.key).invoke("EnumKey"), lambda answer: failure(answer, self.key) or Known(None), self.key
         )
         if isinstance(reading, Unknown):
             raise HostError(f"{self.key} cannot be read: {reading.detail}", next_step="look at the account's rights")

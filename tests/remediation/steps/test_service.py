@@ -58,18 +58,26 @@ def test_a_plan_sets_the_three_start_modes_that_the_documentation_names() -> Non
 
 
 @pytest.mark.parametrize(
-    ("step", "document"),
+    ("step", "document", "words"),
     [
-        (NEVER_STARTS, {"kind": "start-mode", "service": "X", "before": "Auto", "after": "Disabled"}),
+        (
+            NEVER_STARTS,
+            {"kind": "start-mode", "service": "X", "before": "Auto", "after": "Disabled"},
+            "X start mode Auto -> Disabled",
+        ),
         (
             SetServiceState("X", "Stopped", "Running"),
             {"kind": "service-state", "service": "X", "before": "Stopped", "after": "Running"},
+            "X state Stopped -> Running",
         ),
     ],
 )
-def test_a_step_on_a_service_is_kept_as_json(step: Step, document: dict[str, Any]) -> None:
+def test_a_step_on_a_service_is_kept_as_json_and_shown_in_words(
+    step: Step, document: dict[str, Any], words: str
+) -> None:
     assert step.to_json() == document
     assert step_from_json(document) == step
+    assert [str(item) for item in step.properties] == [words]
 
 
 def test_what_a_plan_allows_in_these_steps() -> None:

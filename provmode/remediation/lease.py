@@ -137,11 +137,11 @@ def take(
             raise _lease_taken(others[0])
         if others and not (len(others) == 1 and others[0] in earlier):
             yield from _watch(own, others)
-        if completed is not None and (not found.exists or line == _take_line(own, found)):
+        tried, line = line, _take_line(own, found)
+        if completed is not None and line == tried:
             refusals += 1  # once can be chance: another run came or went between our command line and our look
         if refusals == 2:
             break
-        line = _take_line(own, found)
     raise _lease_refused(completed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta, timezone
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from provmode.errors import AnswerLost, HostError
+from provmode.errors import AccessDenied, AnswerLost, HostError, RemoteFault
 from provmode.lab.windows import cmd, configmgr
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
@@ -413,6 +414,195 @@ def test_a_lease_whose_token_cannot_be_removed_is_not_released(drive: Callable[.
     there = Completed(0, f"provmode-claim\r\n{token}\r\n".encode())
 
     assert drive(release(token), *(DENIED, there) * 6) is False
+
+
+# -- line by line ---------------------------------------------------------------------------------------------------
+
+Converse = Callable[..., Any]
+PLACE = "%windir%\\ccmsetup\\provmode-claim"
+HERS = Token(START - timedelta(minutes=15), OTHER)
+OLD, OLDER = Token(START - timedelta(hours=1), OTHER), Token(START - timedelta(hours=2), "0" * 16)
+OURS, RENEWED = Token(START, MINE), Token(START + timedelta(minutes=2), MINE)
+LOOKED = f'dir /b "{PLACE}*" & dir /b "{PLACE}"'
+CLOCK = (
+    "winrm enumerate wmicimv2/* -dialect:WQL "
+    '-filter:"SELECT CSName,LocalDateTime,CurrentTimeZone,LastBootUpTime FROM Win32_OperatingSystem"'
+)
+MADE = f'mkdir "{PLACE}" && mkdir "{PLACE}\\{OURS}" && dir /b "{PLACE}"'
+CLEARED = f'rmdir "{PLACE}" && {MADE}'
+BUSY = Completed(1, b"", b"A subdirectory or file\r\n provmode-claim already exists.\r\n")
+EMPTY = Completed(1, b"provmode-claim\r\n", b"File Not Found\r\n")
+TAKEN = "LeaseTaken: another controller is at work on it since {:%Y-%m-%d %H:%M:%S} UTC by its clock (lease {}); "
+WAIT = "apply again when it is done"
+REFUSED = (
+    f"LeaseRefused: {PLACE} could not be made: {{}}; look at the account's rights there, and at what is in the way"
+)
+
+
+def lists(*tokens: Token, exists: bool = True) -> Completed:
+    """Return the listing of a look; without *exists* that of a command line, which lists only the folder."""
+    names = (["provmode-claim"] if exists else []) + [str(token) for token in tokens]
+    return Completed(0, "".join(f"{name}\r\n" for name in names).encode())
+
+
+def taken(token: Token) -> str:
+    return TAKEN.format(token.since, token) + WAIT
+
+
+def renamed(token: Token, new: Token = OURS) -> str:
+    return f'ren "{PLACE}\\{token}" "{new}" & dir /b "{PLACE}"'
+
+
+def removed(token: Token) -> str:
+    return f'rmdir "{PLACE}\\{token}" && rmdir "{PLACE}" && echo @provmode released'
+
+
+GONE = Completed(0, b"@provmode released\r\n")
+HELD = lists(OURS, exists=False)
+WATCHED = ["pause 60", LOOKED] * 7
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "end"),
+    [
+        ((HELD,), [MADE], OURS),
+        ((LOST, lists(OURS)), [MADE, LOOKED], OURS),
+        ((BUSY, EMPTY, lists(OURS)), [MADE, LOOKED, "pause 2", LOOKED], OURS),
+        ((BUSY, EMPTY, EMPTY, HELD), [MADE, LOOKED, "pause 2", LOOKED, CLEARED], OURS),
+        ((BUSY, EMPTY, NOTHING, HELD), [MADE, LOOKED, "pause 2", LOOKED, MADE], OURS),
+        ((BUSY, lists(HERS)), [MADE, LOOKED], taken(HERS)),
+        ((BUSY, lists(HERS, OLD)), [MADE, LOOKED], taken(HERS)),
+        ((BUSY, lists(OLD, HERS)), [MADE, LOOKED], taken(HERS)),
+        ((BUSY, lists(OLD), *[lists(OLD)] * 7, HELD), [MADE, LOOKED, *WATCHED, renamed(OLD)], OURS),
+        (
+            (BUSY, lists(OLD, OLDER), *[lists(OLDER, OLD)] * 7, HELD),
+            [
+                *(MADE, LOOKED, *WATCHED),
+                f'rmdir "{PLACE}\\{OLD}" && rmdir "{PLACE}\\{OLDER}" && {CLEARED}',
+            ],
+            OURS,
+        ),
+        ((BUSY, lists(OLD), NOTHING, HELD), [MADE, LOOKED, "pause 60", LOOKED, renamed(OLD)], OURS),
+        ((BUSY, lists(OLD), lists(OLDER)), [MADE, LOOKED, "pause 60", LOOKED], taken(OLDER)),
+        ((BUSY, lists(OLD), lists(OLD, OLDER)), [MADE, LOOKED, "pause 60", LOOKED], taken(OLD)),
+        ((LOST, lists(HERS, OURS), GONE), [MADE, LOOKED, removed(OURS)], taken(HERS)),
+        ((DENIED, NOTHING, DENIED, NOTHING), [MADE, LOOKED] * 2, REFUSED.format("Access is denied.")),
+        (
+            (DENIED, NOTHING, BUSY, NOTHING),
+            [MADE, LOOKED] * 2,
+            REFUSED.format("A subdirectory or file provmode-claim already exists."),
+        ),
+        ((Completed(1), NOTHING) * 2, [MADE, LOOKED] * 2, REFUSED.format("the PC did not say why")),
+        ((LOST, NOTHING) * 6, [MADE, LOOKED] * 6, REFUSED.format("the PC did not say why")),
+        (
+            (BUSY, *(EMPTY, EMPTY, BUSY) * 2, EMPTY, EMPTY),
+            [MADE, LOOKED, "pause 2", LOOKED, *[CLEARED, LOOKED, "pause 2", LOOKED] * 2],
+            REFUSED.format("A subdirectory or file provmode-claim already exists."),
+        ),
+        (
+            (BUSY, lists(OLD), NOTHING, DENIED, NOTHING, HELD),
+            [MADE, LOOKED, "pause 60", LOOKED, renamed(OLD), LOOKED, MADE],
+            OURS,
+        ),
+    ],
+)
+def test_the_lease_is_taken_line_by_line(converse: Converse, answers: Any, asked: list[str], end: Any) -> None:
+    talk = converse(take(MINE), clock_says(START + timedelta(microseconds=999_999)), *answers)
+
+    assert (talk.asked, talk.end) == ([CLOCK, *asked], end)
+
+
+def test_only_a_single_token_that_was_announced_is_taken_over_at_once(converse: Converse) -> None:
+    talk = converse(take(MINE, earlier=[HERS, OLD]), clock_says(START), BUSY, lists(HERS), HELD)
+    two = converse(take(MINE, earlier=[HERS, OLD]), clock_says(START), BUSY, lists(HERS, OLD))
+
+    assert (talk.asked[3:], talk.end) == ([renamed(HERS)], OURS)
+    assert two.end == taken(HERS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (AccessDenied("access denied"), "access denied"),
+        (RemoteFault("no such class", code=1, kind="not-found"), "it has no clock"),
+    ],
+)
+def test_a_clock_that_cannot_be_read_is_said_in_one_line(converse: Converse, fault: HostError, reason: str) -> None:
+    end = converse(take(MINE), fault).end
+
+    assert end == f"HostError: the PC's clock cannot be read: {reason}; look at the account's rights"
+
+
+OVERTAKEN = "LeaseLost: another controller took over ({}): its work was overtaken; plan anew"
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "end"),
+    [
+        ((lists(RENEWED, exists=False),), [], RENEWED),
+        ((lists(OURS, RENEWED, exists=False),), [], RENEWED),
+        ((lists(OURS, exists=False),), [], OURS),
+        ((LOST, lists(RENEWED)), [LOOKED], RENEWED),
+        ((LOST, lists(OURS)), [LOOKED], OURS),
+        ((lists(HERS, exists=False),), [], OVERTAKEN.format(f"lease {HERS}")),
+        ((NOTHING,), [], OVERTAKEN.format("and has ended")),
+    ],
+)
+def test_the_lease_is_renewed_line_by_line(converse: Converse, answers: Any, asked: list[str], end: Any) -> None:
+    talk = converse(renew(OURS, RENEWED), *answers)
+
+    assert (talk.asked, talk.end) == ([renamed(OURS, RENEWED), *asked], end)
+
+
+@pytest.mark.parametrize(
+    ("listings", "end"),
+    [
+        ([[OURS]], None),
+        ([[RENEWED]], None),
+        ([[OURS, HERS], [OURS]], None),
+        ([[OURS, HERS], [HERS, OURS], [OURS]], None),
+        ([[OURS, HERS]] * 3, OVERTAKEN.format(f"lease {OURS}")),
+        ([[OURS, HERS], [HERS]], OVERTAKEN.format(f"lease {HERS}")),
+        ([[]], OVERTAKEN.format("and has ended")),
+    ],
+)
+def test_the_lease_is_held_by_one_of_our_tokens_alone(converse: Converse, listings: Any, end: Any) -> None:
+    talk = converse(check_held(OURS, RENEWED), *(lists(*tokens) for tokens in listings))
+
+    assert talk.end == end
+    assert talk.asked == [LOOKED, *["pause 2", LOOKED] * (len(listings) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked", "end"),
+    [
+        ((GONE,), [removed(RENEWED)], True),
+        ((DENIED, NOTHING), [removed(RENEWED), LOOKED], True),
+        ((LOST, lists(HERS)), [removed(RENEWED), LOOKED], True),
+        ((DENIED, lists(HERS, OURS), GONE), [removed(RENEWED), LOOKED, removed(OURS)], True),
+        ((DENIED, lists(OURS)) * 6, [removed(RENEWED), LOOKED, *[removed(OURS), LOOKED] * 5], False),
+    ],
+)
+def test_the_lease_is_released_line_by_line(converse: Converse, answers: Any, asked: list[str], end: Any) -> None:
+    talk = converse(release(OURS, RENEWED), *answers)
+
+    assert (talk.asked, talk.end) == (asked, end)
+
+
+@pytest.mark.parametrize(("more", "seen"), [(0, True), (1, False)])
+def test_of_a_listing_64_kilobytes_are_read(converse: Converse, more: int, seen: bool) -> None:
+    filler = b"\xff" * (64 * 1024 - len(str(OURS)) - 2 + more) + b"\r\n"
+    listing = Completed(0, filler + str(OURS).encode())
+
+    assert len(listing.stdout) == 64 * 1024 + more
+    assert (converse(renew(RENEWED, OURS), listing).end == OURS) is seen
+
+
+def test_a_token_is_written_in_utc_and_the_holder_is_the_hash_of_run_and_host() -> None:
+    token = Token(datetime(2026, 3, 2, 10, 30, tzinfo=timezone(timedelta(hours=2))), MINE)
+
+    assert str(token) == "20260302T083000Z-0123456789abcdef"
+    assert holder("run", "PC-1") == hashlib.sha256(b"run\nPC-1").hexdigest()[:16]
 
 
 # -- interleaved commands -------------------------------------------------------------------------------------------

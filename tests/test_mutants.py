@@ -62,6 +62,7 @@ def test_each_kind_of_fault_is_found_at_its_place(sites: ModuleType, source: str
         'x = None\n"""What x is."""',
         "x: dict[str, 'T']",
         "T = TypeVar('T')",
+        "T = Literal['a', 'b']",
         "from a import b",
         "f'{a} and b'",
         "def f(x: int): pass",

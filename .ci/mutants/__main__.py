@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -87,11 +88,12 @@ class Recorded:
         """Return the tests that can notice a fault: the nearest first, then the quickest, until `ENOUGH`."""
         first, last = mutant.lines
         known = self.lines.get(module, {})
-        own = f"{Path(module).parts[-2]}/test_{Path(module).stem}"
+        room, name = Path(module).parts[-2], Path(module).stem
+        own = re.compile(rf"{room}/test_{name}|/test_{room}_{name}")
         reach = [test for test, lines in known.items() if any(first <= line <= last for line in lines)]
         if mutant.at_import:  # a test of a table runs no line of the module
-            reach = [test for test in self.seconds if test not in self.failed and (own in test or test in known)]
-        reach.sort(key=lambda test: (own not in test, self.seconds.get(test, 0.0), test))
+            reach = [test for test in self.seconds if test not in self.failed and (own.search(test) or test in known)]
+        reach.sort(key=lambda test: (not own.search(test), self.seconds.get(test, 0.0), test))
         chosen, spent = [], 0.0
         for test in reach:
             if chosen and spent + self.seconds.get(test, 0.0) > ENOUGH:

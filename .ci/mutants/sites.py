@@ -149,6 +149,8 @@ class _Finder:
     def _expression(self, node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:
         if isinstance(node, ast.JoinedStr):
             return  # its parts have no place of their own in the source before Python 3.12
+        if isinstance(node, ast.Subscript) and _name(node.value) == "Literal":
+            return  # a type
         if isinstance(node, ast.Lambda):
             yield from self._expression(node.body)
             return

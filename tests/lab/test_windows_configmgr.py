@@ -590,6 +590,7 @@ def test_a_client_whose_time_limit_is_broken_stays_in_the_mode(pc: PC) -> None:
         (b"\xef\xbb\xbfSMSPROVISIONINGMODE=1", True),
         (b"\xff\xfe" + ENTRY.decode().encode("utf-16-le"), True),
         (b"\xfe\xff" + ENTRY.decode().encode("utf-16-be"), True),
+        (b"\xff\xfe" + ENTRY.decode().encode("utf-16-le") + b"\x00", True),
         (b"SMSPROVISIONINGMODE = 1 ", True),
         (b"Install=SMSPROVISIONINGMODE=1 SMSMP=x", True),
         (b"x\n  ; SMSPROVISIONINGMODE=1", False),
@@ -668,7 +669,7 @@ def test_no_method_but_that_of_the_site_is_carried_out_while_the_service_is_stop
     }
 
 
-def test_the_classes_have_the_properties_keys_and_methods_of_a_client() -> None:
+def test_the_classes_have_the_properties_keys_and_methods_of_a_client(pc: PC) -> None:
     assert {f"{cim.namespace}:{cim.name}": (dict(cim.types), cim.keys) for cim in CLASSES} == {
         "root/ccm:SMS_Client": (
             {
@@ -704,6 +705,9 @@ def test_the_classes_have_the_properties_keys_and_methods_of_a_client() -> None:
         "SetAssignedSite": ({"sSiteCode": "string"}, True),
     }
     assert {cim for cim, _ in methods} == {"SMS_Client"}
+    client(pc).task_sequences = [TaskSequence("PS100021", "Upgrade")]
+    shown = {cim.name: pc.enumerate(cim.namespace, cim.name) for cim in CLASSES}
+    assert all(set(item.properties) == set(cim.types) for cim in CLASSES for item in shown[cim.name])
 
 
 def test_the_instances_of_each_class(pc: PC) -> None:

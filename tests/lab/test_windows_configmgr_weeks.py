@@ -60,6 +60,9 @@ def test_leaving_starts_overdue_deployments_and_records_them() -> None:
     set_mode(pc, "true")
     pc.advance(2 * HOUR)
     assert client.installs == [], "nothing starts inside"
+    set_mode(pc, "true")
+    pc.advance(60)
+    assert client.installs == [], "nor if the mode is entered once more"
     set_mode(pc, "false")
     assert client.installs == ["past", "soon"]
     words = [item.what for item in pc.mutations if item.what.startswith("install")]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from provmode.lab.machine import CimError
@@ -281,14 +282,10 @@ def _trigger(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str,
     return {"ReturnValue": 0}
 
 
-def _plain(name: str) -> Method:
-    def call(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
-        _client(pc).check_method(pc, name)
-        pc.record(f"SMS_Client.{name}")
-        return {"ReturnValue": 0}
-
-    parameters = {"ResetPolicy": {"uFlags": "uint32"}, "SetAssignedSite": {"sSiteCode": "string"}}
-    return Method(parameters.get(name, {}), call, static=True)
+def _plain(pc: PcState, _: Properties, arguments: dict[str, Any], *, name: str) -> dict[str, Any]:
+    _client(pc).check_method(pc, name)
+    pc.record(f"SMS_Client.{name}")
+    return {"ReturnValue": 0}
 
 
 def _assigned_site(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -333,10 +330,10 @@ CLASSES = (
             "SetClientProvisioningMode": Method({"bEnable": "boolean"}, _set_mode, static=True),
             "TriggerSchedule": Method({"sScheduleID": _STRING}, _trigger, static=True),
             "GetAssignedSite": Method({}, _assigned_site, static=True),
-            **{
-                name: _plain(name)
-                for name in ("ResetPolicy", "RequestMachinePolicy", "EvaluateMachinePolicy", "SetAssignedSite")
-            },
+            "ResetPolicy": Method({"uFlags": "uint32"}, partial(_plain, name="ResetPolicy"), static=True),
+            "RequestMachinePolicy": Method({}, partial(_plain, name="RequestMachinePolicy"), static=True),
+            "EvaluateMachinePolicy": Method({}, partial(_plain, name="EvaluateMachinePolicy"), static=True),
+            "SetAssignedSite": Method({"sSiteCode": _STRING}, partial(_plain, name="SetAssignedSite"), static=True),
         },
     ),
     CimClass(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from provmode.ccm.model import ClientReadings
-from provmode.remediation.execute import PAUSES, execute, no_look
+from provmode.remediation.execute import ALREADY, CHANGED, PAUSES, execute, no_look
 from provmode.remediation.steps import KINDS, Property, SetRegistryKey, Step, step_from_json
 from provmode.remediation.steps.base import Announce, Look, Work, not_proved, stale
 
@@ -40,6 +40,14 @@ def test_a_step_declares_only_what_sets_it_apart(converse: Callable[..., Any]) -
     assert step.to_json() == {"kind": "plain", "words": ["a", "b"]}
     assert str(step.properties[0]) == "x old -> new"
     assert converse(execute(step)) == converse(step.execute(lambda previous: None)), "nothing is asked by no_look"
+
+
+def test_the_endings_are_the_words_of_the_journal() -> None:
+    assert (CHANGED, ALREADY) == ("changed", "already")
+
+
+def test_steps_and_their_properties_are_values() -> None:
+    assert len({Property("x", "a", "b"), Property("x", "a", "b"), Plain(), Plain()}) == 2
 
 
 def test_two_minutes_are_waited_at_first_in_short_steps() -> None:

@@ -95,7 +95,8 @@ def hours(pc: PC, count: int) -> None:
 def test_entering_writes_the_documented_values(pc: PC) -> None:
     assert set_mode(pc, "true") == {}, "the method has no return value"
     assert value(pc, "ProvisioningMode") == (RegType.SZ, "true")
-    assert value(pc, "SystemTaskExcludes") == (RegType.SZ, EXCLUDES)
+    tasks = "SchedulerStartup;SchedulerShutdown;SchedulerLogon;SchedulerLogoff;ClientRegistrationStartup"
+    assert value(pc, "SystemTaskExcludes") == (RegType.SZ, tasks)
     assert value(pc, "ProvisioningEnabledTime") == (RegType.QWORD, int(START.timestamp()))
     assert client(pc).in_mode
     assert {item.road for item in pc.mutations} == {"cim"}

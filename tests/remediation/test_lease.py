@@ -487,6 +487,7 @@ WATCHED = ["pause 60", LOOKED] * 7
         ((BUSY, lists(OLD), lists(OLD, OLDER)), [MADE, LOOKED, "pause 60", LOOKED], taken(OLD)),
         ((LOST, lists(HERS, OURS), GONE), [MADE, LOOKED, removed(OURS)], taken(HERS)),
         ((DENIED, NOTHING, DENIED, NOTHING), [MADE, LOOKED] * 2, REFUSED.format("Access is denied.")),
+        ((Completed(1, b"", b"\xff denied"), NOTHING) * 2, [MADE, LOOKED] * 2, REFUSED.format("\ufffd denied")),
         (
             (DENIED, NOTHING, BUSY, NOTHING),
             [MADE, LOOKED] * 2,

@@ -525,7 +525,7 @@ def test_only_a_single_token_that_was_announced_is_taken_over_at_once(converse: 
     ("fault", "reason"),
     [
         (AccessDenied("access denied"), "access denied"),
-        (RemoteFault("no such class", code=1, kind="not-found"), "it has no clock"),
+        (RemoteFault("no such class", code=1, kind="not-found"), "no such class"),
     ],
 )
 def test_a_clock_that_cannot_be_read_is_said_in_one_line(converse: Converse, fault: HostError, reason: str) -> None:

@@ -17,8 +17,9 @@ from pyinfra.context import ctx_state
 
 from facts.client import ClientState, ExitImpact
 from operations import client, service
-from operations.step import Commands, isolated
+from operations.step import Commands, isolated, one_lease
 from provmode.ccm.judge import judge
+from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.ccm.verdict import Outcome, Verdict, outcome
 from provmode.reading import known
@@ -54,10 +55,15 @@ def comply() -> None:
         host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
         return
     host.log(f"{assessment.verdict.value}: {assessment.reason}")
+    with one_lease():
+        _operations(assessment.verdict, client_state, policy)
+
+
+def _operations(verdict: Verdict, client_state: ClientReadings, policy: Policy) -> None:
     at_rest(name="Look again that nothing runs there")
     if policy.check_tcf:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
-    if assessment.verdict is Verdict.ARMED:
+    if verdict is Verdict.ARMED:
         return
     impact = known(host.get_fact(ExitImpact), None)
     effect = impact.words if impact is not None else "the effects could not be determined"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from pyinfra import host, state
 from pyinfra.api import Host, OperationError, State
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
 
-from provmode.connector.commands import ConversationCommand
+from provmode.connector.commands import LeasedCommand
+from provmode.connector.run_lease import LEASE, RunLease
 from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
 from provmode.remediation.execute import Look, execute, no_look
 from provmode.remediation.steps import Property, Step
 from provmode.text import visible
+from provmode.windows.conversation import Conversation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,8 +100,8 @@ def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:
         host.log_styled(visible(f"    {line}"), **colour)
 
 
-class StepCommand(ConversationCommand):
-    """A step that changes the PC: it checks the current state, changes it and reads it back.
+class StepCommand(LeasedCommand):
+    """A step that changes the PC: it checks the current state, changes it and reads it back, under the lease on the PC.
 
     The command's text is the step's operations. If a step has none to show (bytes for a script), the text describes the
     step in words.
@@ -106,6 +109,29 @@ class StepCommand(ConversationCommand):
 
     def __init__(self, step: Step, *, data: bytes | None = None, look: Look = no_look) -> None:
         self.step = step
-        super().__init__(lambda: execute(step, data=data, look=look), step.operations)
+
+        def converse(held: Look) -> Conversation[Any]:
+            def last_look() -> Conversation[None]:
+                yield from look()
+                yield from held()
+
+            return execute(step, data=data, look=last_look)
+
+        super().__init__(converse, step.operations)
         if not step.operations:
             self.bits = (f"# {'; '.join(str(item) for item in step.properties)}",)
+
+
+@contextmanager
+def one_lease() -> Iterator[None]:
+    """Have all operations in the block share one lease on the PC, from the first change to the last operation."""
+    lease = host.connector_data.get(LEASE)
+    if not isinstance(lease, RunLease):
+        yield  # not a PC of ours: its operations fail by themselves
+    elif state.is_executing:
+        with lease.shared():
+            yield
+    else:
+        before = len(host.op_hash_order)
+        yield
+        lease.share(host.op_hash_order[before:])

@@ -1,8 +1,10 @@
 """What pyinfra sees of provmode.
 
-* `winrm`      the connector ``@winrm``
-* `commands`   the commands that facts and operations hand to it
-* `host_data`  the ``winrm_*`` keys of an inventory, and the target they add up to
+* `winrm`          the connector ``@winrm``
+* `commands`       the commands that facts and operations hand to it
+* `host_data`      the ``winrm_*`` keys of an inventory, and the target they add up to
+* `session_lease`  the lease on one PC, held through a session
+* `run_lease`      which operations of a pyinfra run share it, and when it is released
 
 Private: programs import from `provmode.api`.
 """

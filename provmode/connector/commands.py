@@ -36,6 +36,22 @@ class ConversationCommand(StringCommand):
         super().__init__(*(text(operation) for operation in begins_with), _separator=" ; ")
 
 
+class LeasedCommand(StringCommand):
+    """A conversation that changes the PC: it is only carried out while this run has the lease on the PC.
+
+    *converse* starts the conversation. It is given the look whether the lease is still held by this run alone, for a
+    last moment before a change that cannot be undone. *begins_with* as for a `ConversationCommand`.
+    """
+
+    def __init__(
+        self,
+        converse: Callable[[Callable[[], Conversation[None]]], Conversation[Any]],
+        begins_with: Sequence[Operation],
+    ) -> None:
+        self.converse = converse
+        super().__init__(*(text(operation) for operation in begins_with), _separator=" ; ")
+
+
 def text(operation: Operation) -> str:
     """Return *operation* in the notation, or described in words if the notation cannot express it."""
     if isinstance(operation, CommandLine):

@@ -10,6 +10,7 @@ elsewhere); any other error ends the run for all hosts. So this module translate
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from io import IOBase
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,15 @@ from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_a
 from typing_extensions import Unpack, override
 
 from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys, combined
-from provmode.errors import HostError, ProvmodeError
+from provmode.errors import HostError, ProvmodeError, ReadOnlyRefused
 from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
     from pyinfra.api import Host, State
     from pyinfra.api.arguments import ConnectorArguments
 
+    from provmode.connector.commands import LeasedCommand
+    from provmode.connector.run_lease import RunLease
     from provmode.transport.base import Connection
     from provmode.transport.session import Session
     from provmode.transport.target import Counters, Target
@@ -80,6 +83,7 @@ class WinRMConnector(BaseConnector):
     data_meta = WINRM_DATA
 
     session: Session | None = None
+    lease: RunLease | None = None
     _not_dialled: Exception | None = None
     """Why `dial` failed, until `connect` raises it."""
 
@@ -118,11 +122,17 @@ class WinRMConnector(BaseConnector):
         """
         if self.session is None:
             from provmode.connector.host_data import target_of
+            from provmode.connector.run_lease import LEASE, RunLease
+            from provmode.connector.session_lease import SessionLease
+            from provmode.remediation.lease import holder
             from provmode.transport.logons import PROCESS
             from provmode.transport.session import Session
 
             target = target_of(self.host.name, self.data)
             self.session = Session(target, read_only=True, connect=self.new_connection, logons=PROCESS)
+            by = holder(uuid.uuid4().hex, self.host.name)  # no other run's, not even in this process
+            self.lease = RunLease(SessionLease(by, self.session), self.host, self.state)
+            self.host.connector_data[LEASE] = self.lease
         return self.session
 
     def dial(self) -> None:
@@ -147,6 +157,8 @@ class WinRMConnector(BaseConnector):
             if failed is not None:
                 raise failed
             self.open().connect()
+            if self.lease is not None:
+                self.lease.begin_run()
         except ProvmodeError as error:
             self._give_up(error)
             raise ConnectError(str(error)) from None
@@ -156,6 +168,8 @@ class WinRMConnector(BaseConnector):
 
     @override
     def disconnect(self) -> None:
+        if self.lease is not None:
+            self.lease.end_run()
         if self.session is not None:
             self.session.close()
 
@@ -186,13 +200,15 @@ class WinRMConnector(BaseConnector):
         return ok, Printed(lines)
 
     def _run(self, command: StringCommand | str, arguments: Any) -> tuple[bool, list[OutputLine]]:
-        from provmode.connector.commands import ConversationCommand, OperationCommand
+        from provmode.connector.commands import ConversationCommand, LeasedCommand, OperationCommand
         from provmode.wsman.notation import parse
         from provmode.wsman.operations import CommandLine
 
         session = self._session_for_stage()
         if isinstance(command, ConversationCommand):
             return True, [_document(session.converse(command.converse()))]
+        if isinstance(command, LeasedCommand):
+            return True, [_document(self._change(session, command))]
         if isinstance(command, OperationCommand):
             operation: Operation = command.operation
         else:
@@ -200,6 +216,13 @@ class WinRMConnector(BaseConnector):
         if isinstance(operation, CommandLine):
             return self._run_line(session, operation, arguments)
         return True, _answer_lines(session.send(operation))
+
+    def _change(self, session: Session, command: LeasedCommand) -> Any:
+        if session.read_only or self.lease is None:
+            raise ReadOnlyRefused(f"{self.host.name}: this operation changes the PC and this session only reads")
+        with self.lease.at_work() as look:
+            session.begin()
+            return session.converse(command.converse(look))
 
     def _run_line(self, session: Session, operation: Any, arguments: Any) -> tuple[bool, list[OutputLine]]:
         from provmode.connector.host_data import with_arguments

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from provmode.lab.process import Host, LabProcess
+from provmode.remediation.lease import NAME
 from provmode.transport.session import Session
 from provmode.wsman import CommandLine
 
@@ -113,6 +114,10 @@ class Pyinfra:
     def mutations(self, host: Host) -> list[str]:
         """Return the changes to a PC, described in words."""
         return [mutation["what"] for mutation in self.lab.mutations(host.name)]
+
+    def work(self, host: Host) -> list[str]:
+        """Return the changes to a PC, without those to the folders of a lease."""
+        return [change for change in self.mutations(host) if NAME not in change]
 
     def alone(self, operation: str, *arguments: str, host: Host) -> Ran:
         """Run one operation named on the command line."""

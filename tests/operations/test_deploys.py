@@ -253,7 +253,7 @@ def test_the_guard_is_set_once_and_removed_once(
         values.append(fleet.registry(pc.name, GUARD_KEY, GUARD_VALUE))
 
     assert values == [GUARD_COMMAND, None]
-    assert pyinfra.mutations(pc) == [
+    assert pyinfra.work(pc) == [
         f"registry value {GUARD_KEY} {GUARD_VALUE} = {GUARD_COMMAND!r}",
         f"registry value {GUARD_KEY} {GUARD_VALUE} deleted",
     ]

@@ -199,7 +199,7 @@ def refused(pyinfra: Any, pcs: Pcs) -> tuple[Any, list[str]]:
         f"files.{operation}(_ignore_errors=True, name='wrong {number}', {arguments})\n"
         for number, (operation, arguments, _) in enumerate(WRONG)
     )
-    return pyinfra.apply(HEAD + "".join(calls), pc), pyinfra.mutations(pc)
+    return pyinfra.apply(HEAD + "".join(calls), pc), pyinfra.work(pc)
 
 
 @pytest.mark.parametrize(("number", "message"), list(enumerate(message for *_, message in WRONG)))

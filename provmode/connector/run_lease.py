@@ -95,7 +95,9 @@ class RunLease:
     def release(self) -> None:
         """Release the lease if there is one to be released; say so if that fails."""
         if self._lease.release() is False:
-            self._host.log("the lease on the PC could not be released: it counts as abandoned after 15 minutes", logger.warning)
+            self._host.log(
+                "the lease on the PC could not be released: it counts as abandoned after 15 minutes", logger.warning
+            )
 
     def begin_run(self) -> None:
         """Allow steps, after the connection was made (again)."""

@@ -126,24 +126,46 @@ class Pyinfra:
 
     def _run(self, deploy: str, hosts: tuple[Host, ...], data: dict[str, Any], *flags: str, answers: str = "") -> Ran:
         self._number += 1
-        path = Path(deploy)
-        if not deploy.endswith(".py"):
-            path = self._folder / f"deploy{self._number}.py"
-            path.write_text(deploy, "utf-8")
-        return self._pyinfra(*flags, str(self._inventory(hosts, data)), str(path), answers=answers)
+        return self._pyinfra(*flags, str(self._inventory(hosts, data)), str(self._file(deploy)), answers=answers)
+
+    def _file(self, deploy: str) -> Path:
+        """Return the path of a deploy that is there, or that is written now."""
+        if deploy.endswith(".py"):
+            return Path(deploy)
+        path = self._folder / f"deploy{self._number}.py"
+        path.write_text(deploy, "utf-8")
+        return path
+
+    def start(self, deploy: str, *hosts: Host, flags: tuple[str, ...] = (), **data: Any) -> subprocess.Popen[str]:
+        """Begin to run for real, and do not wait for the end."""
+        self._number += 1
+        return self._begun("-y", *flags, str(self._inventory(hosts, data)), str(self._file(deploy)))
+
+    def finish(self, running: subprocess.Popen[str]) -> Ran:
+        """Wait for the end of a run that was begun."""
+        out, err = running.communicate(timeout=120)
+        return Ran(running.returncode, out + err)
 
     def _pyinfra(self, *arguments: str, answers: str = "") -> Ran:
-        ran = subprocess.run(
+        running = self._begun(*arguments)
+        try:
+            out, err = running.communicate(answers, timeout=120)
+        except BaseException:
+            running.kill()
+            running.wait()
+            raise
+        return Ran(running.returncode, out + err)
+
+    def _begun(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "pyinfra", *arguments],
             cwd=self._folder,
             env={name: value for name, value in os.environ.items() if not name.startswith(("PROVMODE", "COLUMNS"))},
-            capture_output=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
-            timeout=120,
-            check=False,
-            input=answers,
         )
-        return Ran(ran.returncode, ran.stdout + ran.stderr)
 
     def _inventory(self, hosts: tuple[Host, ...], data: dict[str, Any]) -> Path:
         """Write an inventory; a value in *data* that is a dict by host name gives each host its own value."""

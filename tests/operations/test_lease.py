@@ -145,7 +145,9 @@ def test_a_read_only_inventory_is_refused_before_the_lease_is_taken(pyinfra: Any
 
     ran = pyinfra.apply(TWO, pc, winrm_read_only=True)
 
-    assert any("changes the PC and this session only reads" in line for line in ran.lines(pc)), ran.output
+    assert any("this operation changes the PC and this session only reads" in line for line in ran.lines(pc)), (
+        ran.output
+    )
     assert pyinfra.mutations(pc) == []
 
 
@@ -322,7 +324,7 @@ def test_a_run_that_is_interrupted_ends_the_step_in_progress_and_releases_the_le
 
     told = story(pyinfra.mutations(pc))
     assert "Exiting upon user request" in ran.output
-    assert any("Success" in line for line in ran.lines(pc)), ran.output
+    assert "Success" in ran.output.partition("--> Disconnecting from hosts")[2], ran.output  # of the step in progress
     assert not [line for line in told if "TriggerSchedule" in line]
     assert told[-2:] == RELEASING
     assert left(pc) == []

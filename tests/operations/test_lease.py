@@ -33,7 +33,7 @@ from provmode.windows.registry import RegistryData, ValueType
 from provmode.windows.system import clock
 from provmode.wsman import CommandLine
 
-PERSONAS = {"overdue": 12}
+PERSONAS = {"overdue": 14}
 ROOT = Path(__file__).parent.parent.parent
 COMPLY = str(ROOT / "deploys" / "comply.py")
 HEAD = "from pyinfra import host\nfrom operations import client, files, registry, service\n"
@@ -389,7 +389,7 @@ def test_comply_releases_the_lease_as_soon_as_an_operation_has_failed(
 
 
 def test_a_lease_is_renewed_while_operations_share_it(run: Any, pyinfra: Any, pcs: Pcs, left: Left) -> None:
-    pc, before = pcs("overdue")[9], len(pyinfra.mutations(pcs("overdue")[9]))
+    pc, before = pcs("overdue")[12], len(pyinfra.mutations(pcs("overdue")[12]))
     ticks = itertools.count(0, 45)
 
     def deploy() -> None:
@@ -407,7 +407,7 @@ def test_a_lease_is_renewed_while_operations_share_it(run: Any, pyinfra: Any, pc
 
 
 def test_nothing_is_changed_any_more_after_the_end_of_the_run(run: Any, pyinfra: Any, pcs: Pcs) -> None:
-    pc = pcs("overdue")[9]
+    pc = pcs("overdue")[13]
     state = run(lambda: value("a"), pc)
     (there,) = state.inventory
     disconnect_all(state)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import recorder
 from sites import Mutant, sample
-from tree import PROJECT, Tree
+from tree import Tree
 
 MODULES = (
     "provmode/ccm/judge.py",
@@ -144,7 +144,7 @@ def work(trees: list[Tree], found: list[tuple[str, Mutant]], recorded: Recorded)
                 raise RuntimeError(f"without a fault the tests do not pass: {wrong}")
             while (item := waiting.get()) is not None:
                 module, mutant = item
-                source = (PROJECT / module).read_text("utf-8")
+                source = tree.read(module)
                 tests = recorded.tests(module, mutant)
                 tree.write(module, mutant.apply(source))
                 limit = 30 + 4 * sum(recorded.seconds.get(test, 0.0) for test in tests)
@@ -189,13 +189,13 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", default=list(MODULES))
     options = parser.parse_args()
     begun = time.monotonic()
-    found = [
-        (module, mutant)
-        for module in options.modules
-        for mutant in sample((PROJECT / module).read_text("utf-8"), options.sample, f"{options.seed} {module}")
-    ]
     with contextlib.ExitStack() as stack:
         trees = [stack.enter_context(Tree()) for _ in range(options.processes)]
+        found = [
+            (module, mutant)
+            for module in options.modules
+            for mutant in sample(trees[0].read(module), options.sample, f"{options.seed} {module}")
+        ]
         recorded = record(trees[0], options.modules, options.tests, options.processes)
         noticed = work(trees, found, recorded)
     lines, enough = table({item: noticed[item] for item in found})

@@ -47,6 +47,10 @@ class Tree:
         path = os.pathsep.join([str(self.folder), str(HERE)])
         return {**os.environ, "PYTHONPATH": path, **more}
 
+    def read(self, module: str) -> str:
+        """Return a module's source."""
+        return (self.folder / module).read_text("utf-8")
+
     def write(self, module: str, source: str) -> None:
         """Replace a module; the byte code of the one before is removed, as its time and size can be the same."""
         path = self.folder / module

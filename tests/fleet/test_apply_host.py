@@ -220,6 +220,14 @@ def test_each_step_and_the_last_look_have_the_hosts_whole_deadline(applying: Any
     assert len(claims) > 2, "a lease that is over a minute old is renewed before the next step"
 
 
+def test_a_step_right_after_a_quick_one_has_the_whole_deadline_too(applying: Any, bench: Any) -> None:
+    host = applying(NEEDS_SERVICE)
+    for words, seconds in (("ChangeStartMode", 55), ("StartService", 100)):  # together over the deadline
+        host.pc.before(words, lambda seconds=seconds: bench.wait(seconds))
+
+    assert host.apply().result.outcome is HostOutcome.CHANGED
+
+
 # -- looked at once more ----------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ nil, references), MS-WSMV 3.1.4.1.26 (arrays), recorded answers of Windows Serve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from xml.etree.ElementTree import Element
 
@@ -124,7 +124,10 @@ def checked_name(name: str) -> str:
 def read_object(element: Element) -> Instance:
     """Return the object in *element*: an instance, an ``_OUTPUT``, or the row of a projection.
 
-    A ``cim:Location`` (an endpoint reference inside objects, see MS-WSMV 4.1.1) is not a property and is left out.
+    A ``cim:Location`` (an endpoint reference inside objects, see MS-WSMV 4.1.1) is not a property and is left out. A
+    time or an interval that says less than one (only a date, only a time of day, no offset, ``*`` for digits) stays
+    text, and a reference that leads nowhere stays an object: whoever asks for such a property by its type is told, and
+    every other property is read.
     """
     groups: dict[str, list[Element]] = {}
     for item in element:
@@ -147,17 +150,29 @@ def _read_value(element: Element) -> Value:
     inner = element[0]
     name = local_name(inner)
     if len(element) == 1:
-        if name == "Datetime":
-            return read_moment(inner.text or "")
+        if name in ("Datetime", "Date", "Time"):
+            return _or_text(read_moment, inner.text or "")
         if name == "Interval":
-            return read_interval(inner.text or "")
+            return _or_text(read_interval, inner.text or "")
         if name == "CIM_DateTime":
             return _read_value(inner)
     if name == "EndpointReference" or child(element, "ReferenceParameters") is not None:
-        return Reference(read_endpoint(inner if name == "EndpointReference" else element))
+        reference = inner if name == "EndpointReference" else element
+        try:
+            return Reference(read_endpoint(reference))
+        except UnexpectedAnswer:
+            return read_object(reference)
     if element.get(_TYPE) is None and len(element) == 1 and len(inner):
         return read_object(inner)  # an embedded object in an element of its own
     return read_object(element)
+
+
+def _or_text(read: Callable[[str], datetime | timedelta], text: str) -> Value:
+    """Return what *read* makes of *text*, or the text itself if it is no such value."""
+    try:
+        return read(text)
+    except UnexpectedAnswer:
+        return text
 
 
 def read_endpoint(element: Element) -> Resource:
@@ -177,7 +192,7 @@ def read_endpoint(element: Element) -> Resource:
 
 
 _XS_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?",
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)",
 )
 _DMTF_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\.(\d{6})([+-]\d{3})")
 _DMTF_INTERVAL = re.compile(r"(\d{8})(\d\d)(\d\d)(\d\d)\.(\d{6}):000")
@@ -190,8 +205,8 @@ _XS_DURATION = re.compile(
 def read_moment(text: str) -> datetime | timedelta:
     """Return the time in *text* with its time zone: ``xs:dateTime`` or DMTF's ``yyyymmddHHMMSS.mmmmmm+UUU``.
 
-    A time without an offset is read as UTC, because Windows converts to UTC before it writes (recorded: always ``Z``).
-    A DMTF interval comes back as ``timedelta``. Source: DSP0004 (datetime), XML Schema part 2.
+    A time without an offset is refused: it does not say which moment it is. (Recorded answers of Windows always have
+    ``Z``.) A DMTF interval comes back as ``timedelta``. Source: DSP0004 (datetime), XML Schema part 2.
 
     Raises:
         UnexpectedAnswer: *text* has none of these forms.
@@ -243,8 +258,8 @@ def _micros(fraction: str | None) -> int:
     return int((fraction or "0")[:6].ljust(6, "0"))
 
 
-def _offset(offset: str | None) -> timezone:
-    if offset in (None, "Z"):
+def _offset(offset: str) -> timezone:
+    if offset == "Z":
         return timezone.utc
     minutes = int(offset[1:3]) * 60 + int(offset[4:])
     return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))

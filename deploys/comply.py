@@ -4,6 +4,9 @@ An `in-progress` client is never touched. A `self-healing` client is left alone 
 any other client that needs a change, files that would bring the mode back are disarmed first. If the client is in the
 mode, the next steps set the service's start mode and start it, leave the mode by the client's own method, and request
 policy. For each host that is left alone, the log says why.
+
+With ``--data provmode_mend_agent=true`` a task sequence agent (smstsmgr) that depends on CcmExec is made to depend on
+Winmgmt instead, before the mode is left. It is off unless asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pyinfra.context import ctx_state
 from facts.client import ClientState, ExitImpact
 from operations import client, service
 from operations.step import Commands, isolated, one_lease
+from provmode.ccm.client import AGENT
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy, PolicyError
@@ -50,6 +54,10 @@ def comply() -> None:
     except PolicyError as error:
         host.log(f"left alone: {error}", logger.error)
         return
+    mend = host.data.get("provmode_mend_agent", False)
+    if not isinstance(mend, bool):
+        host.log(f"left alone: provmode_mend_agent is {mend!r}, neither true nor false", logger.error)
+        return
     assessment = judge(client_state, policy, datetime.now(timezone.utc))
     if outcome(assessment.verdict) is not Outcome.PENDING:
         host.log(f"left alone: {assessment.verdict.value}: {assessment.reason} ({LEFT_ALONE[assessment.verdict]})")
@@ -72,6 +80,8 @@ def _operations(verdict: Verdict, client_state: ClientReadings, policy: Policy) 
     ccmexec = known(client_state.service, None)
     if ccmexec is not None and not (ccmexec.running and not ccmexec.disabled):
         service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)
+    if mend and "ccmexec" in (name.lower() for name in known(client_state.agent_dependencies, ())):
+        service.dependencies(name="Let the mode be left", service=AGENT, depends_on=["Winmgmt"])
     client.provisioning_mode(name="Leave provisioning mode by the client's own method", enabled=False)
     client.policy_requested(name="Ask for machine policy")
 

@@ -15,7 +15,8 @@ from typing_extensions import override
 from facts.base import ConversationFact, ReadingFact
 from provmode.ccm import client
 from provmode.ccm.impact import Impact, exit_impact
-from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
+from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence
+from provmode.ccm.tcf_contents import TcfContents
 from provmode.connector.commands import ConversationCommand
 from provmode.reading import from_json
 from provmode.windows import system
@@ -149,28 +150,31 @@ class SystemTaskExcludes(ReadingFact[tuple[str, ...]]):
         return tuple(document)
 
 
-class MobileClientTcf(ReadingFact[tuple[TcfFile, ...]]):
+class MobileClientTcf(ReadingFact[tuple[TcfContents, ...]]):
     """
-    Return every `MobileClient.TCF` there is, and whether it would bring the mode back.
+    Return every `MobileClient.TCF` there is: whether it would bring the mode back, and its contents.
 
     .. code:: python
 
-        Known((TcfFile(path="%windir%\\\\ccmsetup\\\\MobileClient.TCF", armed=True, encoding="as shown by type",
-                       entries=("SMSPROVISIONINGMODE=1",)),))
+        Known((TcfContents(path="%windir%\\ccmsetup\\MobileClient.TCF", armed=True, encoding="UTF-16 LE",
+                           text="[Client Install]\r\nInstall=INSTALL=ALL SMSSITECODE=PS1 SMSPROVISIONINGMODE=1\r\n",
+                           sections={"Client Install": {"Install": "INSTALL=ALL SMSSITECODE=PS1 …"}},
+                           install={"INSTALL": "ALL", "SMSSITECODE": "PS1", "SMSPROVISIONINGMODE": "1"},
+                           entries=("Install=INSTALL=ALL SMSSITECODE=PS1 SMSPROVISIONINGMODE=1",)),))
         Absent()                       # no such file in any of its places
         Unknown("access-denied", "…")  # a file exists and cannot be read
 
-    Contents come from cmd.exe's ``type``, which prints a UTF-16 file in the console's code page: enough to see the
-    entry, but not to edit the file (operations read the bytes).
+    The text comes from cmd.exe's ``type``, which prints a UTF-16 file as UTF-8; the file's size tells its encoding.
+    Enough to read the file, but not to edit it (operations read the bytes).
     """
 
     @override
     def command(self) -> ConversationCommand:
-        return self.converse(client.mobile_client_tcf, client.tcf_command())
+        return self.converse(client.mobile_client_tcf_contents, client.tcf_command())
 
     @override
-    def value(self, document: Any) -> tuple[TcfFile, ...]:
-        return tuple(TcfFile(**{**item, "entries": tuple(item["entries"])}) for item in document)
+    def value(self, document: Any) -> tuple[TcfContents, ...]:
+        return tuple(TcfContents(**{**item, "entries": tuple(item["entries"])}) for item in document)
 
 
 class TaskSequences(ReadingFact[tuple[TaskSequence, ...]]):

@@ -12,10 +12,11 @@ from typing_extensions import override
 
 from facts.base import ReadingFact
 from provmode.connector.commands import ConversationCommand
-from provmode.reading import Absent, Known
+from provmode.reading import Reading
 from provmode.windows import system
 from provmode.windows.conversation import Conversation
-from provmode.windows.model import PcClock, Setup, WindowsVersion
+from provmode.windows.model import PcClock, Service, Setup, WindowsVersion
+from provmode.windows.registry import ValueType, get_value
 
 
 class OperatingSystem(ReadingFact[WindowsVersion]):
@@ -84,11 +85,90 @@ class BootTime(ReadingFact[datetime]):
 
     @override
     def command(self) -> ConversationCommand:
-        return self.converse(_boot_time, system.CLOCK)
+        return self.converse(system.boot_time, system.CLOCK)
 
     @override
     def value(self, document: Any) -> datetime:
         return datetime.fromisoformat(document)
+
+
+class ServiceState(ReadingFact[Service]):
+    """
+    Return state and start mode of one service.
+
+    + service: its name, such as ``CcmExec`` (not the display name)
+
+    .. code:: python
+
+        Known(Service(name="Spooler", state="Running", start_mode="Auto"))
+        Absent()                       # no such service, and no registry key of one
+        Unknown("access-denied", "…")  # also: the service exists, but the account is not shown it, or not its state
+
+    Source: Microsoft, "Win32_Service class".
+    """
+
+    @override
+    def command(self, service: str) -> ConversationCommand:
+        try:
+            query = system.service_query(system.service_name(service))
+        except ValueError as error:
+            return self.refused(error)
+        return self.converse(lambda: system.service(service), query)
+
+    @override
+    def value(self, document: Any) -> Service:
+        return Service(**document)
+
+
+class ServiceDependencies(ReadingFact[tuple[str, ...]]):
+    r"""
+    Return the services that have to run before a service.
+
+    + service: its name, such as ``smstsmgr`` (not the display name)
+
+    .. code:: python
+
+        Known(("Winmgmt",))
+        Absent()                       # it depends on none, or there is no such service
+        Unknown("access-denied", "…")
+
+    Source: ``DependOnService`` in the service's registry key (Microsoft, "HKLM\SYSTEM\CurrentControlSet\Services").
+    """
+
+    @override
+    def command(self, service: str) -> ConversationCommand:
+        try:
+            key = system.service_key(system.service_name(service))
+        except ValueError as error:
+            return self.refused(error)
+        question = get_value(key, "DependOnService", ValueType.REG_MULTI_SZ)
+        return self.converse(lambda: system.service_dependencies(service), question)
+
+    @override
+    def value(self, document: Any) -> tuple[str, ...]:
+        return tuple(document)
+
+
+class Processes(ReadingFact[tuple[str, ...]]):
+    """
+    Return the names of all running processes.
+
+    .. code:: python
+
+        Known(("System", "TSManager.exe", "svchost.exe"))
+        Absent()                       # never: some always run
+        Unknown("access-denied", "…")  # also: the account is not shown the processes of others
+
+    Source: Microsoft, "Win32_Process class".
+    """
+
+    @override
+    def command(self) -> ConversationCommand:
+        return self.converse(_names, system.PROCESSES)
+
+    @override
+    def value(self, document: Any) -> tuple[str, ...]:
+        return tuple(document)
 
 
 class SetupState(ReadingFact[Setup]):
@@ -114,8 +194,6 @@ class SetupState(ReadingFact[Setup]):
         return Setup(**document)
 
 
-def _boot_time() -> Conversation[Any]:
-    clock = yield from system.clock()
-    if not isinstance(clock, Known):
-        return clock
-    return Known(clock.value.last_boot) if clock.value.last_boot is not None else Absent()
+def _names() -> Conversation[Reading[tuple[str, ...]]]:
+    names, _ = yield from system.processes()
+    return names

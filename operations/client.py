@@ -9,25 +9,21 @@ from datetime import datetime, timezone
 from pyinfra import host
 from pyinfra.api import OperationError, operation
 
-from facts.cim import Query
 from facts.client import ClientState, MobileClientTcf, ProvisioningMaxMinutes, SystemTaskExcludes
 from facts.files import Contents
 from facts.registry import Value
-from facts.system import SetupState
+from facts.system import Processes, ServiceState, SetupState
 from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.ccm import tcf
-from provmode.ccm.client import CCMEXEC
+from provmode.ccm.client import AGENT, CCMEXEC
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.rules import live_signals
-from provmode.reading import Absent, Known, known
+from provmode.ccm.rules import live
+from provmode.reading import Absent, known
 from provmode.remediation.decide import check_idle, disarm
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remediation.steps import RequestPolicy, SetMode, SetRegistryValue
-from provmode.windows.model import Service
 from provmode.windows.registry import RegistryData, ValueType
-
-AGENT = "SELECT Name,State,StartMode FROM Win32_Service WHERE Name='smstsmgr'"
 
 logger = logging.getLogger("pyinfra")
 
@@ -204,17 +200,14 @@ def refuse_if_at_work() -> None:
     Raises:
         OperationError: names what runs, or why this cannot be determined.
     """
-    processes = known(known_or_absent(host.get_fact(Query, wql="SELECT Name FROM Win32_Process"), "processes"), [])
-    agent = known_or_absent(host.get_fact(Query, wql=AGENT), "the task sequence agent")
-    services = [Service("smstsmgr", item["State"] or "", item["StartMode"] or "") for item in known(agent, [])]
-    running = live_signals(
-        ClientReadings(
-            _now(),
-            processes=Known(tuple(item["Name"] or "" for item in processes)),
-            task_sequence_agent=Known(services[0]) if services else Absent(),
-            setup=known_or_absent(host.get_fact(SetupState), "Windows Setup"),
-        ),
-        _policy(),
+    state = ClientReadings(
+        _now(),
+        processes=known_or_absent(host.get_fact(Processes), "processes"),
+        task_sequence_agent=known_or_absent(host.get_fact(ServiceState, service=AGENT), "the task sequence agent"),
+        setup=known_or_absent(host.get_fact(SetupState), "Windows Setup"),
     )
+    running, unread = live(state, _policy())
     if running:
         raise OperationError(f"the PC is at work ({'; '.join(running)}) and is not touched")
+    if unread is not None:
+        raise OperationError(f"could not tell whether the PC is at work ({unread.detail}); nothing was changed")

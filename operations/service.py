@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pyinfra import host
 from pyinfra.api import operation
 
-from facts.cim import Query
+from facts.system import ServiceDependencies, ServiceState
 from operations.step import Commands, carry_out, isolated, known_or_absent
 from provmode.reading import known
-from provmode.remediation.steps import START_MODES, SetServiceState, SetStartMode
+from provmode.remediation.steps import START_MODES, SetServiceDependencies, SetServiceState, SetStartMode
 from provmode.windows.model import Service
+from provmode.windows.system import service_name
 
 
 @operation()
@@ -53,11 +55,51 @@ def service(
     yield from carry_out(*steps)
 
 
+@operation()
+@isolated
+def dependencies(service: str, depends_on: Sequence[str]) -> Commands:
+    """
+    Make a service depend on these services and no others.
+
+    + service: its name, such as ``smstsmgr`` (not the display name)
+    + depends_on: names of services that have to run before it; an empty list means none
+
+    Some clients have a task sequence agent, smstsmgr, that depends on CcmExec, which the exit method restarts: the
+    method then fails with 0x80004005. `provmode audit` has the finding ``agent-depends-on-client`` for them. Undone by
+    setting the previous services, which ``--diff`` shows. A service that waits for a restart of Windows keeps waiting.
+
+    .. code:: python
+
+        service.dependencies(name="Let the mode be left", service="smstsmgr", depends_on=["Winmgmt"])
+    """
+    wanted = _names(depends_on)
+    if service.lower() in {name.lower() for name in wanted}:
+        raise ValueError(f"service {service} cannot depend on itself")
+    current = _read_service(service)
+    reading = host.get_fact(ServiceDependencies, service=current.name)
+    before = known(known_or_absent(reading, f"what {service} depends on"), ())
+    for name in wanted:
+        _read_service(name)
+    if {name.lower() for name in before} == {name.lower() for name in wanted}:
+        host.noop(f"service {service} depends on what it should")
+        return
+    yield from carry_out(SetServiceDependencies(current.name, before, wanted))
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"depends_on is {names!r}, not a list of service names")
+    return tuple(service_name(name) for name in names)
+
+
 def _read_service(name: str) -> Service:
-    if "'" in name or "\\" in name:
-        raise ValueError(f"service {name!r} is not a service name")
-    wql = f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'"
-    services = known(known_or_absent(host.get_fact(Query, wql=wql), f"service {name}"), [])
-    if not services:
+    """Return a service as it is now.
+
+    Raises:
+        ValueError: *name* is no name of a service, or there is no such service.
+        OperationError: it could not be read.
+    """
+    found = known(known_or_absent(host.get_fact(ServiceState, service=service_name(name)), f"service {name}"), None)
+    if found is None:
         raise ValueError(f"there is no service {name} on this PC")
-    return Service(services[0]["Name"] or name, services[0]["State"] or "", services[0]["StartMode"] or "")
+    return found

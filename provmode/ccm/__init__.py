@@ -4,8 +4,10 @@
 * `model`    what was read from a client
 * `version`  client versions, and which leave the mode by themselves
 * `tcf`      `MobileClient.TCF`: reading it, and taking out the entry that brings the mode back
+* `tcf_contents` what stands in a `MobileClient.TCF`: text, sections, properties
 * `policy`   what the fleet's owner decided: whether to wait, for how long, what counts as legitimate work
 * `rules`    the table of rules
+* `waiting`  when a reason to wait has lasted too long
 * `judge`    the verdict and the findings: the first rule that applies
 * `verdict`  the ten verdicts, and the causes of a host that could not be assessed
 * `impact`   what leaving the mode would set off

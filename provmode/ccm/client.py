@@ -24,6 +24,7 @@ from provmode.ccm.model import (
     TaskSequence,
     TcfFile,
 )
+from provmode.ccm.tcf_contents import TcfContents, contents_of
 from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, Reading, Unknown, known, plain
 from provmode.text import shortened
@@ -37,6 +38,7 @@ from provmode.windows.system import (
     number,
     processes,
     service,
+    service_dependencies,
     service_query,
     setup_state,
     types_of,
@@ -57,6 +59,8 @@ from provmode.wsman import (
 CCMEXEC = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmExec")
 """The key that holds the mode. Microsoft, "Provisioning mode"."""
 CCMEVAL = Key("HKLM", r"SOFTWARE\Microsoft\CCM\CcmEval")
+AGENT = "smstsmgr"
+"""The task sequence agent, a service of every client."""
 SMS_CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
 """The client, a singleton class."""
 TASK_SEQUENCES = Enumerate(Resource.cim("root/ccm/SoftMgmtAgent", "CCM_TSExecutionRequest"))
@@ -64,6 +68,9 @@ HEALTH_TASK = Enumerate.query(
     "root/Microsoft/Windows/TaskScheduler",
     "SELECT TaskName,State FROM MSFT_ScheduledTask WHERE TaskName='Configuration Manager Health Evaluation'",
 )
+_TASKS = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion\Schedule\TaskCache\Tree"
+HEALTH_TASK_KEY = Key("HKLM", rf"{_TASKS}\Microsoft\Configuration Manager\Configuration Manager Health Evaluation")
+"""Where Windows lists the task. General knowledge, not confirmed."""
 
 TCF_PATHS = (
     r"%windir%\ccmsetup\MobileClient.TCF",
@@ -96,17 +103,18 @@ def client_version() -> Conversation[Reading[str]]:
 
 def provisioning_mode() -> Conversation[Reading[bool]]:
     """Ask ``ProvisioningMode``, REG_SZ; clients and scripts differ in its case (``true``, ``True``)."""
+    name = "ProvisioningMode"
+    return (yield from ask(get_value(CCMEXEC, name), lambda answer: _flag(answer, name), name))
 
-    def read(answer: Instance) -> Reading[bool]:
-        data = data_of(answer, ValueType.REG_SZ, f"{CCMEXEC} ProvisioningMode")
-        if not isinstance(data, Known):
-            return data
-        word = str(data.value.data).strip().lower()
-        if word in ("true", "false", ""):
-            return Known(word == "true")
-        return Unknown("malformed", f"ProvisioningMode is {str(data.value.data)[:40]!r}, neither true nor false")
 
-    return (yield from ask(get_value(CCMEXEC, "ProvisioningMode"), read, "ProvisioningMode"))
+def _flag(answer: Instance, name: str) -> Reading[bool]:
+    data = data_of(answer, ValueType.REG_SZ, name)
+    if not isinstance(data, Known):
+        return data
+    word = str(data.value.data).strip().lower()
+    if word in ("true", "false", ""):
+        return Known(word == "true")
+    return Unknown("malformed", f"{name} is {str(data.value.data)[:40]!r}, neither true nor false")
 
 
 def system_task_excludes() -> Conversation[Reading[tuple[str, ...]]]:
@@ -175,13 +183,17 @@ def health_evaluation() -> Conversation[Reading[CcmEvalStatus]]:
         return Absent() if state is None else Known(name_of(state, TASK_STATE))
 
     task = yield from ask(HEALTH_TASK, read, "health evaluation task")
+    if isinstance(task, Absent):  # a task has rights of its own, too: a hidden one is not shown
+        registered = yield from types_of(HEALTH_TASK_KEY)
+        if isinstance(registered, Unknown):
+            return Unknown(registered.cause, f"the health evaluation task is not shown, and {registered.detail}")
+        if isinstance(registered, Known):
+            return Unknown("access-denied", "the health evaluation task exists, but the account is not shown it")
     if isinstance(task, Unknown):
         return task
-    value = yield from ask(
-        get_value(CCMEVAL, "NotifyOnly"), lambda answer: data_of(answer, ValueType.REG_SZ, "NotifyOnly"), "NotifyOnly"
+    notify_only = yield from ask(
+        get_value(CCMEVAL, "NotifyOnly"), lambda answer: _flag(answer, "NotifyOnly"), "NotifyOnly"
     )
-    notify_only: Reading[bool]
-    notify_only = Known(str(value.value.data).strip().lower() == "true") if isinstance(value, Known) else value
     report = yield from file_info(r"%windir%\CCM\CcmEvalReport.xml")
     return Known(CcmEvalStatus(known(task, "missing"), notify_only, _modified(report)))
 
@@ -190,7 +202,7 @@ def _modified(file: Reading[FileInfo]) -> Reading[datetime]:
     if not isinstance(file, Known):
         return file
     if file.value.modified is None:
-        return Unknown("malformed", f"{file.value.path}: CIM_DataFile has no LastModified")
+        return Unknown("malformed", f"{file.value.path}: CIM_DataFile has no LastModified that is a time")
     return Known(file.value.modified)
 
 
@@ -215,6 +227,26 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
 
     Absent: no folder has the file. A file that exists but could not be read makes the answer `Unknown`.
     """
+    shown = yield from _shown()
+    if not isinstance(shown, Known):
+        return shown
+    return Known(tuple(_file(path, data) for path, data in shown.value.items()))
+
+
+def mobile_client_tcf_contents() -> Conversation[Reading[tuple[TcfContents, ...]]]:
+    """Read every `MobileClient.TCF` with its contents; the sizes of the files, from CIM, tell their encodings."""
+    shown = yield from _shown()
+    if not isinstance(shown, Known):
+        return shown
+    files = []
+    for path, data in shown.value.items():
+        file = known((yield from file_info(path)), None)
+        files.append(contents_of(path, data, file.size if file is not None else None))
+    return Known(tuple(files))
+
+
+def _shown() -> Conversation[Reading[dict[str, bytes]]]:
+    """Return what ``type`` prints of every `MobileClient.TCF` that exists, by path."""
     try:
         completed: Completed = yield tcf_command()
         if completed.cut:
@@ -224,10 +256,10 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
         return could_not_tell(error)
     except UnexpectedAnswer as error:
         return Unknown("malformed", str(error))
-    for path, data in contents.items():
-        if data is not None and len(data) > tcf.MAX_BYTES:
+    shown = {path: data for path, data in contents.items() if data is not None}
+    for path, data in shown.items():
+        if len(data) > tcf.MAX_BYTES:
             return Unknown("too-large", f"{path} has {len(data):,} bytes: {_TOO_LARGE}")
-    files = tuple(_file(path, data) for path, data in contents.items() if data is not None)
     failed = tuple(path.replace("%windir%", windir) for path, data in contents.items() if data is None)
     if failed:
         unreadable = yield from ask(file_query(failed), _names, "MobileClient.TCF")
@@ -235,7 +267,7 @@ def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
             return unreadable
         if isinstance(unreadable, Known) and unreadable.value:
             return Unknown("access-denied", f"{', '.join(unreadable.value)} exists but cannot be read")
-    return Known(files) if files else Absent()
+    return Known(shown) if shown else Absent()
 
 
 _TOO_LARGE = f"too large to be one (a real one has a few hundred, at most {tcf.MAX_BYTES:,} are read)"
@@ -344,6 +376,7 @@ def _client_state(now: Callable[[], datetime], legitimate: Sequence[str]) -> Con
     )
     if state.in_question:
         state = yield from activity(state, legitimate)
+        state = replace(state, agent_dependencies=(yield from service_dependencies(AGENT)))
         if state.needs_more:
             state = yield from _second_round(state)
         clock, computer = yield from clock_and_name()
@@ -353,9 +386,11 @@ def _client_state(now: Callable[[], datetime], legitimate: Sequence[str]) -> Con
 
 def activity(state: ClientReadings, legitimate: Sequence[str]) -> Conversation[ClientReadings]:
     """Ask only what runs on the PC that may be a reason for the mode; return *state* with the answers."""
+    running, starts = yield from processes(legitimate)
     return replace(
         state,
-        processes=(yield from processes(legitimate)),
+        processes=running,
+        process_starts=starts,
         task_sequence_agent=(yield from service("smstsmgr")),
         setup=(yield from setup_state()),
     )

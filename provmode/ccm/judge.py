@@ -11,17 +11,21 @@ Three promises hold over the whole table, and are tested as properties:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import RULES, Case, duration, live, needed_unread, why
 from provmode.ccm.verdict import NEXT_STEP, Assessment, Finding, Verdict, cause_of
+from provmode.ccm.waiting import too_long
 from provmode.reading import Known, Unknown, known
+from provmode.windows.model import told
 
 
 def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     """Return the verdict on *state* under *policy*; *now* is the controller's time, UTC, for the clock finding only."""
+    state = replace(state, service=told(state.service))
     case = Case(state, policy, *live(state, policy))
     rule = next(rule for rule in RULES if rule.applies(case))
     cause, next_step = None, ""
@@ -33,7 +37,7 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
         rule.verdict,
         rule.reason(case),
         rule.name,
-        _findings(case, now),
+        _findings(case, rule.verdict, now),
         age=state.age if state.in_mode else None,
         leaves_at=case.leaves_at if rule.verdict is Verdict.SELF_HEALING else None,
         cause=cause,
@@ -41,9 +45,12 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     )
 
 
-def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
+def _findings(case: Case, verdict: Verdict, now: datetime) -> tuple[Finding, ...]:
     state, policy = case.state, case.policy
     found = []
+    waited = too_long(case) if verdict is Verdict.IN_PROGRESS and case.signals else ""
+    if waited:
+        found.append(Finding("at-work-too-long", f"{waited}: look at the PC; provmode does not touch it"))
     skew = state.clock.value.now - now if isinstance(state.clock, Known) else None
     if skew is not None and abs(skew) > timedelta(minutes=policy.maximum_skew_minutes):
         ahead = "ahead" if skew > timedelta(0) else "behind"
@@ -63,6 +70,14 @@ def _findings(case: Case, now: datetime) -> tuple[Finding, ...]:
     if state.needs_more and state.armed_files:
         paths = ", ".join(file.path for file in state.armed_files)
         found.append(Finding("tcf-armed", f"{paths} can bring the mode back: disarm it first"))
+    if "ccmexec" in (name.lower() for name in known(state.agent_dependencies, ())):
+        found.append(
+            Finding(
+                "agent-depends-on-client",
+                "the task sequence agent (smstsmgr) depends on CcmExec: leaving the mode can fail with 0x80004005; "
+                "operations.service.dependencies mends it",
+            )
+        )
     minutes = known(state.max_minutes, 0)
     if 0 < minutes < 60:
         found.append(

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode.reading import NOT_READ, Absent, Known, Reading, from_json, known
-from provmode.windows.model import JsonRecord, PcClock, Service, Setup
+from provmode.windows.model import JsonRecord, PcClock, ProcessStart, Service, Setup
 
 DEFAULT_MAX_MINUTES = 2880
 """48 hours: the time limit if `ProvisioningMaxMinutes` is absent or 0. Microsoft, "Provisioning mode"."""
@@ -84,6 +84,10 @@ class ClientReadings(JsonRecord):
     """smstsmgr."""
     processes: Reading[tuple[str, ...]] = NOT_READ
     """Names of the running processes: all of them, or those that were asked for."""
+    process_starts: Reading[tuple[ProcessStart, ...]] = NOT_READ
+    """Since when these processes run, as far as the PC says it; of several with one name the oldest."""
+    agent_dependencies: Reading[tuple[str, ...]] = NOT_READ
+    """The services that smstsmgr depends on. Absent: none."""
     setup: Reading[Setup] = NOT_READ
     clock: Reading[PcClock] = NOT_READ
     health_evaluation: Reading[CcmEvalStatus] = NOT_READ
@@ -148,7 +152,8 @@ class ClientReadings(JsonRecord):
         """
         fields: dict[str, Any] = {"observed_at": datetime.fromisoformat(document["observed_at"])}
         for name, value in _VALUES.items():
-            fields[name] = from_json(document[name], value)
+            if name in document or name not in _LATER:
+                fields[name] = from_json(document[name], value)
         return cls(**fields)
 
 
@@ -180,6 +185,8 @@ _VALUES: dict[str, Any] = {
     "task_sequences": _each(_record(TaskSequence)),
     "task_sequence_agent": _service,
     "processes": tuple,
+    "process_starts": _each(_record(ProcessStart, started=datetime.fromisoformat)),
+    "agent_dependencies": tuple,
     "setup": _record(Setup),
     "clock": _record(PcClock, now=datetime.fromisoformat, last_boot=_optional_time),
     "health_evaluation": _record(
@@ -188,3 +195,5 @@ _VALUES: dict[str, Any] = {
         last_report=lambda item: from_json(item, datetime.fromisoformat),
     ),
 }
+_LATER = ("process_starts", "agent_dependencies")
+"""Fields that documents of version 0.1.0 do not have."""

@@ -58,6 +58,8 @@ class Policy:
     """Minutes after the client's time limit and its hourly check before the client counts as overdue."""
     minimum_age_minutes: int = 240
     """A client in the mode for less than this never counts as stuck: we might not recognise what runs on the PC."""
+    maximum_work_minutes: int = 2880
+    """How long a process may be at work. A longer one is a finding that counts as failed; the client stays untouched."""
     legitimate_processes: tuple[str, ...] = ()
     """Names of processes that need the mode while they run; compared without regard to case. The names given are added
     to `LEGITIMATE_PROCESSES`: the value is always the whole list."""

@@ -15,7 +15,7 @@ from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.ccm.version import leaves_by_itself
 from provmode.reading import Absent, Known, Reading, Unknown, known
-from provmode.windows.model import Service
+from provmode.windows.model import Service, told
 
 # -- the case that the rules judge ------------------------------------------------------------------------------
 
@@ -141,15 +141,24 @@ def live(state: ClientReadings, policy: Policy) -> tuple[tuple[str, ...], Unknow
     running = sorted({name for name in known(state.processes, ()) if name.lower() in legitimate})
     if running:
         signals.append(f"{', '.join(running)} running")
-    agent = known(state.task_sequence_agent, None)
-    if agent is not None and agent.state.lower() != "stopped":
-        signals.append(f"the task sequence agent (smstsmgr) is {agent.state.lower()}")
+    agent = told(state.task_sequence_agent)
+    if isinstance(agent, Known) and agent.value.state.lower() != "stopped":
+        signals.append(f"the task sequence agent (smstsmgr) is {agent.value.state.lower()}")
     setup = known(state.setup, None)
     if setup is not None and setup.running:
         signals.append("Windows Setup in progress")
-    readings: tuple[Reading[Any], ...] = (state.processes, state.task_sequence_agent, state.setup)
+    readings = (
+        _must_be_there(state.processes, "Windows has no class of processes"),
+        _must_be_there(agent, "every client has a task sequence agent (smstsmgr), and this one has none: repair it"),
+        state.setup,
+    )
     unread = next((reading for reading in readings if isinstance(reading, Unknown)), None)
     return tuple(signals), unread
+
+
+def _must_be_there(reading: Reading[Any], otherwise: str) -> Reading[Any]:
+    """Return "could not tell" for what every client has, and this one is said not to have."""
+    return Unknown("malformed", otherwise) if isinstance(reading, Absent) else reading
 
 
 def live_signals(state: ClientReadings, policy: Policy | None = None) -> tuple[str, ...]:

@@ -106,9 +106,11 @@ class Assessment:
     def outcome(self) -> Outcome:
         """What it means for a run and its exit code.
 
-        If another PC answers, nobody looked at the one that is meant, and trying again does not help: a failure.
+        If another PC answers, nobody looked at the one that is meant, and trying again does not help: a failure. So is
+        a PC that is at work for longer than anything lasts: waiting does not help.
         """
-        return Outcome.FAILED if self.cause == OTHER_COMPUTER else outcome(self.verdict)
+        endless = any(finding.code == AT_WORK_TOO_LONG for finding in self.findings)
+        return Outcome.FAILED if self.cause == OTHER_COMPUTER or endless else outcome(self.verdict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name; ages in seconds, times ISO 8601."""
@@ -130,6 +132,8 @@ class Assessment:
 
 # -- hosts that could not be assessed ---------------------------------------------------------------------------
 
+AT_WORK_TOO_LONG = "at-work-too-long"
+"""The finding on a PC whose reason to wait has no end; it counts as failed."""
 OTHER_COMPUTER = "other-computer"
 """The cause if the PC that answers is not the PC that was meant; it counts as failed."""
 NEXT_STEP: dict[str, str] = {

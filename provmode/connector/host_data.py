@@ -90,7 +90,7 @@ WINRM_DATA: dict[str, DataMeta] = {
 KEYS = frozenset(WINRM_DATA)
 
 
-OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard"})
+OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent"})
 """Our own keys that the connector does not use."""
 
 

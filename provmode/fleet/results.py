@@ -92,7 +92,7 @@ AUDIT = ExitCodes(
     {
         COMPLIANT: "all compliant",
         PENDING: "changes pending",
-        FAILED: "failed on some host: a client is broken, or another PC answers",
+        FAILED: "failed on some host: a client is broken, something is at work for too long, or another PC answers",
         PENDING | FAILED: "changes pending and failed",
         UNKNOWN: "nothing pending, but some hosts not assessed",
         BAD_USAGE: "bad usage, or provmode's own error",

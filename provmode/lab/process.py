@@ -164,6 +164,10 @@ class LabProcess:
         """Write a registry value as a user at the PC does; nothing else changes."""
         self.ask("registry-write", host=host, key=key, value=value, data=data, kind=kind)
 
+    def set_service(self, host: str, service: str, **changes: Any) -> None:
+        """Change a service at the PC itself (see ``service-write`` in ``docs/lab.md``); without changes remove it."""
+        self.ask("service-write", host=host, service=service, changes=changes)
+
     def ask(self, operation: str, **arguments: Any) -> Any:
         """Send one request of the control protocol and return its result.
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from base64 import b64decode
-from datetime import timezone
 from typing import Any
 
 from provmode.errors import AccessDenied, HostError, ProtocolError
@@ -17,8 +16,8 @@ from provmode.reading import Absent, Known, Reading, Unknown
 from provmode.windows.conversation import Conversation, ask
 from provmode.windows.model import FileInfo
 from provmode.windows.scripts import READ_BYTES
-from provmode.windows.system import operating_system
-from provmode.wsman import CommandLine, Completed, Enumerate, Instance, integer, moment
+from provmode.windows.system import moment_of, operating_system
+from provmode.wsman import CommandLine, Completed, Enumerate, Instance, integer
 
 # -- what CIM says about a file -------------------------------------------------------------------------------------
 
@@ -61,8 +60,8 @@ def file_info(path: str) -> Conversation[Reading[FileInfo]]:
         size = integer(found[0], "FileSize")
         if size is None:
             return Unknown("malformed", f"{path}: CIM_DataFile has no FileSize")
-        times = (moment(found[0], name) for name in ("CreationDate", "LastModified", "LastAccessed"))
-        return Known(FileInfo(path, size, *(time.astimezone(timezone.utc) if time else None for time in times)))
+        times = (moment_of(found[0], name) for name in ("CreationDate", "LastModified", "LastAccessed"))
+        return Known(FileInfo(path, size, *times))
 
     return (yield from ask(file_query((path,)), read, path))
 

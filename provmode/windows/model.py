@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from provmode.reading import plain
+from provmode.reading import Known, Reading, Unknown, plain
 
 
 class JsonRecord:
@@ -41,6 +41,29 @@ class Service(JsonRecord):
         """Whether the service runs."""
         return self.state.lower() == "running"
 
+    @property
+    def told(self) -> bool:
+        """Whether the PC told state and start mode: both can be ``Unknown`` or empty for an account without rights."""
+        return not {self.state.strip().lower(), self.start_mode.strip().lower()} & {"", "unknown"}
+
+
+def told(service: Reading[Service]) -> Reading[Service]:
+    """Return *service*, or "could not tell" if the PC named the service and told nothing of it."""
+    if not isinstance(service, Known) or service.value.told:
+        return service
+    name, state, mode = (text or "empty" for text in vars(service.value).values())
+    detail = f"service {name}: the PC does not tell this account its state ({state}) or start mode ({mode})"
+    return Unknown("access-denied", detail)
+
+
+@dataclass(frozen=True)
+class ProcessStart(JsonRecord):
+    """Since when a process runs."""
+
+    name: str
+    started: datetime
+    """UTC, by the PC's clock."""
+
 
 @dataclass(frozen=True)
 class Setup(JsonRecord):
@@ -69,7 +92,7 @@ class PcClock(JsonRecord):
     """UTC."""
     utc_offset_minutes: int
     last_boot: datetime | None
-    """UTC."""
+    """UTC; ``None`` if the PC does not say it, or says no time."""
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,23 @@ PC (the network, the account) are not caught here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import timedelta, timezone
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TypeVar
 
 from provmode.reading import Absent, Known, Reading, Unknown, known
 from provmode.windows.conversation import Conversation, ask
-from provmode.windows.model import PcClock, Service, Setup, WindowsVersion
+from provmode.windows.model import PcClock, ProcessStart, Service, Setup, WindowsVersion, told
 from provmode.windows.registry import Key, ValueType, data_of, get_value, values_of
 from provmode.wsman import Enumerate, Instance, UnexpectedAnswer, integer, moment, text
 
+T = TypeVar("T")
+
 SETUP = Key("HKLM", r"SYSTEM\Setup")
-PROCESSES = Enumerate.query("root/cimv2", "SELECT Name FROM Win32_Process")
+SERVICES = Key("HKLM", r"SYSTEM\CurrentControlSet\Services")
+PROCESSES = Enumerate.query("root/cimv2", "SELECT Name,CreationDate FROM Win32_Process")
+ALWAYS_RUNS = "System"
+"""A process of every Windows. An account that is not shown it is not shown what else runs."""
 OPERATING_SYSTEM = Enumerate.query(
     "root/cimv2", "SELECT Caption,Version,BuildNumber,OSArchitecture,WindowsDirectory FROM Win32_OperatingSystem"
 )
@@ -41,39 +47,117 @@ def folder_of(text: str) -> str:
     return text
 
 
+def service_name(name: str) -> str:
+    """Return *name* if it can be the name of a service.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not re.fullmatch(r"[^'\"\\/\x00-\x1f]{1,256}", name) or name != name.strip():
+        raise ValueError(f"service {name!r} is not a service name")
+    return name
+
+
 def service_query(name: str) -> Enumerate:
     """Return the query for one service's state and start mode."""
     return Enumerate.query("root/cimv2", f"SELECT Name,State,StartMode FROM Win32_Service WHERE Name='{name}'")
 
 
+def service_key(name: str) -> Key:
+    """Return the registry key of a service, in which the service manager keeps it."""
+    return Key(SERVICES.hive, f"{SERVICES.path}\\{name}")
+
+
 def service(name: str) -> Conversation[Reading[Service]]:
-    """Ask one service's state and start mode; absent if the service does not exist."""
+    """Ask one service's state and start mode; absent if the service does not exist.
+
+    A service's own security descriptor decides which account is shown it, so an empty answer is no proof. Only then
+    its registry key is asked for: if there is one, the service is hidden from this account.
+    """
 
     def read(found: list[Instance]) -> Reading[Service]:
         if not found:
             return Absent()
-        return Known(
-            Service(text(found[0], "Name") or name, text(found[0], "State") or "", text(found[0], "StartMode") or "")
+        return told(
+            Known(
+                Service(
+                    text(found[0], "Name") or name, text(found[0], "State") or "", text(found[0], "StartMode") or ""
+                )
+            )
         )
 
-    return (yield from ask(service_query(name), read, f"service {name}"))
+    shown = yield from ask(service_query(name), read, f"service {name}")
+    if not isinstance(shown, Absent):
+        return shown
+    key = service_key(name)
+    values = yield from types_of(key)
+    if isinstance(values, Unknown):
+        return Unknown(values.cause, f"service {name} is not shown, and {key} cannot be read: {values.detail}")
+    if known(values, None):
+        return Unknown("access-denied", f"service {name} exists ({key}), but the account is not shown it")
+    return Absent()
 
 
-def processes(names: Sequence[str] = ()) -> Conversation[Reading[tuple[str, ...]]]:
-    """Ask the names of all running processes, or which of *names* run."""
+def service_dependencies(name: str) -> Conversation[Reading[tuple[str, ...]]]:
+    """Ask which services have to run before a service; absent if it depends on none."""
 
-    def read(found: list[Instance]) -> Reading[tuple[str, ...]]:
-        return Known(tuple(sorted({name for item in found if (name := text(item, "Name"))})))
+    def read(answer: Instance) -> Reading[tuple[str, ...]]:
+        data = data_of(answer, ValueType.REG_MULTI_SZ, f"{service_key(name)} DependOnService")
+        if not isinstance(data, Known):
+            return data
+        names = tuple(item for item in (data.value.data if isinstance(data.value.data, tuple) else ()) if item.strip())
+        return Known(names) if names else Absent()
 
-    return (yield from ask(processes_query(names), read, "processes"))
+    question = get_value(service_key(name), "DependOnService", ValueType.REG_MULTI_SZ)
+    return (yield from ask(question, read, f"services that {name} depends on"))
+
+
+def processes(
+    names: Sequence[str] = (),
+) -> Conversation[tuple[Reading[tuple[str, ...]], Reading[tuple[ProcessStart, ...]]]]:
+    """Ask the names of all running processes, or which of *names* run; and since when they do.
+
+    If none of *names* runs the answer would be empty, which is also what an account is shown that may not see the
+    processes of others. So the question names one more process, which always runs.
+    """
+    wanted = {name.lower() for name in names}
+
+    def read(found: list[Instance]) -> Reading[dict[str, datetime | None]]:
+        running: dict[str, datetime | None] = {}
+        for item in found:
+            name = text(item, "Name")
+            if name:
+                times = [time for time in (moment_of(item, "CreationDate"), running.get(name)) if time is not None]
+                running[name] = min(times, default=None)
+        if ALWAYS_RUNS.lower() not in {name.lower() for name in running}:
+            detail = f"processes: the account is not shown those of others ({ALWAYS_RUNS} is not among them)"
+            return Unknown("access-denied", detail)
+        return Known({name: running[name] for name in sorted(running) if not wanted or name.lower() in wanted})
+
+    answer = yield from ask(processes_query(names), read, "processes")
+    if not isinstance(answer, Known):
+        return answer, answer
+    starts = tuple(ProcessStart(name, time) for name, time in answer.value.items() if time is not None)
+    return Known(tuple(answer.value)), Known(starts)
 
 
 def processes_query(names: Sequence[str]) -> Enumerate:
-    """Return the query for the processes called *names*, or for all processes without names."""
+    """Return the query for the processes called *names* and `ALWAYS_RUNS`, or for all processes without names."""
     if not names:
         return PROCESSES
-    wanted = " OR ".join("Name='{}'".format(name.replace("\\", "\\\\").replace("'", "\\'")) for name in names)
-    return Enumerate.query("root/cimv2", f"SELECT Name FROM Win32_Process WHERE {wanted}")
+    wanted = " OR ".join(
+        "Name='{}'".format(name.replace("\\", "\\\\").replace("'", "\\'")) for name in (*names, ALWAYS_RUNS)
+    )
+    return Enumerate.query("root/cimv2", f"SELECT Name,CreationDate FROM Win32_Process WHERE {wanted}")
+
+
+def moment_of(instance: Instance, name: str) -> datetime | None:
+    """Return a time of an object, UTC; ``None`` if the PC does not say it, or says less than a time."""
+    try:
+        time = moment(instance, name)
+        return time.astimezone(timezone.utc) if time is not None else None
+    except (UnexpectedAnswer, OverflowError):
+        return None
 
 
 def types_of(key: Key) -> Conversation[Reading[dict[str, int]]]:
@@ -145,23 +229,48 @@ def clock() -> Conversation[Reading[PcClock]]:
 def clock_and_name() -> Conversation[tuple[Reading[PcClock], Reading[str]]]:
     """Ask the PC's clock (see `clock`) and, in the same question, the PC's own name."""
 
-    def read(found: list[Instance]) -> Reading[tuple[PcClock, str]]:
-        now = moment(found[0], "LocalDateTime") if found else None
-        if now is None:
-            return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
-        offset = integer(found[0], "CurrentTimeZone")
-        if offset is None:
-            offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
-        boot = moment(found[0], "LastBootUpTime")
-        utc = timezone.utc
-        times = PcClock(now.astimezone(utc), offset, boot.astimezone(utc) if boot else None)
-        return Known((times, text(found[0], "CSName") or ""))
+    def read(found: list[Instance]) -> Reading[tuple[Reading[PcClock], Reading[str]]]:
+        system = found[0] if found else Instance("Win32_OperatingSystem", {})
+        return Known((_part(system, _times), _part(system, _name)))
 
     answer = yield from ask(CLOCK, read, "clock")
-    if not isinstance(answer, Known):
-        return answer, answer
-    times, name = answer.value
-    return Known(times), Known(name) if name else Unknown("malformed", "Win32_OperatingSystem has no CSName")
+    return answer.value if isinstance(answer, Known) else (answer, answer)
+
+
+def boot_time() -> Conversation[Reading[datetime]]:
+    """Ask when Windows started; absent if it does not say."""
+
+    def read(found: list[Instance]) -> Reading[datetime]:
+        time = moment(found[0], "LastBootUpTime") if found else None
+        return Known(time.astimezone(timezone.utc)) if time is not None else Absent()
+
+    return (yield from ask(CLOCK, read, "start of Windows"))
+
+
+def _part(system: Instance, read: Callable[[Instance], Reading[T]]) -> Reading[T]:
+    """Read one part of an answer, so that another part that cannot be read does not take it along."""
+    try:
+        return read(system)
+    except (UnexpectedAnswer, ValueError, OverflowError) as error:
+        return Unknown("malformed", f"Win32_OperatingSystem: {error}")
+
+
+def _times(system: Instance) -> Reading[PcClock]:
+    now = moment(system, "LocalDateTime")
+    if now is None:
+        return Unknown("malformed", "Win32_OperatingSystem has no LocalDateTime")
+    try:
+        offset = integer(system, "CurrentTimeZone")
+    except UnexpectedAnswer:
+        offset = None
+    if offset is None:
+        offset = int((now.utcoffset() or timedelta(0)).total_seconds()) // 60
+    return Known(PcClock(now.astimezone(timezone.utc), offset, moment_of(system, "LastBootUpTime")))
+
+
+def _name(system: Instance) -> Reading[str]:
+    name = text(system, "CSName")
+    return Known(name) if name else Unknown("malformed", "Win32_OperatingSystem has no CSName")
 
 
 def operating_system() -> Conversation[Reading[WindowsVersion]]:

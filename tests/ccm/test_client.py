@@ -28,7 +28,8 @@ from provmode.errors import HostError, RemoteFault
 from provmode.reading import Absent, Known, Unknown
 from provmode.remediation.decide import plan_remediation
 from provmode.windows.files import TooLarge, read_file, script_answer
-from provmode.windows.system import clock_and_name, operating_system
+from provmode.windows.model import PcClock
+from provmode.windows.system import boot_time, clock_and_name, operating_system
 from provmode.wsman import Completed, Instance
 
 NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
@@ -138,12 +139,14 @@ WIRE_TIMES = st.from_regex(
     "time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "00010101000000.000000+840"]
 )
 def test_a_clock_at_the_ends_of_time_is_could_not_tell(drive: Drive, time: str) -> None:
-    for values in ({"LocalDateTime": time}, {"LocalDateTime": "2026-08-20T12:00:00Z", "LastBootUpTime": time}):
-        clock, name = drive(clock_and_name(), [Instance("A", {"CSName": "PC", **values})])
+    clock, name = drive(clock_and_name(), [Instance("A", {"CSName": "PC", "LocalDateTime": time})])
+    system = [Instance("A", {"CSName": "PC", "LocalDateTime": "2026-08-20T12:00:00Z", "LastBootUpTime": time})]
 
-        assert isinstance(clock, Unknown)
-        assert isinstance(name, Unknown)
-        assert clock.cause == "malformed"
+    assert isinstance(clock, Unknown)
+    assert clock.cause == "malformed"
+    assert name == Known("PC"), "one bad property loses only itself"
+    assert drive(clock_and_name(), system)[0] == Known(PcClock(NOW, 0, None))
+    assert drive(boot_time(), system).cause == "malformed"
 
 
 @given(WIRE_TIMES, st.integers(-(10**20) + 1, 10**20 - 1))

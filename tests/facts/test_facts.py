@@ -6,7 +6,7 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -30,7 +30,17 @@ from facts.client import (
 )
 from facts.files import Contents, File, FileContents, Sha256
 from facts.registry import Keys, Value, Values
-from facts.system import BootTime, Clock, OperatingSystem, SetupState
+from facts.system import (
+    BootTime,
+    Clock,
+    OperatingSystem,
+    Processes,
+    ServiceDependencies,
+    ServiceState,
+    SetupState,
+)
+from provmode.ccm import tcf
+from provmode.ccm.client import client_state
 from provmode.ccm.model import ClientReadings
 from provmode.connector.commands import ConversationCommand
 from provmode.lab.process import Host, LabProcess
@@ -93,6 +103,9 @@ KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], b
     (Clock, {}, lambda value: value.now.tzinfo is not None and value.last_boot < value.now),
     (BootTime, {}, lambda value: value < datetime.now(timezone.utc)),
     (SetupState, {}, lambda value: not value.running),
+    (Processes, {}, lambda value: {"System", "svchost.exe"} <= set(value)),
+    (ServiceState, {"service": "spooler"}, lambda value: (value.name, value.start_mode) == ("Spooler", "Auto")),
+    (ServiceDependencies, {"service": "smstsmgr"}, lambda value: value == ("Winmgmt",)),
     (File, {"path": "%windir%\\win.ini"}, lambda value: value.path == "C:\\Windows\\win.ini" and value.size > 0),
     (Sha256, {"path": "C:\\Windows\\win.ini"}, lambda value: len(value) == 64),
     (Contents, {"path": "%windir%\\win.ini"}, lambda value: b"[fonts]" in value.data),
@@ -149,6 +162,8 @@ def test_an_existing_value_is_known(
         (Value, {"key": "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion", "value": "Nonsense"}),
         (Values, {"key": CCMEXEC}),
         (Keys, {"key": CCMEXEC}),
+        (ServiceState, {"service": "Nowhere"}),
+        (ServiceDependencies, {"service": "Dhcp"}),
     ],
     ids=lambda item: getattr(item, "__name__", ""),
 )
@@ -158,7 +173,7 @@ def test_a_missing_value_is_absent(
     assert read(connect(lab, of_persona(lab, "no-client"), read_only=True), fact, **arguments) == Absent()
 
 
-ACTIONS = ("Get", "Enumerate", "EnumValues", "EnumKey", "GetStringValue", "Create")
+ACTIONS = ("Get", "Enumerate", "EnumValues", "EnumKey", "GetStringValue", "GetMultiStringValue", "Create")
 
 
 @pytest.mark.parametrize("fact", [fact for fact in ALL if fact is not ClientState], ids=lambda fact: fact.__name__)
@@ -182,6 +197,35 @@ def test_an_armed_file_is_returned_with_its_entry(lab: LabProcess, connect: Conn
 
     assert file.armed
     assert "PROVISIONINGMODE" in file.entries[0].upper()
+
+
+@pytest.fixture(scope="module")
+def armed_lab() -> Iterator[LabProcess]:
+    """PCs whose files have every encoding and line ending that the lab writes."""
+    with LabProcess(24, 9, mix={"armed": 1}) as running:
+        yield running
+
+
+def test_a_file_is_answered_with_its_contents(armed_lab: LabProcess, connect: Connect) -> None:
+    encodings = set()
+    for host in armed_lab.hosts:
+        session = connect(armed_lab, host, read_only=True)
+        (file,) = read(session, MobileClientTcf).value
+        before = armed_lab.counters(host.name)["processes"]
+        data = read(session, Contents, path=TCF).value.data
+        verdict = session.converse(client_state(lambda: datetime.now(timezone.utc))).tcf.value[0]
+
+        encodings.add(file.encoding)
+        assert before == 1, "the contents cost one process"
+        assert file.encoding == tcf.read(data).encoding
+        assert file.text == tcf.text_of(data).removeprefix("\ufeff")
+        assert file.sections["IDENT"] == {"TYPE": "Target Configuration File"}
+        assert file.sections["Site"] == {"SMSSITECODE": "PS1"}
+        assert file.install.items() >= {"INSTALL": "ALL", "SMSSITECODE": "PS1", "SMSMP": "mp01.corp.example"}.items()
+        assert file.armed
+        assert (file.path, file.armed) == (verdict.path, verdict.armed)
+        assert set(verdict.to_json()) == {"path", "armed", "encoding", "entries"}, "the verdict needs no more"
+    assert encodings == {"ANSI", "UTF-8", "UTF-16 LE"}
 
 
 def test_max_minutes_are_known_when_they_are_set(lab: LabProcess, healthy: Host, connect: Connect) -> None:
@@ -240,6 +284,8 @@ def test_contents_have_text_only_if_they_are_text() -> None:
         (Value, {"key": "HKXX\\Software", "value": "x"}),
         (Values, {"key": "HKLM\\SYSTEM", "view": 32}),
         (Keys, {"key": "HKLM\\SOFTWARE", "view": 16}),
+        (ServiceState, {"service": "a' OR Name LIKE '%"}),
+        (ServiceDependencies, {"service": "a\\b"}),
     ],
 )
 def test_an_invalid_argument_fails_in_one_line_and_sends_nothing(
@@ -247,7 +293,7 @@ def test_an_invalid_argument_fails_in_one_line_and_sends_nothing(
 ) -> None:
     before = lab.counters(healthy.name)["requests"]
 
-    with pytest.raises(ValueError, match=r"path|registry key|view") as error:
+    with pytest.raises(ValueError, match=r"path|registry key|view|service") as error:
         read(connect(lab, healthy), fact, **arguments)
 
     assert "\n" not in str(error.value)
@@ -266,6 +312,23 @@ def test_a_healthy_client_gets_few_requests_and_starts_one_process(
     assert after["requests"] - before["requests"] <= 13
     assert after["processes"] - before["processes"] == 1
     assert all(command.startswith("type ") for command in after["commands"][len(before["commands"]) :])
+
+
+@pytest.mark.parametrize(("shown", "words"), [("hidden", "is not shown it"), ("named", "does not tell this account")])
+def test_a_service_that_the_account_is_not_shown_is_unknown(
+    lab: LabProcess, healthy: Host, connect: Connect, shown: str, words: str
+) -> None:
+    session = connect(lab, healthy, read_only=True)
+    lab.set_service(healthy.name, "CcmExec", shown=shown)
+    try:
+        answers = [read(session, ClientService), read(session, ServiceState, service="ccmexec")]
+        state = read(session, ClientState)
+    finally:
+        lab.set_service(healthy.name, "CcmExec", shown="whole")
+
+    assert state.service == answers[0]
+    for answer in answers:
+        assert (answer.cause, words in answer.detail) == ("access-denied", True)
 
 
 def test_facts_change_nothing(lab: LabProcess, overdue: Host, connect: Connect) -> None:

@@ -10,7 +10,7 @@ import pytest
 from provmode.lab.process import Host, LabProcess
 from provmode.remediation.lease import NAME
 
-PERSONAS = {"healthy": 3}
+PERSONAS = {"healthy": 4}
 HEAD = "from pyinfra import host\nfrom operations import service\n"
 Pcs = Callable[[str], list[Host]]
 At = Callable[[Host, str], str]
@@ -183,7 +183,7 @@ def test_an_impossible_operation_changes_only_what_comes_before_its_error(refuse
 
 
 def test_one_hosts_fault_does_not_affect_others(refused: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs) -> None:
-    denied, failing, right = pcs("healthy")
+    denied, failing, right = pcs("healthy")[:3]
     fleet.inject(denied.name, kind="access-denied", action="ChangeStartMode", times=None)
     fleet.inject(failing.name, kind="fault", action="Enumerate", times=None, code=0x80041001, text="Generic failure")
     deploy = HEAD + "service.service(name='mode', service='CryptSvc', start_mode='Manual')\n"
@@ -212,3 +212,73 @@ def test_a_lost_answer_is_read_back(refused: object, fleet: LabProcess, pyinfra:
     assert ran.results["off"].changed == 1, ran.output
     assert "DISABLED" in at(pc, "sc qc EventLog")
     assert "STOPPED" in at(pc, "sc query EventLog")
+
+
+# -- what a service depends on ----------------------------------------------------------------------------------------
+
+DEPENDENCIES = HEAD + "service.dependencies(name='depend', service='SMSTSMGR', depends_on=['winmgmt'])\n"
+NONE = HEAD + "service.dependencies(name='depend', service='smstsmgr', depends_on=[])\n"
+
+
+def test_dependencies_are_shown_set_and_read_back(fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: At) -> None:
+    pc = pcs("healthy")[3]
+    fleet.set_service(pc.name, "smstsmgr", depends_on=["CcmExec"])
+    before = len(pyinfra.mutations(pc))
+
+    dry = pyinfra.dry(DEPENDENCIES, pc)
+    assert pyinfra.mutations(pc)[before:] == []
+    first, second = pyinfra.apply(DEPENDENCIES, pc), pyinfra.apply(DEPENDENCIES, pc)
+
+    assert dry.block(pc, "smstsmgr depends on") == ["- CcmExec", "+ winmgmt"]
+    assert (first.results["depend"].changed, second.results["depend"].unchanged) == (1, 1), first.output
+    assert pyinfra.mutations(pc)[before:] == ["service smstsmgr depends on winmgmt"]
+    assert "DEPENDENCIES       : winmgmt" in at(pc, "sc qc smstsmgr")
+
+
+def test_no_dependencies_are_none(fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: At) -> None:
+    pc = pcs("healthy")[3]
+    fleet.set_service(pc.name, "smstsmgr", depends_on=["CcmExec", "Winmgmt"])
+
+    ran = pyinfra.apply(NONE, pc)
+
+    assert ran.results["depend"].changed == 1, ran.output
+    assert "DEPENDENCIES       : \n" in at(pc, "sc qc smstsmgr")
+    assert pyinfra.apply(NONE, pc).results["depend"].unchanged == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("service='Nowhere', depends_on=[]", "there is no service Nowhere on this PC"),
+        ("service='Dhcp', depends_on=['Nowhere']", "there is no service Nowhere on this PC"),
+        ("service='Dhcp', depends_on='Winmgmt'", "depends_on is 'Winmgmt', not a list of service names"),
+        ("service='Dhcp', depends_on=['a\\\\b']", "is not a service name"),
+        ("service='Dhcp', depends_on=['dhcp']", "service Dhcp cannot depend on itself"),
+    ],
+)
+def test_impossible_dependencies_are_an_error_in_one_line(pyinfra: Any, pcs: Pcs, arguments: str, message: str) -> None:
+    pc = pcs("healthy")[3]
+    before = pyinfra.mutations(pc)
+
+    ran = pyinfra.apply(f"{HEAD}service.dependencies(_ignore_errors=True, name='wrong', {arguments})\n", pc)
+
+    assert len([line for line in ran.lines(pc) if message in line]) == 1, ran.output
+    assert pyinfra.mutations(pc) == before
+    assert "Traceback" not in ran.output
+
+
+@pytest.mark.parametrize("shown", ["hidden", "named"])
+def test_a_service_that_the_account_is_not_shown_is_neither_missing_nor_changed(
+    fleet: LabProcess, pyinfra: Any, pcs: Pcs, shown: str
+) -> None:
+    pc = pcs("healthy")[3]
+    before = pyinfra.mutations(pc)
+    fleet.set_service(pc.name, "Spooler", shown=shown)
+    deploy = HEAD + "service.service(name='off', service='Spooler', running=False)\n"
+    try:
+        ran = pyinfra.apply(deploy, pc)
+    finally:
+        fleet.set_service(pc.name, "Spooler", shown="whole")
+
+    assert any("service Spooler could not be read (access-denied)" in line for line in ran.lines(pc)), ran.output
+    assert pyinfra.mutations(pc) == before

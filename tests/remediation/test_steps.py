@@ -29,6 +29,7 @@ from provmode.remediation.steps import (
     SetMode,
     SetRegistryKey,
     SetRegistryValue,
+    SetServiceDependencies,
     SetServiceState,
     SetStartMode,
     Step,
@@ -86,12 +87,21 @@ STEPS = st.one_of(
         st.sampled_from(["Running", "Stopped", "Stop Pending"]),
         st.sampled_from(["Running", "Stopped", "Restarted"]),
     ),
+    st.builds(
+        SetServiceDependencies,
+        PLAIN,
+        st.lists(PLAIN, max_size=3).map(tuple),
+        st.lists(PLAIN, max_size=3).map(tuple),
+    ),
     files(),
     disarmings(),
     st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
     st.just(RequestPolicy()),
 )
-EXAMPLED = {SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetFile, DisarmTcf, SetMode, RequestPolicy}
+EXAMPLED = {
+    *(SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetServiceDependencies),
+    *(SetFile, DisarmTcf, SetMode, RequestPolicy),
+}
 """The kinds that `STEPS` makes."""
 
 

@@ -14,5 +14,5 @@ From the wire inwards; each module uses only those below it:
 
 Nothing here is shared with the project's client side, so that a mistake in one cannot hide in the other. Beside the
 wire: ``build`` makes the PCs of a fleet, ``hosting`` runs them, ``run`` and ``control`` are the process, ``injection``
-makes faults, ``local_registry`` is the registry as a user at the PC edits it.
+makes faults, ``local_registry`` is the registry as a user at the PC edits it, ``local_services`` the services.
 """

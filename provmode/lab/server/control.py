@@ -18,6 +18,7 @@ from typing import Any
 from provmode.lab.server.hosting import HostSpec, Lab
 from provmode.lab.server.injection import Injection
 from provmode.lab.server.local_registry import read_registry, write_registry
+from provmode.lab.server.local_services import write_service
 from provmode.lab.server.service import WinRMService
 from provmode.lab.server.state import describe
 from provmode.lab.windows.pc import PC
@@ -39,6 +40,7 @@ class Control:
             "heal": self._heal,
             "registry-read": self._registry_read,
             "registry-write": self._registry_write,
+            "service-write": self._service_write,
         }
 
     def answer(self, line: str) -> dict[str, Any]:
@@ -119,6 +121,10 @@ class Control:
     def _registry_write(self, request: Mapping[str, Any]) -> None:
         """Write a registry value as a user at the PC does."""
         write_registry(self._pc(request), request["key"], request["value"], request["data"], request["kind"])
+
+    def _service_write(self, request: Mapping[str, Any]) -> None:
+        """Change a service as it is kept at the PC; the PC does nothing on account of it."""
+        write_service(self._pc(request), request["service"], request["changes"])
 
 
 def _mutations(spec: HostSpec) -> list[dict[str, str]]:

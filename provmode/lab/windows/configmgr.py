@@ -266,6 +266,10 @@ def _sms_client(pc: PcState) -> Iterable[Properties]:
 def _set_mode(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
     client = _client(pc)
     client.check_method(pc, "SetClientProvisioningMode")
+    agent = pc.services.get("smstsmgr")
+    if agent is not None and "ccmexec" in map(str.lower, agent.depends_on):
+        # a fault of client 1802 that reports from the field name; assumed for every version
+        raise CimError(FAILED, "ExecMethod", "SMS_Client::SetClientProvisioningMode")
     pc.record(f"SMS_Client.SetClientProvisioningMode({arguments['bEnable']})")
     client.set_mode(pc, bool(arguments["bEnable"]), pc.now())
     return {}
@@ -370,7 +374,9 @@ def install(pc: PcState, version: str, *, values: Mapping[str, tuple[RegType, An
     )
     pc.services.put(
         Service(
-            "smstsmgr", "ConfigMgr Task Sequence Agent", "Stopped", "Manual", "C:\\Windows\\CCM\\TSManager.exe /service"
+            *("smstsmgr", "ConfigMgr Task Sequence Agent", "Stopped", "Manual"),
+            path_name="C:\\Windows\\CCM\\TSManager.exe /service",
+            depends_on=("Winmgmt",),
         )
     )
     healthy = {"ProvisioningMode": (RegType.SZ, "false"), "SystemTaskExcludes": (RegType.SZ, "")}

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
+
+from provmode.lab.windows.store import RegType, RegValue
 
 OK, NOT_SUPPORTED, DEPENDENTS_RUNNING, CANNOT_ACCEPT, NOT_ACTIVE = 0, 1, 3, 5, 6
 ALREADY_RUNNING, DEPENDENCY_FAILED, DISABLED, INVALID_PARAMETER = 10, 13, 14, 21
+
+KEY = "HKLM\\SYSTEM\\CurrentControlSet\\Services"
+Shown = Literal["whole", "named", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,23 @@ class Service:
     depends_on: tuple[str, ...] = ()
     class_name: str = "Win32_Service"
     """``Win32_TerminalService`` for the one service of a derived class."""
+    shown: Shown = "whole"
+    """What WMI shows the account of it, by the service's own security descriptor: ``whole``, ``named`` (its state and
+    start mode are ``Unknown``) or ``hidden``."""
+
+    def key(self) -> tuple[str, dict[str, RegValue]]:
+        """Return its registry key, in which the service manager keeps it; every account may read it."""
+        values = [
+            RegValue("Type", RegType.DWORD, 16),
+            RegValue("Start", RegType.DWORD, {"Auto": 2, "Manual": 3}.get(self.start_mode, 4)),
+            RegValue("ErrorControl", RegType.DWORD, 1),
+            RegValue("ImagePath", RegType.EXPAND_SZ, self.path_name),
+            RegValue("DisplayName", RegType.SZ, self.display_name),
+            RegValue("ObjectName", RegType.SZ, self.account),
+        ]
+        if self.depends_on:
+            values.append(RegValue("DependOnService", RegType.MULTI_SZ, self.depends_on))
+        return f"{KEY}\\{self.name}", {value.name.lower(): value for value in values}
 
 
 class ServiceControl:
@@ -92,6 +115,16 @@ class ServiceControl:
         service = replace(self._existing(name), start_mode=modes[mode.lower()])
         self.put(service)
         self._record(f"service {service.name} start mode {service.start_mode}")
+        return OK
+
+    def change_dependencies(self, name: str, names: tuple[str, ...]) -> int:
+        """Set the services that have to run before this one; an empty name is none."""
+        wanted = tuple(each for each in names if each)
+        if any(self.get(each) is None for each in wanted):
+            return INVALID_PARAMETER
+        service = replace(self._existing(name), depends_on=wanted)
+        self.put(service)
+        self._record(f"service {service.name} depends on {', '.join(wanted) or 'nothing'}")
         return OK
 
     def _existing(self, name: str) -> Service:

@@ -15,7 +15,7 @@ from typing import Protocol
 from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.services import Processes, ServiceControl
-from provmode.lab.windows.store import FileSystem, Registry
+from provmode.lab.windows.store import FileSystem, Keys, Registry
 
 
 class ConfigMgrClient(Protocol):
@@ -68,7 +68,7 @@ class PcState:
         self.booted = clock.now() - up
         self.mutations: list[Mutation] = []
         self._road = "build"
-        self.registry = Registry(KEYS, self.record)
+        self.registry = Registry(KEYS, self.record, self._service_keys)
         self.files = FileSystem(FILES, self.record)
         self.services = ServiceControl(SERVICES, self.record, self._service_changed)
         self.processes = Processes(PROCESSES, self.booted)
@@ -123,6 +123,10 @@ class PcState:
         """Record a change."""
         if self._road != "build":
             self.mutations.append(Mutation(self.clock.now(), what, self._road))
+
+    def _service_keys(self) -> Keys:
+        keys = (service.key() for service in self.services)
+        return {key[0].lower(): key for key in keys}
 
     def _service_changed(self, name: str) -> None:
         if self.client is not None and name.lower() == "ccmexec":

@@ -41,6 +41,7 @@ class RegValue:
 Keys = Mapping[str, "tuple[str, dict[str, RegValue]]"]
 """Keys by lower-case ``HKLM\\path``: the path as written, and the key's values by lower-case name."""
 
+_SERVICES = "hklm\\system\\currentcontrolset\\services\\"
 Record = Callable[[str], None]
 """Called with the description of a change."""
 
@@ -60,16 +61,25 @@ def base_keys(tree: Mapping[str, Mapping[str, tuple[RegType, Data]]]) -> Keys:
 class Registry:
     """One PC's registry."""
 
-    __slots__ = ("_base", "_own", "_record")
+    __slots__ = ("_base", "_own", "_record", "_services")
 
-    def __init__(self, base: Keys, record: Record) -> None:
+    def __init__(self, base: Keys, record: Record, services: Callable[[], Keys] | None = None) -> None:
         self._base = base
+        self._services = services
+        """The keys of the services as they are now, by lower-case path. A key that is written to is no longer theirs:
+        the service manager does not look at it before Windows starts anew."""
         self._own: dict[str, tuple[str, dict[str, RegValue]] | None] = {}
         self._record = record
 
     def _find(self, hive: int, path: str) -> tuple[str, dict[str, RegValue]] | None:
         full = _full(hive, path)
-        return self._own[full] if full in self._own else self._base.get(full)
+        if full in self._own:
+            return self._own[full]
+        if self._services is not None and full.startswith(_SERVICES) and full.count("\\") == _SERVICES.count("\\"):
+            service = self._services().get(full)
+            if service is not None:
+                return service
+        return self._base.get(full)
 
     def key_exists(self, hive: int, path: str) -> bool:
         """Return whether a key exists."""
@@ -98,7 +108,8 @@ class Registry:
         return [names[full] for full in sorted(names)]
 
     def _all(self) -> Iterator[tuple[str, tuple[str, dict[str, RegValue]]]]:
-        for full, entry in self._base.items():
+        services = self._services() if self._services is not None else {}
+        for full, entry in {**self._base, **services}.items():
             if full not in self._own:
                 yield full, entry
         for full, own in self._own.items():
@@ -149,7 +160,9 @@ class Registry:
         full = _full(hive, path)
         own = self._own.get(full)
         if own is None:
-            spelled, values = self._base[full]
+            found = self._find(hive, path)
+            assert found is not None
+            spelled, values = found
             own = self._own[full] = (spelled, dict(values))
         return own
 

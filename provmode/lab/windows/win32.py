@@ -12,6 +12,7 @@ from typing import Any
 
 from provmode.lab.machine import DNS_DOMAIN
 from provmode.lab.windows.schema import CimClass, Method, Properties
+from provmode.lab.windows.services import Service
 from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import File
 
@@ -59,7 +60,8 @@ def _computer_system(pc: PcState) -> Iterable[Properties]:
     }
 
 
-def _service(service: Any) -> Properties:
+def _service(service: Service) -> Properties:
+    told = service.shown == "whole"
     return {
         "AcceptPause": False,
         "AcceptStop": service.state == "Running",
@@ -73,21 +75,21 @@ def _service(service: Any) -> Properties:
         "PathName": service.path_name,
         "ProcessId": 1200 if service.state == "Running" else 0,
         "Started": service.state == "Running",
-        "StartMode": service.start_mode,
+        "StartMode": service.start_mode if told else "Unknown",
         "StartName": service.account,
-        "State": service.state,
-        "Status": "OK",
+        "State": service.state if told else "Unknown",
+        "Status": "OK" if told else "Unknown",
     }
 
 
 def _services(pc: PcState) -> Iterable[Properties]:
-    return map(_service, pc.services)
+    return (_service(service) for service in pc.services if service.shown != "hidden")
 
 
 def _service_by_name(pc: PcState, keys: Mapping[str, str]) -> Properties | None:
     names = [value for key, value in keys.items() if key.lower() == "name"]
     service = pc.services.get(names[0]) if len(names) == 1 else None
-    return _service(service) if service is not None else None
+    return _service(service) if service is not None and service.shown != "hidden" else None
 
 
 def _service_method(call: str) -> Method:
@@ -102,8 +104,11 @@ def _change_start_mode(pc: PcState, instance: Properties, arguments: dict[str, A
 
 
 def _change(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:
-    mode = arguments["StartMode"]
-    return {"ReturnValue": pc.services.change_start_mode(instance["Name"], mode) if mode is not None else 0}
+    mode, names = arguments["StartMode"], arguments["ServiceDependencies"]
+    code = pc.services.change_start_mode(instance["Name"], mode) if mode is not None else 0
+    if code == 0 and names is not None:
+        code = pc.services.change_dependencies(instance["Name"], tuple(name or "" for name in names))
+    return {"ReturnValue": code}
 
 
 def _interrogate(pc: PcState, instance: Properties, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,13 @@ from provmode.remediation.steps.base import KINDS, Property, Step, step_from_jso
 from provmode.remediation.steps.client import RequestPolicy, SetMode
 from provmode.remediation.steps.file import DisarmTcf, SetFile
 from provmode.remediation.steps.registry import SetRegistryKey, SetRegistryValue, data_text
-from provmode.remediation.steps.service import START_MODES, SetServiceState, SetStartMode, service_resource
+from provmode.remediation.steps.service import (
+    START_MODES,
+    SetServiceDependencies,
+    SetServiceState,
+    SetStartMode,
+    service_resource,
+)
 
 __all__ = [
     "KINDS",
@@ -19,6 +25,7 @@ __all__ = [
     "SetMode",
     "SetRegistryKey",
     "SetRegistryValue",
+    "SetServiceDependencies",
     "SetServiceState",
     "SetStartMode",
     "Step",

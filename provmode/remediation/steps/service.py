@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from provmode.ccm.codes import SERVICE_RETURN, name_of
 from provmode.ccm.model import ClientReadings
@@ -27,7 +27,7 @@ from provmode.remediation.steps.base import (
 )
 from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.model import Service
-from provmode.windows.system import service
+from provmode.windows.system import service, service_dependencies
 from provmode.wsman import Instance, Invoke, Operation, Resource, integer
 
 START_MODES: dict[str, str] = {"Auto": "Automatic", "Manual": "Manual", "Disabled": "Disabled"}
@@ -127,6 +127,72 @@ class SetServiceState(Step):
             yield from _call(self.operations[-1], f"start of {self.service}", accepted=frozenset({0, 10}))
             yield from _until(self.service, "Running")
         return CHANGED
+
+
+@register
+@dataclass(frozen=True)
+class SetServiceDependencies(Step):
+    """Which services have to run before a service."""
+
+    kind: ClassVar[str] = "service-dependencies"
+    service: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """One property: ``service depends on``."""
+        return (Property(f"{self.service} depends on", _names(self.before), _names(self.after)),)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """``Win32_Service.Change``. An empty string means "none"; nothing at all would mean "as they are"."""
+        wanted = self.after or ("",)
+        return (Invoke(service_resource(self.service), "Change", (("ServiceDependencies", wanted),)),)
+
+    @property
+    def undo(self) -> SetServiceDependencies:
+        """The opposite change."""
+        return SetServiceDependencies(self.service, self.after, self.before)
+
+    def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
+        """Set the services if they are still what was seen, and read them back."""
+        what = f"what {self.service} depends on"
+        current = yield from _dependencies(self.service)
+        if _same(current, self.after):
+            return ALREADY
+        if not _same(current, self.before):
+            raise stale(what, _names(self.before), _names(current))
+        announce(None)
+        yield from _call(self.operations[0], what)
+        current = yield from _dependencies(self.service)
+        if not _same(current, self.after):
+            raise not_proved(what, _names(self.after), _names(current))
+        return CHANGED
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> SetServiceDependencies:
+        """Read back the fields that `to_json` wrote."""
+        return cls(str(fields["service"]), tuple(fields["before"]), tuple(fields["after"]))
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _same(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Return whether both name the same services; their order and case mean nothing."""
+    return {name.lower() for name in names} == {name.lower() for name in others}
+
+
+def _dependencies(name: str) -> Conversation[tuple[str, ...]]:
+    reading = yield from service_dependencies(name)
+    if isinstance(reading, Unknown):
+        raise HostError(
+            f"what service {name} depends on cannot be read: {reading.detail}",
+            next_step="look at the account's rights",
+        )
+    return known(reading, ())
 
 
 def service_resource(name: str) -> Resource:

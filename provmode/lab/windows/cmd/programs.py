@@ -159,6 +159,9 @@ def _sc(session: Session, words: list[str]) -> int:
         failed = "OpenService FAILED" if verb != "query" else "EnumQueryServicesStatus:OpenService FAILED"
         session.print(f"[SC] {failed} {NO_SERVICE}:\r\n\r\n{message(session.pc, 'no-service')}\r\n")
         return NO_SERVICE
+    if service_found.shown != "whole":
+        session.print(f"[SC] OpenService FAILED 5:\r\n\r\n{message(session.pc, 'access-denied')}\r\n")
+        return 5
     return verbs[verb](session, service_found, words[2:])
 
 

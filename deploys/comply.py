@@ -64,10 +64,10 @@ def comply() -> None:
         return
     host.log(f"{assessment.verdict.value}: {assessment.reason}")
     with one_lease():
-        _operations(assessment.verdict, client_state, policy)
+        _operations(assessment.verdict, client_state, policy, mend_agent=mend)
 
 
-def _operations(verdict: Verdict, client_state: ClientReadings, policy: Policy) -> None:
+def _operations(verdict: Verdict, client_state: ClientReadings, policy: Policy, *, mend_agent: bool) -> None:
     at_rest(name="Look again that nothing runs there")
     if policy.check_tcf:
         client.tcf_disarmed(name="Keep MobileClient.TCF from bringing the mode back")
@@ -80,7 +80,7 @@ def _operations(verdict: Verdict, client_state: ClientReadings, policy: Policy) 
     ccmexec = known(client_state.service, None)
     if ccmexec is not None and not (ccmexec.running and not ccmexec.disabled):
         service.service(name="Let the client run", service="CcmExec", start_mode="Auto", running=True)
-    if mend and "ccmexec" in (name.lower() for name in known(client_state.agent_dependencies, ())):
+    if mend_agent and "ccmexec" in (name.lower() for name in known(client_state.agent_dependencies, ())):
         service.dependencies(name="Let the mode be left", service=AGENT, depends_on=["Winmgmt"])
     client.provisioning_mode(name="Leave provisioning mode by the client's own method", enabled=False)
     client.policy_requested(name="Ask for machine policy")

@@ -14,7 +14,7 @@ import facts
 import operations
 from facts.base import ConversationFact
 from provmode import api
-from provmode.ccm.client import mobile_client_tcf
+from provmode.ccm import client
 from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
@@ -23,6 +23,7 @@ from provmode.fleet.audit import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.report.terminal import MEANINGS
+from provmode.windows import system
 from provmode.wsman.codes import CODES
 
 ROOT = Path(__file__).parent.parent
@@ -83,7 +84,9 @@ def test_what_an_audit_says_without_a_right_is_what_it_can_say() -> None:
     assert words - known_words == set()
     assert set(re.findall(r"`([A-Z_]{6,})`", said)) <= set(CODES.values())
     assert '"exists but cannot be read"' in said
-    assert "exists but cannot be read" in inspect.getsource(mobile_client_tcf)
+    assert "exists but cannot be read" in inspect.getsource(client)
+    assert '"service CcmExec exists, but the account is not shown it"' in said
+    assert "but the account is not shown it" in inspect.getsource(system.service)
     assert "was not\ntried on a PC" in SECTIONS["An account that only looks"]
 
 

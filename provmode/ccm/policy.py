@@ -59,7 +59,8 @@ class Policy:
     minimum_age_minutes: int = 240
     """A client in the mode for less than this never counts as stuck: we might not recognise what runs on the PC."""
     maximum_work_minutes: int = 2880
-    """How long a process may be at work. A longer one is a finding that counts as failed; the client stays untouched."""
+    """How long a process may be at work. One at work for longer is a finding, which counts as failed; it is not
+    touched."""
     legitimate_processes: tuple[str, ...] = ()
     """Names of processes that need the mode while they run; compared without regard to case. The names given are added
     to `LEGITIMATE_PROCESSES`: the value is always the whole list."""

@@ -185,7 +185,7 @@ def test_a_client_in_the_mode_leaves_it_by_its_own_method(
         "TriggerSchedule({021})",
         "TriggerSchedule({022})",
     ], ran.output
-    assert fleet.registry(pc.name, KEY, "ProvisioningMode") == "false"
+    assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
     assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
     assert "RUNNING" in at(pc, "sc query CcmExec")
 
@@ -257,3 +257,30 @@ def test_the_guard_is_set_once_and_removed_once(
         f"registry value {GUARD_KEY} {GUARD_VALUE} = {GUARD_COMMAND!r}",
         f"registry value {GUARD_KEY} {GUARD_VALUE} deleted",
     ]
+
+
+def test_an_agent_that_depends_on_the_client_is_mended_only_if_asked_for(
+    fleet: LabProcess, pyinfra: Any, pcs: Pcs
+) -> None:
+    pc = pcs("healthy")[3]
+    fleet.set_registry(pc.name, KEY, "SystemTaskExcludes", "SchedulerStartup", "SZ")
+    fleet.set_service(pc.name, "smstsmgr", depends_on=["CcmExec"])
+
+    def run(**data: Any) -> tuple[Any, list[str]]:
+        before = len(pyinfra.mutations(pc))
+        with pyinfra.hurried():
+            ran = pyinfra.apply(COMPLY, pc, provmode_policy={pc.name: {}}, **data)
+        return ran, pyinfra.mutations(pc)[before:]
+
+    unmended, nothing = run()
+    refused, still_nothing = run(provmode_mend_agent="yes")
+    mended, changes = run(provmode_mend_agent=True)
+
+    assert unmended.code != 0
+    assert any("0x80004005" in line for line in unmended.lines(pc)), unmended.output
+    assert not any("depends on" in line for line in nothing)
+    assert any("provmode_mend_agent is 'yes', neither true nor false" in line for line in refused.lines(pc))
+    assert still_nothing == []
+    assert "service smstsmgr depends on Winmgmt" in changes, mended.output
+    assert "SMS_Client.SetClientProvisioningMode(False)" in changes
+    assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""

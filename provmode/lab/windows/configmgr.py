@@ -22,6 +22,7 @@ from provmode.lab.windows.schema import (
     FAILED,
     SERVER_UNAVAILABLE,
     SHUTTING_DOWN,
+    UNSPECIFIED,
     CimClass,
     Method,
     Properties,
@@ -269,7 +270,7 @@ def _set_mode(pc: PcState, _: Properties, arguments: dict[str, Any]) -> dict[str
     agent = pc.services.get("smstsmgr")
     if agent is not None and "ccmexec" in map(str.lower, agent.depends_on):
         # a fault of client 1802 that reports from the field name; assumed for every version
-        raise CimError(FAILED, "ExecMethod", "SMS_Client::SetClientProvisioningMode")
+        raise CimError(UNSPECIFIED, "ExecMethod", "SMS_Client::SetClientProvisioningMode")
     pc.record(f"SMS_Client.SetClientProvisioningMode({arguments['bEnable']})")
     client.set_mode(pc, bool(arguments["bEnable"]), pc.now())
     return {}

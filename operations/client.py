@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pyinfra import host
 from pyinfra.api import OperationError, operation
 
-from facts.client import ClientState, MobileClientTcf, ProvisioningMaxMinutes, SystemTaskExcludes
+from facts.client import ClientService, ClientState, MobileClientTcf, ProvisioningMaxMinutes, SystemTaskExcludes
 from facts.files import Contents
 from facts.registry import Value
 from facts.system import Processes, ServiceState, SetupState
@@ -19,7 +19,7 @@ from provmode.ccm.client import AGENT, CCMEXEC
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live
-from provmode.reading import Absent, known
+from provmode.reading import NOT_READ, Absent, known
 from provmode.remediation.decide import check_idle, disarm
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remediation.steps import RequestPolicy, SetMode, SetRegistryValue
@@ -200,10 +200,12 @@ def refuse_if_at_work() -> None:
     Raises:
         OperationError: names what runs, or why this cannot be determined.
     """
+    agent = known_or_absent(host.get_fact(ServiceState, service=AGENT), "the task sequence agent")
     state = ClientReadings(
         _now(),
+        service=host.get_fact(ClientService) if isinstance(agent, Absent) else NOT_READ,
         processes=known_or_absent(host.get_fact(Processes), "processes"),
-        task_sequence_agent=known_or_absent(host.get_fact(ServiceState, service=AGENT), "the task sequence agent"),
+        task_sequence_agent=agent,
         setup=known_or_absent(host.get_fact(SetupState), "Windows Setup"),
     )
     running, unread = live(state, _policy())

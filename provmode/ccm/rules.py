@@ -149,7 +149,11 @@ def live(state: ClientReadings, policy: Policy) -> tuple[tuple[str, ...], Unknow
         signals.append("Windows Setup in progress")
     readings = (
         _must_be_there(state.processes, "Windows has no class of processes"),
-        _must_be_there(agent, "every client has a task sequence agent (smstsmgr), and this one has none: repair it"),
+        agent
+        if isinstance(state.service, Absent)  # no client, no agent
+        else _must_be_there(
+            agent, "every client has a task sequence agent (smstsmgr), and this one has none: repair it"
+        ),
         state.setup,
     )
     unread = next((reading for reading in readings if isinstance(reading, Unknown)), None)

@@ -20,6 +20,7 @@ from provmode.remediation.steps import (
     SetMode,
     SetRegistryKey,
     SetRegistryValue,
+    SetServiceDependencies,
     SetServiceState,
     SetStartMode,
     Step,
@@ -148,7 +149,31 @@ def test_a_start_mode_is_read_changed_and_read_back(drive: Drive) -> None:
     with pytest.raises(NotProved, match="X start mode is Auto after the change, not Manual"):
         drive(execute(step), found(), DONE, found())
     with pytest.raises(HostError, match="there is no service X"):
-        drive(execute(step), [])
+        drive(execute(step), [], answer(ReturnValue="2"))
+    with pytest.raises(HostError, match="service X cannot be read: service X is not shown"):
+        drive(execute(step), [], answer(ReturnValue="5"))
+
+
+def names(*services: str) -> Any:
+    """Return the answer to a question for what a service depends on."""
+    return answer(ReturnValue="0", sValue=services) if services else answer(ReturnValue="1")
+
+
+def test_dependencies_are_read_changed_and_read_back(drive: Drive) -> None:
+    step = SetServiceDependencies("X", ("CcmExec",), ("Winmgmt", "RpcSs"))
+    before, after = names("ccmexec"), names("RpcSs", "winmgmt")
+
+    assert drive(execute(step), before, DONE, after) == CHANGED
+    assert drive(execute(step), before, LOST, after) == CHANGED
+    assert drive(execute(step), after) == ALREADY
+    assert drive(execute(SetServiceDependencies("X", ("A",), ())), names("A"), DONE, names()) == CHANGED
+    assert step.undo == SetServiceDependencies("X", ("Winmgmt", "RpcSs"), ("CcmExec",))
+    with pytest.raises(StaleStep, match="what X depends on is nothing, not CcmExec as it was"):
+        drive(execute(step), names())
+    with pytest.raises(NotProved, match="what X depends on is ccmexec after the change, not Winmgmt, RpcSs"):
+        drive(execute(step), before, DONE, before)
+    with pytest.raises(HostError, match="what service X depends on cannot be read"):
+        drive(execute(step), answer(ReturnValue="5"))
 
 
 @pytest.mark.parametrize(("code", "word"), [item for item in SERVICE_RETURN.items() if item[0] not in (0, 10)])

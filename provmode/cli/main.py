@@ -17,6 +17,7 @@ from provmode.cli.common import complain, give_up_output
 from provmode.cli.demo import demo
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
+from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
 from provmode.errors import ProvmodeError
@@ -40,7 +41,7 @@ def cli(debug: bool) -> None:
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
 
-for _command in (audit, plan, apply, undo, verify, demo, lab):
+for _command in (audit, plan, apply, undo, verify, traces, demo, lab):
     cli.add_command(_command)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import platform
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from provmode.cli.common import (
     run_options,
     running,
 )
+from provmode.cli.traces import journals_option
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Hours until the plan expires.",
 )
+@click.option("--remove-traces", is_flag=True, help="Plan only to remove what provmode itself left on the hosts.")
+@journals_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
 @format_option
@@ -58,6 +63,8 @@ def plan(
     limit: tuple[str, ...],
     data: tuple[str, ...],
     valid: float,
+    remove_traces: bool,
+    journals: tuple[Path, ...],
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
@@ -73,9 +80,12 @@ def plan(
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
     if output is not None:
         check_output(output)
+    if journals and not remove_traces:
+        raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
     override = read_override(data)
+    planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
     with refused_logons(retry=retry):
-        planned = run_plan_of(inventory, limit=limit, override=override, parallel=parallel)
+        planned = run_plan_of(inventory, limit=limit, override=override, parallel=parallel, planner=planner)
     document = sign(
         planned.document(
             plan_id=str(uuid.uuid4()),
@@ -96,7 +106,7 @@ def plan(
         show_plan(planned)
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
-    return planned.audit.exit_code()
+    return planned.exit_code()
 
 
 def _user() -> str:
@@ -107,14 +117,26 @@ def _user() -> str:
         return str(os.getuid())
 
 
+def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:
+    """Return the function that plans the removal of what provmode left; *journals* have the bytes of backups."""
+    from provmode.fleet.traces import journaled_files, plan_traces
+
+    return functools.partial(plan_traces, journaled=journaled_files(journals, key))
+
+
 def run_plan_of(
-    inventory: str, *, limit: tuple[str, ...] = (), override: dict[str, Any] | None = None, parallel: int
+    inventory: str,
+    *,
+    limit: tuple[str, ...] = (),
+    override: dict[str, Any] | None = None,
+    parallel: int,
+    planner: Callable[..., Planned] | None = None,
 ) -> Planned:
-    """Plan for the hosts of an inventory, with progress, until interrupted."""
+    """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`."""
     from provmode.fleet.plan import plan_inventory
 
     with running("planning", parallel) as options:
-        return plan_inventory(inventory, limit=limit, override=override, **options)
+        return (planner or plan_inventory)(inventory, limit=limit, override=override, **options)
 
 
 def show_plan(planned: Planned) -> None:

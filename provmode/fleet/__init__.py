@@ -13,6 +13,7 @@
 * `apply_host`      apply a plan on one host
 * `undo`            undo a run by its journal
 * `verify`          check a journal
+* `traces`          what provmode left on the PCs, and planning its removal
 * `journal`         the file that every change is written to before it is made
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run

@@ -162,7 +162,10 @@ class HostApply:
             steps.run()
             session.begin()
             client = session.converse(settled_client(self._now, policy))
-            result = _read_back(host, judge(client, policy, self._now()), steps)
+            if self._planned.housekeeping:
+                result = _tidied(host, steps)
+            else:
+                result = _read_back(host, judge(client, policy, self._now()), steps)
         except (StaleStep, StaleFile) as error:
             result = HostResult(host, HostOutcome.STALE, steps.stale(error), next_step=error.next_step)
         except JournalLost as error:
@@ -198,6 +201,9 @@ class HostApply:
         elsewhere = self._elsewhere(who, client)
         if elsewhere is not None:
             return elsewhere
+        if planned.housekeeping:  # each of its steps looks at what it removes; the client's state does not matter
+            session.converse(check_idle(self._now, policy))
+            return self._worked_on(who, begun=begun)
         if kind is Outcome.COMPLIANT and not begun:
             return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
         if earlier is not None:
@@ -270,6 +276,12 @@ def _read_back(host: str, assessment: Assessment, steps: HostSteps) -> HostResul
     if not steps.anything_changed:
         return HostResult(host, HostOutcome.ALREADY, "somebody else did it first")
     return HostResult(host, HostOutcome.CHANGED, assessment.reason)
+
+
+def _tidied(host: str, steps: HostSteps) -> HostResult:
+    if not steps.anything_changed:
+        return HostResult(host, HostOutcome.ALREADY, "nothing of it was there any more")
+    return HostResult(host, HostOutcome.CHANGED, "removed, and read back")
 
 
 class HostSteps:

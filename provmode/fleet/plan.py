@@ -11,16 +11,21 @@ from typing import Any
 from provmode import __version__
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import OTHER_COMPUTER, Assessment
+from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, Verdict
 from provmode.fleet.audit import Audit, HostReport, failed_assessment
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION
 from provmode.fleet.progress import SILENT, Progress
+from provmode.fleet.results import AUDIT
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
+from provmode.windows.conversation import Conversation
+
+Remedy = Callable[[str, Policy], Conversation[Remediation]]
+"""Returns the conversation that looks at the host of a name, under its policy, and says what is to be done."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,23 @@ class Planned:
 
     audit: Audit
     proposals: list[Proposal] = field(default_factory=list)
+    housekeeping: bool = False
+    """Whether it only removes what provmode itself left."""
+
+    def exit_code(self) -> int:
+        """Return the run's exit code (contract): see `provmode.fleet.results`."""
+        if not self.housekeeping:
+            return self.audit.exit_code()
+        changing = {item.name for item in self.changing}
+        outcomes = (
+            Outcome.PENDING
+            if item.name in changing
+            else item.report.assessment.outcome
+            if item.report.assessment.verdict is Verdict.UNASSESSED
+            else Outcome.COMPLIANT
+            for item in self.proposals
+        )
+        return AUDIT.code(outcomes, interrupted=self.audit.interrupted)
 
     @property
     def changing(self) -> list[Proposal]:
@@ -115,14 +137,18 @@ def run_plan(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
+    remedy: Remedy | None = None,
 ) -> Planned:
     """Look at every host of *names* and return what would be changed; every session is read-only.
+
+    *remedy* looks at one host; without one, hosts are brought into compliance.
 
     Raises:
         UsageError: as `run_audit`; nothing was sent.
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
+    planned.housekeeping = remedy is not None
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
@@ -130,7 +156,8 @@ def run_plan(
         policy = policies[visit.host.name]
 
         def look() -> tuple[Remediation | None, Assessment, ClientReadings]:
-            remediation = visit.session.converse(plan_remediation(now, policy))
+            asking = remedy(visit.host.name, policy) if remedy is not None else plan_remediation(now, policy)
+            remediation = visit.session.converse(asking)
             who = answering[short(visit.host.name)] = Answering.of(visit.session, remediation.client)
             assessment, client = who.judged(remediation.assessment), who.shown_in(remediation.client)
             if who.other is not None:

@@ -58,6 +58,11 @@ class PlannedHost:
         """Its name without the connector."""
         return self.name.rpartition("/")[2]
 
+    @property
+    def housekeeping(self) -> bool:
+        """Whether its steps only remove what provmode itself left."""
+        return bool(self.steps) and all(step.housekeeping for step in self.steps)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -101,6 +101,19 @@ AUDIT = ExitCodes(
 )
 """Of `audit`, `plan` and `demo`."""
 
+TRACES = ExitCodes(
+    AUDIT.code_of,
+    {
+        COMPLIANT: "nothing of provmode is on any host",
+        PENDING: "something of provmode is on some host",
+        FAILED: "failed on some host: another PC answers",
+        PENDING | FAILED: "both 2 and 4",
+        UNKNOWN: "nothing was found, but some hosts could not be looked at",
+        BAD_USAGE: "bad usage, or provmode's own error",
+        INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
+    },
+)
+
 APPLY = ExitCodes(
     {
         HostOutcome.STALE: PENDING,
@@ -149,5 +162,6 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "apply": APPLY,
     "undo": UNDO,
     "verify": VERIFY,
+    "traces": TRACES,
 }
 """The table of every command that has exit codes of its own."""

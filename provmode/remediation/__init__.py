@@ -4,6 +4,8 @@
 * `execute`     carrying out a step: check, change, read back
 * `decide`      which steps bring a client into compliance, and which clients are left alone
 * `lease`       the folder on the PC that keeps two controllers from working on it at once
+* `lease_folder`  that folder: its name, and looking into it
+* `traces`      what provmode left on a PC, and which of it can go
 * `exit_guard`  the entry that takes a PC out of the mode at the next logon
 * `diff`        what differs between two files
 

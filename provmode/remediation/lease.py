@@ -19,23 +19,22 @@ Exit codes are ignored, because ``rmdir`` does not always set one. Only the list
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from provmode.errors import AnswerLost, HostError, ProvmodeError
 from provmode.reading import Unknown, known
 from provmode.remediation.execute import StaleStep
+from provmode.remediation.lease_folder import FOLDER, Found, look
+from provmode.remediation.lease_folder import LOOK as LOOK
+from provmode.remediation.lease_folder import NAME as NAME
+from provmode.remediation.lease_folder import Token as Token
+from provmode.remediation.lease_folder import lines as lines_of
+from provmode.remediation.lease_folder import tokens as tokens_in
 from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.system import clock
 from provmode.wsman.operations import CommandLine, Completed
 
-NAME = "provmode-claim"
-"""The folder's name. It must not change: other versions of provmode look for the same folder."""
-FOLDER = f"%windir%\\ccmsetup\\{NAME}"
-LOOK = CommandLine(f'dir /b "{FOLDER}*" & dir /b "{FOLDER}"')
-"""Asks whether the folder exists and then what is in it: for an empty folder ``dir`` answers as for a missing one."""
 ABANDONED = timedelta(minutes=15)
 """A token older than this, by the PC's clock, may be from a run that died: it is watched."""
 WATCH = 420.0
@@ -48,11 +47,6 @@ EMPTY_PAUSE = 2.0
 """Seconds after which a folder that is still empty is abandoned, and not just being filled by another run."""
 ATTEMPTS = 6
 RELEASED = "@provmode released"
-LISTING = 64 * 1024
-"""Bytes of a listing that are read: a folder with more in it is not ours alone."""
-
-_TOKEN = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{16})")
-_TIME = "%Y%m%dT%H%M%SZ"
 
 
 class LeaseTaken(StaleStep):
@@ -65,34 +59,6 @@ class LeaseLost(StaleStep):
 
 class LeaseRefused(ProvmodeError):
     """The PC did not let us create the folder; the message quotes its reason. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """Who holds the lease, and since when by the PC's clock, or since when it was last renewed."""
-
-    since: datetime
-    run: str
-    """16 hexadecimal digits: see `holder`. In tokens of version 0.1.0 those of the run, for all its hosts."""
-
-    @classmethod
-    def parse(cls, text: str) -> Token | None:
-        """Return the token whose folder is called *text*; ``None`` if it is not a token."""
-        match = _TOKEN.fullmatch(text)
-        try:
-            return cls(datetime.strptime(match[1], _TIME).replace(tzinfo=timezone.utc), match[2]) if match else None
-        except ValueError:  # no such date
-            return None
-
-    def __str__(self) -> str:
-        """Return the name of the token's folder."""
-        return f"{self.since.astimezone(timezone.utc).strftime(_TIME)}-{self.run}"
-
-
-@dataclass(frozen=True)
-class _Found:
-    exists: bool
-    tokens: tuple[Token, ...]
 
 
 def holder(run: str, host: str) -> str:
@@ -123,12 +89,12 @@ def take(
     completed: Completed | None = None
     for _ in range(ATTEMPTS):
         completed = yield from _send(line)
-        if completed is not None and _tokens(completed) == (own,):
+        if completed is not None and tokens_in(completed) == (own,):
             return own
-        found = yield from _look()
+        found = yield from look()
         if found.exists and not found.tokens:
             yield Pause(EMPTY_PAUSE)  # another run might be between its two mkdirs
-            found = yield from _look()
+            found = yield from look()
         if found.tokens == (own,):
             return own
         others = tuple(token for token in found.tokens if token != own)
@@ -156,7 +122,7 @@ def _watch(own: Token, others: tuple[Token, ...]) -> Conversation[None]:
         raise _lease_taken(young[0])
     for _ in range(WATCH_LOOKS):
         yield Pause(WATCH / WATCH_LOOKS)
-        found = yield from _look()
+        found = yield from look()
         if set(found.tokens) != set(others):
             if not found.tokens:
                 return  # it was released: try again
@@ -171,7 +137,7 @@ def renew(token: Token, new: Token) -> Conversation[Token]:
         HostError: any other.
     """
     completed = yield from _send(CommandLine(f'{_rename(token, new)} & dir /b "{FOLDER}"'))
-    tokens = _tokens(completed) if completed is not None else (yield from _look()).tokens
+    tokens = tokens_in(completed) if completed is not None else (yield from look()).tokens
     for ours in (new, token):
         if ours in tokens:
             return ours
@@ -185,7 +151,7 @@ def check_held(*announced: Token) -> Conversation[None]:
         LeaseLost: it is not.
     """
     for pause in (EMPTY_PAUSE, EMPTY_PAUSE, None):
-        found = yield from _look()
+        found = yield from look()
         ours = [token for token in found.tokens if token in announced]
         if ours and len(found.tokens) == 1:
             return
@@ -200,9 +166,9 @@ def release(*tokens: Token) -> Conversation[bool]:
     for _ in range(ATTEMPTS):
         if token is not None:
             completed = yield from _send(CommandLine(f"{_release_line(token)} && echo {RELEASED}"))
-            if completed is not None and RELEASED in _lines(completed):
+            if completed is not None and RELEASED in lines_of(completed):
                 return True
-        found = yield from _look()
+        found = yield from look()
         token = next((token for token in found.tokens if token in tokens), None)
         if token is None:
             return True
@@ -212,7 +178,7 @@ def release(*tokens: Token) -> Conversation[bool]:
 # -- lines ----------------------------------------------------------------------------------------------------------
 
 
-def _take_line(token: Token, found: _Found | None = None) -> CommandLine:
+def _take_line(token: Token, found: Found | None = None) -> CommandLine:
     """Return the command line that takes the lease over from what was *found*; if several send it, one gets it."""
     if found is not None and len(found.tokens) == 1:
         return CommandLine(f'{_rename(found.tokens[0], token)} & dir /b "{FOLDER}"')
@@ -238,19 +204,6 @@ def _send(line: CommandLine) -> Conversation[Completed | None]:
     except AnswerLost:
         return None
     return completed
-
-
-def _look() -> Conversation[_Found]:
-    completed: Completed = yield LOOK
-    return _Found(NAME in _lines(completed), _tokens(completed))
-
-
-def _lines(completed: Completed) -> list[str]:
-    return [line.strip() for line in completed.stdout[:LISTING].decode("utf-8", "replace").splitlines()]
-
-
-def _tokens(completed: Completed) -> tuple[Token, ...]:
-    return tuple(token for line in _lines(completed) if (token := Token.parse(line)) is not None)
 
 
 def _lease_taken(token: Token) -> LeaseTaken:

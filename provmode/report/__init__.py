@@ -3,6 +3,7 @@
 * `terminal`  an audit as text, folded by what is the same
 * `changes`   a plan, an apply and an undo as text
 * `journal`   a verified journal as text
+* `traces`    what provmode left on the PCs as text
 * `document`  an audit as JSON
 * `lines`     lines of text: wrapped, folded, counted
 

@@ -41,7 +41,8 @@ def print_plan(planned: Planned, console: Console) -> None:
         line(names_of([item.report.host for _, item in members]), console, 6)
         _commands(members[0][0], console)
     _diffs(steps, console)
-    _why(changing, console)
+    if not planned.housekeeping:
+        _why(changing, console)
     _impact(changing, console)
     console.print()
     _left_alone(planned, console)
@@ -124,6 +125,16 @@ def _left_alone(planned: Planned, console: Console) -> None:
         line(f"{count_of(len(members))} {title}", console, 2)
         if members[0].report.assessment.verdict not in quiet:
             line(names_of([item.report.host for item in members]), console, 6)
+    kept = [
+        (finding.text, item)
+        for item in planned.changing
+        for finding in item.report.assessment.findings
+        if finding.code == "trace-kept"
+    ]
+    if kept:
+        line("stays all the same", console, 0, "bold")
+    for text, pairs in fold(kept, lambda pair: pair[0]):
+        line(f"{names_of([item.report.host for _, item in pairs])}: {text}", console, 2)
     console.print()
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from provmode.errors import HostError, ProtocolError
 from provmode.windows.conversation import Conversation
 from provmode.windows.files import MAX_SIZE, StaleFile, file_hash, script_answer, script_line, sha256
-from provmode.windows.scripts import REMOVE_FILE, SWAP_BYTES
+from provmode.windows.scripts import DELETE_FILE, REMOVE_FILE, SWAP_BYTES
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,19 @@ def remove_file(path: str, *, expected: str, backup: str = "provmode-backup") ->
     if answer.get("result") != "removed":
         raise StaleFile(f"{path} is not the expected file; nothing was moved", next_step="read it again")
     return str(answer.get("backup"))
+
+
+def delete_file(path: str, *, expected: str) -> Conversation[None]:
+    """Delete the file with the SHA-256 *expected*. No backup stays.
+
+    Raises:
+        StaleFile: the PC has another file or none; nothing was deleted.
+        AccessDenied: the account is not allowed to delete the file.
+        ProtocolError: the script did not answer as it should.
+    """
+    answer = script_answer((yield script_line(DELETE_FILE, path=path, expected=expected)), path)
+    if answer.get("result") != "deleted":
+        raise StaleFile(f"{path} is not the expected file; nothing was deleted", next_step="read it again")
 
 
 def put_file(path: str, data: bytes) -> Conversation[Swapped]:

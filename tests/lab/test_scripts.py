@@ -1,4 +1,4 @@
-"""The project's three PowerShell scripts: run by the modelled PCs, and by a real PowerShell if there is one.
+"""The project's four PowerShell scripts: run by the modelled PCs, and by a real PowerShell if there is one.
 
 The request is passed on standard input; the answer is one line of JSON.
 """
@@ -31,6 +31,7 @@ LINES = {
     "read_bytes.ps1": scripts.READ_BYTES,
     "swap_bytes.ps1": scripts.SWAP_BYTES,
     "remove_file.ps1": scripts.REMOVE_FILE,
+    "delete_file.ps1": scripts.DELETE_FILE,
 }
 POWERSHELLS = ["model", *(["pwsh"] if shutil.which("pwsh") else [])]
 
@@ -376,4 +377,24 @@ def test_a_file_with_another_hash_stays_and_the_removal_is_stale(place: Place) -
     assert remove(place, path, sha(b"expected"))["result"] == "stale"
     assert remove(place, place.path("none.bin"), sha(b""))["result"] == "stale"
     assert remove(place, place.path("none.bin"), "")["result"] == "stale"
+    assert place.get("a.bin") == DATA
+
+
+# -- deleting -----------------------------------------------------------------------------------------------------
+
+
+def test_an_expected_file_is_deleted_and_nothing_is_kept(place: Place) -> None:
+    path = place.put("a.bin", DATA)
+
+    answer = run(place, scripts.DELETE_FILE, {"path": path, "expected": sha(DATA)})
+
+    assert answer == {"result": "deleted", "before": sha(DATA)}
+    assert place.names() == []
+
+
+def test_a_file_with_another_hash_is_not_deleted(place: Place) -> None:
+    path = place.put("a.bin", DATA)
+
+    for name, expected in ((path, sha(b"expected")), (place.path("none.bin"), sha(b"")), (place.path("none.bin"), "")):
+        assert run(place, scripts.DELETE_FILE, {"path": name, "expected": expected})["result"] == "stale"
     assert place.get("a.bin") == DATA

@@ -16,14 +16,19 @@ from hypothesis import strategies as st
 
 from operations.step import StepCommand
 from provmode.ccm import tcf
+from provmode.ccm.client import TCF_PATHS
 from provmode.connector.commands import text
 from provmode.remediation import steps
 from provmode.remediation.decide import disarm
 from provmode.remediation.diff import text_diff
 from provmode.remediation.execute import execute
+from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE
 from provmode.remediation.steps import (
     KINDS,
+    DeleteTrace,
     DisarmTcf,
+    EndLease,
+    RemoveGuard,
     RequestPolicy,
     SetFile,
     SetMode,
@@ -95,6 +100,9 @@ STEPS = st.one_of(
     ),
     files(),
     disarmings(),
+    st.builds(DeleteTrace, st.sampled_from([f"{path}.provmode-backup" for path in TCF_PATHS]), HASHES),
+    st.builds(RemoveGuard, WORDS),
+    st.builds(EndLease, st.sampled_from(["", "20260302T080000Z-0123456789abcdef"])),
     st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
     st.just(RequestPolicy()),
 )
@@ -102,6 +110,7 @@ EXAMPLED = {
     *(SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetServiceDependencies),
     *(SetFile, DisarmTcf, SetMode, RequestPolicy),
 }
+EXAMPLED |= {DeleteTrace, RemoveGuard, EndLease}
 """The kinds that `STEPS` makes."""
 
 
@@ -138,13 +147,17 @@ def test_each_kind_of_step_is_carried_out_by_its_own_class(step: Step) -> None:
 def test_the_undo_of_an_undo_is_the_step(step: Step) -> None:
     back = step.undo
     if back is None:
-        assert isinstance(step, (SetServiceState, SetMode, RequestPolicy))
+        assert isinstance(step, (SetServiceState, SetMode, RequestPolicy, EndLease))
         return
 
     again = back.undo
 
     if isinstance(step, DisarmTcf):
         assert again == SetFile(step.path, step.before, step.after, step.diff)
+    elif isinstance(step, DeleteTrace):
+        assert again == SetFile(step.path, step.before, None)
+    elif isinstance(step, RemoveGuard):
+        assert again == SetRegistryValue(GUARD_KEY, GUARD_VALUE, RegistryData(ValueType.REG_SZ, step.before), None)
     else:
         assert again == step
 

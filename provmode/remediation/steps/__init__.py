@@ -14,12 +14,16 @@ from provmode.remediation.steps.service import (
     SetStartMode,
     service_resource,
 )
+from provmode.remediation.steps.trace import DeleteTrace, EndLease, RemoveGuard
 
 __all__ = [
     "KINDS",
     "START_MODES",
+    "DeleteTrace",
     "DisarmTcf",
+    "EndLease",
     "Property",
+    "RemoveGuard",
     "RequestPolicy",
     "SetFile",
     "SetMode",

@@ -96,6 +96,8 @@ class Step(ABC):
     """What it does, for the schema of plans."""
     only_after_changes: ClassVar[bool] = False
     """Whether it is left out on a host on which nothing was changed before it."""
+    housekeeping: ClassVar[bool] = False
+    """Whether it removes what provmode itself left, whatever the verdict on the client is."""
     in_words: ClassVar[str] = ""
     """How it is done, if there are no operations that can be pasted into a Windows prompt."""
 

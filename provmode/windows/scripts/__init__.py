@@ -1,4 +1,4 @@
-"""The only PowerShell of the project: three static scripts that read, swap and remove a file.
+"""The only PowerShell of the project: four static scripts that read, swap, remove and delete a file.
 
 The scripts get their parameters as JSON on standard input. So nothing is ever inserted into script text, and the
 command lines below are the same for every file and every PC. The scripts run on Windows PowerShell 3.0 and later. They
@@ -27,3 +27,5 @@ SWAP_BYTES = command_line("swap_bytes.ps1")
 """Replaces the expected file by new bytes."""
 REMOVE_FILE = command_line("remove_file.ps1")
 """Moves the expected file to its backup."""
+DELETE_FILE = command_line("delete_file.ps1")
+"""Deletes the expected file, and keeps no backup."""

@@ -1,0 +1,93 @@
+"""``provmode traces``: say what provmode left on each PC."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import click
+
+from provmode.atomic_file import check_output, write_output
+from provmode.cli.common import (
+    console_for,
+    data_option,
+    file_path,
+    format_option,
+    interruptible,
+    key_file_option,
+    limit_option,
+    parallel_option,
+    print_json,
+    printing,
+    progress_bar,
+    refused_logons,
+    retry_option,
+    runner_for,
+)
+from provmode.clock import utc_now
+from provmode.fleet.results import EXIT_CODES
+from provmode.text import json_text
+
+journals_option = click.option(
+    "--journal",
+    "journals",
+    type=file_path(),
+    multiple=True,
+    help="Journal whose undo has the bytes of backups, which then can go; may be repeated.",
+)
+
+
+@click.command(epilog=EXIT_CODES["traces"].help)
+@click.argument("inventory")
+@limit_option
+@journals_option
+@key_file_option
+@format_option
+@click.option("--output", type=file_path(), help="Write the report to this file.")
+@data_option
+@retry_option
+@parallel_option
+def traces(
+    inventory: str,
+    limit: tuple[str, ...],
+    journals: tuple[Path, ...],
+    key_file: Path | None,
+    output_format: str,
+    output: Path | None,
+    data: tuple[str, ...],
+    retry: bool,
+    parallel: int,
+) -> int:
+    """Say what provmode left on the hosts of a pyinfra INVENTORY. Changes nothing; plan --remove-traces removes it."""
+    from provmode.connector.host_data import read_override
+    from provmode.fleet.plan_file import key_from
+    from provmode.fleet.traces import journaled_files, traces_inventory
+    from provmode.report.traces import print_traces
+
+    override = read_override(data)
+    journaled = journaled_files(journals, key_from(key_file)) if journals else {}
+    if output is not None:
+        check_output(output)
+    runner = runner_for(parallel)
+    with refused_logons(retry=retry), interruptible(runner) as stop, progress_bar("looking for traces") as progress:
+        found = traces_inventory(
+            inventory,
+            limit=limit,
+            override=override,
+            journaled=journaled,
+            now=utc_now,
+            progress=progress,
+            stop=stop,
+            runner=runner,
+        )
+    if output is not None:
+        file = io.StringIO()
+        print_traces(found, console_for(file))
+        write_output(output, json_text(found.to_json(), 2) + "\n" if output_format == "json" else file.getvalue())
+        return found.exit_code()
+    with printing():
+        if output_format == "json":
+            print_json(found.to_json(), 2)
+        else:
+            print_traces(found, console_for(None))
+    return found.exit_code()

@@ -1,0 +1,52 @@
+"""What provmode left on the PCs, as text: the same on many PCs in one entry."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from provmode.ccm.verdict import Outcome
+from provmode.fleet.traces import HostTraces, TracesFound
+from provmode.remediation.traces import SAYS, Trace
+from provmode.report.lines import count_of, fold, line, names_of
+
+
+def print_traces(found: TracesFound, console: Console) -> None:
+    """Print every trace, then what could not be looked at, then the counts."""
+    pairs = [(trace, host) for host in found.hosts if host.traces is not None for trace in host.traces.found]
+    for heading, members in fold(pairs, lambda pair: _heading(pair[0])):
+        line(f"{count_of(len(members))}: {heading}", console, 0, "bold")
+        for text, same in fold(members, lambda pair: _text(pair[0])):
+            line(names_of([host.host for _, host in same]), console, 2)
+            line(text, console, 6)
+        console.print()
+    unread = [(text, host) for host in found.hosts for text in _unread(host)]
+    if unread:
+        line("could not be looked at", console, 0, "bold yellow")
+        for text, those in fold(unread, lambda pair: pair[0]):
+            line(f"{count_of(len(those))}: {text}", console, 2)
+            line(names_of([host.host for _, host in those]), console, 6)
+        console.print()
+    total = len(found.selected)
+    unassessed = found.count(Outcome.UNASSESSED) + found.count(Outcome.FAILED)
+    line(
+        f"{count_of(total)}: {found.count(Outcome.PENDING)} with traces, {found.count(Outcome.COMPLIANT)} without, "
+        f"{unassessed} not looked at",
+        console,
+        0,
+        "bold",
+    )
+
+
+def _heading(trace: Trace) -> str:
+    return f"{trace.kind}, {SAYS[trace.kind]}"
+
+
+def _text(trace: Trace) -> str:
+    goes = f"stays: {trace.stays}" if trace.stays else "can be removed: provmode plan --remove-traces"
+    return f"{trace.place}" + (f" ({trace.detail})" if trace.detail else "") + f"; {goes}"
+
+
+def _unread(host: HostTraces) -> list[str]:
+    if host.failure is not None:
+        return [f"{host.failure.cause}: {host.failure.reason}; {host.failure.next_step}"]
+    return list(host.traces.unread) if host.traces is not None else []

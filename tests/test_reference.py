@@ -22,6 +22,7 @@ from provmode.connector.host_data import WINRM_DATA
 from provmode.fleet.audit import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
+from provmode.remediation.traces import PLACES, SAYS
 from provmode.report.terminal import MEANINGS
 from provmode.windows import system
 from provmode.wsman.codes import CODES
@@ -163,3 +164,9 @@ def test_every_outcome_of_a_host_is_listed() -> None:
 def test_every_public_name_is_listed_with_what_it_is() -> None:
     assert names("The public names", "name") == set(api.__all__)
     assert all(table("The public names", "name").values())
+
+
+def test_everything_that_stays_on_a_pc_is_listed_with_its_place_and_what_it_is() -> None:
+    listed = {row[0].strip("`"): (row[1], row[2]) for row in rows("What stays on a PC", "kind")}
+
+    assert listed == {kind: (PLACES[kind], SAYS[kind]) for kind in PLACES}

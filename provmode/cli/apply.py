@@ -59,6 +59,7 @@ def apply(
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is."""
     from provmode.connector.host_data import read_override
+    from provmode.fleet.inventory import planned_inventory
     from provmode.fleet.plan_file import PlanRefused, key_from, load
     from provmode.fleet.waves import Limits
 
@@ -68,7 +69,7 @@ def apply(
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
-                inventory or plan.inventory,
+                inventory or planned_inventory(plan.inventory, plan_file),
                 override=read_override(data),
                 limits=Limits(wave, soak, max_failures),
                 journal=journal or plan_file.with_name(plan_file.name + ".journal"),

@@ -41,7 +41,15 @@ def cli(debug: bool) -> None:
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
 
+def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
+    if debug:
+        logging.getLogger("provmode").setLevel(logging.DEBUG)
+
+
 for _command in (audit, plan, apply, undo, verify, traces, demo, lab):
+    _command.params.append(
+        click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug_too, help="As before the command.")
+    )
     cli.add_command(_command)
 
 

@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 LAST_ERROR = "provmode_error"
 """Key in ``host.connector_data`` under which the last error of a host is kept as an exception, for the fleet runner."""
 
+FOR_UNIX = "pyinfra's own facts and operations are for Unix, apart from server.shell: use those of provmode"
+"""What to do if a fact asks for a command that is not known to only read."""
+
 
 class Masked(HiddenValue):
     """A secret in a host's data: pyinfra prints it as ``*MASKED*``, in text and in JSON."""
@@ -214,7 +217,11 @@ class WinRMConnector(BaseConnector):
         else:
             operation = parse(command.get_raw_value() if isinstance(command, StringCommand) else command)
         if isinstance(operation, CommandLine):
-            return self._run_line(session, operation, arguments)
+            try:
+                return self._run_line(session, operation, arguments)
+            except ReadOnlyRefused as error:
+                always = bool(self.data["winrm_read_only"])
+                raise ReadOnlyRefused(error.what, next_step=error.next_step if always else FOR_UNIX) from None
         return True, _answer_lines(session.send(operation))
 
     def _change(self, session: Session, command: LeasedCommand) -> Any:

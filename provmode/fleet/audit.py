@@ -142,6 +142,7 @@ def run_audit(
 
         assessment = visit.connected(look) or failed_assessment(visit.host.name, visit.error)
         report = HostReport.of(visit, assessment, looked[0] if looked else None)
+        logger.debug("%s: %s by the rule %s", report.host, report.assessment.verdict.value, report.assessment.rule)
         audit.reports.append(report)
         progress.ended(report)
 

@@ -233,6 +233,23 @@ def source_of(inventory: str) -> InventorySource:
     )
 
 
+def planned_inventory(inventory: str, plan: Path) -> str:
+    """Return where the *inventory* is that a plan names: in the working directory, else beside the *plan*'s file.
+
+    Raises:
+        UsageError: it is in neither.
+    """
+    if inventory.startswith("@") or Path(inventory).is_file():
+        return inventory
+    beside = plan.parent / inventory
+    if beside.is_file():
+        return str(beside)
+    raise UsageError(
+        f"there is no inventory {inventory} here or beside {plan}, which was made with it",
+        next_step="give --inventory FILE",
+    )
+
+
 def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None = None) -> Fleet:
     """Return the fleet of an inventory: a source, or what `source_of` takes.
 

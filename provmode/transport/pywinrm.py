@@ -28,6 +28,7 @@ import http.client
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -491,7 +492,7 @@ class PywinrmConnection:
         if isinstance(error, ImportError) or "is not installed" in str(error):
             return ProtocolError(
                 f"{self.credentials.authentication} needs a library that is not installed here",
-                next_step=f"in the checkout: pip install '.[{self.credentials.authentication}]'",
+                next_step=f"{sys.executable} -m pip install 'pywinrm[{self.credentials.authentication}]>=0.5,<0.6'",
             )
         return ProtocolError(
             f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",

@@ -23,6 +23,7 @@ One write gate: a read-only session refuses every operation that changes a PC, b
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 import uuid
@@ -76,6 +77,7 @@ from provmode.wsman import (
 from provmode.wsman.exchange import Identity
 from provmode.wsman.notation import describe
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOGONS_IN_VAIN = 2
@@ -174,6 +176,9 @@ class Session:
             HostError: any kind; nothing was changed on the PC.
         """
         self.begin()
+        place, account = self.target.endpoint, self.target.credentials
+        where = f"{place.scheme}://{place.address}:{place.port}"
+        logger.debug("%s: connecting to %s by %s as %s", place.name, where, account.authentication, account.user)
         connection = self._log_on()
         if not self._proved_by_handshake:
             self.send(Identify())
@@ -326,7 +331,12 @@ class Session:
         self._received = 0
         self._may_receive = MAX_RECEIVED_OF_COMMAND if isinstance(operation, CommandLine) else MAX_RECEIVED
         at_once = isinstance(operation, Invoke) and operation.at_once
-        return self._try(lambda: exchange_for(operation), mutating, describe(operation), at_once=at_once)
+        what, began, before = describe(operation), self._seconds(), self.counters.requests
+        try:
+            return self._try(lambda: exchange_for(operation), mutating, what, at_once=at_once)
+        finally:
+            seconds, requests = self._seconds() - began, self.counters.requests - before
+            logger.debug("%s: %s (requests: %d, seconds: %.3f)", self.target.endpoint.name, what, requests, seconds)
 
     def converse(self, conversation: Generator[Operation | Pause, Any, T]) -> T:
         """Drive *conversation*: perform the operations it yields, send it the answers, return its result.

@@ -118,5 +118,5 @@ def _announce(lab: Lab, options: LabOptions, echo: Callable[[str], None]) -> Non
     for persona, count in sorted(personas.items(), key=lambda item: (-item[1], item[0])):
         echo(f"  {count:6,}  {persona}")
     echo(f"account {USER}, password in {lab.password_file}")
-    echo(f"inventory: {options.inventory or 'inventories/lab.py'}")
+    echo(f"inventory: {options.inventory or 'inventories/lab.py in the checkout; --inventory FILE writes one'}")
     echo("Ctrl-C ends the lab")

@@ -13,18 +13,14 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
-    interruptible,
     key_file_option,
     limit_option,
-    parallel_option,
     print_json,
     printing,
-    progress_bar,
     refused_logons,
-    retry_option,
-    runner_for,
+    run_options,
+    running,
 )
-from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES
 from provmode.text import json_text
 
@@ -45,8 +41,7 @@ journals_option = click.option(
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
-@retry_option
-@parallel_option
+@run_options
 def traces(
     inventory: str,
     limit: tuple[str, ...],
@@ -68,18 +63,8 @@ def traces(
     journaled = journaled_files(journals, key_from(key_file)) if journals else {}
     if output is not None:
         check_output(output)
-    runner = runner_for(parallel)
-    with refused_logons(retry=retry), interruptible(runner) as stop, progress_bar("looking for traces") as progress:
-        found = traces_inventory(
-            inventory,
-            limit=limit,
-            override=override,
-            journaled=journaled,
-            now=utc_now,
-            progress=progress,
-            stop=stop,
-            runner=runner,
-        )
+    with refused_logons(retry=retry), running("looking for traces", parallel) as options:
+        found = traces_inventory(inventory, limit=limit, override=override, journaled=journaled, **options)
     if output is not None:
         file = io.StringIO()
         print_traces(found, console_for(file))

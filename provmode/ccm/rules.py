@@ -72,7 +72,7 @@ class Case:
         if service is not None and service.disabled:
             return "disabled"
         if service is not None and service.state.lower() == "stopped" and service.start_mode.lower() != "auto":
-            return f"stopped and its start mode is {service.start_mode or 'unknown'}"
+            return f"stopped and its start mode is {service.start_mode}"
         return ""
 
     @property

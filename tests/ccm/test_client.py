@@ -189,18 +189,24 @@ MODE_ON = Instance("A", {"ReturnValue": "0", "sValue": "true"})
 NO_VALUE = Instance("A", {"ReturnValue": "1"})
 TYPES = Instance("A", {"ReturnValue": "0", "sNames": ("x",), "Types": ("1",)})
 CLOCK = [Instance("A", {"CSName": "PC", "LocalDateTime": "2026-08-20T12:00:00Z"})]
+NO_KEY = Instance("A", {"ReturnValue": "2"})
+IDLE = [Instance("A", {"Name": "System"})]
+AGENT = ([Instance("A", {"Name": "smstsmgr", "State": "Stopped", "StartMode": "Manual"})],)
 
 
-def in_the_mode(processes: Any = (), registry: Any = TYPES, clock: Any = CLOCK) -> tuple[Any, ...]:
+def in_the_mode(
+    processes: Any = IDLE, agent: tuple[Any, ...] = AGENT, registry: Any = TYPES, clock: Any = CLOCK
+) -> tuple[Any, ...]:
     """Return the answers of a client in the mode, without a time of entry, on a Windows without scheduled tasks."""
     first = (VERSION, SERVICE, MODE_ON, NO_VALUE, shown(), [])
-    return (*first, processes, [], TYPES, [], registry, NO_CLASS, NO_VALUE, [], clock)
+    return (*first, processes, *agent, TYPES, NO_VALUE, [], registry, NO_CLASS, NO_KEY, NO_VALUE, [], clock)
 
 
 @pytest.mark.parametrize(
     ("answers", "verdict"),
     [
-        ((NO_CLASS, []), "no-client"),
+        ((NO_CLASS, [], NO_KEY), "no-client"),
+        ((NO_CLASS, [], TYPES, NO_VALUE, NO_VALUE, shown(), []), "unassessed"),
         ((NO_CLASS, NO_CLASS, NO_CLASS, NO_CLASS, shown(), NO_CLASS), "unassessed"),
         ((VERSION, NO_CLASS, NO_VALUE, NO_VALUE, shown(), []), "unassessed"),
         ((VERSION, SERVICE, NO_CLASS, NO_CLASS, shown(), []), "unassessed"),
@@ -208,6 +214,9 @@ def in_the_mode(processes: Any = (), registry: Any = TYPES, clock: Any = CLOCK) 
         ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(), []), "healthy"),
         (in_the_mode(), "stuck"),
         (in_the_mode(processes=NO_CLASS), "unassessed"),
+        (in_the_mode(processes=[]), "unassessed"),
+        (in_the_mode(agent=([], NO_KEY)), "unassessed"),
+        (in_the_mode(agent=([], TYPES)), "unassessed"),
         (in_the_mode(registry=NO_CLASS), "unassessed"),
         (in_the_mode(clock=NO_CLASS), "unassessed"),
     ],

@@ -21,7 +21,7 @@ from provmode.ccm.verdict import NEXT_STEP, Verdict
 from provmode.reading import NOT_READ, Absent, Known, Unknown
 from provmode.remediation.decide import fingerprint, what_changed
 from provmode.text import SENTENCE
-from provmode.windows.model import PcClock, Service, Setup
+from provmode.windows.model import PcClock, ProcessStart, Service, Setup
 
 NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
 RUNNING = Known(Service("CcmExec", "Running", "Auto"))
@@ -431,9 +431,27 @@ WORDS: list[tuple[str, Verdict, ClientReadings, dict[str, Any], str]] = [
         "start mode is Manual, so that its time limit cannot fire: start the service and take it out",
     ),
     (
-        *("service-disabled", Verdict.STUCK, in_mode(10, service=Known(Service("CcmExec", "stopped", ""))), {}),
-        "in provisioning mode since 2026-08-20 02:00 UTC (10 h 0 min), nothing runs, and CcmExec is stopped and its "
-        "start mode is unknown, so that its time limit cannot fire: start the service and take it out",
+        *("needed-unread", Verdict.UNASSESSED, in_mode(10, service=Known(Service("CcmExec", "stopped", ""))), {}),
+        "could not tell whether the client is healthy: service CcmExec: the PC does not tell this account its state "
+        "(stopped) or start mode (empty)",
+    ),
+    (
+        "live-unread",
+        Verdict.UNASSESSED,
+        in_mode(900, task_sequence_agent=Known(Service("smstsmgr", "Unknown", "Manual"))),
+        {},
+        "in provisioning mode, and could not tell whether a task sequence or an upgrade runs: service smstsmgr: the PC "
+        "does not tell this account its state (Unknown) or start mode (Manual)",
+    ),
+    (
+        *("live-unread", Verdict.UNASSESSED, in_mode(900, task_sequence_agent=Absent()), {}),
+        "in provisioning mode, and could not tell whether a task sequence or an upgrade runs: every client has a task "
+        "sequence agent (smstsmgr), and this one has none: repair it",
+    ),
+    (
+        *("live-unread", Verdict.UNASSESSED, in_mode(900, processes=Absent()), {}),
+        "in provisioning mode, and could not tell whether a task sequence or an upgrade runs: Windows has no class of "
+        "processes",
     ),
     (
         *("not-waiting", Verdict.STUCK, in_mode(10), {"wait_for_self_healing": False}),
@@ -486,7 +504,38 @@ def test_each_rule_is_shown_word_for_word() -> None:
 
 REGISTERED = TaskSequence("PS100001", "Upgrade", "Running", "Running", None)
 NAMELESS = TaskSequence(None, None, "Running", "Running", None)
+ENGINE = Known(("svchost.exe", "TSManager.exe"))
+STARTS = Known(
+    (
+        ProcessStart("svchost.exe", NOW - timedelta(days=90)),
+        ProcessStart("SetupHost.exe", NOW - timedelta(hours=1)),
+        ProcessStart("TSManager.exe", NOW - timedelta(days=2, minutes=1)),
+    )
+)
+LOOK = ": look at the PC; provmode does not touch it"
 FINDINGS: list[tuple[str, ClientReadings, str]] = [
+    (
+        *("at-work-too-long", in_mode(900, processes=ENGINE)),
+        f"at work for longer than its time limit: in provisioning mode {LONG_SINCE}{LOOK}",
+    ),
+    (
+        *("at-work-too-long", in_mode(900, processes=ENGINE, max_minutes=Known(4294967295))),
+        f"at work for longer than 2 days 0 h: in provisioning mode {LONG_SINCE}{LOOK}",
+    ),
+    (
+        *("at-work-too-long", in_mode(10, processes=ENGINE, process_starts=STARTS)),
+        f"TSManager.exe has been running since 2026-08-18 11:59 UTC (2 days 0 h), longer than 2 days 0 h{LOOK}",
+    ),
+    (
+        *("at-work-too-long", in_mode(10, setup=Known(Setup(False, True, 0, 0, False, "")))),
+        "Windows Setup is in progress by its flags, none of its programs runs, and Windows last started 3 days 0 h ago"
+        f"{LOOK}",
+    ),
+    (
+        *("agent-depends-on-client", in_mode(10, agent_dependencies=Known(("Winmgmt", "CCMEXEC")))),
+        "the task sequence agent (smstsmgr) depends on CcmExec: leaving the mode can fail with 0x80004005; "
+        "operations.service.dependencies mends it",
+    ),
     (
         *("clock-skew", in_mode(10, clock=Known(PcClock(NOW + timedelta(minutes=6), 0, None)))),
         "the PC's clock is 6 min ahead",
@@ -544,7 +593,9 @@ def test_every_finding_about_a_client_that_the_guide_promises_is_shown_word_for_
     table = GUIDE.split("\n## Findings\n")[1].split("\n## ")[0]
     promised = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
 
-    assert {row[0] for row in FINDINGS} == promised - {"other-name", "same-computer"}  # tests/fleet/test_identity.py
+    elsewhere = {"other-name", "same-computer"}  # tests/fleet/test_identity.py
+    of_plans = {"trace-kept"}  # tests/remediation/test_traces.py
+    assert {row[0] for row in FINDINGS} == promised - elsewhere - of_plans
 
 
 @pytest.mark.parametrize(
@@ -565,6 +616,11 @@ def test_every_finding_about_a_client_that_the_guide_promises_is_shown_word_for_
         replace(HEALTHY, tcf=ARMED),
         replace(HEALTHY, tcf=DENIED),
         in_mode(900, **HALF_OUT, service=STOPPED),
+        in_mode(10, agent_dependencies=Known(("Winmgmt",))),
+        in_mode(10, agent_dependencies=Absent()),
+        in_mode(10, agent_dependencies=DENIED),
+        in_mode(10, processes=ENGINE),
+        in_mode(900, processes=DENIED),
     ],
 )
 def test_what_is_as_usual_or_told_by_the_verdict_is_no_finding(state: ClientReadings) -> None:
@@ -800,6 +856,8 @@ STATES = st.builds(
     task_sequences=reading(st.just(())),
     task_sequence_agent=reading(SERVICES),
     processes=reading(st.sampled_from([(), ("svchost.exe",), ("TSManager.exe",)])),
+    process_starts=reading(st.lists(st.builds(ProcessStart, st.just("TSManager.exe"), TIMES), max_size=2).map(tuple)),
+    agent_dependencies=reading(st.sampled_from([("Winmgmt",), ("CcmExec", "Winmgmt")])),
     setup=reading(
         st.builds(Setup, st.booleans(), st.booleans(), st.integers(0, 2), st.just(0), st.booleans(), st.just(""))
     ),
@@ -841,6 +899,10 @@ ANYTHING = st.builds(
     ),
     task_sequence_agent=any_reading(ANY_SERVICE),
     processes=any_reading(ANY_NAMES),
+    process_starts=any_reading(
+        st.lists(st.builds(ProcessStart, TEXTS | st.just("TSManager.exe"), ANY_TIME), max_size=2).map(tuple)
+    ),
+    agent_dependencies=any_reading(ANY_NAMES),
     setup=any_reading(st.builds(Setup, st.booleans(), st.booleans(), ANY_NUMBER, ANY_NUMBER, st.booleans(), TEXTS)),
     clock=any_reading(st.builds(PcClock, ANY_TIME, ANY_NUMBER, st.none() | ANY_TIME)),
     health_evaluation=any_reading(

@@ -26,6 +26,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     assert dataclasses.asdict(Policy()) == {
         **{"wait_for_self_healing": True, "check_tcf": True},
         **{"grace_minutes": 60, "minimum_age_minutes": 240, "maximum_skew_minutes": 5},
+        "maximum_work_minutes": 2880,
         "legitimate_processes": tuple(LEGITIMATE_PROCESSES),
         "not_legitimate_processes": (),
     }
@@ -33,7 +34,9 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     assert dict(re.findall(r"^\| `([\w.]+\.exe)` \| (.*) \|$", guide, re.MULTILINE)) == LEGITIMATE_PROCESSES
 
 
-@pytest.mark.parametrize("key", ["grace_minutes", "minimum_age_minutes", "maximum_skew_minutes"])
+@pytest.mark.parametrize(
+    "key", ["grace_minutes", "minimum_age_minutes", "maximum_skew_minutes", "maximum_work_minutes"]
+)
 def test_minutes_are_from_none_to_those_of_a_leap_year(key: str) -> None:
     for minutes in (0, 1, 527_040):
         assert getattr(Policy.from_mapping({key: minutes}, where="data"), key) == minutes

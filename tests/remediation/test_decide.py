@@ -199,8 +199,8 @@ class Answers:
             return [Instance("X", {"Name": "CcmExec", "State": "Running", "StartMode": "Auto"})]
         if "smstsmgr" in asked:
             return [Instance("X", {"Name": "smstsmgr", "State": "Stopped", "StartMode": "Manual"})]
-        if "Win32_Process" in asked and self.running:
-            return [Instance("X", {"Name": self.running})]
+        if "Win32_Process" in asked:
+            return [Instance("X", {"Name": name}) for name in ("System", self.running) if name]
         if "LocalDateTime" in asked:
             return [Instance("X", {"CSName": "PC-1", "LocalDateTime": NOW.isoformat(), "CurrentTimeZone": "0"})]
         if asked == "CCM_Program":
@@ -299,13 +299,14 @@ def setup(**flags: int) -> list[Any]:
 
 AGENT = [Instance("X", {"Name": "smstsmgr", "State": "Stopped", "StartMode": "Manual"})]
 IDLE = setup(SetupType=0, Upgrade=0)
+SYSTEM = [Instance("X", {"Name": "System"})]
 
 
 def test_the_last_look_asks_only_what_runs_and_lets_an_idle_pc_pass(converse: Callable[..., Any]) -> None:
-    talk = converse(check_idle(clock, Policy(legitimate_processes=("own.exe",))), [], AGENT, *IDLE)
+    talk = converse(check_idle(clock, Policy(legitimate_processes=("own.exe",))), SYSTEM, AGENT, *IDLE)
 
     assert talk.end is None
-    assert "Name='own.exe'" in talk.asked[0]
+    assert "Name='own.exe' OR Name='System'" in talk.asked[0]
     assert "Name='smstsmgr'" in talk.asked[1]
     assert len(talk.asked) == 5
 
@@ -314,7 +315,7 @@ def test_the_last_look_asks_only_what_runs_and_lets_an_idle_pc_pass(converse: Ca
     ("answers", "says"),
     [
         (
-            ([Instance("X", {"Name": "TSManager.exe"})], AGENT, *setup(SetupType=2)),
+            ([*SYSTEM, Instance("X", {"Name": "TSManager.exe"})], AGENT, *setup(SetupType=2)),
             "StaleStep: TSManager.exe running; Windows Setup in progress: at work now, and not touched; plan anew",
         ),
         (
@@ -322,8 +323,13 @@ def test_the_last_look_asks_only_what_runs_and_lets_an_idle_pc_pass(converse: Ca
             "HostError: could not tell whether a task sequence or an upgrade runs: it broke; apply the plan again",
         ),
         (
-            ([], RemoteFault("", code=1, kind="unavailable"), *IDLE),
+            (SYSTEM, RemoteFault("", code=1, kind="unavailable"), *IDLE),
             "HostError: could not tell whether a task sequence or an upgrade runs: unavailable; apply the plan again",
+        ),
+        (
+            ([], AGENT, *IDLE),
+            "HostError: could not tell whether a task sequence or an upgrade runs: processes: the account is not shown "
+            "those of others (System is not among them); apply the plan again",
         ),
         ((AnswerLost("the connection broke"),), "AnswerLost: the connection broke"),
     ],

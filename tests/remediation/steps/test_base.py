@@ -94,6 +94,7 @@ def test_a_document_is_read_without_being_changed() -> None:
 def test_every_kind_is_known_by_its_own_name() -> None:
     assert sorted(KINDS) == [
         *("file", "mode", "policy", "registry-key", "registry-value"),
-        *("service-state", "start-mode", "tcf"),
+        *("service-dependencies", "service-state", "start-mode", "tcf"),
+        *("trace-file", "trace-guard", "trace-lease"),
     ]
     assert all(kind.kind == name for name, kind in KINDS.items())

@@ -57,6 +57,7 @@ def service(state: str = "Running") -> list[Instance]:
 DONE, MISSING, VERSION = answer(), answer(ReturnValue="1"), answer(ClientVersion="5.00.9128.1007")
 IN, OUT = (value("true"), value("Scheduler")), (value("false"), value(""))
 HALF = (value("false"), value("Scheduler"))
+KEY, NO_KEY = answer(ReturnValue="0", sNames=("Start",), Types=("4",)), answer(ReturnValue="2")
 
 
 def pauses(spans: Iterable[float]) -> list[str]:
@@ -212,7 +213,13 @@ RIGHTS = "; look at the account's rights"
     [
         ((DENIED, value("")), f"the mode cannot be read: access denied{RIGHTS}"),
         ((value("false"), DENIED), f"the mode cannot be read: access denied{RIGHTS}"),
-        ((*IN, *IN, DONE, []), "there is no service CcmExec; check its name"),
+        ((*IN, *IN, DONE, [], NO_KEY), "there is no service CcmExec; check its name"),
+        (
+            (*IN, *IN, DONE, [], KEY),
+            "service CcmExec cannot be read: service CcmExec exists "
+            "(HKLM\\SYSTEM\\CurrentControlSet\\Services\\CcmExec), "
+            f"but the account is not shown it{RIGHTS}",
+        ),
         ((*IN, *IN, DONE, DENIED), f"service CcmExec cannot be read: access denied{RIGHTS}"),
         (
             (*IN, *IN, answer(ReturnValue="2147500037")),

@@ -193,7 +193,13 @@ WAITED = [LOOK, *(line for pause in PAUSES for line in (f"pause {pause:g}", LOOK
             (found(), answer(3)),
             f"HostError: stop of X: the PC answered dependent services running (3){AT_PC}",
         ),
-        (NEVER_STARTS, ([],), "HostError: there is no service X; check its name"),
+        (NEVER_STARTS, ([], answer(2)), "HostError: there is no service X; check its name"),
+        (
+            NEVER_STARTS,
+            ([], Instance("X_OUTPUT", {"ReturnValue": "0", "sNames": ("Start",), "Types": ("4",)})),
+            "HostError: service X cannot be read: service X exists (HKLM\\SYSTEM\\CurrentControlSet\\Services\\X), but "
+            f"the account is not shown it{RIGHTS}",
+        ),
         (NEVER_STARTS, (DENIED,), f"HostError: service X cannot be read: access denied{RIGHTS}"),
         (
             SetServiceState("X", "Running", "Stopped"),

@@ -223,15 +223,18 @@ NONE = HEAD + "service.dependencies(name='depend', service='smstsmgr', depends_o
 def test_dependencies_are_shown_set_and_read_back(fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: At) -> None:
     pc = pcs("healthy")[3]
     fleet.set_service(pc.name, "smstsmgr", depends_on=["CcmExec"])
-    before = len(pyinfra.mutations(pc))
+    before, work = pyinfra.mutations(pc), len(pyinfra.work(pc))
 
     dry = pyinfra.dry(DEPENDENCIES, pc)
-    assert pyinfra.mutations(pc)[before:] == []
-    first, second = pyinfra.apply(DEPENDENCIES, pc), pyinfra.apply(DEPENDENCIES, pc)
+    assert pyinfra.mutations(pc) == before
+    first = pyinfra.apply(DEPENDENCIES, pc)
+    after_first = pyinfra.mutations(pc)
+    second = pyinfra.apply(DEPENDENCIES, pc)
 
     assert dry.block(pc, "smstsmgr depends on") == ["- CcmExec", "+ winmgmt"]
     assert (first.results["depend"].changed, second.results["depend"].unchanged) == (1, 1), first.output
-    assert pyinfra.mutations(pc)[before:] == ["service smstsmgr depends on winmgmt"]
+    assert pyinfra.work(pc)[work:] == ["service smstsmgr depends on winmgmt"]
+    assert pyinfra.mutations(pc) == after_first, "an operation without work takes no lease"
     assert "DEPENDENCIES       : winmgmt" in at(pc, "sc qc smstsmgr")
 
 

@@ -39,6 +39,7 @@ class Cause(str, Enum):
     PROTOCOL = "protocol"
     DEADLINE = "deadline"
     OTHER_COMPUTER = "other-computer"
+    SHELLS_FORBIDDEN = "shells-forbidden"
 
     def __str__(self) -> str:
         """Return the value, so that it prints as in JSON."""

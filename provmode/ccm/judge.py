@@ -85,4 +85,6 @@ def _findings(case: Case, verdict: Verdict, now: datetime) -> tuple[Finding, ...
         )
     if state.needs_more and policy.check_tcf and isinstance(state.tcf, Unknown):
         found.append(Finding("tcf-unread", f"MobileClient.TCF could not be read: {why(state.tcf)}"))
+    if state.needs_more and isinstance(state.tcf, Unknown) and state.tcf.cause == "shells-forbidden":
+        found.append(Finding("shells-forbidden", "the PC's policy forbids remote shells: nothing can be changed there"))
     return tuple(found)

@@ -95,7 +95,7 @@ class Assessment:
     leaves_at: datetime | None = None
     """The latest moment at which the client leaves by itself, UTC by the PC's clock."""
     cause: str | None = None
-    """For `unassessed`: one of the ten causes."""
+    """For `unassessed`: one of the eleven causes."""
     next_step: str = ""
     """For `unassessed`: the next thing to do."""
 
@@ -146,9 +146,11 @@ NEXT_STEP: dict[str, str] = {
     "quota": "wait for other sessions to end, or raise WinRM's quotas on the PC",
     "protocol": "look at the PC's WinRM and WMI event logs, and what answers on that port",
     "deadline": "the PC is overloaded or asleep: try again later, or raise the deadlines",
+    "shells-forbidden": "allow it in the group policy 'Allow Remote Shell Access', or set check_tcf False in "
+    "provmode_policy: then the verdict needs no shell",
     "other-computer": "check the name in DNS; if the PC that answers is meant, set winrm_computer to its name",
 }
-"""The ten causes (contract) and what to do about each."""
+"""The eleven causes (contract) and what to do about each."""
 
 
 def cause_of(word: str) -> str:
@@ -159,6 +161,6 @@ def cause_of(word: str) -> str:
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:
-    """Return the assessment of a host that could not be assessed; *cause* is one of the ten."""
+    """Return the assessment of a host that could not be assessed; *cause* is one of the eleven."""
     cause = cause_of(cause)
     return Assessment(Verdict.UNASSESSED, detail, "unreached", cause=cause, next_step=next_step or NEXT_STEP[cause])

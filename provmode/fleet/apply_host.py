@@ -30,7 +30,7 @@ from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.visit import Visit, cause_of_failure
 from provmode.reading import NOT_READ, Unknown
-from provmode.remediation.decide import check_idle, fingerprint, unread_now, what_changed
+from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
 from provmode.remediation.steps import Step
 from provmode.transport.session import Session
@@ -52,7 +52,7 @@ class HostResult:
     detail: str = ""
     """A sentence. For a failure it names the step and what can be undone."""
     cause: str | None = None
-    """For `unreached`, or `stale` because another PC answers: one of the ten causes."""
+    """For `unreached`, or `stale` because another PC answers: one of the eleven causes."""
     next_step: str = ""
     steps: tuple[str, ...] = ()
     """What was changed, in words."""
@@ -260,7 +260,8 @@ class HostApply:
         if unread is not None:  # unknown does not mean changed
             detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
             cause = cause_of(unread.cause)
-            return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, "apply the plan again")
+            cure = f"{ALLOW_SHELLS}, and " if cause == Cause.SHELLS_FORBIDDEN.value else ""
+            return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, f"{cure}apply the plan again")
         detail = what_changed(facts, client, self._policy, self._now())
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
 

@@ -26,7 +26,7 @@ from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live, live_signals
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, outcome
-from provmode.errors import HostError
+from provmode.errors import Cause, HostError
 from provmode.reading import NOT_READ, Unknown, known, plain
 from provmode.remediation.diff import text_diff
 from provmode.remediation.execute import StaleStep
@@ -42,6 +42,11 @@ LEFT_ALONE: dict[Verdict, str] = {
     Verdict.CLIENT_BROKEN: "the client is broken: repair or reinstall it; provmode cannot",
     Verdict.UNASSESSED: "could not be assessed: provmode changes only what it could assess",
 }
+
+ALLOW_SHELLS = "allow remote shells in the PC's group policy (Allow Remote Shell Access)"
+NO_SHELL = (
+    f"its policy forbids remote shells, and every change takes a lease, which needs one: {ALLOW_SHELLS}, and plan anew"
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ def decide(client: ClientReadings, assessment: Assessment, files: Mapping[str, b
     """Return what is to be done about *client*; *files* are the bytes of each armed `MobileClient.TCF` by its path."""
     if outcome(assessment.verdict) is not Outcome.PENDING:
         return Remediation(client, assessment, (), LEFT_ALONE[assessment.verdict])
+    if isinstance(client.tcf, Unknown) and client.tcf.cause == Cause.SHELLS_FORBIDDEN.value:
+        return Remediation(client, assessment, (), NO_SHELL)
     steps: list[Step] = [disarm(path, data) for path, data in files.items() if tcf.read(data).armed]
     if assessment.verdict is Verdict.ARMED:
         return Remediation(client, assessment, tuple(steps), "" if steps else "no file is armed any more")

@@ -2,8 +2,8 @@
 
 A busy controller must not call a PC silent that is not, so:
 
-* Only a few threads resolve names, and a thousand names queue for them. The deadline of a name begins when its turn
-  comes. An IP address does not queue.
+* Names queue to be looked up (`provmode.transport.resolver`). The deadline of a name begins when its turn comes. An IP
+  address does not queue.
 * The controller may look at an open connection only after the deadline has passed. The connection counts as open.
 """
 
@@ -15,17 +15,17 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-import gevent
-from gevent.lock import BoundedSemaphore
-
 from provmode.errors import Cause, Unreachable
+from provmode.transport.resolver import RESOLVER, AddressInfo, NotAnswered
 from provmode.transport.target import Endpoint
 
-RESOLVING = BoundedSemaphore(8)
-"""Limits the names that are resolved at a time: under gevent each takes one of ten threads."""
+OUR_DNS = "look at this computer's network and its DNS servers, or set winrm_address to IP addresses"
 
-AddressInfo = tuple[Any, Any, int, str, Any]
-"""Family, type, protocol, canonical name and address, as ``getaddrinfo`` returns them."""
+
+class NoResolver(Unreachable):
+    """DNS does not answer: this says nothing about the PC, and nothing about its name."""
+
+    cause = Cause.NAME_RESOLUTION
 
 
 def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -> socket.socket:
@@ -34,6 +34,7 @@ def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -
     *seconds* is a monotonic clock.
 
     Raises:
+        NoResolver: DNS does not answer.
         Unreachable: the name does not resolve, nothing answered in time, or the connection was refused.
     """
     where = f"{endpoint.name} ({endpoint.address}:{endpoint.port})"
@@ -45,7 +46,13 @@ def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -
             next_step="check the name in the inventory",
             cause=Cause.NAME_RESOLUTION,
         ) from None
+    except NotAnswered as silence:
+        raise NoResolver(f"DNS does not answer for {endpoint.address}, {silence}", next_step=OUR_DNS) from None
     except socket.gaierror as error:
+        if error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_FAIL):
+            raise NoResolver(
+                f"DNS does not answer for {endpoint.address} ({error.strerror or error})", next_step=OUR_DNS
+            ) from None
         raise Unreachable(
             f"the name {endpoint.address} does not resolve ({error.strerror or error})",
             next_step="check the name in the inventory and in DNS",
@@ -75,11 +82,9 @@ def _dial(endpoint: Endpoint, deadline: float, seconds: Callable[[], float]) -> 
     if numeric is not None:
         ends, addresses = seconds() + deadline, [numeric]
     else:
-        name = endpoint.address.encode("idna")  # not in the resolver's thread: gevent prints exceptions raised there
-        with RESOLVING:
-            ends = seconds() + deadline
-            with gevent.Timeout(deadline, socket.timeout):
-                addresses = list(socket.getaddrinfo(name, endpoint.port, type=socket.SOCK_STREAM))
+        name = endpoint.address.encode("idna")
+        began, addresses = RESOLVER.addresses(name, endpoint.port, deadline, seconds=seconds)
+        ends = began + deadline
     for family, kind, protocol, _, address in addresses[:-1]:
         try:
             return _connect(socket.socket(family, kind, protocol), address, _remaining(ends, seconds) / 2)

@@ -49,12 +49,13 @@ from provmode.errors import (
     ProtocolError,
     UsageError,
 )
+from provmode.transport import refusals
 from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
 from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.challenge import computer_in
 from provmode.transport.dial import dial
 from provmode.transport.ntlm_checks import Handshake, ignore_environment
-from provmode.transport.target import Counters, Target, check_credentials
+from provmode.transport.target import Counters, Target, Trust, check_credentials
 from provmode.transport.tls import tls_context
 from provmode.windows.names import ComputerName
 
@@ -162,6 +163,7 @@ class PywinrmConnection:
         self._answer_due = 0.0
         self.alive = False
         self._computer: ComputerName | None = None
+        self._received_before = 0
 
     @property
     def computer(self) -> ComputerName | None:
@@ -182,6 +184,7 @@ class PywinrmConnection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(self.deadlines.read)
         self.counters.connections += 1
+        self._received_before = self.counters.bytes_received
         self._dialled = self.alive = True
 
     def authenticate(self) -> None:
@@ -337,23 +340,43 @@ class PywinrmConnection:
         if usable and schemes and not usable & set(schemes):
             return LogonNotSent(
                 f"{self._where} offers {', '.join(schemes)[:80]}, not {self.credentials.authentication}",
-                next_step="set winrm_transport to what the PC offers, or enable it on the PC",
+                next_step=refusals.not_offered(self.credentials.authentication),
             )
-        sent = "Authorization" in response.request.headers
-        return (AuthenticationFailed if sent else LogonNotSent)(
+        if "Authorization" not in response.request.headers and self.credentials.authentication != "certificate":
+            kerberos = self.credentials.authentication == "kerberos" and bool(schemes)
+            return LogonNotSent(
+                f"{self._where} was sent no Kerberos ticket"
+                if kerberos
+                else f"{self._where} asked for an account and offered no authentication (HTTP 401)",
+                next_step=refusals.NO_TICKET if kerberos else refusals.not_offered(self.credentials.authentication),
+            )
+        names = (_challenged_by(earlier) for earlier in response.history)
+        computer = next((str(name) for name in names if name is not None), "")
+        return AuthenticationFailed(
             f"{self._where} refused {user} ({self.credentials.authentication})",
-            next_step="check user and password; not tried again, accounts lock",
+            next_step=refusals.account(self.endpoint, self.credentials, computer),
         )
 
     def _unexpected_status(self, response: requests.Response) -> ProtocolError:
-        meaning = {
-            404: f"no WinRM listener under {self.endpoint.path}",
-            413: "the message is larger than the PC's MaxEnvelopeSizekb",
-            503: "the WinRM service is not listening",
-        }.get(response.status_code, "not an answer of WinRM")
-        return ProtocolError(
-            f"{self._where} answered HTTP {response.status_code}: {meaning}", next_step="check the port"
+        server = response.headers.get("Server", "")
+        meaning, next_step = refusals.status(
+            response.status_code, server, response.content, self.endpoint, self.credentials
         )
+        return ProtocolError(f"{self._where} answered HTTP {response.status_code}: {meaning}", next_step=next_step)
+
+    def _speaks_tls(self) -> bool:
+        """Whether the port answers a TLS greeting, asked on a connection of its own. Sends nothing else."""
+        context = tls_context(Trust(validate=False))
+        try:
+            with dial(self.endpoint, self.deadlines.connect, seconds=self._seconds) as sock:
+                self.counters.connections += 1
+                sock.settimeout(self.deadlines.connect)
+                with context.wrap_socket(sock):
+                    return True
+        except ssl.SSLError as error:
+            return "ALERT" in (error.reason or "")
+        except OSError:  # no connection, or no answer
+            return False
 
     def _without_a_word(self, response: requests.Response) -> ProtocolError:
         readable = self.endpoint.scheme == "http" and self.credentials.authentication == "basic"
@@ -450,6 +473,14 @@ class PywinrmConnection:
             self.close()
             raise
 
+    def _is_https_port(self, chain: list[BaseException]) -> bool:
+        """Whether the port, to which plain HTTP was spoken, speaks TLS: it says so, or said nothing and is asked."""
+        if self.endpoint.scheme != "http":
+            return False
+        if any(_is_tls_alert(link) for link in chain):
+            return True
+        return self.counters.bytes_received == self._received_before and self._speaks_tls()
+
     def _translated(self, error: Exception, what: str) -> HostError:
         chain = list(_causes(error))
         if isinstance(error, requests.TooManyRedirects):
@@ -460,14 +491,19 @@ class PywinrmConnection:
             if isinstance(link, ssl.SSLCertVerificationError):
                 return CertificateUntrusted(
                     f"the certificate of {self._where} is not trusted: {link.verify_message}",
-                    next_step="set winrm_ca to the PEM file of the CA that issued it, and use a name it carries",
+                    next_step=refusals.certificate(link.verify_code),
                 )
         if any(isinstance(link, ssl.SSLError) for link in chain):
             if self.tls_agreed:  # the TLS handshake had succeeded before: the connection broke
                 return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
             return CertificateUntrusted(
-                f"TLS with {self._where} failed ({_ssl_reason(chain)})",
-                next_step="check that the port is the HTTPS listener (5986) and what TLS versions it offers",
+                f"TLS with {self._where} failed ({_ssl_reason(chain)})", next_step=refusals.tls(_ssl_reason(chain))
+            )
+        tls_not_begun = self.endpoint.scheme == "https" and not self.tls_agreed
+        if tls_not_begun and any(isinstance(link, (socket.timeout, TimeoutError, AnswerTooSlow)) for link in chain):
+            return CertificateUntrusted(
+                f"{self._where} did not answer the beginning of TLS within {self.deadlines.read:g} s (read deadline)",
+                next_step=f"{refusals.HTTP_PORT}; else the PC is overloaded or asleep",
             )
         if any(isinstance(link, (AnswerTooSlow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
             return DeadlineExceeded(
@@ -478,7 +514,13 @@ class PywinrmConnection:
             not_offered = "available auth method" in str(error)
             return (LogonNotSent if not_offered else AuthenticationFailed)(
                 f"{self._where} {'does not offer credssp' if not_offered else 'refused the credentials'}",
-                next_step="check user and password, and whether the PC takes them this way",
+                next_step=refusals.not_offered("credssp")
+                if not_offered
+                else refusals.account(self.endpoint, self.credentials),
+            )
+        if isinstance(error, PermissionError) and self.credentials.authentication == "ntlm":
+            return LogonNotSent(
+                f"{self._where} offers Negotiate and ended it at NTLM's first message", next_step=refusals.NTLM_ENDED
             )
         if any(isinstance(link, AnswerTooLarge) for link in chain):
             return ProtocolError(
@@ -488,6 +530,14 @@ class PywinrmConnection:
         if isinstance(error, requests.ConnectionError) or any(
             isinstance(link, (ConnectionError, urllib3.exceptions.HTTPError)) for link in chain
         ):
+            if tls_not_begun:
+                return CertificateUntrusted(
+                    f"{self._where} closed the connection at the beginning of TLS", next_step=refusals.tls("EOF")
+                )
+            if self._is_https_port(chain):
+                return ProtocolError(
+                    f"{self._where} was spoken to in plain HTTP and speaks TLS", next_step=refusals.HTTPS_PORT
+                )
             return ConnectionLost(f"{self._where} broke off the connection in the middle of {what}", sent=True)
         if isinstance(error, ImportError) or "is not installed" in str(error):
             return ProtocolError(
@@ -498,6 +548,11 @@ class PywinrmConnection:
             f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
             next_step="find out what answers on that port",
         )
+
+
+def _is_tls_alert(error: BaseException) -> bool:
+    """Return whether *error* is about a TLS alert where an HTTP answer should be (RFC 8446 section 5.1)."""
+    return isinstance(error, http.client.BadStatusLine) and str(error.args[0]).startswith("\x15\x03")
 
 
 def _is_refusal_of_credssp(error: Exception) -> bool:

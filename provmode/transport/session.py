@@ -37,6 +37,7 @@ from provmode.errors import (
     AccessDenied,
     AnswerLost,
     AuthenticationFailed,
+    Cause,
     DeadlineExceeded,
     HostError,
     OtherComputer,
@@ -49,6 +50,7 @@ from provmode.reading import Known
 from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.logons import LogonNotTried, Logons
 from provmode.transport.pywinrm import PywinrmConnection
+from provmode.transport.refusals import denied
 from provmode.transport.target import Counters, Target
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
@@ -560,7 +562,7 @@ class Session:
         if fault.kind is FaultKind.ACCESS_DENIED:
             return AccessDenied(
                 f"{name} denies {self.target.credentials.user or 'this account'} {what} ({fault})",
-                next_step="give the account the rights that docs/reference.md lists, or use another",
+                next_step=denied(self.target.credentials.user, str(self.computer or "")),
             )
         if fault.kind is FaultKind.QUOTA:
             return QuotaExceeded(
@@ -572,4 +574,5 @@ class Session:
             code=fault.code,
             kind=fault.kind.value,
             next_step=fault.next_step,
+            cause=Cause.SHELLS_FORBIDDEN if fault.kind is FaultKind.SHELLS_FORBIDDEN else None,
         )

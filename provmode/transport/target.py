@@ -29,7 +29,8 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The URL requests go to."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
+        address = self.address.partition("%")[0]  # the zone of an IPv6 address means something on this computer only
+        host = f"[{address}]" if ":" in address else address
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 

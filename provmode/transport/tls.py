@@ -12,6 +12,7 @@ from pathlib import Path
 
 import certifi
 
+from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.transport.target import Trust
 
@@ -35,11 +36,7 @@ def tls_context(trust: Trust, certificate: Path | None = None, key: Path | None 
     else:
         _load_system_store(context)
     if certificate is not None:
-        _load(
-            lambda: context.load_cert_chain(str(certificate), str(key) if key else None),
-            certificate,
-            "client certificate",
-        )
+        _load_client_certificate(context, certificate, key)
     return context
 
 
@@ -47,8 +44,94 @@ def _load(load: Callable[[], None], path: Path, what: str) -> None:
     try:
         load()
     except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        no_certificate = isinstance(error, ssl.SSLError) and error.reason == "NO_CERTIFICATE_OR_CRL_FOUND"
+        reason = "no certificate is in it" if no_certificate else _reason(error)
         raise UsageError(f"cannot read the {what} {path}: {reason}", next_step="give a readable PEM file") from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror if not isinstance(error, ssl.SSLError) and error.strerror else type(error).__name__
+
+
+def _load_client_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Load a client certificate and its key, which may be in the same file.
+
+    Raises:
+        UsageError: says which of the two files is at fault, and how.
+    """
+    data = _read(certificate, "client certificate")
+    key_data = _read(key, "key of the client certificate") if key is not None else data
+    if b"-----BEGIN CERTIFICATE" not in data:
+        raise UsageError(
+            f"cannot read the client certificate {certificate}: no certificate is in it",
+            next_step="give a PEM file (openssl x509 and openssl pkcs12 make one)",
+        )
+    if b"PRIVATE KEY-----" not in key_data:
+        raise UsageError(
+            f"cannot read the key of the client certificate {key or certificate}: no key is in it",
+            next_step="set winrm_certificate_key to the PEM file of the key",
+        )
+    try:
+        context.load_cert_chain(str(certificate), str(key) if key else None, password=_no_password)
+    except _KeyEncrypted:
+        raise UsageError(
+            f"the key of the client certificate {key or certificate} is encrypted",
+            next_step="give a key without a passphrase that only you can read (openssl pkey)",
+        ) from None
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(
+                f"the key {key or certificate} does not belong to the client certificate {certificate}",
+                next_step="set winrm_certificate_key to its key",
+            ) from None
+        raise UsageError(
+            f"cannot read the client certificate {certificate} or its key: {error.reason or type(error).__name__}",
+            next_step="give readable PEM files",
+        ) from None
+    _check_usable(certificate, data)
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the {what} {path}: {_reason(error)}", next_step="give a readable PEM file"
+        ) from None
+
+
+class _KeyEncrypted(Exception):
+    """A key needs a passphrase; OpenSSL itself would ask for it on the terminal."""
+
+
+def _no_password() -> str:
+    raise _KeyEncrypted
+
+
+def _check_usable(path: Path, data: bytes) -> None:
+    """Refuse a client certificate that every PC would refuse: out of its time, or not for this use.
+
+    Raises:
+        UsageError: says why.
+    """
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(data)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begins <= utc_now() <= ends:
+        raise UsageError(
+            f"the client certificate {path} is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC",
+            next_step="renew it, or set this computer's clock",
+        )
+    try:
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if x509.ObjectIdentifier("1.3.6.1.5.5.7.3.2") not in uses:
+        raise UsageError(
+            f"the client certificate {path} is not made for client authentication (its extended key usage)",
+            next_step="give one that is",
+        )
 
 
 def _load_system_store(context: ssl.SSLContext) -> None:

@@ -26,6 +26,8 @@ class FaultKind(str, Enum):
 
     ACCESS_DENIED = "access-denied"
     QUOTA = "quota"
+    SHELLS_FORBIDDEN = "shells-forbidden"
+    """The PC's policy forbids remote shells, and so every command line. CIM works all the same."""
     TIMED_OUT = "timed-out"
     """OperationTimeout passed. For Receive this means "nothing yet", for everything else "may have happened"."""
     NOT_FOUND = "not-found"
@@ -64,6 +66,7 @@ _KINDS: dict[FaultKind, frozenset[int]] = {
             *range(0x803381E4, 0x803381EB),
         }
     ),
+    FaultKind.SHELLS_FORBIDDEN: frozenset({0x803381AC}),  # Winrs/AllowRemoteShellAccess is false
     FaultKind.TIMED_OUT: frozenset({0x80338029, 0x80338126, 0x80041069}),
     FaultKind.NOT_FOUND: frozenset(
         # WS-Man resource not found; WBEM_E_NOT_FOUND, INVALID_NAMESPACE, INVALID_CLASS; file and path not found
@@ -114,6 +117,9 @@ BUSY = 0x800700AA
 _NEXT_STEP = {
     0x80070015: "Windows Setup may be at work there (sysprep, first start): try again when it is done",
     0x80070422: "a service that this needs is disabled on the PC",
+    0x800704EC: "a policy of the PC blocks the program (AppLocker, software restriction): allow cmd.exe and PowerShell",
+    0x800711C7: "the PC's code integrity policy blocks the program: allow cmd.exe and PowerShell",
+    0x803381AC: "allow remote shells in the PC's group policy (Allow Remote Shell Access)",
     0x80080005: "the PC cannot start the process for this: look at its memory and its System event log",
 }
 

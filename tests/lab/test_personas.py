@@ -29,6 +29,7 @@ DOCUMENTED = {
 CAUSES = {
     *("name-resolution", "connect-timeout", "refused", "tls", "auth", "access-denied", "quota", "protocol", "deadline"),
     "other-computer",
+    "shells-forbidden",
 }
 NAMES = [persona.name for persona in PERSONAS]
 

@@ -3,6 +3,7 @@
 * `winrm`          the connector ``@winrm``
 * `commands`       the commands that facts and operations hand to it
 * `host_data`      the ``winrm_*`` keys of an inventory, and the target they add up to
+* `mistakes`       mistakes in those values that can be seen before anything is sent
 * `session_lease`  the lease on one PC, held through a session
 * `run_lease`      which operations of a pyinfra run share it, and when it is released
 

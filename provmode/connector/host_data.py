@@ -19,6 +19,15 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 from pyinfra.api.hiddenvalue import HiddenValue
 from pyinfra.connectors.base import DataMeta
 
+from provmode.connector.mistakes import (
+    check_address,
+    check_basic,
+    check_libraries,
+    check_path,
+    check_port,
+    check_user,
+    check_visible,
+)
 from provmode.errors import UsageError
 from provmode.windows.codepages import codec_of
 from provmode.windows.names import first_label, is_address
@@ -186,6 +195,12 @@ def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]
     if isinstance(ca, str) and ("winrm_ca", ca) not in checked:
         tls_context(Trust(ca=_path(ca)))
         checked.add(("winrm_ca", ca))
+    certificate, key = data.get("winrm_certificate"), data.get("winrm_certificate_key")
+    if isinstance(certificate, str) and isinstance(key, (str, type(None))):
+        pair = ("winrm_certificate", f"{certificate}\n{key}")
+        if pair not in checked:
+            tls_context(Trust(validate=False), _path(certificate), _path(key))
+            checked.add(pair)
     if isinstance(password_file, str) and ("winrm_password_file", password_file) not in checked:
         _first_line(name, password_file)
         checked.add(("winrm_password_file", password_file))
@@ -204,6 +219,7 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
     computer = own.pop("winrm_computer")
     _check_computer(name.rpartition("/")[2], computer)
+    _address(name.rpartition("/")[2], own)
     shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
     if shared in checked:
         return
@@ -241,22 +257,31 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     name = host_name.rpartition("/")[2]
     scheme = _one_of(name, data, "winrm_scheme", ("http", "https"))
     _check_codepage(name, data["winrm_codepage"])
+    path = "/wsman" if data["winrm_path"] is None else data["winrm_path"]
+    check_path(f"{name}: winrm_path", path)
     authentication = _one_of(name, data, "winrm_transport", AUTHENTICATIONS)
-    user = data["winrm_user"] or os.environ.get(USER_ENVIRONMENT, "")
     needs_password = authentication in ("ntlm", "basic", "credssp")
+    user = _user(name, data, authentication, needed=needs_password)
+    in_keyring = data["winrm_password"] is None and not data["winrm_password_file"] and data["winrm_password_keyring"]
+    check_libraries(authentication, keyring=needs_password and bool(in_keyring))
+    if data["winrm_kerberos_host"] is not None:
+        check_address(f"{name}: winrm_kerberos_host", data["winrm_kerberos_host"])
+    password = password_of(name, user, data) if needs_password else ""
+    if authentication == "basic":
+        check_basic(name, user, password)
     return Target(
         endpoint=Endpoint(
             name=name,
-            address=data["winrm_address"] or name,
+            address=_address(name, data),
             port=_port(name, data, scheme),
             scheme=scheme,
-            path=data["winrm_path"],
+            path=path,
             computer=computer_meant(name, data),
         ),
         credentials=Credentials(
             authentication=authentication,
             user=user,
-            password=password_of(name, user, data) if needs_password else "",
+            password=password,
             certificate=_path(data["winrm_certificate"]),
             certificate_key=_path(data["winrm_certificate_key"]),
             kerberos_host=data["winrm_kerberos_host"],
@@ -271,6 +296,34 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
         ),
         read_only_lines=READ_ONLY_LINES,
     )
+
+
+def _address(name: str, data: Mapping[str, Any]) -> str:
+    """Return the name or IP address to connect to.
+
+    Raises:
+        UsageError: it is neither, or a resolver would read it as something else.
+    """
+    address = data["winrm_address"]
+    if not isinstance(address, (str, type(None))):
+        raise UsageError(f"{name}: winrm_address is {address!r}, of the wrong type")
+    check_address(f"{name}: winrm_address" if address else "the host name", address or name)
+    return address or name
+
+
+def _user(name: str, data: Mapping[str, Any], authentication: str, *, needed: bool) -> str:
+    """Return the account; empty if none is given and none is *needed*.
+
+    Raises:
+        UsageError: it is needed and not given, or cannot be the name of an account.
+    """
+    user = data["winrm_user"] or os.environ.get(USER_ENVIRONMENT, "")
+    if user:
+        where = "winrm_user" if data["winrm_user"] else f"${USER_ENVIRONMENT}"
+        check_user(f"{name}: {where}", user, authentication)
+    elif needed:
+        raise UsageError(f"{name}: no user is given", next_step=f"set winrm_user or ${USER_ENVIRONMENT}")
+    return str(user)
 
 
 def computer_meant(name: str, data: Mapping[str, Any]) -> str:
@@ -297,6 +350,7 @@ def _check_computer(name: str, computer: Any) -> None:
         return
     if not isinstance(computer, str):
         raise UsageError(f"{name}: winrm_computer is {computer!r}, of the wrong type")
+    check_visible(f"{name}: winrm_computer", computer)
     if not first_label(computer) or is_address(computer):
         raise UsageError(f"{name}: winrm_computer is {computer!r}", next_step="give the PC's own name")
 
@@ -332,7 +386,7 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
     if not from_environment:
         named = f"${variable}" if variable == PASSWORD_ENVIRONMENT else "the variable that winrm_password_env names"
         raise UsageError(
-            f"{name}: no password for {user or 'the user'}",
+            f"{name}: no password for {user}",
             next_step=f"set {named}, winrm_password_file or winrm_password_keyring",
         )
     return _visible_ends(name, from_environment, f"in ${data['winrm_password_env']}")
@@ -441,6 +495,7 @@ def _port(name: str, data: Mapping[str, Any], scheme: str) -> int:
     port = data["winrm_port"]
     if port is None:
         return 5986 if scheme == "https" else 5985
+    check_port(name, scheme, port)
     if not 0 < port < 65536:
         raise UsageError(f"{name}: winrm_port is {port}", next_step="use 5985 (http) or 5986 (https)")
     return int(port)

@@ -2,6 +2,7 @@
 
 * `inventory`       where hosts come from (`InventorySource`), and the fleet they make
 * `host_names`      names of PCs that could be taken for other names
+* `ignored`         what pyinfra would silently ignore in an inventory file
 * `ownership`       who can change an inventory before it is run
 * `visit`           who visits the hosts (`Runner`), and one visit
 * `lowered`         settings that protect less than the defaults

@@ -30,6 +30,7 @@ from typing_extensions import override
 from provmode.connector.host_data import combined
 from provmode.errors import UsageError
 from provmode.fleet.host_names import check_host_name, look, spelling
+from provmode.fleet.ignored import refuse_ignored
 from provmode.fleet.ownership import refuse_foreign
 
 SHARD = 250
@@ -69,6 +70,8 @@ class Fleet(Inventory):
         if not name.startswith("@"):
             expanded: Iterable[Any] = [(name, {}, [])]
         else:
+            if kind == "winrm" and not argument:
+                raise UsageError(f"{name} has no name of a PC", next_step="write it as in @winrm/PC-0001")
             expanded = connectors[kind].make_names_data(argument or None)
         for host_name, connector_data, connector_groups in expanded:
             self._check_name(host_name)
@@ -197,6 +200,7 @@ class PyinfraFile:
             UsageError: others can change it.
         """
         refuse_foreign(self.path)
+        refuse_ignored(self.path)
         from pyinfra_cli.inventory import _get_groups_from_filename
 
         _compile(self.path)

@@ -113,6 +113,7 @@ def test_names_of_a_zone_that_is_dead_hide_no_name_that_is_answered(dns: Silence
         assert isinstance(error, Unreachable), name
         assert isinstance(error, NoResolver) is name.startswith("dead"), name
         assert (error.cause is Cause.NAME_RESOLUTION) is not name.startswith("good"), name
+    assert not isinstance(dialled("good-afterwards", 1.0), NoResolver)
 
 
 def test_a_name_that_waits_for_its_turn_loses_nothing_of_its_deadline(dns: Silence) -> None:

@@ -83,8 +83,9 @@ def _findings(case: Case, verdict: Verdict, now: datetime) -> tuple[Finding, ...
         found.append(
             Finding("short-max-minutes", f"ProvisioningMaxMinutes is {minutes}: it is checked every 60 minutes")
         )
-    if state.needs_more and policy.check_tcf and isinstance(state.tcf, Unknown):
-        found.append(Finding("tcf-unread", f"MobileClient.TCF could not be read: {why(state.tcf)}"))
     if state.needs_more and isinstance(state.tcf, Unknown) and state.tcf.cause == "shells-forbidden":
-        found.append(Finding("shells-forbidden", "the PC's policy forbids remote shells: nothing can be changed there"))
+        text = "the PC's policy forbids remote shells: nothing can be changed there, and MobileClient.TCF was not read"
+        found.append(Finding("shells-forbidden", text))
+    elif state.needs_more and policy.check_tcf and isinstance(state.tcf, Unknown):
+        found.append(Finding("tcf-unread", f"MobileClient.TCF could not be read: {why(state.tcf)}"))
     return tuple(found)

@@ -579,6 +579,10 @@ FINDINGS: list[tuple[str, ClientReadings, str]] = [
         *("tcf-unread", in_mode(900, **HALF_OUT, tcf=Unknown("malformed"))),
         "MobileClient.TCF could not be read: malformed",
     ),
+    (
+        *("shells-forbidden", in_mode(10, tcf=Unknown("shells-forbidden"))),
+        "the PC's policy forbids remote shells: nothing can be changed there, and MobileClient.TCF was not read",
+    ),
 ]
 
 

@@ -146,8 +146,10 @@ def not_soap(what: str) -> Said:
 
 
 NO_LOGIN = not_winrm("asked for no authentication, which WinRM never does")
-NO_LISTENER = not_winrm("answered HTTP 404: no WinRM listener under /wsman", "check the port")
-NOT_LISTENING = not_winrm("answered HTTP 503: the WinRM service is not listening", "check the port")
+NO_LISTENER = not_winrm(
+    "answered HTTP 404: no WinRM listener under /wsman", "check winrm_path and the port (winrm enumerate listener)"
+)
+NOT_LISTENING = not_winrm("answered HTTP 503: the WinRM service is not listening", "start the service WinRM on the PC")
 PLAIN_TEXT = not_winrm("answered in plain text although encryption is in force; the answer was not read")
 NOT_NTLM = not_winrm("answered the handshake with something that is not NTLM")
 NO_HANDSHAKE = not_winrm("answered authentication with something that is not WinRM")
@@ -169,13 +171,26 @@ def refused(kind: type[HostError], what: str, next_step: str) -> Said:
 
 def other_scheme(offered: str) -> Said:
     """Return the error about a PC that does not offer what is wanted; nothing about the account was sent to it."""
-    return refused(
-        LogonNotSent, f"offers {offered}, not ntlm", "set winrm_transport to what the PC offers, or enable it on the PC"
-    )
+    return refused(LogonNotSent, f"offers {offered}, not ntlm", ENABLE)
 
 
-def refused_user(kind: type[HostError]) -> Said:
-    return refused(kind, "refused CORP\\auditor (ntlm)", "check user and password; not tried again, accounts lock")
+ENABLE = (
+    "set winrm_transport to what the PC offers, or enable it on the PC "
+    '(winrm set winrm/config/service/auth @{Negotiate="true"})'
+)
+NOTHING_OFFERED = refused(LogonNotSent, "asked for an account and offered no authentication (HTTP 401)", ENABLE)
+NTLM_ENDED = refused(
+    LogonNotSent,
+    "offers Negotiate and ended it at NTLM's first message",
+    "it began no NTLM: NTLM may be switched off there (policy Restrict NTLM); use winrm_transport kerberos, or allow "
+    "it",
+)
+REFUSED_USER = refused(
+    AuthenticationFailed,
+    "refused CORP\\auditor (ntlm)",
+    "check user and password, and whether the account is locked, disabled or expired; use winrm_transport kerberos if "
+    "the domain restricts NTLM or the account is a Protected User; not tried again, accounts lock",
+)
 
 
 def too_late(what: str) -> Said:
@@ -226,7 +241,7 @@ def challenge(flags: int = 0xE28A8235) -> bytes:
         (http("404 Not Found"), NO_LISTENER),
         (http("503 Service Unavailable"), NOT_LISTENING),
         (http("500 Internal Server Error"), NO_LOGIN),
-        (http("401 Unauthorized"), refused_user(LogonNotSent)),
+        (http("401 Unauthorized"), NOTHING_OFFERED),
         (http("401 Unauthorized", 'WWW-Authenticate: Basic realm="WSMAN"'), other_scheme("Basic")),
         (http("401 Unauthorized", "WWW-Authenticate: Digest, Kerberos"), other_scheme("Digest, Kerberos")),
         (
@@ -249,7 +264,7 @@ def test_a_first_answer_that_is_not_winrm_is_one_error(answer: bytes, expected: 
 @pytest.mark.parametrize(
     ("second", "expected"),
     [
-        (http("401 Unauthorized", "WWW-Authenticate: Negotiate"), NO_HANDSHAKE),
+        (http("401 Unauthorized", "WWW-Authenticate: Negotiate"), NTLM_ENDED),
         (http("401 Unauthorized"), NO_HANDSHAKE),
         (http("401 Unauthorized", "WWW-Authenticate: Negotiate !!!notbase64"), NOT_NTLM),
         (http("401 Unauthorized", "WWW-Authenticate: Negotiate TlRMTVNTUAACAAAA"), NOT_NTLM),
@@ -593,7 +608,7 @@ def test_proxies_and_passwords_in_the_environment_are_ignored(monkeypatch: pytes
 
 def test_the_password_never_crosses_the_wire_readable_with_ntlm() -> None:
     with stranger(OFFER, challenge(), http("401 Unauthorized", "WWW-Authenticate: Negotiate")) as server:
-        assert said(ask(session_to(server))) == refused_user(AuthenticationFailed)
+        assert said(ask(session_to(server))) == REFUSED_USER
         assert CANARY.encode() not in server.received
         assert CANARY.encode("utf-16-le") not in server.received
 

@@ -287,6 +287,7 @@ def test_the_kind_of_a_fault_without_a_number_comes_from_its_subcode(subcode: st
 
 
 KINDS = {
+    FaultKind.SHELLS_FORBIDDEN: (0x803381AC,),  # REMOTESHELLS_NOT_ALLOWED
     FaultKind.ACCESS_DENIED: (
         *(0x80070005, 0x80338104, 0x80338105, 0x80338106),  # E_ACCESSDENIED; to the service, a provider, WMI
         *(0x80041003, 0x80041062),  # WBEM_E_ACCESS_DENIED, WBEM_E_PRIVILEGE_NOT_HELD

@@ -8,24 +8,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provmode.cli.common import (
-    Finite,
     complain,
     console_for,
     data_option,
     file_path,
     format_option,
     key_file_option,
+    limits_by_name,
+    limits_options,
     print_json,
     printing,
     refused_logons,
     run_options,
     running,
+    say,
 )
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
+    from provmode.fleet.begun import Coming, Settled
     from provmode.fleet.plan_file import Plan
 
 
@@ -33,9 +36,7 @@ if TYPE_CHECKING:
 @click.argument("plan_file", metavar="PLAN", type=file_path())
 @click.option("--inventory", help="Inventory to use instead of the one named in the plan.")
 @data_option
-@click.option("--wave", metavar="10,100,25%", help="Hosts in each wave; a last wave takes the rest.")
-@click.option("--soak", type=Finite(0, 604800), default=0.0, show_default=True, help="Seconds between waves.")
-@click.option("--max-failures", metavar="5,2%", help="End the run if more than this many of the reached hosts fail.")
+@limits_options
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Resume the run of the journal.")
 @key_file_option
@@ -46,35 +47,37 @@ def apply(
     plan_file: Path,
     inventory: str | None,
     data: tuple[str, ...],
-    wave: str | None,
-    soak: float,
-    max_failures: str | None,
     journal: Path | None,
     resume: bool,
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
     retry: bool,
-    parallel: int,
+    **limits: Any,
 ) -> int:
-    """Make exactly the changes of PLAN. A host that changed since the plan is left as it is."""
+    """Make exactly the changes of PLAN. A host that changed since the plan is left as it is.
+
+    What is about to happen is said before the first host. --resume goes on under the limits that the run was begun
+    with; those that you name count instead.
+    """
     from provmode.connector.host_data import read_override
+    from provmode.fleet.begun import settle
     from provmode.fleet.inventory import planned_inventory
     from provmode.fleet.plan_file import PlanRefused, key_from, load
-    from provmode.fleet.waves import Limits
 
+    journal = journal or plan_file.with_name(plan_file.name + ".journal")
     try:
         key = key_from(key_file)
         plan = load(plan_file, key, unsigned=unsigned, now=utc_now())
+        settled = settle(limits_by_name(), journal, resume=resume, key=key if plan.signed else None)
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
                 inventory or planned_inventory(plan.inventory, plan_file),
                 override=read_override(data),
-                limits=Limits(wave, soak, max_failures),
-                journal=journal or plan_file.with_name(plan_file.name + ".journal"),
+                settled=settled,
+                journal=journal,
                 resume=resume,
-                parallel=parallel,
                 key=key,
             )
     except PlanRefused as error:
@@ -84,12 +87,19 @@ def apply(
     return result.exit_code()
 
 
-def run_apply_of(plan: Plan, inventory: str, *, parallel: int, **options: Any) -> ApplyResult:
-    """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`."""
-    from provmode.fleet.apply import apply_plan
+def run_apply_of(plan: Plan, inventory: str, *, settled: Settled, **options: Any) -> ApplyResult:
+    """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`.
 
-    with running("applying", parallel) as common:
-        result = apply_plan(plan, inventory, **common, **options)
+    What is about to happen is said on standard error, before the first host.
+    """
+    from provmode.fleet.apply import apply_plan
+    from provmode.report.coming import print_coming
+
+    def announce(coming: Coming) -> None:
+        say(lambda console: print_coming(coming, settled.source, console))
+
+    with running("applying", settled.limits.parallel) as common:
+        result = apply_plan(plan, inventory, limits=settled.limits, announce=announce, **common, **options)
     if result.notice:
         complain(result.notice)
     return result

@@ -10,11 +10,11 @@ import click
 
 from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
+    choice_options,
     console_for,
     data_option,
     file_path,
     format_option,
-    limit_option,
     print_json,
     printing,
     refused_logons,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=EXIT_CODES["audit"].help)
 @click.argument("inventory")
-@limit_option
+@choice_options
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 def audit(
     inventory: str,
     limit: tuple[str, ...],
+    exclude: tuple[str, ...],
     output_format: str,
     output: Path | None,
     data: tuple[str, ...],
@@ -50,7 +51,7 @@ def audit(
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry):
-        found = run_audit_of(inventory, limit=limit, override=override, parallel=parallel)
+        found = run_audit_of(inventory, limit=limit, exclude=exclude, override=override, parallel=parallel)
     show_audit(found, output_format, output)
     return found.exit_code()
 
@@ -59,6 +60,7 @@ def run_audit_of(
     inventory: str,
     *,
     limit: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
     override: dict[str, Any] | None = None,
     parallel: int,
 ) -> Audit:
@@ -66,7 +68,7 @@ def run_audit_of(
     from provmode.fleet.audit import audit_inventory
 
     with running("looking at hosts", parallel) as options:
-        return audit_inventory(inventory, limit=limit, override=override, **options)
+        return audit_inventory(inventory, limit=limit, exclude=exclude, override=override, **options)
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from provmode.clock import utc_now
+from provmode.fleet.waves import SAFE
 from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
@@ -40,9 +41,25 @@ def file_path() -> click.Path:
     return click.Path(dir_okay=False, path_type=Path)
 
 
-limit_option = click.option(
-    "--limit", multiple=True, metavar="NAME", help="Only this host, group or pattern; may be repeated."
+_limit = click.option(
+    "--limit",
+    multiple=True,
+    metavar="NAME,...|@FILE",
+    help="Only these hosts, groups or patterns, or those that a file names; may be repeated.",
 )
+_exclude = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="NAME,...|@FILE",
+    help="Not these hosts, groups or patterns, nor those that a file names; may be repeated.",
+)
+
+
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that choose some hosts of an inventory, a plan or a journal."""
+    return _limit(_exclude(command))
+
+
 data_option = click.option(
     "--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's."
 )
@@ -69,6 +86,51 @@ key_file_option = click.option("--key-file", type=file_path(), help="File with t
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* the options that every run has which logs on to PCs."""
     return retry_option(parallel_option(command))
+
+
+_LIMITS = ("wave", "soak", "max_failures", "parallel", "limit", "exclude")
+
+
+def limits_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that limit a run which changes PCs; their defaults are the safe ones."""
+    options = (
+        click.option(
+            "--wave",
+            metavar="10,100,25%|all",
+            default=SAFE.wave,
+            show_default=True,
+            help="Hosts in each wave; a last wave takes the rest. all: one wave.",
+        ),
+        click.option(
+            "--soak", type=Finite(0, 604800), default=SAFE.soak, show_default=True, help="Seconds between waves."
+        ),
+        click.option(
+            "--max-failures",
+            metavar="5,20%|none",
+            default=SAFE.max_failures,
+            show_default=True,
+            help="End the run if more than this many of the reached hosts fail. none: never.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return choice_options(command)
+
+
+def limits_by_name() -> dict[str, Any]:
+    """Return the limits that the user named on the command line, as fields of `provmode.fleet.waves.Limits`."""
+    context = click.get_current_context()
+    return {
+        name: context.params[name]
+        for name in _LIMITS
+        if name in context.params and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
+
+
+def say(draw: Callable[[Console], None]) -> None:
+    """Print on standard error what *draw* draws. If nobody can read it any more, the run goes on without it."""
+    if sys.stderr is not None:
+        draw(console_for(_Screen(sys.stderr)))
 
 
 @contextmanager

@@ -107,6 +107,7 @@ def _fix_fleet(inventory: str, folder: Path, output_format: str, *, parallel: in
 
 
 def _run_stages(stages: _Stages, inventory: str, folder: Path, parallel: int) -> int:
+    from provmode.fleet.begun import Settled
     from provmode.fleet.waves import Limits
 
     key, first, second = secrets.token_bytes(32), folder / "first.journal", folder / "second.journal"
@@ -115,12 +116,14 @@ def _run_stages(stages: _Stages, inventory: str, folder: Path, parallel: int) ->
     stages.begin("plan")
     plan = _plan(stages, inventory, folder / "plan.json", key, parallel)
     stages.begin("apply, in two waves")
-    applied = run_apply_of(plan, inventory, journal=first, limits=Limits("25%", 1.0), parallel=parallel, key=key)
+    two_waves = Settled(Limits("25%", 1.0, parallel=parallel), "those of the demo")
+    applied = run_apply_of(plan, inventory, journal=first, settled=two_waves, key=key)
     stages.end("applied", applied.to_json, lambda: show_apply(applied), interrupted=applied.interrupted)
     stages.begin("second audit")
     after = _audit(stages, "after", inventory, parallel)
     stages.begin("second apply of the same plan")
-    again = run_apply_of(plan, inventory, journal=second, parallel=parallel, key=key)
+    one_wave = Settled(Limits(parallel=parallel), "those of the demo")
+    again = run_apply_of(plan, inventory, journal=second, settled=one_wave, key=key)
     stages.end("again", again.to_json, lambda: show_apply(again), interrupted=again.interrupted)
     return after.exit_code()
 

@@ -17,13 +17,13 @@ import click
 from provmode.atomic_file import check_output
 from provmode.cli.common import (
     Finite,
+    choice_options,
     complain,
     console_for,
     data_option,
     file_path,
     format_option,
     key_file_option,
-    limit_option,
     print_json,
     printing,
     refused_logons,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.command(epilog=EXIT_CODES["plan"].help)
 @click.argument("inventory")
 @click.option("--output", type=file_path(), help="Write the plan to this file.")
-@limit_option
+@choice_options
 @data_option
 @click.option(
     "--valid",
@@ -61,6 +61,7 @@ def plan(
     inventory: str,
     output: Path | None,
     limit: tuple[str, ...],
+    exclude: tuple[str, ...],
     data: tuple[str, ...],
     valid: float,
     remove_traces: bool,
@@ -85,12 +86,15 @@ def plan(
     override = read_override(data)
     planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
     with refused_logons(retry=retry):
-        planned = run_plan_of(inventory, limit=limit, override=override, parallel=parallel, planner=planner)
+        planned = run_plan_of(
+            inventory, limit=limit, exclude=exclude, override=override, parallel=parallel, planner=planner
+        )
     document = sign(
         planned.document(
             plan_id=str(uuid.uuid4()),
             inventory=inventory,
             limit=limit,
+            exclude=exclude,
             by=f"{_user()}@{platform.node()}",
             now=utc_now(),
             valid=timedelta(hours=valid),
@@ -128,6 +132,7 @@ def run_plan_of(
     inventory: str,
     *,
     limit: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
     override: dict[str, Any] | None = None,
     parallel: int,
     planner: Callable[..., Planned] | None = None,
@@ -136,7 +141,8 @@ def run_plan_of(
     from provmode.fleet.plan import plan_inventory
 
     with running("planning", parallel) as options:
-        return (planner or plan_inventory)(inventory, limit=limit, override=override, **options)
+        make = planner or plan_inventory
+        return make(inventory, limit=limit, exclude=exclude, override=override, **options)
 
 
 def show_plan(planned: Planned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import click
 
 from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
+    choice_options,
     console_for,
     data_option,
     file_path,
     format_option,
     key_file_option,
-    limit_option,
     print_json,
     printing,
     refused_logons,
@@ -35,7 +36,7 @@ journals_option = click.option(
 
 @click.command(epilog=EXIT_CODES["traces"].help)
 @click.argument("inventory")
-@limit_option
+@choice_options
 @journals_option
 @key_file_option
 @format_option
@@ -45,6 +46,7 @@ journals_option = click.option(
 def traces(
     inventory: str,
     limit: tuple[str, ...],
+    exclude: tuple[str, ...],
     journals: tuple[Path, ...],
     key_file: Path | None,
     output_format: str,
@@ -64,7 +66,8 @@ def traces(
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry), running("looking for traces", parallel) as options:
-        found = traces_inventory(inventory, limit=limit, override=override, journaled=journaled, **options)
+        chosen = functools.partial(traces_inventory, inventory, limit=limit, exclude=exclude)
+        found = chosen(override=override, journaled=journaled, **options)
     if output is not None:
         file = io.StringIO()
         print_traces(found, console_for(file))

@@ -20,6 +20,8 @@
 * `lease`           the lease on one host during a run
 * `refused_logons`  the file of passwords that were refused in earlier runs
 * `waves`           sizes of waves, and the failure budget
+* `begun`           the limits that count in a run, and what is said before it
+* `selection`       which hosts a user means by `--limit` and `--exclude`
 * `results`         the table of outcomes and exit codes
 * `progress`        how a run reports its progress
 

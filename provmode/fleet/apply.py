@@ -19,12 +19,14 @@ import gevent
 from provmode.ccm.policy import Policy
 from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
+from provmode.fleet.begun import Coming, settle
 from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome
+from provmode.fleet.selection import choose, expand
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
 
@@ -74,11 +76,15 @@ def apply_plan(
     runner: Runner | None = None,
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
+    announce: Callable[[Coming], None] = lambda coming: None,
     pause: Callable[[float], Any] = gevent.sleep,
     seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
+
+    Without *limits* a run that is resumed goes on under those that it was begun with, and a new one has the safe ones.
+    *announce* is told what is about to happen, before the first host.
 
     *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key; a
     plan that is not signed has an unsigned journal, whatever the key. When *stop* turns true, hosts in progress are
@@ -92,13 +98,15 @@ def apply_plan(
         raise UsageError(
             "the plan is signed, and its journal has to be signed with the same key", next_step="give the plan's key"
         )
-    limits = limits or Limits()
-    names = [host.name for host in plan.changing]
-    sizes, budget = limits.sizes(len(names)), limits.budget()
-    fleet, policies = _fleet_of(plan, inventory, override)
-    writer, earlier = _open_journal(journal, plan, now, key if plan.signed else None, nonce(), resume=resume)
+    key = key if plan.signed else None
+    limits = limits or settle({}, journal, resume=resume, key=key).limits
+    limits = limits.changed({"limit": expand("--limit", limits.limit), "exclude": expand("--exclude", limits.exclude)})
+    fleet = load(inventory, override=override)
+    chosen = _chosen(plan, fleet, limits)
+    sizes, budget = limits.sizes(len(chosen)), limits.budget()
+    policies = _policies_of(plan, fleet, inventory)
+    writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
     try:
-        progress.begin(len(names))
         run = PlanRun(
             plan,
             fleet,
@@ -106,12 +114,15 @@ def apply_plan(
             now=now,
             earlier=earlier,
             policies=policies,
-            runner=runner,
+            chosen=chosen,
+            runner=runner or GeventRunner(working=limits.parallel),
             stop=stop,
             progress=progress,
             pause=pause,
             seconds=seconds,
         )
+        announce(run.coming(sizes, limits))
+        progress.begin(len(chosen))
         result = run.run(sizes, soak=limits.soak, budget=budget)
     except BaseException:
         writer.abandon()
@@ -120,12 +131,23 @@ def apply_plan(
     return result
 
 
-def _fleet_of(
-    plan: Plan, inventory: str | InventorySource, override: Mapping[str, Any] | None
-) -> tuple[Fleet, dict[str, Policy]]:
-    """Return the inventory's fleet, and the policies of those hosts of the plan that it has."""
+def _chosen(plan: Plan, fleet: Fleet, limits: Limits) -> list[str]:
+    """Return the plan's hosts that have something to change and that the limits leave in.
+
+    Raises:
+        UsageError: a limit names no host of the plan, or no host is left.
+    """
     names = [host.name for host in plan.changing]
-    fleet = load(inventory, override=override)
+    if not (limits.limit or limits.exclude):
+        return names
+    planned = [host.name for host in plan.hosts]
+    wanted = set(choose(planned, fleet.groups_of, limits.limit, limits.exclude, others=fleet.names, place="the plan"))
+    return [name for name in names if name in wanted]
+
+
+def _policies_of(plan: Plan, fleet: Fleet, inventory: str | InventorySource) -> dict[str, Policy]:
+    """Return the policies of those hosts of the plan that the inventory's fleet has."""
+    names = [host.name for host in plan.changing]
     known = set(fleet.names)
     present = [name for name in names if name in known]
     if names and not present:
@@ -134,16 +156,23 @@ def _fleet_of(
             f"the plan is for another fleet: {source} has no host {names[0]}",
             next_step="give the inventory that the plan was made with",
         )
-    return fleet, policies_of(fleet, present)
+    return policies_of(fleet, present)
 
 
 def _open_journal(
-    path: Path, plan: Plan, now: Callable[[], datetime], key: bytes | None, nonce: str, *, resume: bool
+    path: Path,
+    plan: Plan,
+    now: Callable[[], datetime],
+    key: bytes | None,
+    nonce: str,
+    limits: Limits,
+    *,
+    resume: bool,
 ) -> tuple[Journal, Mapping[str, HostRecord]]:
     """Create the journal, or resume it; return it with what it says about each host."""
     if not resume:
-        return Journal.create(path, plan.id, now, key, nonce=nonce), {}
-    writer, state = Journal.resume(path, plan.id, now, key=key, nonce=nonce)
+        return Journal.create(path, plan.id, now, key, nonce=nonce, limits=limits), {}
+    writer, state = Journal.resume(path, plan.id, now, key=key, nonce=nonce, limits=limits)
     return writer, state.hosts
 
 
@@ -166,7 +195,8 @@ class PlanRun:
     """One run over the hosts of a plan.
 
     *now* is the controller's clock. *policies* are the inventory's current policies, by host. *earlier* is what the
-    journal says about each host, if the run is resumed.
+    journal says about each host, if the run is resumed. *chosen* are the names of the hosts to work on, if not all of
+    the plan's.
 
     Raises:
         UsageError: *earlier* belongs to a plan with other steps.
@@ -181,6 +211,7 @@ class PlanRun:
         now: Callable[[], datetime],
         earlier: Mapping[str, HostRecord] | None = None,
         policies: Mapping[str, Policy] | None = None,
+        chosen: Sequence[str] | None = None,
         runner: Runner | None = None,
         stop: Callable[[], bool] = never,
         progress: Progress = SILENT,
@@ -193,6 +224,8 @@ class PlanRun:
         self._expires = plan.expires
         earlier, policies = earlier or {}, policies or {}
         together = Together()
+        names = {host.name for host in plan.changing} if chosen is None else set(chosen)
+        self._planned = [host for host in plan.changing if host.name in names]
         self._work = {
             host.name: HostApply(
                 host,
@@ -203,7 +236,7 @@ class PlanRun:
                 together=together,
                 seconds=seconds,
             )
-            for host in plan.changing
+            for host in self._planned
         }
         self.result = ApplyResult()
         self.journal_lost = False
@@ -214,6 +247,15 @@ class PlanRun:
         self._failed = self._reached = 0
         self._in_wave = self._left = len(self._work)
         """Hosts that have not ended: of this wave, and in all."""
+
+    def coming(self, waves: Sequence[int], limits: Limits) -> Coming:
+        """Return what is about to happen."""
+        left, found = list(self._planned), []
+        for size in waves:
+            wave, left = left[:size], left[size:]
+            found.append(tuple(host for host in wave if self._work[host.name].done_before() is None))
+        waiting = tuple(wave for wave in found if wave)
+        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits)
 
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.

@@ -93,6 +93,7 @@ def audit_inventory(
     *,
     now: Callable[[], datetime],
     limit: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     override: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
@@ -104,7 +105,7 @@ def audit_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    return run_audit(fleet, fleet.select(limit), now=now, progress=progress, stop=stop, runner=runner)
+    return run_audit(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
 
 
 def run_audit(

@@ -12,7 +12,6 @@ functions that read inventory and group data files are called, here and nowhere 
 from __future__ import annotations
 
 import codecs
-import fnmatch
 import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from provmode.errors import UsageError
 from provmode.fleet.host_names import check_host_name, look, spelling
 from provmode.fleet.ignored import refuse_ignored
 from provmode.fleet.ownership import refuse_foreign
+from provmode.fleet.selection import choose
 
 SHARD = 250
 """Hosts that share one pyinfra state: few enough that its quadratic padding costs nothing."""
@@ -100,27 +100,13 @@ class Fleet(Inventory):
         """All host names, in the inventory's order."""
         return list(self.connector_of)
 
-    def select(self, limits: Sequence[str]) -> list[str]:
-        """Return the names that match any of *limits*: a group, a host name, or a pattern with ``*`` and ``?``.
-
-        ``PC-0001`` matches the host ``@winrm/PC-0001``. No limits: all.
+    def select(self, limits: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
+        """Return the names that *limits* match (all, without any) and *exclude* does not: see `selection.choose`.
 
         Raises:
-            UsageError: one of them matches no host.
+            UsageError: one of them matches no host, or no host is left.
         """
-        if not limits:
-            return self.names
-        chosen: set[str] = set()
-        for limit in limits:
-            found = {name for name in self.names if self._matches(name, limit)}
-            if not found:
-                raise UsageError(f"--limit {limit} matches no host and no group of the inventory")
-            chosen |= found
-        return [name for name in self.names if name in chosen]
-
-    def _matches(self, name: str, limit: str) -> bool:
-        short = name.rpartition("/")[2]
-        return limit in self.groups_of[name] or fnmatch.fnmatch(name, limit) or fnmatch.fnmatch(short, limit)
+        return choose(self.names, self.groups_of, limits, exclude)
 
     def data_of(self, name: str) -> dict[str, Any]:
         """Return a host's data: override, host, groups (the last wins), all. For keys that protect see `combined`."""

@@ -26,6 +26,7 @@ from typing import Any
 from provmode.errors import UsageError
 from provmode.fleet.journal_events import EVENTS, HostRecord, JournalState, StepRecord, apply_line
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
+from provmode.fleet.waves import Limits
 from provmode.remediation.steps import Step
 
 __all__ = ["HostRecord", "Journal", "JournalDamaged", "JournalState", "StepRecord", "read"]
@@ -66,9 +67,17 @@ class Journal:
 
     @classmethod
     def create(
-        cls, path: Path, plan_id: str, now: Callable[[], datetime], key: bytes | None = None, *, nonce: str = ""
+        cls,
+        path: Path,
+        plan_id: str,
+        now: Callable[[], datetime],
+        key: bytes | None = None,
+        *,
+        nonce: str = "",
+        limits: Limits | None = None,
     ) -> Journal:
-        """Begin a new journal for the plan *plan_id*. It is signed with *key*, if there is one.
+        """Begin a new journal for the plan *plan_id*, of a run under *limits*. It is signed with *key*, if there is
+        one.
 
         *nonce* is different in every journal, so runs that begin at the same moment have different ids.
 
@@ -87,7 +96,7 @@ class Journal:
         try:
             _lock(file, path)
             journal = cls(file, JournalState(last_hash=FIRST), now, key)
-            journal._begin(plan_id, nonce)
+            journal._begin(plan_id, nonce, limits)
             _sync_folder(path)
         except OSError as error:
             file.close()
@@ -106,8 +115,9 @@ class Journal:
         key: bytes | None = None,
         unsigned: bool = False,
         nonce: str = "",
+        limits: Limits | None = None,
     ) -> tuple[Journal, JournalState]:
-        """Continue a journal. A torn last line is cut off; a journal torn in its first line begins anew.
+        """Continue a journal under *limits*. A torn last line is cut off; a journal torn in its first line begins anew.
 
         *nonce* is different each time, so that two resumes of two copies of a journal have different ids.
 
@@ -127,7 +137,7 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            torn = JournalState(plan_id, last_hash=FIRST, signed=key is not None) if _first_line_torn(path) else None
+            torn = JournalState(plan_id, last_hash=FIRST, signed=key is not None) if first_line_torn(path) else None
             state = torn or read(path, key)
             if key is not None and not state.signed and not unsigned:
                 raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
@@ -137,7 +147,7 @@ class Journal:
                 )
             file.truncate(state.size)
             journal = cls(file, state, now, key if state.signed else None)
-            journal._begin(plan_id, nonce, event if torn is None else "run-begun")
+            journal._begin(plan_id, nonce, limits, event if torn is None else "run-begun")
         except UsageError:
             file.close()
             raise
@@ -146,8 +156,11 @@ class Journal:
             raise _unwritable(path, error) from None
         return journal, state
 
-    def _begin(self, plan_id: str, nonce: str, event: str = "run-begun") -> None:
-        self.write(event, plan=plan_id, signed=self._key is not None, **({"nonce": nonce} if nonce else {}))
+    def _begin(self, plan_id: str, nonce: str, limits: Limits | None, event: str = "run-begun") -> None:
+        optional: dict[str, Any] = {"nonce": nonce} if nonce else {}
+        if limits is not None:
+            optional["limits"] = limits.to_json()
+        self.write(event, plan=plan_id, signed=self._key is not None, **optional)
         self._first = self._last
 
     def write(self, event: str, **fields: Any) -> None:
@@ -221,7 +234,7 @@ def _lock(file: FileIO, path: Path) -> None:
         ) from None
 
 
-def _first_line_torn(path: Path) -> bool:
+def first_line_torn(path: Path) -> bool:
     """Return whether a crash tore the first line: nothing had begun."""
     data = path.read_bytes()
     return b"\n" not in data and data[: len(_START)] == _START[: len(data)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from provmode.fields import ANY_TEXT, BOOLEAN, NUMBER, OBJECT, TEXT, Field, object_schema, one_of
+from provmode.fleet.waves import LIMITS, Limits
 from provmode.remediation.steps import KINDS, Step, step_from_json
 
 
@@ -97,6 +98,8 @@ class JournalState:
     """Whether its lines are chained with the plan's key: only somebody with the key can write them."""
     undoing: bool = False
     """Whether its last run is an undo."""
+    limits: Limits | None = None
+    """Those of its last run or resume; ``None`` if the version that wrote it did not keep them."""
 
 
 Line = Mapping[str, Any]
@@ -104,6 +107,7 @@ Line = Mapping[str, Any]
 
 def _run_begins(state: JournalState, line: Line) -> None:
     state.plan_id, state.closed, state.undoing = line["plan"], False, False
+    state.limits = Limits.from_json(line["limits"]) if "limits" in line else None
 
 
 def _undo_begins(state: JournalState, line: Line) -> None:
@@ -167,7 +171,7 @@ class Event:
 _PLAN = {"plan": TEXT, "signed": BOOLEAN}
 _NUMBERED = {"host": TEXT, "number": NUMBER}
 _OPTIONAL_TEXT = replace(ANY_TEXT, optional=True)
-_BEGINS = {**_PLAN, "nonce": _OPTIONAL_TEXT}
+_BEGINS = {**_PLAN, "nonce": _OPTIONAL_TEXT, "limits": LIMITS}
 
 EVENTS: Mapping[str, Event] = {
     event.name: event

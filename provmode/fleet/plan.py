@@ -93,7 +93,15 @@ class Planned:
         return [item for item in self.proposals if item.remediation is not None and item.remediation.steps]
 
     def document(
-        self, *, plan_id: str, inventory: str, limit: Sequence[str], by: str, now: datetime, valid: timedelta
+        self,
+        *,
+        plan_id: str,
+        inventory: str,
+        limit: Sequence[str],
+        exclude: Sequence[str] = (),
+        by: str,
+        now: datetime,
+        valid: timedelta,
     ) -> dict[str, Any]:
         """Return the plan file's content, unsigned."""
         return {
@@ -106,6 +114,7 @@ class Planned:
             "by": by,
             "inventory": inventory,
             "limit": list(limit),
+            **({"exclude": list(exclude)} if exclude else {}),
             "hosts": [item.to_json() for item in self.proposals],
         }
 
@@ -115,6 +124,7 @@ def plan_inventory(
     *,
     now: Callable[[], datetime],
     limit: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     override: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
@@ -126,7 +136,7 @@ def plan_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    return run_plan(fleet, fleet.select(limit), now=now, progress=progress, stop=stop, runner=runner)
+    return run_plan(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
 
 
 def run_plan(

@@ -103,19 +103,21 @@ def traces_inventory(
     *,
     now: Callable[[], datetime],
     limit: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     override: Mapping[str, Any] | None = None,
     journaled: Mapping[str, Set[str]] | None = None,
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
 ) -> TracesFound:
-    """Look at the hosts of an inventory for what provmode left there; *limit* names some of them. Changes nothing.
+    """Look at the hosts of an inventory for what provmode left there; *limit* names some of them, *exclude* others
+    that are left out. Changes nothing.
 
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    names = fleet.select(limit)
+    names = fleet.select(limit, exclude)
     policies_of(fleet, names)  # checks every host's data
     result = TracesFound([short(name) for name in names])
     copies = journaled or {}
@@ -152,6 +154,7 @@ def plan_traces(
     *,
     now: Callable[[], datetime],
     limit: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     override: Mapping[str, Any] | None = None,
     journaled: Mapping[str, Set[str]] | None = None,
     progress: Progress = SILENT,
@@ -166,4 +169,6 @@ def plan_traces(
     copies = journaled or {}
     remedy: Remedy = lambda name, policy: plan_removal(now, policy, copies.get(short(name), frozenset()))  # noqa: E731
     fleet = load(inventory, override=override)
-    return run_plan(fleet, fleet.select(limit), now=now, progress=progress, stop=stop, runner=runner, remedy=remedy)
+    return run_plan(
+        fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner, remedy=remedy
+    )

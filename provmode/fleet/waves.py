@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from provmode.errors import UsageError
+from provmode.fields import LINES, TEXT, Field, object_schema
+
+ALL, NONE = "all", "none"
+"""What takes a limit away by name: one wave of all hosts, no end to failures."""
+WORKING = 64
+"""Hosts that are worked on at a time."""
 
 
 def wave_sizes(text: str, hosts: int) -> list[int]:
@@ -76,11 +86,17 @@ class Limits:
     """The limits of one run, as a user gives them; by default one wave of all hosts, and no end to failures."""
 
     wave: str | None = None
-    """As `wave_sizes` reads it."""
+    """As `wave_sizes` reads it; ``all`` and ``None`` are one wave."""
     soak: float = 0.0
     """Seconds between waves."""
     max_failures: str | None = None
-    """As `Budget.parse` reads it."""
+    """As `Budget.parse` reads it; ``none`` and ``None`` are no limit."""
+    parallel: int = WORKING
+    """Hosts that are worked on at a time."""
+    limit: tuple[str, ...] = ()
+    """Hosts, groups and patterns that the run is limited to; empty: all of the plan or the journal."""
+    exclude: tuple[str, ...] = ()
+    """Hosts, groups and patterns that are left out."""
 
     def sizes(self, hosts: int) -> list[int]:
         """Return how many hosts each wave has.
@@ -88,7 +104,8 @@ class Limits:
         Raises:
             UsageError: `wave` cannot be read.
         """
-        return wave_sizes(self.wave, hosts) if self.wave is not None else [hosts]
+        one_wave = self.wave is None or self.wave == ALL
+        return [hosts] if one_wave else wave_sizes(str(self.wave), hosts)
 
     def budget(self) -> Budget | None:
         """Return the failure budget, if there is one.
@@ -96,7 +113,56 @@ class Limits:
         Raises:
             UsageError: `max_failures` cannot be read.
         """
-        return Budget.parse(self.max_failures) if self.max_failures is not None else None
+        return None if self.max_failures in (None, NONE) else Budget.parse(str(self.max_failures))
+
+    def changed(self, given: Mapping[str, Any]) -> Limits:
+        """Return these limits, with those *given* by name instead."""
+        return dataclasses.replace(self, **given)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the limits as a journal has them."""
+        return {
+            **dataclasses.asdict(self),
+            "wave": ALL if self.wave is None else self.wave,
+            "max_failures": NONE if self.max_failures is None else self.max_failures,
+            "limit": list(self.limit),
+            "exclude": list(self.exclude),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Limits:
+        """Read back what `to_json` wrote. `LIMITS` accepts it; limits that only a later version knows are skipped."""
+        known = {name: document[name] for name in _FIELDS}
+        return cls(**{**known, "limit": tuple(known["limit"]), "exclude": tuple(known["exclude"])})
+
+
+SAFE = Limits("5,25%", 0.0, "5,20%")
+"""What counts unless a user says otherwise: five hosts first, then a quarter, then the rest; and a run ends once more
+than five hosts, or more than a fifth of those that were reached, failed."""
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+
+_FIELDS: Mapping[str, Field] = {
+    "wave": TEXT,
+    "soak": Field({"type": "number", "minimum": 0}, _number),
+    "max_failures": TEXT,
+    "parallel": Field({"type": "integer", "minimum": 1}, lambda value: type(value) is int and value >= 1),
+    "limit": LINES,
+    "exclude": LINES,
+}
+
+
+def _accepts(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        name in value and field.accepts(value[name]) for name, field in _FIELDS.items()
+    )
+
+
+LIMITS = Field(object_schema("The limits of the run, as they count in it.", _FIELDS), _accepts, optional=True)
+"""The limits as a field of a journal's line."""
 
 
 def _hosts(number: int) -> str:

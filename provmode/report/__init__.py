@@ -1,6 +1,7 @@
 """The results of a run, for people and for programs.
 
 * `terminal`  an audit as text, folded by what is the same
+* `coming`    what is about to happen, before the first host
 * `changes`   a plan, an apply and an undo as text
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text

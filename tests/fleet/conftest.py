@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -10,9 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from provmode.ccm.policy import Policy
+from provmode.cli.main import cli
+from provmode.errors import ProvmodeError
 from provmode.fleet.audit import HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, load, sign, write
@@ -232,6 +237,8 @@ class InTurn:
     begun: bool = False
     """Whether every visit has begun, and waits for its turn, before the run could be stopped."""
     backwards: bool = False
+    may_only_look: bool = False
+    """Whether the run may be one that changes nothing: its hosts in progress need not be finished."""
 
     def visit(
         self,
@@ -242,7 +249,7 @@ class InTurn:
         stop: Callable[[], bool],
         finish_begun: bool,
     ) -> None:
-        assert finish_begun, "hosts in progress are always finished"
+        assert finish_begun or self.may_only_look, "hosts in progress are always finished"
         self.visited.append([])
         for name in reversed(names) if self.backwards else names:
             if self.begun or not stop():
@@ -263,6 +270,70 @@ class Near:
     """What tests make of the PCs of a bench."""
 
     visit, in_turn = NearVisit, InTurn
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Commands:
+    """The command line in the test's own process, with the PCs of a bench as its fleet."""
+
+    def __init__(self, bench: Bench, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.bench, self._capsys, self._patch = bench, capsys, patch
+        self.answer: str | None = None
+        """What is typed at the terminal; without it there is no terminal."""
+        self.parallel: list[int] = []
+        """How many hosts at a time each run was to work on."""
+        patch.setattr("provmode.fleet.visit.GeventRunner", self._runner)
+        for name, value in (("USER", "LAB\\auditor"), ("PASSWORD", "secret")):
+            patch.setenv(f"PROVMODE_{name}", value)
+        patch.setenv("XDG_STATE_HOME", str(bench.folder / "state"))
+        for name, module in sys.modules.items():
+            if name.startswith("provmode.cli.") and hasattr(module, "utc_now"):
+                patch.setattr(module, "utc_now", bench.now)
+
+    def _runner(self, working: int) -> InTurn:
+        self.parallel.append(working)
+        return InTurn(self.bench, may_only_look=True)
+
+    @property
+    def inventory(self) -> str:
+        """The names of all PCs, as an inventory."""
+        return ",".join(f"@winrm/{name}" for name in self.bench.pcs)
+
+    def run(self, *arguments: object) -> Ended:
+        """Run a command; an error of the user is its text on standard error."""
+        typed = Typed(self.answer)
+        self._patch.setattr(sys, "stdin", typed)
+        try:
+            code = cli.main([str(argument) for argument in arguments], standalone_mode=False)
+        except (ProvmodeError, click.ClickException) as error:
+            print(getattr(error, "message", error), file=sys.stderr)
+            code = 1
+        captured = self._capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+
+class Typed(io.StringIO):
+    """Standard input: a terminal at which something is typed, or none."""
+
+    def __init__(self, text: str | None) -> None:
+        super().__init__("" if text is None else f"{text}\n")
+        self._terminal = text is not None
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.fixture
+def commands(bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    return Commands(bench, capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ class Run:
     def apply(self, plan: Any, source: Any = None, **options: Any) -> ApplyResult:
         usual = {
             "journal": self.journal,
+            "limits": Limits(),
             "now": self.bench.now,
             "runner": self.runner,
             "progress": self.progress,

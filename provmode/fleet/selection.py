@@ -1,0 +1,121 @@
+"""Which hosts a user means: names, groups and patterns, lists of them, and files of them. Case does not count.
+
+``PC-0001`` matches the host ``@winrm/PC-0001``. ``@FILE`` stands for the names in a file, one a line or separated by
+commas; what comes after ``#`` is a remark.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pyinfra.api.connectors import get_all_connectors
+
+from provmode.errors import UsageError
+from provmode.fleet.host_names import spelling
+
+
+def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Return each name, group and pattern of an *option*'s values by itself: lists are split, files are read.
+
+    Raises:
+        UsageError: a value is empty, or a file cannot be read or names no host.
+    """
+    found: list[str] = []
+    connectors = get_all_connectors()
+
+    def is_file(text: str) -> bool:
+        return text.startswith("@") and text[1:].partition("/")[0].lower() not in connectors
+
+    for value in values:
+        for part in [value] if is_file(value) and Path(value[1:]).is_file() else value.split(","):
+            name = part.strip()
+            if not name:
+                raise UsageError(f"{option} {value!r}: a name is empty", next_step="give a name, a group or a pattern")
+            if name.startswith("!"):
+                raise UsageError(f"{option} {name} is not a name", next_step=f"give --exclude {name[1:]}")
+            found += _names_in(option, Path(name[1:])) if is_file(name) else [name]
+    return tuple(dict.fromkeys(found))
+
+
+def _names_in(option: str, path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{option} @{path}: the file cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{option} @{path}: the file is not UTF-8", next_step="save it as UTF-8") from None
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    names = [name.strip() for line in lines for name in line.split(",") if name.strip()]
+    if not names:
+        raise UsageError(f"{option} @{path}: the file names no host", next_step="an empty list is never everything")
+    return names
+
+
+def choose(
+    names: Sequence[str],
+    groups_of: Mapping[str, Sequence[str]],
+    limit: Sequence[str],
+    exclude: Sequence[str] = (),
+    *,
+    others: Sequence[str] = (),
+    place: str = "the inventory",
+) -> list[str]:
+    """Return those of *names* that match any of *limit* (all, without any) and none of *exclude*, in their order.
+
+    *others* are hosts that may be excluded as well, though they are none of *names*. Errors say that a word matches
+    nothing in *place*.
+
+    Raises:
+        UsageError: one of them matches nothing, or no host is left.
+    """
+    wanted, unwanted = expand("--limit", limit), expand("--exclude", exclude)
+    index = _Index(names, groups_of, place)
+    left = index.all_of("--limit", wanted) if wanted else set(names)
+    if unwanted:
+        wider = _Index([*names, *others], groups_of, place) if others else index
+        left = left - wider.all_of("--exclude", unwanted)
+    if names and not left:
+        raise UsageError("--limit and --exclude leave no host", next_step="an empty run is never a success")
+    return [name for name in names if name in left]
+
+
+class _Index:
+    """All spellings by which hosts can be named."""
+
+    def __init__(self, names: Sequence[str], groups_of: Mapping[str, Sequence[str]], place: str) -> None:
+        self._place = place
+        self._hosts: dict[str, set[str]] = {}
+        self._groups: dict[str, set[str]] = {}
+        self._shown: dict[str, str] = {}
+        for name in names:
+            words = [(word, self._hosts) for word in (name, name.rpartition("/")[2])]
+            for word, known in (*words, *((group, self._groups) for group in groups_of.get(name, ()))):
+                known.setdefault(spelling(word), set()).add(name)
+                self._shown.setdefault(spelling(word), word)
+
+    def all_of(self, option: str, words: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for word in words:
+            matching = self._matching(spelling(word))
+            if not matching:
+                raise self._unknown(option, word)
+            found |= matching
+        return found
+
+    def _matching(self, word: str) -> set[str]:
+        exact = self._hosts.get(word, set()) | self._groups.get(word, set())
+        if not any(character in word for character in "*?["):
+            return exact
+        fits: Callable[[str], object] = re.compile(fnmatch.translate(word)).match
+        return exact.union(*(hosts for known, hosts in self._hosts.items() if fits(known)))
+
+    def _unknown(self, option: str, word: str) -> UsageError:
+        near = difflib.get_close_matches(spelling(word), self._shown, n=1, cutoff=0.75)
+        return UsageError(
+            f"{option} {word} matches no host and no group of {self._place}",
+            next_step=f"did you mean {self._shown[near[0]]}?" if near else "",
+        )

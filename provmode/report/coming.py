@@ -1,0 +1,72 @@
+"""What is about to happen, before the first host: the hosts, the waves, the limits, and what it sets off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from provmode.ccm.impact import Impact
+from provmode.fleet.begun import Coming
+from provmode.fleet.plan_file import PlannedHost
+from provmode.fleet.waves import Limits
+from provmode.reading import Known, Unknown
+from provmode.report.lines import count_of, fold, line, names_of
+
+
+def print_coming(coming: Coming, source: str, console: Console) -> None:
+    """Print what a run of apply is about to do; *source* says where its limits come from."""
+    finished = f"; {count_of(coming.finished)} finished before" if coming.finished else ""
+    line(f"about to change {count_of(len(coming.hosts))}{finished}", console, 0, "bold")
+    steps = [(step, host) for host in coming.hosts for step in host.steps]
+    for title, members in fold(steps, lambda pair: str(pair[0].properties[0])):
+        line(f"{count_of(len(members))}: {title}", console, 2)
+    _sets_off(coming.hosts, console)
+    print_waves([[host.host for host in wave] for wave in coming.waves], coming.limits, source, console)
+
+
+def print_waves(waves: Sequence[Sequence[str]], limits: Limits, source: str, console: Console) -> None:
+    """Print the hosts of each wave, and the limits of the run."""
+    for number, names in enumerate(waves, 1):
+        line(f"wave {number} of {len(waves)}: {count_of(len(names))}: {names_of(names)}", console, 2)
+    line(f"limits: {limits_text(limits)} ({source})", console, 2)
+
+
+def limits_text(limits: Limits) -> str:
+    """Return the limits as the options that name them."""
+    words = limits.to_json()
+    chosen = [f"--limit {name}" for name in limits.limit] + [f"--exclude {name}" for name in limits.exclude]
+    return " ".join(
+        (
+            f"--wave {words['wave']}",
+            f"--soak {limits.soak:g}",
+            f"--max-failures {words['max_failures']}",
+            f"--parallel {limits.parallel}",
+            *([*chosen[:8], f"and {len(chosen) - 8} more"] if len(chosen) > 8 else chosen),
+        )
+    )
+
+
+def _sets_off(hosts: Sequence[PlannedHost], console: Console) -> None:
+    """Print what leaving the mode starts at once."""
+    leaving = [(host.host, _impact(host)) for host in hosts if any(step.kind == "mode" for step in host.steps)]
+    found = [(name, impact) for name, impact in leaving if impact is not None]
+    for words, names in (
+        ("would start installing at once", [name for name, impact in found if impact.starts_installs]),
+        (
+            "could not tell what would start",
+            [name for name, impact in leaving if impact is None or isinstance(impact.past_due, Unknown)],
+        ),
+        ("a restart is pending", [name for name, impact in found if impact.reboot_pending == Known(True)]),
+        ("a maintenance window is open", [name for name, impact in found if impact.window_open == Known(True)]),
+    ):
+        if names:
+            line(f"sets off: {count_of(len(names))}: {words}: {names_of(names)}", console, 2)
+
+
+def _impact(host: PlannedHost) -> Impact | None:
+    """Return what the plan says that leaving the mode sets off; ``None`` if it does not say."""
+    try:
+        return Impact.from_json(host.document["impact"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None

@@ -133,6 +133,31 @@ def say(draw: Callable[[Console], None]) -> None:
         draw(console_for(_Screen(sys.stderr)))
 
 
+yes_option = click.option("--yes", is_flag=True, help="Do not ask: needed where there is no terminal.")
+
+
+def has_terminal() -> bool:
+    """Return whether there is a terminal to ask a question at."""
+    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty()
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask *question* at the terminal, unless the user said *yes* on the command line; no answer is no.
+
+    Without a terminal the answer is no, and a line says what to do.
+    """
+    if yes:
+        return True
+    if not has_terminal():
+        complain("nothing was changed: there is no terminal to ask at; give --yes if you know what will happen")
+        return False
+    print(f"{visible(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    complain("nothing was changed")
+    return False
+
+
 @contextmanager
 def running(words: str, parallel: int) -> Iterator[dict[str, Any]]:
     """Yield what a run over many hosts is given: the clock, its progress (*words*), when to stop, and the runner."""

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from provmode.cli.common import (
     complain,
+    confirmed,
     console_for,
     data_option,
     file_path,
     format_option,
+    has_terminal,
     key_file_option,
+    limits_by_name,
+    limits_options,
     print_json,
     printing,
     refused_logons,
     run_options,
     running,
+    say,
+    yes_option,
 )
-from provmode.fleet.results import EXIT_CODES
+from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
+from provmode.fleet.waves import SAFE
 
 
 @click.command(epilog=EXIT_CODES["undo"].help)
 @click.argument("journal", type=file_path())
 @click.option("--inventory", required=True, help="Inventory of the run.")
+@click.option("--dry", is_flag=True, help="Only look, and say what would be restored and what verdict would follow.")
+@click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service or registry; may be repeated.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
+@limits_options
+@yes_option
 @data_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept an unsigned journal.")
@@ -34,23 +46,60 @@ from provmode.fleet.results import EXIT_CODES
 def undo(
     journal: Path,
     inventory: str,
+    dry: bool,
+    only: tuple[str, ...],
     hosts: tuple[str, ...],
+    yes: bool,
     data: tuple[str, ...],
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
     retry: bool,
-    parallel: int,
+    **named: Any,
 ) -> int:
-    """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored."""
-    from provmode.connector.host_data import read_override
-    from provmode.fleet.plan_file import key_from
-    from provmode.fleet.undo import undo_run
-    from provmode.report.changes import print_undo
+    """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored.
 
-    key, override = key_from(key_file), read_override(data)
-    with refused_logons(retry=retry), running("undoing", parallel) as options:
-        result = undo_run(journal, inventory, hosts=hosts, override=override, key=key, unsigned=unsigned, **options)
+    This brings back what was broken: a mended PC can be armed again, or its client disabled. --dry says which. At a
+    terminal that is looked at and asked first. --yes restores without a question.
+    """
+    from provmode.connector.host_data import read_override
+    from provmode.fleet.begun import NEW
+    from provmode.fleet.plan_file import key_from
+    from provmode.fleet.undo import undo_run, undoing
+    from provmode.fleet.undo_preview import preview_undo
+    from provmode.report.changes import print_undo
+    from provmode.report.lines import count_of
+    from provmode.report.undoing import print_preview, print_undoing
+
+    limits = SAFE.changed(limits_by_name())
+    options: dict[str, Any] = {
+        "hosts": hosts,
+        "kinds": _kinds(only),
+        "limits": limits,
+        "key": key_from(key_file),
+        "unsigned": unsigned,
+        "override": read_override(data),
+    }
+    chosen = undoing(journal, inventory, **options)
+    with refused_logons(retry=retry):
+        if dry or (not yes and has_terminal()):
+            with running("looking at hosts", limits.parallel) as common:
+                preview = preview_undo(chosen, **common)
+            if dry:
+                with printing():
+                    if output_format == "json":
+                        print_json(preview.to_json())
+                    else:
+                        print_preview(preview, console_for(None))
+                return preview.exit_code()
+            say(lambda console: print_preview(preview, console))
+            if preview.interrupted:
+                return INTERRUPTED
+        say(lambda console: print_undoing(chosen, NEW, console))
+        if not confirmed(f"Restore this on {count_of(len(chosen.names))}?", yes=yes):
+            return REFUSED
+        with running("undoing", limits.parallel) as common:
+            result = undo_run(journal, inventory, **options, **common)
     if result.notice:
         complain(result.notice)
     with printing(changes=True):
@@ -59,3 +108,16 @@ def undo(
         else:
             print_undo(result, console_for(None))
     return result.exit_code()
+
+
+def _kinds(only: tuple[str, ...]) -> list[str] | None:
+    """Return the kinds of step that the words of ``--only`` mean; ``None`` if there is none."""
+    from provmode.errors import UsageError
+    from provmode.fleet.undo import UNDO_KINDS
+
+    kinds: list[str] = []
+    for word in (word.strip() for part in only for word in part.split(",")):
+        if word not in UNDO_KINDS:
+            raise UsageError(f"--only {word} is not a kind of change", next_step=f"give {', '.join(UNDO_KINDS)}")
+        kinds += UNDO_KINDS[word]
+    return kinds or None

@@ -13,6 +13,7 @@
 * `apply`           apply a plan in waves
 * `apply_host`      apply a plan on one host
 * `undo`            undo a run by its journal
+* `undo_preview`    what an undo would do
 * `verify`          check a journal
 * `traces`          what provmode left on the PCs, and planning its removal
 * `journal`         the file that every change is written to before it is made

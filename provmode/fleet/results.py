@@ -52,6 +52,12 @@ APPLY_OUTCOMES = (
 )
 """The outcomes of an apply, as its JSON counts them."""
 
+UNDO_OUTCOMES = (
+    *(HostOutcome.RESTORED, HostOutcome.NOTHING, HostOutcome.STALE),
+    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED),
+)
+"""The outcomes of an undo, as its JSON counts them."""
+
 MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.CHANGED: "changed as planned, and read back",
     HostOutcome.RESTORED: "restored, and read back",
@@ -137,7 +143,9 @@ UNDO = ExitCodes(
     APPLY.code_of,
     {
         COMPLIANT: "everything that can be restored is restored, or was restored already",
-        PENDING: "something was changed since the run and left as it is, or some hosts were not started",
+        PENDING: "something was changed since the run and left as it is, or some hosts were not started; "
+        "with --dry also: something would be restored",
+        REFUSED: "nothing was restored, because nobody confirmed it",
         FAILED: "restoring failed on some host, or another PC answers",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",

@@ -7,22 +7,28 @@ mode, starting a service and requesting policy cannot be undone: the client has 
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import gevent
+
 from provmode.ccm.policy import Policy
 from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
+from provmode.fleet.host_names import spelling
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
 from provmode.fleet.lease import HostLease
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import UNDO, HostOutcome
+from provmode.fleet.results import UNDO, UNDO_OUTCOMES, HostOutcome
+from provmode.fleet.selection import choose
 from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
+from provmode.fleet.waves import SAFE, Limits
 from provmode.remediation.decide import check_idle
 from provmode.remediation.execute import NotProved, StaleStep, execute
 from provmode.remediation.lease import LeaseLost
@@ -62,6 +68,12 @@ class UndoResult:
     interrupted: bool = False
     notice: str = ""
     """What went wrong without making the undo fail."""
+    ended_early: str = ""
+    """Why the undo ended before its last wave."""
+
+    def count(self, outcome: HostOutcome) -> int:
+        """Return how many hosts ended with *outcome*."""
+        return sum(result.outcome is outcome for result in self.hosts)
 
     def exit_code(self) -> int:
         """Return the undo's exit code (contract): see `provmode.fleet.results`."""
@@ -71,7 +83,81 @@ class UndoResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
-        return {"interrupted": self.interrupted, "hosts": [result.to_json() for result in self.hosts]}
+        summary: dict[str, Any] = {outcome.value: self.count(outcome) for outcome in UNDO_OUTCOMES}
+        return {
+            "summary": {**summary, "total": len(self.hosts)},
+            "interrupted": self.interrupted,
+            "ended_early": self.ended_early,
+            "hosts": [result.to_json() for result in self.hosts],
+        }
+
+
+UNDO_KINDS: Mapping[str, frozenset[str]] = {
+    "tcf": frozenset({"tcf", "file"}),
+    "service": frozenset({"start-mode", "service-state"}),
+    "registry": frozenset({"registry-value", "registry-key"}),
+}
+"""What an undo can be limited to: the kinds of step of each word."""
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What is to be undone: hosts of a journal, and of an inventory."""
+
+    journal: Path
+    state: JournalState
+    fleet: Fleet
+    names: tuple[str, ...]
+    """The inventory's names of the hosts, in its order."""
+    policies: Mapping[str, Policy]
+    limits: Limits
+    kinds: frozenset[str] | None
+    """Kinds of step that are undone; ``None``: all."""
+
+    def steps_of(self, name: str) -> tuple[StepRecord, ...]:
+        """Return the steps of a host that can be undone, the last one first."""
+        return undoable(self.state.hosts[short(name)], self.kinds)
+
+    @property
+    def waves(self) -> list[list[str]]:
+        """The names of the hosts in each wave."""
+        left, found = list(self.names), []
+        for size in self.limits.sizes(len(self.names)):
+            wave, left = left[:size], left[size:]
+            found.append(wave)
+        return found
+
+
+def undoing(
+    journal: Path,
+    inventory: str | InventorySource,
+    *,
+    hosts: Sequence[str] = (),
+    kinds: Iterable[str] | None = None,
+    limits: Limits = SAFE,
+    key: bytes | None = None,
+    unsigned: bool = False,
+    override: Mapping[str, Any] | None = None,
+) -> Undoing:
+    """Return what is to be undone: see `undo_run`. Nothing is sent.
+
+    Raises:
+        UsageError: the journal, the inventory or a limit cannot be used, or one of the hosts is missing.
+    """
+    state = read(journal, key)
+    if not state.signed and not unsigned:
+        raise UsageError(
+            f"the journal {journal} is not signed: whoever wrote it decides what is restored",
+            next_step="give --unsigned if you know who wrote it",
+        )
+    limits.budget()
+    fleet = load(inventory, override=override)
+    source = inventory if isinstance(inventory, str) else inventory.name
+    names = tuple(_chosen(journal, state, fleet, source, hosts, limits))
+    limits.sizes(len(names))
+    return Undoing(
+        journal, state, fleet, names, policies_of(fleet, names), limits, None if kinds is None else frozenset(kinds)
+    )
 
 
 def undo_run(
@@ -80,45 +166,60 @@ def undo_run(
     *,
     now: Callable[[], datetime],
     hosts: Sequence[str] = (),
+    kinds: Iterable[str] | None = None,
+    limits: Limits = SAFE,
     key: bytes | None = None,
     unsigned: bool = False,
     override: Mapping[str, Any] | None = None,
     runner: Runner | None = None,
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
+    pause: Callable[[float], Any] = gevent.sleep,
+    seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> UndoResult:
     """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
-    *now* is the controller's clock, UTC. *key* is the plan's key. A journal that is not signed is refused unless
-    *unsigned*. When *stop* turns true, hosts in progress are finished and no other is begun.
+    *now* is the controller's clock, UTC. *kinds* are the kinds of step to undo, if not all. *limits* are those of the
+    undo; it has the safe ones, whatever the run had. *key* is the plan's key. A journal that is not signed is refused
+    unless *unsigned*. When *stop* turns true, hosts in progress are finished and no other is begun.
 
     Raises:
         UsageError: the journal or the inventory cannot be used, or lacks one of the hosts; nothing was changed.
     """
-    state = read(journal, key)
-    if not state.signed and not unsigned:
-        raise UsageError(
-            f"the journal {journal} is not signed: whoever wrote it decides what is restored",
-            next_step="give --unsigned if you know who wrote it",
-        )
-    fleet, names = _chosen(journal, state, inventory, hosts, override)
-    policies = policies_of(fleet, names)
+    chosen = undoing(
+        *(journal, inventory),
+        hosts=hosts,
+        kinds=kinds,
+        limits=limits,
+        key=key,
+        unsigned=unsigned,
+        override=override,
+    )
     writer, state = Journal.resume(
-        journal, state.plan_id, now, event="undo-begun", key=key, unsigned=unsigned, nonce=nonce()
+        *(journal, chosen.state.plan_id, now),
+        event="undo-begun",
+        key=key,
+        unsigned=unsigned,
+        nonce=nonce(),
+        limits=limits,
     )
     try:
-        progress.begin(len(names))
+        progress.begin(len(chosen.names))
         result = undo_hosts(
-            fleet,
-            names,
+            chosen.fleet,
+            chosen.names,
             state.hosts,
             writer,
             now=now,
-            policies=policies,
-            runner=runner,
+            policies=chosen.policies,
+            kinds=chosen.kinds,
+            limits=limits,
+            runner=runner or GeventRunner(working=limits.parallel),
             stop=stop,
             progress=progress,
+            pause=pause,
+            seconds=seconds,
         )
     except BaseException:
         writer.abandon()
@@ -128,25 +229,28 @@ def undo_run(
 
 
 def _chosen(
-    journal: Path,
-    state: JournalState,
-    inventory: str | InventorySource,
-    hosts: Sequence[str],
-    override: Mapping[str, Any] | None,
-) -> tuple[Fleet, list[str]]:
-    """Return the fleet, and the inventory's names of the hosts to undo."""
-    wanted = dict.fromkeys([short(host) for host in hosts] or state.hosts)
-    for host in wanted:
-        if host not in state.hosts:
-            raise UsageError(f"the journal {journal} has nothing about {host}")
-    fleet = load(inventory, override=override)
-    names = [name for name in fleet.names if short(name) in wanted]
-    present = {short(name) for name in names}
-    for host in wanted:
-        if host not in present:
-            source = inventory if isinstance(inventory, str) else inventory.name
-            raise UsageError(f"{source} has no host {host}", next_step="give the inventory of the run")
-    return fleet, names
+    journal: Path, state: JournalState, fleet: Fleet, source: str, hosts: Sequence[str], limits: Limits
+) -> list[str]:
+    """Return the inventory's names of the hosts to undo."""
+    in_journal = {spelling(host): host for host in state.hosts}
+    for host in hosts:
+        if spelling(short(host)) not in in_journal:
+            raise UsageError(f"the journal {journal} has nothing about {short(host)}")
+    present = {short(name): name for name in fleet.names}
+    wanted = (*limits.limit, *(in_journal[spelling(short(host))] for host in hosts))
+    names = choose(
+        [present.get(host, host) for host in state.hosts],
+        fleet.groups_of,
+        wanted,
+        limits.exclude,
+        others=fleet.names,
+        place="the journal",
+    )
+    for name in names:
+        if short(name) not in present:
+            raise UsageError(f"{source} has no host {name}", next_step="give the inventory of the run")
+    chosen = set(names)
+    return [name for name in fleet.names if name in chosen]
 
 
 def undo_hosts(
@@ -157,11 +261,17 @@ def undo_hosts(
     *,
     now: Callable[[], datetime],
     policies: Mapping[str, Policy] | None = None,
+    kinds: frozenset[str] | None = None,
+    limits: Limits | None = None,
     runner: Runner | None = None,
     stop: Callable[[], bool] = never,
     progress: Progress = SILENT,
+    pause: Callable[[float], Any] = gevent.sleep,
+    seconds: Callable[[], float] = time.monotonic,
 ) -> UndoResult:
     """Undo the steps that *records* (by host) list for the hosts *names*, the last step first.
+
+    Only steps of *kinds* are undone. The hosts are worked on in waves; no further host is begun once too many failed.
 
     Each step is journaled before as ``step-undo-begun`` and after as ``step-undone``. A PC is not touched while
     something runs there that the host's policy calls legitimate.
@@ -169,17 +279,19 @@ def undo_hosts(
     When *stop* turns true, or the journal cannot be written any more, hosts in progress are finished and no other is
     begun.
     """
-    policies = policies or {}
+    policies, limits = policies or {}, limits or Limits()
+    budget, left, in_wave, worked = limits.budget(), len(names), 0, False
     result = UndoResult()
     undos = {
-        short(name): HostUndo(short(name), records[short(name)], journal, now, policies.get(name, Policy()))
+        short(name): HostUndo(short(name), records[short(name)], journal, now, policies.get(name, Policy()), kinds)
         for name in names
     }
 
     def stopped() -> bool:
-        return stop() or any(undo.journal_lost for undo in undos.values())
+        return stop() or bool(result.ended_early) or any(undo.journal_lost for undo in undos.values())
 
     def work(visit: Visit) -> None:
+        nonlocal left, in_wave, worked
         undo = undos[short(visit.host.name)]
         host_result = visit.connected(lambda: undo.run(visit)) if undo.steps else undo.nothing()
         if host_result is None and visit.error is None:
@@ -191,25 +303,61 @@ def undo_hosts(
             host_result = undo.result(ended, detail, cause_of_failure(error))
         result.hosts.append(host_result)
         progress.ended(host_result)
+        left, in_wave, worked = left - 1, in_wave - 1, worked or bool(undo.steps)
+        if budget is not None and left and not result.ended_early:
+            reached = len(result.hosts) - result.count(HostOutcome.UNREACHED)
+            result.ended_early = budget.spent(result.count(HostOutcome.FAILED), reached, to_come=in_wave)
 
-    (runner or GeventRunner()).visit(fleet, names, work, stop=stopped, finish_begun=True)
+    position = 0
+    for size in limits.sizes(len(names)):
+        until = seconds() + limits.soak
+        while worked and not stopped() and (rest := until - seconds()) > 0:
+            pause(min(rest, 0.5))
+        if stopped():
+            break
+        wave, position = names[position : position + size], position + size
+        in_wave, worked = size, False
+        (runner or GeventRunner()).visit(fleet, wave, work, stop=stopped, finish_begun=True)
     result.interrupted = stop()
     begun = {each.host for each in result.hosts}
-    result.hosts += [undo.result(HostOutcome.NOT_STARTED) for host, undo in undos.items() if host not in begun]
+    not_started = [undo for host, undo in undos.items() if host not in begun]
+    result.hosts += [undo.result(HostOutcome.NOT_STARTED, result.ended_early) for undo in not_started]
     result.hosts.sort(key=lambda each: each.host)
     return result
+
+
+def undoable(record: HostRecord, kinds: frozenset[str] | None = None) -> tuple[StepRecord, ...]:
+    """Return the steps of a host that can be undone, the last one first."""
+    return tuple(step for step in reversed(_changed(record, kinds)) if step.step.undo is not None)
+
+
+def not_undoable(record: HostRecord, kinds: frozenset[str] | None = None) -> tuple[str, ...]:
+    """Return in words what of a host cannot be undone."""
+    return tuple(_cannot(step) for step in _changed(record, kinds) if step.step.undo is None)
+
+
+def _changed(record: HostRecord, kinds: frozenset[str] | None) -> list[StepRecord]:
+    return [
+        step
+        for step in record.steps
+        if step.ending in ("changed", None) and not step.undone and (kinds is None or step.step.kind in kinds)
+    ]
 
 
 class HostUndo:
     """Undoes one host's part of a run."""
 
     def __init__(
-        self, host: str, record: HostRecord, journal: Journal, now: Callable[[], datetime], policy: Policy
+        self,
+        host: str,
+        record: HostRecord,
+        journal: Journal,
+        now: Callable[[], datetime],
+        policy: Policy,
+        kinds: frozenset[str] | None = None,
     ) -> None:
         self._host, self._journal, self._now, self._policy = host, journal, now, policy
-        changed = [step for step in record.steps if step.ending in ("changed", None) and not step.undone]
-        self.steps = [step for step in reversed(changed) if step.step.undo is not None]
-        self._cannot = tuple(_cannot(step) for step in changed if step.step.undo is None)
+        self.steps, self._cannot = undoable(record, kinds), not_undoable(record, kinds)
         self._leases = tuple(record.leases)
         self._restored: list[str] = []
         self.journal_lost = False

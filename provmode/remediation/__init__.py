@@ -2,6 +2,7 @@
 
 * `steps/`      the kinds of step, each one class: how it is done, read back, undone and shown
 * `execute`     carrying out a step: check, change, read back
+* `foresee`     what undoing would make of a client
 * `decide`      which steps bring a client into compliance, and which clients are left alone
 * `lease`       the folder on the PC that keeps two controllers from working on it at once
 * `lease_folder`  that folder: its name, and looking into it

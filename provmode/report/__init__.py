@@ -2,6 +2,7 @@
 
 * `terminal`  an audit as text, folded by what is the same
 * `coming`    what is about to happen, before the first host
+* `undoing`   an undo before it begins: preview, waves, limits
 * `changes`   a plan, an apply and an undo as text
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text

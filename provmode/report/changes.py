@@ -12,7 +12,7 @@ from provmode.ccm.verdict import OTHER_COMPUTER, Verdict
 from provmode.fleet.apply import ApplyResult
 from provmode.fleet.apply_host import HostResult
 from provmode.fleet.plan import Planned, Proposal
-from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, HostOutcome
+from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, UNDO_OUTCOMES, HostOutcome
 from provmode.fleet.undo import UndoResult
 from provmode.reading import Known, Unknown, known
 from provmode.remediation.steps import Step
@@ -200,4 +200,7 @@ def print_undo(result: UndoResult, console: Console) -> None:
             line(names_of([host.host for host in hosts]), console, 2, "bold")
             for text in filter(None, lines.split("\n")):
                 line(text, console, 6)
-    line(count_of(len(result.hosts)), console, 0, "bold")
+    if result.ended_early:
+        line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    counts = ", ".join(f"{result.count(each)} {each.value}" for each in UNDO_OUTCOMES if result.count(each))
+    line(f"{count_of(len(result.hosts))}: {counts or 'nothing to do'}", console, 0, "bold")

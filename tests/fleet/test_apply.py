@@ -262,12 +262,15 @@ def test_if_the_reader_of_a_report_is_gone_the_exit_code_is_the_runs_own(works: 
     planned = works.unread("plan", "lab.py", *of)
     applied = works.unread("apply", "plan.json", *of)
     verified = works.unread("verify", "plan.json.journal")
-    undone = works.unread("undo", "plan.json.journal", "--inventory", "lab.py", *of)
+    undone = works.unread("undo", "plan.json.journal", "--inventory", "lab.py", "--yes", *of)
 
     assert (audited.returncode, planned.returncode) == (2, 2)
     assert (applied.returncode, verified.returncode, undone.returncode) == (0, 0, 0)
-    for ran in (audited, planned, applied, verified, undone):
-        assert ran.stderr == "provmode: the report could not be written in full: its reader is gone\n"
+    gone = "provmode: the report could not be written in full: its reader is gone\n"
+    assert [ran.stderr for ran in (audited, planned, verified)] == [gone] * 3
+    for ran in (applied, undone):
+        assert ran.stderr.startswith("about to ")
+        assert ran.stderr.splitlines(keepends=True)[-1] == gone
 
 
 def test_if_nobody_reads_any_output_the_exit_code_is_still_the_runs_own(works: Works) -> None:
@@ -293,12 +296,13 @@ def test_changes_that_were_made_count_even_if_their_report_cannot_be_written(wor
     arguments: tuple[str, ...] = ("apply", "plan.json")
     if command == "undo":
         works.run(*arguments)
-        arguments = ("undo", "plan.json.journal", "--inventory", "lab.py")
+        arguments = ("undo", "plan.json.journal", "--inventory", "lab.py", "--yes")
     with open("/dev/full", "w") as full:
         ran = works.finish(works.start(*arguments, stdout=full.fileno()))
 
     assert ran.returncode == 0
-    assert ran.stderr == "provmode: the report could not be written in full: No space left on device\n"
+    assert ran.stderr.splitlines()[0].startswith("about to ")
+    assert ran.stderr.splitlines()[-1] == "provmode: the report could not be written in full: No space left on device"
 
 
 def test_a_spent_failure_budget_ends_the_run_within_a_wave(works: Works) -> None:
@@ -487,7 +491,7 @@ def test_undo_lists_what_it_cannot_undo(works: Works) -> None:
     works.apply()
     before = works.mutations()
 
-    ran = works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--format", "json")
+    ran = works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--yes", "--format", "json")
     stranger = works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--host", "ELSEWHERE")
 
     (host,) = json.loads(ran.stdout)["hosts"]

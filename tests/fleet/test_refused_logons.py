@@ -191,9 +191,9 @@ def test_a_plan_an_apply_and_an_undo_heed_the_same_fuse(
         logons.password.write_text(right)
         assert provmode("apply", "plan", "--unsigned", "--journal", "j").returncode == 0
         logons.password.write_text(wrong)
-        undone = provmode("undo", "j", "--inventory", inventory, "--unsigned", "--format", "json")
+        undone = provmode("undo", "j", "--inventory", inventory, "--unsigned", "--yes", "--format", "json")
         in_all = logons.refused()
-        provmode("undo", "j", "--inventory", inventory, "--unsigned", "--retry-refused-logons")
+        provmode("undo", "j", "--inventory", inventory, "--unsigned", "--yes", "--retry-refused-logons")
         retried = logons.refused()
 
     assert len(not_tried({host["host"]: host for host in json.loads(refused.stdout)["hosts"]})) == 9

@@ -10,7 +10,8 @@ To add a kind of step, write a class here beside the others and put `register` a
 * `Step.undo`: the step that restores the state before, if there is one;
 * `Step.plan_fields`: its fields in a plan, for the plan's reader and for ``docs/plan.schema.json``;
 * `Step.to_json` and `Step.from_fields`: its form in plans and journals;
-* `Step.still_done`: whether a client still shows what the step did.
+* `Step.still_done`: whether a client still shows what the step did;
+* `Step.shown_after`: what a client would show after it.
 """
 
 from __future__ import annotations
@@ -131,6 +132,13 @@ class Step(ABC):
     def still_done(self, client: ClientReadings) -> bool:
         """Return whether *client* still shows the state after this step; true if *client* does not show it at all."""
         return True
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return what *client* would show after this step, which writes *data* if it writes a file.
+
+        ``None``: the readings do not tell.
+        """
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Return ``kind`` and the fields."""

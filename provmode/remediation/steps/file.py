@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from provmode.ccm import tcf
-from provmode.ccm.model import ClientReadings
+from provmode.ccm.client import TCF_PATHS
+from provmode.ccm.model import ClientReadings, TcfFile
 from provmode.errors import AnswerLost, HostError
 from provmode.fields import DIGEST, LINES, TEXT, Field
+from provmode.reading import Known, Unknown, known
 from provmode.remediation.steps.base import (
     ALREADY,
     CHANGED,
@@ -84,6 +86,19 @@ class SetFile(Step):
     def text_diff(self) -> tuple[str, ...]:
         """Return the diff."""
         return self.diff
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return the client with this `MobileClient.TCF`; no other file counts for it."""
+        if self.path.lower() not in {path.lower() for path in TCF_PATHS}:
+            return None
+        if isinstance(client.tcf, Unknown):
+            return client
+        others = tuple(file for file in known(client.tcf, ()) if file.path.lower() != self.path.lower())
+        if self.after is None or data is None:
+            return replace(client, tcf=Known(others))
+        content = tcf.read(data)
+        entries = tuple(entry.text for entry in content.entries)
+        return replace(client, tcf=Known((*others, TcfFile(self.path, content.armed, content.encoding, entries))))
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> SetFile:

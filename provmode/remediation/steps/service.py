@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from provmode.ccm.codes import SERVICE_RETURN, name_of
 from provmode.ccm.model import ClientReadings
 from provmode.errors import AnswerLost, HostError
 from provmode.fields import TEXT, Field, one_of
-from provmode.reading import Absent, Unknown, known
+from provmode.reading import Absent, Known, Unknown, known
 from provmode.remediation.steps.base import (
     ALREADY,
     CHANGED,
@@ -76,6 +76,15 @@ class SetStartMode(Step):
         if current.start_mode != self.after:
             raise not_proved(what, self.after, current.start_mode)
         return CHANGED
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return the client with CcmExec or smstsmgr in this start mode."""
+        if self.service.lower() == "ccmexec" and isinstance(client.service, Known):
+            return replace(client, service=Known(replace(client.service.value, start_mode=self.after)))
+        if self.service.lower() == "smstsmgr" and isinstance(client.task_sequence_agent, Known):
+            agent = replace(client.task_sequence_agent.value, start_mode=self.after)
+            return replace(client, task_sequence_agent=Known(agent))
+        return None
 
     def still_done(self, client: ClientReadings) -> bool:
         """Return whether the client's service still has this start mode."""

@@ -95,7 +95,7 @@ def plan(
             inventory=inventory,
             limit=limit,
             exclude=exclude,
-            by=f"{_user()}@{platform.node()}",
+            by=made_by(),
             now=utc_now(),
             valid=timedelta(hours=valid),
         ),
@@ -113,12 +113,13 @@ def plan(
     return planned.exit_code()
 
 
-def _user() -> str:
-    """Return who runs this; in a container without a user database, the user's number."""
+def made_by() -> str:
+    """Return who runs this, and where; in a container without a user database, the user's number."""
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):
-        return str(os.getuid())
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
 
 
 def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:

@@ -139,6 +139,20 @@ APPLY = ExitCodes(
     },
 )
 
+PUSH = ExitCodes(
+    {**APPLY.code_of, **AUDIT.code_of},
+    {
+        COMPLIANT: "every PC is compliant, or has become so",
+        PENDING: "changes are pending on some host: it was stale, not started or left alone",
+        REFUSED: "nothing was changed, because nobody confirmed it",
+        FAILED: "a change failed, a client is broken, or another PC answers",
+        PENDING | FAILED: "both 2 and 4",
+        UNKNOWN: "nothing failed, but some hosts were not reached or not assessed",
+        BAD_USAGE: "bad usage, too many hosts, or provmode's own error",
+        INTERRUPTED: "interrupted; hosts in progress were finished",
+    },
+)
+
 UNDO = ExitCodes(
     APPLY.code_of,
     {
@@ -168,6 +182,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "plan": AUDIT,
     "demo": AUDIT,
     "apply": APPLY,
+    "push": PUSH,
     "undo": UNDO,
     "verify": VERIFY,
     "traces": TRACES,

@@ -1,0 +1,219 @@
+"""``provmode push``: plan, show, ask and apply, in one breath, for a few PCs."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provmode.atomic_file import check_output
+from provmode.cli.apply import run_apply_of, show_apply
+from provmode.cli.common import (
+    complain,
+    confirmed,
+    console_for,
+    data_option,
+    file_path,
+    format_option,
+    key_file_option,
+    limits_by_name,
+    limits_options,
+    print_json,
+    printing,
+    refused_logons,
+    run_options,
+    running,
+    say,
+    yes_option,
+)
+from provmode.cli.plan import made_by
+from provmode.clock import utc_now
+from provmode.errors import UsageError
+from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED
+from provmode.fleet.waves import ALL, SAFE, Limits
+
+if TYPE_CHECKING:
+    from provmode.fleet.apply import ApplyResult
+    from provmode.fleet.inventory import Fleet
+    from provmode.fleet.plan import Planned
+
+FEW = 25
+"""PCs that are looked at before an eye loses them: for more, a plan is read first, and applied later."""
+VALID = timedelta(hours=1)
+"""How long the plan can be applied, or resumed."""
+
+
+@click.command(epilog=EXIT_CODES["push"].help)
+@click.argument("inventory")
+@click.option(
+    "--max-hosts", metavar="N|all", default=str(FEW), show_default=True, help="Refuse to look at more hosts than this."
+)
+@limits_options
+@yes_option
+@click.option("--output", type=file_path(), help="Plan file; else push-TIME.json here. The journal is FILE.journal.")
+@data_option
+@key_file_option
+@click.option("--unsigned", is_flag=True, help="Write plan and journal without a signature.")
+@format_option
+@run_options
+def push(
+    inventory: str,
+    max_hosts: str,
+    limit: tuple[str, ...],
+    exclude: tuple[str, ...],
+    yes: bool,
+    output: Path | None,
+    data: tuple[str, ...],
+    key_file: Path | None,
+    unsigned: bool,
+    output_format: str,
+    retry: bool,
+    parallel: int,
+    **limits: Any,
+) -> int:
+    """Bring a few PCs of a pyinfra INVENTORY into compliance: plan, show the plan, ask, and apply it.
+
+    This is what plan and apply do, with a plan file, a journal, the lease and safe limits. For many PCs use plan and
+    apply: somebody reads the plan before. --yes applies without a question.
+    """
+    from provmode.connector.host_data import read_override
+    from provmode.fleet.inventory import load
+    from provmode.fleet.plan_file import key_from
+
+    key = None if unsigned else key_from(key_file)
+    if key is None and not unsigned:
+        raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
+    file = output or Path(f"push-{utc_now():%Y%m%dT%H%M%SZ}.json")
+    journal = file.with_name(file.name + ".journal")
+    check_output(file)
+    if journal.exists():
+        raise UsageError(f"there is a journal {journal} of an earlier run", next_step="give another --output")
+    named = SAFE.changed({**limits_by_name(), "limit": (), "exclude": ()})  # the plan has only the chosen hosts
+    named.budget()
+    override = read_override(data)
+    fleet = load(inventory, override=override)
+    names = _few(fleet, limit, exclude, max_hosts)
+    named.sizes(len(names))
+    pushing = _Push(inventory, fleet, names, file, journal, key, override, as_text=output_format == "text")
+    with refused_logons(retry=retry):
+        return pushing.run(named, limit=limit, exclude=exclude, yes=yes)
+
+
+def _few(fleet: Fleet, limit: tuple[str, ...], exclude: tuple[str, ...], max_hosts: str) -> list[str]:
+    """Return the chosen hosts.
+
+    Raises:
+        UsageError: there are too many for a push.
+    """
+    if max_hosts != ALL and not (max_hosts.isascii() and max_hosts.isdigit() and int(max_hosts) > 0):
+        raise UsageError(f"--max-hosts {max_hosts} is not a number of hosts", next_step="give 25, or all")
+    names = fleet.select(limit, exclude)
+    if max_hosts != ALL and len(names) > int(max_hosts):
+        raise UsageError(
+            f"a push is for a few PCs, at most {int(max_hosts)}, and this would be {len(names)}",
+            next_step=f"choose some (--limit), use plan and apply, or give --max-hosts {len(names)}",
+        )
+    return names
+
+
+class _Push:
+    """One push: its plan, and what came of it."""
+
+    def __init__(
+        self,
+        inventory: str,
+        fleet: Fleet,
+        names: list[str],
+        file: Path,
+        journal: Path,
+        key: bytes | None,
+        override: dict[str, Any] | None,
+        *,
+        as_text: bool,
+    ) -> None:
+        self._inventory, self._fleet, self._names = inventory, fleet, names
+        self._file, self._journal, self._key, self._override = file, journal, key, override
+        self._unsigned = " --unsigned" if key is None else ""
+        self._as_text = as_text
+
+    def run(self, limits: Limits, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
+        """Plan, show, ask, apply and show; return the exit code."""
+        from provmode.fleet.begun import NEW, Settled
+        from provmode.fleet.plan import run_plan
+        from provmode.fleet.plan_file import load, sign, write
+        from provmode.report.coming import print_waves
+        from provmode.report.lines import count_of
+
+        with running("planning", limits.parallel) as options:
+            planned = run_plan(self._fleet, self._names, **options)
+        document = sign(
+            planned.document(
+                plan_id=str(uuid.uuid4()),
+                inventory=self._inventory,
+                limit=limit,
+                exclude=exclude,
+                by=made_by(),
+                now=utc_now(),
+                valid=VALID,
+            ),
+            self._key,
+        )
+        self._show_plan(planned)
+        if planned.audit.interrupted or not planned.changing:
+            self._show(document, None)
+            return planned.audit.exit_code()
+        write(self._file, document)
+        plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
+        left, waves = [host.host for host in plan.changing], []
+        for size in limits.sizes(len(left)):
+            wave, left = left[:size], left[size:]
+            waves.append(wave)
+        say(lambda console: print_waves(waves, limits, NEW, console))
+        if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
+            complain(f"the plan is kept in {self._file}: provmode apply {self._file}{self._unsigned} makes its changes")
+            self._show(document, None)
+            return REFUSED
+        result = run_apply_of(
+            plan,
+            self._inventory,
+            settled=Settled(limits, NEW),
+            journal=self._journal,
+            override=self._override,
+            key=self._key,
+        )
+        self._show(document, result)
+        undo = f"provmode undo {self._journal} --inventory {self._inventory}{self._unsigned}"
+        complain(f"the journal is {self._journal}; what can be restored from it: {undo} --dry")
+        return _code(planned, result)
+
+    def _show_plan(self, planned: Planned) -> None:
+        from provmode.report.changes import print_plan
+
+        if self._as_text:
+            with printing():
+                print_plan(planned, console_for(None))
+                print()
+        else:
+            say(lambda console: print_plan(planned, console))
+
+    def _show(self, document: dict[str, Any], result: ApplyResult | None) -> None:
+        """Print what was done, as text or as one JSON object."""
+        if self._as_text:
+            if result is not None:
+                show_apply(result)
+            return
+        with printing(changes=result is not None):
+            print_json({"plan": document, "applied": result.to_json() if result is not None else None})
+
+
+def _code(planned: Planned, result: ApplyResult) -> int:
+    """Return the exit code: of the hosts that were to change how they ended, of the others what was found."""
+    if result.interrupted:
+        return INTERRUPTED
+    changing = {item.name for item in planned.changing}
+    ends = [host.outcome.counts_as(host.cause) for host in result.hosts]
+    found = [item.report.assessment.outcome for item in planned.proposals if item.name not in changing]
+    return PUSH.code([*ends, *found])

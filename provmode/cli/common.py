@@ -128,9 +128,20 @@ def limits_by_name() -> dict[str, Any]:
 
 
 def say(draw: Callable[[Console], None]) -> None:
-    """Print on standard error what *draw* draws. If nobody can read it any more, the run goes on without it."""
-    if sys.stderr is not None:
-        draw(console_for(_Screen(sys.stderr)))
+    """Print on standard error, above a progress bar, what *draw* draws.
+
+    If nobody can read it any more, the run goes on without it.
+    """
+    if sys.stderr is None:
+        return
+    from rich.console import Console
+
+    terminal = console_for(sys.stderr)
+    drawn = io.StringIO()
+    draw(Console(file=drawn, width=terminal.width, force_terminal=terminal.is_terminal, highlight=False))
+    screen = _Screen(sys.stderr)  # if there is a bar, rich has put itself in its place
+    screen.write(drawn.getvalue())
+    screen.flush()
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: needed where there is no terminal.")

@@ -65,13 +65,14 @@ def undo(
     from provmode.connector.host_data import read_override
     from provmode.fleet.begun import NEW
     from provmode.fleet.plan_file import key_from
+    from provmode.fleet.selection import expanded
     from provmode.fleet.undo import undo_run, undoing
     from provmode.fleet.undo_preview import preview_undo
     from provmode.report.changes import print_undo
     from provmode.report.lines import count_of
     from provmode.report.undoing import print_preview, print_undoing
 
-    limits = SAFE.changed(limits_by_name())
+    limits = expanded(SAFE.changed(limits_by_name()))
     options: dict[str, Any] = {
         "hosts": hosts,
         "kinds": _kinds(only),

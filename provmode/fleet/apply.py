@@ -26,7 +26,7 @@ from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome
-from provmode.fleet.selection import choose, expand
+from provmode.fleet.selection import choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
 
@@ -99,8 +99,7 @@ def apply_plan(
             "the plan is signed, and its journal has to be signed with the same key", next_step="give the plan's key"
         )
     key = key if plan.signed else None
-    limits = limits or settle({}, journal, resume=resume, key=key).limits
-    limits = limits.changed({"limit": expand("--limit", limits.limit), "exclude": expand("--exclude", limits.exclude)})
+    limits = expanded(limits or settle({}, journal, resume=resume, key=key).limits)
     fleet = load(inventory, override=override)
     chosen = _chosen(plan, fleet, limits)
     sizes, budget = limits.sizes(len(chosen)), limits.budget()

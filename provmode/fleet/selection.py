@@ -16,6 +16,7 @@ from pyinfra.api.connectors import get_all_connectors
 
 from provmode.errors import UsageError
 from provmode.fleet.host_names import spelling
+from provmode.fleet.waves import Limits
 
 
 def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
@@ -39,6 +40,15 @@ def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
                 raise UsageError(f"{option} {name} is not a name", next_step=f"give --exclude {name[1:]}")
             found += _names_in(option, Path(name[1:])) if is_file(name) else [name]
     return tuple(dict.fromkeys(found))
+
+
+def expanded(limits: Limits) -> Limits:
+    """Return *limits* with each name that they choose by itself, so that a file may change later.
+
+    Raises:
+        UsageError: as `expand`.
+    """
+    return limits.changed({"limit": expand("--limit", limits.limit), "exclude": expand("--exclude", limits.exclude)})
 
 
 def _names_in(option: str, path: Path) -> list[str]:

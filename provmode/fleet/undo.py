@@ -26,7 +26,7 @@ from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalStat
 from provmode.fleet.lease import HostLease
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import UNDO, UNDO_OUTCOMES, HostOutcome
-from provmode.fleet.selection import choose
+from provmode.fleet.selection import choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
 from provmode.fleet.waves import SAFE, Limits
 from provmode.remediation.decide import check_idle
@@ -150,6 +150,7 @@ def undoing(
             f"the journal {journal} is not signed: whoever wrote it decides what is restored",
             next_step="give --unsigned if you know who wrote it",
         )
+    limits = expanded(limits)
     limits.budget()
     fleet = load(inventory, override=override)
     source = inventory if isinstance(inventory, str) else inventory.name
@@ -202,7 +203,7 @@ def undo_run(
         key=key,
         unsigned=unsigned,
         nonce=nonce(),
-        limits=limits,
+        limits=chosen.limits,
     )
     try:
         progress.begin(len(chosen.names))
@@ -214,7 +215,7 @@ def undo_run(
             now=now,
             policies=chosen.policies,
             kinds=chosen.kinds,
-            limits=limits,
+            limits=chosen.limits,
             runner=runner or GeventRunner(working=limits.parallel),
             stop=stop,
             progress=progress,

@@ -16,7 +16,7 @@ from provmode.ccm.verdict import Assessment
 from provmode.errors import HostError
 from provmode.reading import NOT_READ
 from provmode.remediation.execute import StaleStep, execute
-from provmode.remediation.steps import Step
+from provmode.remediation.steps import SetFile, Step
 from provmode.windows.conversation import Conversation
 from provmode.windows.files import StaleFile
 
@@ -34,6 +34,13 @@ class Foreseen:
     """What would be left as it is, and why: it was changed since, or could not be looked at."""
     busy: str = ""
     """What runs there, because of which nothing would be restored now."""
+
+
+def in_short(step: Step) -> str:
+    """Return what a step restores; for a file without its hashes, which differ from PC to PC."""
+    if isinstance(step, SetFile):
+        return f"{step.path} as it was before the run"
+    return "; ".join(str(item) for item in step.properties)
 
 
 class _Enough(Exception):
@@ -61,7 +68,7 @@ def foresee(
         try:
             yield from execute(step, announce=_enough, data=data)
         except _Enough:
-            restored += [str(item) for item in step.properties]
+            restored.append(in_short(step))
             after = step.shown_after(after, data) if after is not None else None
         except (StaleStep, StaleFile) as error:
             left.append(f"{error.what}; it would be left as it is")

@@ -8,6 +8,7 @@ from provmode.fleet.results import HostOutcome
 from provmode.fleet.undo import Undoing
 from provmode.fleet.undo_preview import HostPreview, UndoPreview
 from provmode.fleet.visit import short
+from provmode.remediation.foresee import in_short
 from provmode.report.coming import print_waves
 from provmode.report.lines import count_of, fold, line, names_of
 
@@ -25,7 +26,7 @@ def print_undoing(chosen: Undoing, source: str, console: Console) -> None:
     """Print what an undo is about to do, by its journal; *source* says where its limits come from."""
     line(f"about to undo {count_of(len(chosen.names))}", console, 0, "bold")
     steps = [
-        (str(undo.properties[0]), short(name))
+        (in_short(undo), short(name))
         for name in chosen.names
         for undo in (record.step.undo for record in chosen.steps_of(name))
         if undo is not None

@@ -290,7 +290,7 @@ class Commands:
         """What is typed at the terminal; without it there is no terminal."""
         self.parallel: list[int] = []
         """How many hosts at a time each run was to work on."""
-        patch.setattr("provmode.fleet.visit.GeventRunner", self._runner)
+        patch.setattr("provmode.fleet.visit.GeventRunner", self.runner)
         for name, value in (("USER", "LAB\\auditor"), ("PASSWORD", "secret")):
             patch.setenv(f"PROVMODE_{name}", value)
         patch.setenv("XDG_STATE_HOME", str(bench.folder / "state"))
@@ -298,7 +298,8 @@ class Commands:
             if name.startswith("provmode.cli.") and hasattr(module, "utc_now"):
                 patch.setattr(module, "utc_now", bench.now)
 
-    def _runner(self, working: int) -> InTurn:
+    def runner(self, working: int = 1) -> InTurn:
+        """Return a runner that visits the PCs one after the other, for any run."""
         self.parallel.append(working)
         return InTurn(self.bench, may_only_look=True)
 

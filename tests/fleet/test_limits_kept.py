@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provmode.cli.common import progress_bar, say
 from provmode.errors import UsageError
 from provmode.fleet.begun import AS_BEGUN, NEW, NOT_KEPT, settle
 from provmode.fleet.journal import Journal, read
 from provmode.fleet.waves import ALL, NONE, SAFE, Limits
+from provmode.report.lines import line
 
 BEGUN = Limits("1,1", 2.0, "1", 3, ("PC-1", "PC-2"), ("PC-9",))
 
@@ -223,3 +228,25 @@ def test_nothing_is_said_to_begin_if_the_run_cannot_begin(commands: Any) -> None
 
     assert ran.code == 1
     assert "about to change" not in ran.err
+
+
+class Terminal(io.StringIO):
+    """Standard error that says it is a terminal, with a progress bar in its place or not."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_said_while_there_is_a_progress_bar_stands_on_lines_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+
+    with progress_bar("applying"):
+        say(lambda console: line("about to change 1 host", console))
+
+    before, found, _ = terminal.getvalue().partition("about to change 1 host")
+    assert found
+    assert re.search(r"\r(\x1b\[[0-9;]*[A-Za-z])*$", before), "the bar was taken away before"

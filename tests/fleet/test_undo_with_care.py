@@ -10,6 +10,7 @@ import pytest
 
 from provmode.errors import Unreachable
 from provmode.fleet.journal import read
+from provmode.fleet.undo import undo_run
 from provmode.fleet.waves import SAFE, Limits
 
 TCF = "%windir%\\ccmsetup\\MobileClient.TCF"
@@ -63,7 +64,7 @@ def test_a_preview_changes_nothing_and_says_what_would_become_of_each_pc(command
     assert (undo.changes(), undo.journal.read_bytes()) == before
     assert (one["would_end"], one["verdict"], one["verdict_after"]) == ("restored", "healthy", "armed")
     assert (two["would_end"], two["verdict"], two["verdict_after"]) == ("restored", "healthy", "client-broken")
-    assert one["would_restore"][0].startswith(f"{TCF} SHA-256 ")
+    assert one["would_restore"] == [f"{TCF} as it was before the run"]
     assert two["would_restore"][0] == "CcmExec start mode Auto -> Disabled"
     assert [line.split(":")[0] for line in two["cannot"]] == [
         "CcmExec state Stopped -> Running",
@@ -162,7 +163,7 @@ def test_yes_asks_nothing_and_says_what_is_about_to_happen(three_armed: Undo) ->
     ran = three_armed.run("--yes")
 
     assert ran.code == 0
-    assert said(ran.err).startswith("about to undo 3 hosts 1 host: %windir%")
+    assert said(ran.err).startswith(f"about to undo 3 hosts 3 hosts: {TCF} as it was before the run PC-1, PC-2, PC-3 ")
     assert "[y/N]" not in ran.err
     assert ran.out.splitlines()[-1] == "3 hosts: 3 restored"
 
@@ -249,3 +250,35 @@ def test_the_limits_of_an_undo_are_taken_away_by_name_and_kept_in_the_journal(co
     begun = [line for line in map(json.loads, undo.journal.read_bytes().splitlines()) if line["event"] == "undo-begun"]
     assert list(ends.values()) == ["failed"] * 2 + ["restored"] * 5
     assert [line["limits"] for line in begun] == [Limits("3", SAFE.soak, "none").to_json()]
+
+
+def test_a_file_of_hosts_is_read_once_and_its_names_are_in_the_journal(three_armed: Undo) -> None:
+    names = three_armed.bench.folder / "names"
+    names.write_text("pc-1\npc-3\n")
+
+    ends = three_armed.ends("--limit", f"@{names}")
+
+    (begun,) = [line for line in map(json.loads, three_armed.journal.read_bytes().splitlines()) if "limits" in line][1:]
+    assert list(ends) == ["PC-1", "PC-3"]
+    assert begun["limits"]["limit"] == ["pc-1", "pc-3"]
+
+
+def test_a_pause_between_the_waves_of_an_undo_is_kept(three_armed: Undo) -> None:
+    bench, pauses = three_armed.bench, list[float]()
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        bench.wait(seconds)
+
+    result = undo_run(
+        *(three_armed.journal, three_armed.commands.inventory),
+        now=bench.now,
+        unsigned=True,
+        limits=Limits("1,1", 1.0),
+        runner=three_armed.commands.runner(),
+        pause=pause,
+        seconds=bench.clock,
+    )
+
+    assert [host.outcome.value for host in result.hosts] == ["restored"] * 3
+    assert pauses == [0.5] * 4

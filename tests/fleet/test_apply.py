@@ -400,6 +400,8 @@ def test_a_second_and_a_third_ctrl_c_say_what_the_run_waits_for(works: Works) ->
     while works.lab.counters() == before:
         assert running.poll() is None
     assert running.stderr is not None
+    while not running.stderr.readline().endswith("none)\n"):  # the end of what is said before the first host
+        assert running.poll() is None
     while not select.select([running.stderr], [], [], 0.05)[0]:
         assert running.poll() is None
         running.send_signal(signal.SIGINT)  # one that is still pending would swallow the next

@@ -69,6 +69,8 @@ class HostError(ProvmodeError, OSError):
     """An error that concerns one PC; the run goes on for the others."""
 
     cause: Cause = Cause.PROTOCOL
+    to_mend: bool = False
+    """Whether it is the operator's to mend although its cause does not say so, such as DNS that does not answer."""
 
     def __init__(self, what: str, *, next_step: str = "", cause: Cause | None = None) -> None:
         super().__init__(what, next_step=next_step)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import RULES, Case, duration, live, needed_unread, why
-from provmode.ccm.verdict import NEXT_STEP, Assessment, Finding, Verdict, cause_of
+from provmode.ccm.verdict import Assessment, Finding, Verdict, cause_of, step_for
 from provmode.ccm.waiting import too_long
 from provmode.reading import Known, Unknown, known
 from provmode.windows.model import told
@@ -31,8 +31,8 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     cause, next_step = None, ""
     if rule.verdict is Verdict.UNASSESSED:
         unread = case.unread if rule.name == "live-unread" else needed_unread(case)
-        cause = cause_of(unread.cause) if unread is not None else "protocol"
-        next_step = NEXT_STEP[cause]
+        word = unread.cause if unread is not None else "malformed"  # a version that was read and is none
+        cause, next_step = cause_of(word), step_for(word)
     return Assessment(
         rule.verdict,
         rule.reason(case),

@@ -98,6 +98,8 @@ class Assessment:
     """For `unassessed`: one of the eleven causes."""
     next_step: str = ""
     """For `unassessed`: the next thing to do."""
+    to_mend: bool = False
+    """For `unassessed`: whether it is the operator's to mend, whatever the cause says."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", shortened(self.reason, SENTENCE))
@@ -106,11 +108,12 @@ class Assessment:
     def outcome(self) -> Outcome:
         """What it means for a run and its exit code.
 
-        If another PC answers, nobody looked at the one that is meant, and trying again does not help: a failure. So is
-        a PC that is at work for longer than anything lasts: waiting does not help.
+        Some causes are the operator's to mend, and trying again does not help: nobody looked at that PC, and nobody
+        will. That is a failure. So is a PC that is at work for longer than anything lasts: waiting does not help.
         """
         endless = any(finding.code == AT_WORK_TOO_LONG for finding in self.findings)
-        return Outcome.FAILED if self.cause == OTHER_COMPUTER or endless else outcome(self.verdict)
+        failed = endless or self.to_mend or self.cause in TO_MEND
+        return Outcome.FAILED if failed else outcome(self.verdict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name; ages in seconds, times ISO 8601."""
@@ -135,7 +138,9 @@ class Assessment:
 AT_WORK_TOO_LONG = "at-work-too-long"
 """The finding on a PC whose reason to wait has no end; it counts as failed."""
 OTHER_COMPUTER = "other-computer"
-"""The cause if the PC that answers is not the PC that was meant; it counts as failed."""
+"""The cause if the PC that answers is not the PC that was meant."""
+TO_MEND = frozenset({"auth", "tls", "access-denied", OTHER_COMPUTER})
+"""Causes that the operator has to mend: account, certificate, rights, name. They count as failed, also for `apply`."""
 NEXT_STEP: dict[str, str] = {
     "name-resolution": "check the name in the inventory and in DNS",
     "connect-timeout": "the PC is off, away or behind a firewall: try again when it is on",
@@ -151,6 +156,10 @@ NEXT_STEP: dict[str, str] = {
     "other-computer": "check the name in DNS; if the PC that answers is meant, set winrm_computer to its name",
 }
 """The eleven causes (contract) and what to do about each."""
+CORRECT_THE_VALUE = "look at the value that the reason names, and correct it on the PC"
+"""What to do if the PC answered, and a value is not what it should be. The cause is ``protocol`` then."""
+_WRONG_VALUE = frozenset({"malformed", "type-mismatch", "too-large"})
+"""Causes of an `Unknown` that was read and is not what it should be."""
 
 
 def cause_of(word: str) -> str:
@@ -158,6 +167,11 @@ def cause_of(word: str) -> str:
     if word in NEXT_STEP:
         return word
     return "deadline" if word == "timed-out" else "protocol"
+
+
+def step_for(word: str) -> str:
+    """Return what to do about a reading that is unknown; *word* is the cause of the `Unknown`."""
+    return CORRECT_THE_VALUE if word in _WRONG_VALUE else NEXT_STEP[cause_of(word)]
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:

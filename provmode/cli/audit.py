@@ -11,10 +11,12 @@ import click
 from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
     choice_options,
+    complain,
     console_for,
     data_option,
     file_path,
     format_option,
+    max_unassessed_option,
     print_json,
     printing,
     refused_logons,
@@ -24,12 +26,14 @@ from provmode.cli.common import (
 from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
+    from provmode.fleet.allowance import Allowance
     from provmode.fleet.audit import Audit
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
 @click.argument("inventory")
 @choice_options
+@max_unassessed_option
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
@@ -38,6 +42,7 @@ def audit(
     inventory: str,
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
+    max_unassessed: Allowance | None,
     output_format: str,
     output: Path | None,
     data: tuple[str, ...],
@@ -52,7 +57,9 @@ def audit(
         check_output(output)
     with refused_logons(retry=retry):
         found = run_audit_of(inventory, limit=limit, exclude=exclude, override=override, parallel=parallel)
+    found.max_unassessed = max_unassessed
     show_audit(found, output_format, output)
+    say_what_was_not_learned(found)
     return found.exit_code()
 
 
@@ -84,6 +91,14 @@ def show_audit(found: Audit, output_format: str = "text", output: Path | None = 
             print_json(document(found), 2)
         else:
             print_audit(found, console_for(None))
+
+
+def say_what_was_not_learned(found: Audit) -> None:
+    """Say on standard error why a run counts as failed although no host failed."""
+    if found.no_name_resolves:
+        complain("not one of the names resolves: look at this computer's DNS, its search domains and the inventory")
+    if found.too_many_unassessed:
+        complain(found.too_many_unassessed)
 
 
 def _as_text(found: Audit) -> str:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from provmode.clock import utc_now
+from provmode.fleet.allowance import Allowance
 from provmode.fleet.waves import SAFE
 from provmode.text import json_text, visible
 
@@ -66,13 +68,49 @@ data_option = click.option(
 parallel_option = click.option(
     "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
 )
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Output format.",
+WIDE = "provmode.wide"
+"""Whether the command was given ``--wide``, in the data of its context."""
+
+
+def _keep_wide(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta[WIDE] = value
+
+
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* ``--format``, and ``--wide`` for its text."""
+    choice = click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Output format.",
+    )
+    wide = click.option(
+        "--wide",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep_wide,
+        help="Text that is not wrapped, folded or shortened, as in a pipe or file.",
+    )
+    return choice(wide(command))
+
+
+class Allowed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """How many hosts may be unassessed."""
+
+    name = "N|P%"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Allowance:
+        """Read a number, a percentage, or both."""
+        return value if isinstance(value, Allowance) else Allowance.parse(value)
+
+
+max_unassessed_option = click.option(
+    "--max-unassessed",
+    type=Allowed(),
+    metavar="N|P%",
+    help="Fail (exit code 4) if more hosts than this could not be assessed, for whatever cause.",
 )
 retry_option = click.option(
     "--retry-refused-logons",
@@ -258,6 +296,7 @@ class _Bar:
     """Progress as a bar."""
 
     def __init__(self, bar: Any, words: str) -> None:
+        self._words = words
         self._bar, self._task = bar, bar.add_task(words, total=None)
 
     def begin(self, hosts: int) -> None:
@@ -266,30 +305,60 @@ class _Bar:
     def ended(self, result: Any) -> None:
         self._bar.advance(self._task)
 
+    def wave(self, number: int, waves: int, hosts: int) -> None:
+        wave = f", wave {number} of {waves}" if waves > 1 else ""
+        self._bar.update(self._task, description=f"{self._words}{wave}")
+
+    def soaking(self, wave: int, waves: int, left: float) -> None:
+        words = f"{self._words}, {left:.0f} s left before wave {wave} of {waves}"
+        self._bar.update(self._task, description=words)
+
 
 @contextmanager
 def progress_bar(words: str) -> Iterator[Progress]:
-    """Show a progress bar on standard error if it is a terminal; else print nothing."""
+    """Show a progress bar on standard error if it is a terminal; else print a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(file=cast(IO[str], _Screen(sys.stderr)))
-    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        with _logged(words) as progress:
+            yield progress
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         yield _Bar(bar, words)
 
 
-def console_for(file: Any) -> Console:
-    """Return the console for *file*; ``None`` is standard output."""
-    from rich.console import Console
+@contextmanager
+def _logged(words: str) -> Iterator[Progress]:
+    """Write progress to standard error as lines, also while no host ends."""
+    import gevent
 
-    class Unhurried(Console):
-        """A console that does not end the program when the reader of its output is gone."""
+    from provmode.report.progress import LogProgress
 
-        def on_broken_pipe(self) -> None:
-            raise  # noqa: PLE0704 - rich calls this while it handles the error
+    progress = LogProgress(words, complain, time.monotonic)
 
-    return Unhurried(file=file, highlight=False, soft_wrap=False)
+    def keep_looking() -> None:
+        while True:
+            gevent.sleep(1.0)
+            progress.look()
+
+    looking = gevent.spawn(keep_looking)
+    try:
+        yield progress
+    finally:
+        looking.kill()
+
+
+def console_for(file: Any, *, wide: bool = False) -> Console:
+    """Return the console for *file*; ``None`` is standard output. It is wide if asked to, and if it is no terminal."""
+    from provmode.report.lines import Page
+
+    context = click.get_current_context(silent=True)
+    asked = wide or (context is not None and bool(context.meta.get(WIDE)))
+    terminal = (sys.stdout if file is None else file).isatty()
+    return Page(file=file, highlight=False, soft_wrap=False, wide=asked or not terminal)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from provmode.cli.demo import demo
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
 from provmode.cli.push import push
+from provmode.cli.show import show
 from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
@@ -47,7 +48,7 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         logging.getLogger("provmode").setLevel(logging.DEBUG)
 
 
-for _command in (audit, plan, apply, push, undo, verify, traces, demo, lab):
+for _command in (audit, plan, apply, push, undo, verify, show, traces, demo, lab):
     _command.params.append(
         click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug_too, help="As before the command.")
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provmode.atomic_file import check_output
+from provmode.cli.audit import say_what_was_not_learned
 from provmode.cli.common import (
     Finite,
     choice_options,
@@ -24,6 +25,7 @@ from provmode.cli.common import (
     file_path,
     format_option,
     key_file_option,
+    max_unassessed_option,
     print_json,
     printing,
     refused_logons,
@@ -36,6 +38,7 @@ from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
+    from provmode.fleet.allowance import Allowance
     from provmode.fleet.plan import Planned
 
 
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 @click.argument("inventory")
 @click.option("--output", type=file_path(), help="Write the plan to this file.")
 @choice_options
+@max_unassessed_option
 @data_option
 @click.option(
     "--valid",
@@ -62,6 +66,7 @@ def plan(
     output: Path | None,
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
+    max_unassessed: Allowance | None,
     data: tuple[str, ...],
     valid: float,
     remove_traces: bool,
@@ -89,6 +94,7 @@ def plan(
         planned = run_plan_of(
             inventory, limit=limit, exclude=exclude, override=override, parallel=parallel, planner=planner
         )
+    planned.audit.max_unassessed = max_unassessed
     document = sign(
         planned.document(
             plan_id=str(uuid.uuid4()),
@@ -110,6 +116,7 @@ def plan(
         show_plan(planned)
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
+    say_what_was_not_learned(planned.audit)
     return planned.exit_code()
 
 

@@ -16,6 +16,7 @@
 * `undo_preview`    what an undo would do
 * `verify`          check a journal
 * `traces`          what provmode left on the PCs, and planning its removal
+* `history`         the whole change that a journal records, in order
 * `journal`         the file that every change is written to before it is made
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run
@@ -23,6 +24,7 @@
 * `waves`           sizes of waves, and the failure budget
 * `begun`           the limits that count in a run, and what is said before it
 * `selection`       which hosts a user means by `--limit` and `--exclude`
+* `allowance`       how many hosts may be unassessed
 * `results`         the table of outcomes and exit codes
 * `progress`        how a run reports its progress
 

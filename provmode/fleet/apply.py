@@ -24,7 +24,7 @@ from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlanRefused
-from provmode.fleet.progress import SILENT, Progress
+from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome
 from provmode.fleet.selection import choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
@@ -264,14 +264,15 @@ class PlanRun:
         """
         names, position = list(self._work), 0
         self._budget = budget
-        for size in waves:
+        for number, size in enumerate(waves, 1):
             wave, position = names[position : position + size], position + size
-            if self._worked and not self._soak(soak):
+            if self._worked and not self._soak(soak, number, len(waves)):
                 break
             if self._ended_early():
                 break
             self._worked = False
             self._in_wave = len(wave)
+            wave_begins(self._progress, number, len(waves), len(wave))
             self._wave(wave)
             if self._ended_early():
                 break
@@ -281,10 +282,11 @@ class PlanRun:
         self.result.hosts.sort(key=lambda result: order[result.host])
         return self.result
 
-    def _soak(self, soak: float) -> bool:
-        """Wait between waves; returns whether the run goes on."""
+    def _soak(self, soak: float, wave: int, waves: int) -> bool:
+        """Wait before *wave* of *waves*; returns whether the run goes on."""
         until = self._seconds() + soak
         while (left := until - self._seconds()) > 0 and not self._stop():
+            soaks(self._progress, wave, waves, left)
             self._pause(min(left, 0.5))
         return not self._stop()
 

@@ -117,7 +117,9 @@ class HostApply:
         if earlier.undone:
             return HostResult(host, HostOutcome.STALE, "its changes were undone since", next_step="plan anew")
         if earlier.outcome in (HostOutcome.CHANGED.value, HostOutcome.ALREADY.value):
-            return HostResult(host, HostOutcome(earlier.outcome), "done by the run that was resumed")
+            return HostResult(
+                host, HostOutcome(earlier.outcome), "done by the run that was resumed", steps=changed_by(earlier)
+            )
         return None
 
     def run(self, visit: Visit) -> HostResult:
@@ -303,7 +305,8 @@ class HostSteps:
         self._done = earlier.done if earlier is not None else frozenset()
         self._begun = earlier.begun if earlier is not None else frozenset()
         self._changed_before = earlier is not None and earlier.changed
-        self.changed: list[str] = []
+        self.changed: list[str] = list(changed_by(earlier)) if earlier is not None else []
+        """What was changed, in words, also by the run that is resumed."""
         self.announced = False
         """Whether a step was announced: from then on a request that changes the PC could have been sent."""
         self._current: Step | None = None
@@ -314,7 +317,7 @@ class HostSteps:
     @property
     def anything_changed(self) -> bool:
         """Whether a step changed something, in this run or in the run that it resumes."""
-        return bool(self.changed) or self._changed_before
+        return bool(self._steps_done) or self._changed_before
 
     def run(self) -> None:
         """Carry out the steps that are not done yet."""
@@ -330,6 +333,7 @@ class HostSteps:
                 self._steps_done.append(step)
                 self._end(number, ending)
             elif number in self._begun:  # an earlier run announced it, and it happened: we did it
+                self.changed += [str(item) for item in step.properties]
                 self._changed_before = True
                 self._end(number, "changed")
             elif self._open == number:  # somebody else did it after we announced it
@@ -380,6 +384,11 @@ def _done_before(steps: Sequence[Step]) -> str:
     undoable = [step.properties[0].name for step in steps if step.undo is not None]
     done = ", ".join(step.properties[0].name for step in steps)
     return f"done before: {done}" + (f" (undo restores {', '.join(undoable)})" if undoable else " (cannot be undone)")
+
+
+def changed_by(earlier: HostRecord) -> tuple[str, ...]:
+    """Return in words what an earlier run changed on a host."""
+    return tuple(str(item) for record in earlier.steps if record.ending == "changed" for item in record.step.properties)
 
 
 def _check_same_steps(planned: PlannedHost, earlier: HostRecord | None) -> None:

@@ -5,8 +5,9 @@ Each host is asked the same as by the fact `ClientState`. Any failure of a host 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
-from provmode.ccm.verdict import Assessment, Verdict, unassessed
-from provmode.errors import HostError, ProvmodeError
+from provmode.ccm.verdict import Assessment, Outcome, Verdict, unassessed
+from provmode.errors import Cause, HostError, ProvmodeError
+from provmode.fleet.allowance import Allowance
 from provmode.fleet.identity import Answering, twins, with_twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import LoweredOn, lowered_in
@@ -71,6 +73,17 @@ class Audit:
     interrupted: bool = False
     lowered: list[LoweredOn] = field(default_factory=list)
     """Settings that protect less than the defaults, and their hosts."""
+    by_name: frozenset[str] = frozenset()
+    """Hosts whose address is a name, which has to be looked up."""
+    max_unassessed: Allowance | None = None
+    """How many hosts may be unassessed before the run counts as failed."""
+    inventory: str = ""
+    """The inventory, as it was named."""
+    limit: tuple[str, ...] = ()
+    """Names, groups and patterns that the run was limited to."""
+    began: datetime | None = None
+    """When the run began, by the controller's clock."""
+    ended: datetime | None = None
 
     @property
     def missing(self) -> list[str]:
@@ -82,10 +95,34 @@ class Audit:
         """Return how many hosts have *verdict*."""
         return sum(report.assessment.verdict is verdict for report in self.reports)
 
-    def exit_code(self) -> int:
-        """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        outcomes = (report.assessment.outcome for report in self.reports)
-        return AUDIT.code(outcomes, interrupted=self.interrupted)
+    def exit_code(self, outcome_of: Callable[[HostReport], Outcome] = lambda report: report.assessment.outcome) -> int:
+        """Return the run's exit code (contract): see `provmode.fleet.results`.
+
+        *outcome_of* says what a host means for it: a run for another purpose counts other things.
+        """
+        return AUDIT.code(self._outcomes(outcome_of), interrupted=self.interrupted)
+
+    def _outcomes(self, outcome_of: Callable[[HostReport], Outcome]) -> Iterator[Outcome]:
+        no_dns = self.no_name_resolves
+        for report in self.reports:
+            unresolved = report.assessment.cause == Cause.NAME_RESOLUTION
+            yield Outcome.FAILED if unresolved and no_dns else outcome_of(report)
+        if self.too_many_unassessed:
+            yield Outcome.FAILED
+
+    @property
+    def no_name_resolves(self) -> bool:
+        """Whether most hosts have names that must be looked up, and not one was found: that is DNS, not the PCs."""
+        named = [report for report in self.reports if report.host in self.by_name]
+        return 2 * len(named) > len(self.reports) and all(
+            report.assessment.cause == Cause.NAME_RESOLUTION for report in named
+        )
+
+    @property
+    def too_many_unassessed(self) -> str:
+        """In words: more hosts are unassessed than `max_unassessed` allows; empty if not."""
+        allowed = self.max_unassessed or Allowance()
+        return allowed.exceeded(self.count(Verdict.UNASSESSED), len(self.selected))
 
 
 def audit_inventory(
@@ -105,7 +142,9 @@ def audit_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    return run_audit(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
+    audit = run_audit(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
+    audit.inventory, audit.limit = named(inventory), tuple(limit)
+    return audit
 
 
 def run_audit(
@@ -127,6 +166,7 @@ def run_audit(
     """
     policies = policies_of(fleet, names)
     audit = Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies))
+    audit.by_name, audit.began = looked_up(fleet, names), now()
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
@@ -157,7 +197,26 @@ def run_audit(
     audit.reports = [
         report.beside(others[report.host]) if report.host in others else report for report in audit.reports
     ]
+    audit.ended = now()
     return audit
+
+
+def named(inventory: str | InventorySource) -> str:
+    """Return the inventory as a report names it."""
+    return inventory if isinstance(inventory, str) else inventory.name
+
+
+def looked_up(fleet: Fleet, names: Sequence[str]) -> frozenset[str]:
+    """Return the hosts of *names*, without the connector, whose address is a name."""
+    return frozenset(short(name) for name in names if not _numeric(fleet.data_of(name), short(name)))
+
+
+def _numeric(data: Mapping[str, Any], host: str) -> bool:
+    try:
+        ipaddress.ip_address(str(data.get("winrm_address") or host).partition("%")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
@@ -168,7 +227,8 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
 def failed_assessment(name: str, error: Exception | None) -> Assessment:
     """Return the assessment of a host that could not be looked at because of *error*."""
     if isinstance(error, HostError):
-        return unassessed(str(error.cause), error.what, error.next_step)
+        assessment = unassessed(str(error.cause), error.what, error.next_step)
+        return replace(assessment, to_mend=error.to_mend)
     if isinstance(error, ProvmodeError):
         return unassessed("protocol", error.what, error.next_step)
     logger.debug("unforeseen error about %s", name, exc_info=error)

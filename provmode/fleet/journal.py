@@ -17,7 +17,7 @@ import hmac
 import json
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -255,8 +255,17 @@ def _same_hash(written: Any, computed: str) -> bool:
     return isinstance(written, str) and hmac.compare_digest(written.encode("utf-8", "surrogatepass"), computed.encode())
 
 
-def read(path: Path, key: bytes | None = None) -> JournalState:
+def read(
+    path: Path,
+    key: bytes | None = None,
+    *,
+    unchecked: bool = False,
+    each: Callable[[Mapping[str, Any]], None] | None = None,
+) -> JournalState:
     """Read and verify a journal. *key* is the plan's; a journal that is not signed needs none.
+
+    A signed journal is read without a key only if *unchecked*; then nothing proves who wrote it. *each* gets every
+    line.
 
     Raises:
         JournalDamaged: a line was changed, is missing, was not written by provmode or was signed with another key.
@@ -268,15 +277,18 @@ def read(path: Path, key: bytes | None = None) -> JournalState:
         raise UsageError(f"cannot read the journal {path}: {error.strerror}") from None
     whole = data[: data.rfind(b"\n") + 1]
     state = JournalState(torn=len(whole) != len(data), last_hash=FIRST, size=len(whole), signed=_is_signed(whole))
-    if state.signed and key is None:
+    if state.signed and key is None and not unchecked:
         raise UsageError(f"the journal {path} is signed", next_step=f"give --key-file or ${KEY_ENVIRONMENT}")
-    for number, line in _lines(path, whole, key if state.signed else None):
+    trusting = state.signed and key is None
+    for number, line in _lines(path, whole, key if state.signed else None, trusting=trusting):
         state.lines, state.last_hash = number, line["hash"]
         state.first_hash = state.first_hash or line["hash"]
         try:
             apply_line(state, line)
         except (LookupError, ValueError, TypeError) as error:
             raise JournalDamaged(f"{path}, line {number}: {line.get('event')} without {error}") from None
+        if each is not None:
+            each(line)
     if not state.plan_id:
         raise JournalDamaged(f"{path} is not a journal of provmode, or its first line is missing")
     return state
@@ -291,7 +303,10 @@ def _is_signed(whole: bytes) -> bool:
     return isinstance(first, dict) and first.get("signed") is True
 
 
-def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(
+    path: Path, whole: bytes, key: bytes | None, *, trusting: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and content of each line; *trusting*: without comparing the hash that only a key could prove."""
     last = FIRST
     for number, data in enumerate(whole.split(b"\n")[:-1], 1):
         try:
@@ -299,15 +314,32 @@ def _lines(path: Path, whole: bytes, key: bytes | None) -> Iterator[tuple[int, d
             prev, digest = line["prev"], line.pop("hash")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise JournalDamaged(f"{path}, line {number}: it was not written by provmode") from None
-        if not _same_hash(digest, _digest(line, key)) or data != _encoded({**line, "hash": digest}):
-            other_key = ", or signed with another key" if key is not None and number == 1 else ""
-            raise JournalDamaged(f"{path}, line {number}: it was changed{other_key}")
+        if not (trusting or _fits(line, digest, key)) or data != _encoded({**line, "hash": digest}):
+            if key is not None and number == 1 and not any(_line_fits(each, key) for each in whole.split(b"\n")):
+                raise JournalDamaged(
+                    f"the key fits no line of {path}: it was signed with another key, or all of it was changed",
+                    next_step="give the key that the plan was signed with",
+                )
+            raise JournalDamaged(f"{path}, line {number}: it was changed")
         if prev != last:
             raise JournalDamaged(
                 f"{path}, line {number}: it does not follow the line before it: a line was changed, added or removed"
             )
         last = digest
         yield number, {**line, "hash": digest}
+
+
+def _fits(line: dict[str, Any], digest: Any, key: bytes | None) -> bool:
+    return _same_hash(digest, _digest(line, key))
+
+
+def _line_fits(data: bytes, key: bytes) -> bool:
+    """Return whether a line, as it stands in the file, was signed with *key*."""
+    try:
+        line = json.loads(data)
+        return _fits(line, line.pop("hash"), key)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def _sync_folder(path: Path) -> None:

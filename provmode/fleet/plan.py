@@ -12,13 +12,12 @@ from provmode import __version__
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, Verdict
-from provmode.fleet.audit import Audit, HostReport, failed_assessment
+from provmode.fleet.audit import Audit, HostReport, failed_assessment, looked_up, named
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import AUDIT
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
@@ -76,16 +75,15 @@ class Planned:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
         if not self.housekeeping:
             return self.audit.exit_code()
-        changing = {item.name for item in self.changing}
-        outcomes = (
-            Outcome.PENDING
-            if item.name in changing
-            else item.report.assessment.outcome
-            if item.report.assessment.verdict is Verdict.UNASSESSED
-            else Outcome.COMPLIANT
-            for item in self.proposals
-        )
-        return AUDIT.code(outcomes, interrupted=self.audit.interrupted)
+        changing = {item.report.host for item in self.changing}
+
+        def outcome_of(report: HostReport) -> Outcome:
+            if report.host in changing:
+                return Outcome.PENDING
+            assessment = report.assessment
+            return assessment.outcome if assessment.verdict is Verdict.UNASSESSED else Outcome.COMPLIANT
+
+        return self.audit.exit_code(outcome_of)
 
     @property
     def changing(self) -> list[Proposal]:
@@ -104,6 +102,7 @@ class Planned:
         valid: timedelta,
     ) -> dict[str, Any]:
         """Return the plan file's content, unsigned."""
+        lowered = [item.to_json() for item in self.audit.lowered]
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -115,6 +114,7 @@ class Planned:
             "inventory": inventory,
             "limit": list(limit),
             **({"exclude": list(exclude)} if exclude else {}),
+            **({"lowered_protection": lowered} if lowered else {}),
             "hosts": [item.to_json() for item in self.proposals],
         }
 
@@ -136,7 +136,9 @@ def plan_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    return run_plan(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
+    planned = run_plan(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
+    planned.audit.inventory, planned.audit.limit = named(inventory), tuple(limit)
+    return planned
 
 
 def run_plan(
@@ -159,6 +161,7 @@ def run_plan(
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
     planned.housekeeping = remedy is not None
+    planned.audit.by_name, planned.audit.began = looked_up(fleet, names), now()
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
@@ -193,6 +196,7 @@ def run_plan(
     planned.proposals.sort(key=lambda item: position[item.name])
     _once_a_pc(planned, answering)
     planned.audit.reports = [item.report for item in planned.proposals]
+    planned.audit.ended = now()
     return planned
 
 

@@ -6,6 +6,7 @@ everything else, with a key of the fleet's owner: without the key nobody can hav
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -75,6 +76,8 @@ class Plan:
     by: str
     hosts: tuple[PlannedHost, ...]
     signed: bool
+    document: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Everything that the plan says."""
 
     @property
     def changing(self) -> tuple[PlannedHost, ...]:
@@ -150,6 +153,31 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
         raise PlanRefused(f"the plan {path} is not signed", next_step="sign plans with a key, or give --unsigned")
     if signature is not None:
         _check_signature(path, document, signature, key)
+    plan = _plan(path, document)
+    if plan.created - now > AHEAD:
+        raise PlanRefused(
+            f"the plan {path} was made at {plan.created:%Y-%m-%d %H:%M UTC}, and here it is {now:%Y-%m-%d %H:%M UTC}",
+            next_step="one of the two clocks is wrong: set it right, and plan anew",
+        )
+    if now >= plan.expires:
+        raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
+    return plan
+
+
+def read(path: Path, key: bytes | None) -> Plan:
+    """Read a plan to show it, whatever the time. Its signature is checked only if there is a *key*.
+
+    Raises:
+        UsageError: the file cannot be read.
+        PlanRefused: it is not a whole plan, of another version, or it was changed or signed with another key.
+    """
+    document = _document(path)
+    if document.get("signature") is not None and key is not None:
+        _check_signature(path, document, document["signature"], key)
+    return _plan(path, document)
+
+
+def _plan(path: Path, document: dict[str, Any]) -> Plan:
     try:
         plan = Plan(
             id=_text(document, "id"),
@@ -158,20 +186,14 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
             expires=_time(_text(document, "expires")),
             by=_text(document, "by"),
             hosts=tuple(_host(host) for host in _list(document, "hosts")),
-            signed=signature is not None,
+            signed=document.get("signature") is not None,
+            document=document,
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
         raise PlanRefused(f"{path} is not a whole plan: {error} is missing", next_step="plan anew") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise PlanRefused(f"{path} is not a whole plan: {error}", next_step="plan anew") from None
-    if plan.created - now > AHEAD:
-        raise PlanRefused(
-            f"the plan {path} was made at {plan.created:%Y-%m-%d %H:%M UTC}, and here it is {now:%Y-%m-%d %H:%M UTC}",
-            next_step="one of the two clocks is wrong: set it right, and plan anew",
-        )
-    if now >= plan.expires:
-        raise PlanRefused(f"the plan {path} expired at {plan.expires:%Y-%m-%d %H:%M UTC}", next_step="plan anew")
     return plan
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -13,6 +13,29 @@ class Progress(Protocol):
 
     def ended(self, result: Any) -> None:
         """One more host has ended; *result* is what the run returns for it."""
+
+
+@runtime_checkable
+class WaveProgress(Protocol):
+    """What a `Progress` may receive besides, from a run that goes in waves."""
+
+    def wave(self, number: int, waves: int, hosts: int) -> None:
+        """Wave *number* of *waves* begins; it has this many hosts."""
+
+    def soaking(self, wave: int, waves: int, left: float) -> None:
+        """The run waits *left* more seconds before it begins *wave*; called again and again while it waits."""
+
+
+def wave_begins(progress: Progress, number: int, waves: int, hosts: int) -> None:
+    """Tell *progress* of a wave, if it wants to know."""
+    if isinstance(progress, WaveProgress):
+        progress.wave(number, waves, hosts)
+
+
+def soaks(progress: Progress, wave: int, waves: int, left: float) -> None:
+    """Tell *progress* that the run waits, if it wants to know."""
+    if isinstance(progress, WaveProgress):
+        progress.soaking(wave, waves, left)
 
 
 class Silent:

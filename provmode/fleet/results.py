@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from provmode.ccm.verdict import OTHER_COMPUTER, Outcome
+from provmode.ccm.verdict import TO_MEND, Outcome
 
 COMPLIANT, BAD_USAGE, PENDING, REFUSED, FAILED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 8, 130
 
@@ -37,9 +37,9 @@ class HostOutcome(str, Enum):
     def counts_as(self, cause: str | None) -> HostOutcome:
         """Return the outcome by which a host with *cause* counts for the exit code.
 
-        If another PC answers, nobody worked on the one that is meant, and trying again does not help: a failure.
+        If the cause is the operator's to mend, nobody worked on the PC, and trying again does not help: a failure.
         """
-        return HostOutcome.FAILED if cause == OTHER_COMPUTER else self
+        return HostOutcome.FAILED if cause in TO_MEND else self
 
     def __str__(self) -> str:
         """Return the word itself."""
@@ -96,11 +96,15 @@ class ExitCodes:
 AUDIT = ExitCodes(
     {Outcome.PENDING: PENDING, Outcome.FAILED: FAILED, Outcome.UNASSESSED: UNKNOWN},
     {
-        COMPLIANT: "all compliant",
+        COMPLIANT: "nothing to do: compliant, or left alone for now (self-healing, in-progress)",
         PENDING: "changes pending",
-        FAILED: "failed on some host: a client is broken, something is at work for too long, or another PC answers",
+        FAILED: (
+            "failed on some host: a client is broken, something is at work for too long, another PC answers, or an "
+            "account, a certificate, rights or DNS have to be mended; or more hosts are unassessed than "
+            "--max-unassessed allows"
+        ),
         PENDING | FAILED: "changes pending and failed",
-        UNKNOWN: "nothing pending, but some hosts not assessed",
+        UNKNOWN: "nothing pending or failed, but some hosts not assessed: off, away or too slow",
         BAD_USAGE: "bad usage, or provmode's own error",
         INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
     },
@@ -112,7 +116,9 @@ TRACES = ExitCodes(
     {
         COMPLIANT: "nothing of provmode is on any host",
         PENDING: "something of provmode is on some host",
-        FAILED: "failed on some host: another PC answers",
+        FAILED: (
+            "failed on some host: another PC answers, or an account, a certificate, rights or DNS have to be mended"
+        ),
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing was found, but some hosts could not be looked at",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -131,7 +137,10 @@ APPLY = ExitCodes(
         COMPLIANT: "everything planned is done, or was done already",
         PENDING: "some hosts were stale or not started: plan anew",
         REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
-        FAILED: "a change failed (the report names the step and what `undo` restores), or another PC answers",
+        FAILED: (
+            "a change failed (the report names the step and what `undo` restores), another PC answers, or an account, "
+            "a certificate or rights have to be mended"
+        ),
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -145,7 +154,10 @@ PUSH = ExitCodes(
         COMPLIANT: "every PC is compliant, or has become so",
         PENDING: "changes are pending on some host: it was stale, not started or left alone",
         REFUSED: "nothing was changed, because nobody confirmed it",
-        FAILED: "a change failed, a client is broken, or another PC answers",
+        FAILED: (
+            "a change failed, a client is broken, something is at work for too long, another PC answers, or an "
+            "account, a certificate, rights or DNS have to be mended"
+        ),
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached or not assessed",
         BAD_USAGE: "bad usage, too many hosts, or provmode's own error",
@@ -160,7 +172,10 @@ UNDO = ExitCodes(
         PENDING: "something was changed since the run and left as it is, or some hosts were not started; "
         "with --dry also: something would be restored",
         REFUSED: "nothing was restored, because nobody confirmed it",
-        FAILED: "restoring failed on some host, or another PC answers",
+        FAILED: (
+            "restoring failed on some host, another PC answers, or an account, a certificate or rights have to be "
+            "mended"
+        ),
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",
@@ -174,6 +189,26 @@ VERIFY = ExitCodes(
         COMPLIANT: "every line is as it was written, and the last run or undo finished",
         PENDING: "every line is as it was written, but the last run or undo did not finish",
         BAD_USAGE: "a line was changed, added or removed, the signature is missing, or the journal cannot be read",
+        INTERRUPTED: "interrupted before it was verified",
+    },
+)
+
+SHOW = ExitCodes(
+    {},
+    {
+        COMPLIANT: "shown: it is as it was written, or there was no key to check it with, and the text says so",
+        REFUSED: "it is not a whole plan, was changed, or was signed with another key",
+        BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",
+        INTERRUPTED: "interrupted before it was shown",
+    },
+)
+
+LAB = ExitCodes(
+    {},
+    {
+        COMPLIANT: "it was stopped, by Ctrl-C or a signal",
+        BAD_USAGE: "bad usage, or it cannot be run",
+        INTERRUPTED: "interrupted before it ran",
     },
 )
 
@@ -185,6 +220,8 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "push": PUSH,
     "undo": UNDO,
     "verify": VERIFY,
+    "show": SHOW,
     "traces": TRACES,
+    "lab": LAB,
 }
-"""The table of every command that has exit codes of its own."""
+"""The table of every command. Help and documents take their exit codes from here."""

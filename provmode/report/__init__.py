@@ -4,9 +4,12 @@
 * `coming`    what is about to happen, before the first host
 * `undoing`   an undo before it begins: preview, waves, limits
 * `changes`   a plan, an apply and an undo as text
+* `planned`   what a plan says of each host, from a planning run or a file
+* `history`   the whole change that a journal records, as text
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text
 * `document`  an audit as JSON
+* `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted
 
 A new format is a file here, and a choice of ``--format`` in `provmode.cli.common`.

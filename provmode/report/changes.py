@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,13 +14,16 @@ from rich.text import Text
 from provmode.ccm.verdict import OTHER_COMPUTER, Verdict
 from provmode.fleet.apply import ApplyResult
 from provmode.fleet.apply_host import HostResult
-from provmode.fleet.plan import Planned, Proposal
+from provmode.fleet.lowered import LoweredOn
+from provmode.fleet.plan import Planned
+from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, UNDO_OUTCOMES, HostOutcome
-from provmode.fleet.undo import UndoResult
-from provmode.reading import Known, Unknown, known
+from provmode.fleet.undo import HostUndoResult, UndoResult
+from provmode.reading import Known, Reading, Unknown, known
 from provmode.remediation.steps import Step
-from provmode.report.lines import count_of, fold, line, names_of
-from provmode.report.terminal import case_of, print_lowered
+from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.report.planned import Row, lowered_in, rows_in, rows_of
+from provmode.report.terminal import case_of, print_lowered, said
 from provmode.wsman.notation import NotationError, format_operation
 
 _STYLES = {
@@ -33,128 +39,190 @@ _WORST_FIRST = tuple(_STYLES)
 
 def print_plan(planned: Planned, console: Console) -> None:
     """Print what would change (identical changes folded), what that sets off, and what is left alone and why."""
-    changing, total = planned.changing, len(planned.audit.selected)
+    print_rows(rows_of(planned), planned.audit.lowered, len(planned.audit.selected), console)
+
+
+def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetime) -> None:
+    """Print a plan that was read: who made it, until when it holds, and what it says of every host.
+
+    *checked* says whether its signature was compared with a key.
+
+    Raises:
+        PlanRefused: it is not a whole plan.
+    """
+    try:
+        rows, lowered = rows_in(plan), lowered_in(plan.document)
+    except (LookupError, TypeError, ValueError) as error:
+        raise PlanRefused(f"it is not a whole plan: {error}", next_step="plan anew") from None
+    line(f"plan {plan.id}", console, 0, "bold")
+    line(f"made {plan.created:%Y-%m-%d %H:%M:%S UTC} by {plan.by}", console, 2)
+    expired = "expired" if now >= plan.expires else "expires"
+    line(f"{expired} {plan.expires:%Y-%m-%d %H:%M:%S UTC}", console, 2)
+    limit = plan.document.get("limit") or ()
+    limited = f", limited to {', '.join(map(str, limit))}" if limit else ""
+    line(f"inventory {plan.inventory}{limited}", console, 2)
+    if not plan.signed:
+        line("not signed: anybody can have written it", console, 2)
+    elif checked:
+        line("signed with the given key", console, 2)
+    else:
+        line("signed; not checked, because no key was given: anybody can have changed it", console, 2)
+    console.print()
+    print_rows(rows, lowered, len(rows), console)
+
+
+def print_rows(rows: Sequence[Row], lowered: Sequence[LoweredOn], total: int, console: Console) -> None:
+    """Print what a plan says of *total* hosts."""
+    changing = [row for row in rows if row.steps]
     line(f"changes  {len(changing)} of {total}", console, 0, "bold")
-    steps = [(step, item) for item in changing if item.remediation for step in item.remediation.steps]
-    for title, members in fold(steps, lambda pair: str(pair[0].properties[0])):
-        line(f"{count_of(len(members))}: {title}", console, 2, "bold")
-        line(names_of([item.report.host for _, item in members]), console, 6)
-        _commands(members[0][0], console)
+    steps = [(step, row) for row in changing for step in row.steps]
+    for _, members in fold(steps, lambda pair: "\n".join((str(pair[0].properties[0]), *_commands(pair[0])))):
+        step = members[0][0]
+        line(f"{count_of(len(members))}: {step.properties[0]}", console, 2, "bold")
+        line(names_of([row.host for _, row in members], console), console, 6)
+        for command in _commands(step):
+            line(command, console, 6, "dim")
     _diffs(steps, console)
-    if not planned.housekeeping:
-        _why(changing, console)
+    _why([row for row in changing if not all(step.housekeeping for step in row.steps)], console)
     _impact(changing, console)
     console.print()
-    _left_alone(planned, console)
-    _which_pc(planned, console)
-    print_lowered(planned.audit.lowered, console)
+    _left_alone(rows, console)
+    _which_pc(rows, console)
+    print_lowered(lowered, console)
     line(f"{count_of(total)}: {len(changing)} to change, {total - len(changing)} left alone", console, 0, "bold")
 
 
-def _commands(step: Step, console: Console) -> None:
+def _commands(step: Step) -> list[str]:
+    """Return how a step is done, as lines that can be pasted into a Windows prompt, or in words."""
+    found = []
     for operation in step.operations:
         try:
-            line(format_operation(operation), console, 6, "dim")
+            found.append(format_operation(operation))
         except NotationError:
             continue  # cannot be pasted into a Windows prompt
-    if step.in_words:
-        line(step.in_words, console, 6, "dim")
+    return [*found, step.in_words] if step.in_words else found
 
 
-def _diffs(steps: Sequence[tuple[Step, Proposal]], console: Console) -> None:
-    files = [(step, item) for step, item in steps if step.text_diff()]
+def _diffs(steps: Sequence[tuple[Step, Row]], console: Console) -> None:
+    files = [(step, row) for step, row in steps if step.text_diff()]
     for diff, members in fold(files, lambda pair: "\n".join((f"({pair[0].diff_encoding()})", *pair[0].text_diff()))):
         encoding, *lines = diff.split("\n")
-        line(f"{names_of([item.report.host for _, item in members])}: {encoding}", console, 2, "bold")
+        line(f"{names_of([row.host for _, row in members], console)}: {encoding}", console, 2, "bold")
         for text in lines:
             style = {"+": "green", "-": "red", "@": "cyan"}.get(text[:1], "")
             line(text, console, 6, style)
 
 
-def _why(changing: Sequence[Proposal], console: Console) -> None:
+def _why(changing: Sequence[Row], console: Console) -> None:
     if changing:
         line("why", console, 0, "bold")
-    for case, members in fold(changing, lambda item: case_of(item.report)):
-        reason = members[0].report.assessment.reason if len(members) == 1 else case
-        verdict = members[0].report.assessment.verdict.value
-        line(f"{count_of(len(members))} {verdict}: {reason}", console, 2)
-        if len(members) > 1:
-            line(names_of([item.report.host for item in members]), console, 6)
+    if is_wide(console):
+        for row in changing:
+            line(f"{row.host}: {row.assessment.verdict.value}: {row.assessment.reason}", console, 2)
+            _findings([row], console)
+        return
+    for _, members in fold(changing, lambda row: f"{row.assessment.verdict.value}: {_case(row)}"):
+        reason = members[0].assessment.reason if len(members) == 1 else _case(members[0])
+        line(f"{count_of(len(members))} {members[0].assessment.verdict.value}: {reason}", console, 2)
+        line(names_of([row.host for row in members], console), console, 6)
+        _findings(members, console)
 
 
-def _impact(changing: Sequence[Proposal], console: Console) -> None:
+def _case(row: Row) -> str:
+    return case_of(row.assessment.reason, row.host)
+
+
+def _findings(rows: Sequence[Row], console: Console) -> None:
+    """Print the findings of *rows*, without those that `_which_pc` prints."""
+    found = [(item.text, row.host) for row in rows for item in row.assessment.findings if item.code not in _WHICH_PC]
+    for text, pairs in fold(found, lambda pair: pair[0]):
+        line(f"! {names_of([host for _, host in pairs], console, 3)}: {text}", console, 6)
+
+
+def _impact(changing: Sequence[Row], console: Console) -> None:
     """Print what leaving the mode sets off: the blast radius."""
-    leaving = [(item, item.remediation.impact) for item in changing if item.remediation and item.remediation.impact]
+    leaving = [(row, row.impact) for row in changing if row.impact]
     if not leaving:
         return
     line("what that sets off", console, 0, "bold")
-    starting = [item for item, impact in leaving if impact.starts_installs]
-    unknown = [item for item, impact in leaving if isinstance(impact.past_due, Unknown)]
+    starting = [row for row, impact in leaving if impact.starts_installs]
     line(
         f"{count_of(len(starting))} would start installing at once"
-        + (f": {names_of([item.report.host for item in starting])}" if starting else ""),
+        + (f": {names_of([row.host for row in starting], console)}" if starting else ""),
         console,
         2,
         "bold yellow" if starting else "",
     )
     for name, members in fold(
-        ((name, item) for item, impact in leaving for name in known(impact.past_due, ())), lambda pair: pair[0]
+        ((name, row) for row, impact in leaving for name in known(impact.past_due, ())), lambda pair: pair[0]
     ):
-        line(f"{name} on {count_of(len(members))}", console, 6)
-    if unknown:
-        names = names_of([item.report.host for item in unknown])
-        line(f"{count_of(len(unknown))}: could not tell what would start: {names}", console, 2)
+        names = f": {names_of([row.host for _, row in members], console)}" if is_wide(console) else ""
+        line(f"{name} on {count_of(len(members))}{names}", console, 6)
+    _untold("could not tell what would start", [(row, impact.past_due) for row, impact in leaving], console)
     for words, readings in (
-        ("a restart is pending", [(item, impact.reboot_pending) for item, impact in leaving]),
-        ("a maintenance window is open", [(item, impact.window_open) for item, impact in leaving]),
+        ("a restart is pending", [(row, impact.reboot_pending) for row, impact in leaving]),
+        ("a maintenance window is open", [(row, impact.window_open) for row, impact in leaving]),
     ):
-        for label, chosen in (
-            (words, [item for item, reading in readings if reading == Known(True)]),
-            (f"could not tell whether {words}", [item for item, reading in readings if isinstance(reading, Unknown)]),
-        ):
-            if chosen:
-                line(f"{count_of(len(chosen))}: {label}: {names_of([i.report.host for i in chosen])}", console, 2)
+        chosen = [row.host for row, reading in readings if reading == Known(True)]
+        if chosen:
+            line(f"{count_of(len(chosen))}: {words}: {names_of(chosen, console)}", console, 2)
+        _untold(f"could not tell whether {words}", readings, console)
 
 
-def _left_alone(planned: Planned, console: Console) -> None:
-    alone = [item for item in planned.proposals if item.left_alone]
-    quiet = (Verdict.HEALTHY, Verdict.NO_CLIENT)
+def _untold(words: str, readings: Sequence[tuple[Row, Reading[Any]]], console: Console) -> None:
+    """Print on which hosts something could not be told, and why."""
+    unknown = [(reading, row.host) for row, reading in readings if isinstance(reading, Unknown)]
+    for why, pairs in fold(unknown, lambda pair: case_of(pair[0].detail or pair[0].cause, pair[1])):
+        reason = pairs[0][0].detail if len(pairs) == 1 and pairs[0][0].detail else why
+        line(f"{count_of(len(pairs))}: {words}: {names_of([host for _, host in pairs], console)}", console, 2)
+        line(reason, console, 6)
+
+
+def _left_alone(rows: Sequence[Row], console: Console) -> None:
+    alone = [row for row in rows if row.left_alone]
     if alone:
         line("left alone", console, 0, "bold")
-    for title, members in fold(alone, lambda item: f"{item.report.assessment.verdict.value}: {item.left_alone}"):
+    for title, members in fold(alone, lambda row: f"{row.assessment.verdict.value}: {row.left_alone}"):
         line(f"{count_of(len(members))} {title}", console, 2)
-        if members[0].report.assessment.verdict not in quiet:
-            line(names_of([item.report.host for item in members]), console, 6)
+        verdict = members[0].assessment.verdict
+        if is_wide(console):
+            for row in members:
+                line(f"{row.host}: {said(row.assessment)}", console, 6)
+        elif verdict is Verdict.UNASSESSED:
+            for reason, same in fold(members, lambda row: said(replace(row.assessment, reason=_case(row)))):
+                words = said(same[0].assessment) if len(same) == 1 else reason
+                line(f"{names_of([row.host for row in same], console)}: {words}", console, 6)
+        elif verdict not in (Verdict.HEALTHY, Verdict.NO_CLIENT):
+            line(names_of([row.host for row in members], console), console, 6)
+        _findings(members, console)
     kept = [
-        (finding.text, item)
-        for item in planned.changing
-        for finding in item.report.assessment.findings
+        (finding.text, row)
+        for row in rows
+        if row.steps
+        for finding in row.assessment.findings
         if finding.code == "trace-kept"
     ]
     if kept:
         line("stays all the same", console, 0, "bold")
     for text, pairs in fold(kept, lambda pair: pair[0]):
-        line(f"{names_of([item.report.host for _, item in pairs])}: {text}", console, 2)
+        line(f"{names_of([row.host for _, row in pairs], console)}: {text}", console, 2)
     console.print()
 
 
-def _which_pc(planned: Planned, console: Console) -> None:
+_WHICH_PC = ("other-name", "same-computer")
+"""Findings about which PC a host is."""
+
+
+def _which_pc(rows: Sequence[Row], console: Console) -> None:
     """Print where another PC than the name says answers, and which hosts are one PC."""
     found = [
-        (finding.text, item.report.host)
-        for item in planned.proposals
-        for finding in item.report.assessment.findings
-        if finding.code in ("other-name", "same-computer")
+        (finding.text, row.host) for row in rows for finding in row.assessment.findings if finding.code in _WHICH_PC
     ]
-    found += [
-        (item.report.assessment.reason, item.report.host)
-        for item in planned.proposals
-        if item.report.assessment.cause == OTHER_COMPUTER
-    ]
+    found += [(row.assessment.reason, row.host) for row in rows if row.assessment.cause == OTHER_COMPUTER]
     if found:
         line("which PC", console, 0, "bold")
         for text, pairs in fold(found, lambda pair: pair[0]):
-            line(f"{names_of([host for _, host in pairs])}: {text}", console, 2)
+            line(f"{names_of([host for _, host in pairs], console)}: {text}", console, 2)
         console.print()
 
 
@@ -169,12 +237,17 @@ def print_apply(result: ApplyResult, console: Console) -> None:
         heading.append(f"  {len(members)} of {total}", style="bold")
         heading.append(f"  {MEANINGS[outcome]}")
         line(heading, console)
-        for detail, hosts in fold(members, _detail):
-            line(names_of([host.host for host in hosts]), console, 2, "bold")
-            if detail:
-                line(detail, console, 6)
-            if hosts[0].next_step:
-                line(f"-> {hosts[0].next_step}", console, 6)
+        if is_wide(console):
+            for host in members:
+                line(f"{host.host}: {_whole(host)}", console, 2)
+        else:
+            for _, hosts in fold(members, lambda host: "\n".join((_detail(host), host.next_step, host.cause or ""))):
+                line(names_of([host.host for host in hosts], console), console, 2, "bold")
+                detail = hosts[0].detail if len(hosts) == 1 and outcome in _SAID_WHOLE else _detail(hosts[0])
+                if detail:
+                    line(detail, console, 6)
+                if hosts[0].next_step:
+                    line(f"-> {hosts[0].next_step}", console, 6)
         console.print()
     if result.ended_early:
         line(f"ended early: {result.ended_early}", console, 0, "bold red")
@@ -187,17 +260,37 @@ def _detail(result: HostResult) -> str:
         return "; ".join(result.steps) or result.detail
     if result.outcome is HostOutcome.STALE:  # so that all hosts on which others are at work fold
         return re.sub(r" since [^(]*\(lease \S+\)", "", result.detail)
-    if result.outcome is HostOutcome.UNREACHED and result.detail.startswith(f"{result.host} "):
-        return f"it{result.detail[len(result.host) :]}"  # so that the same answer of many PCs folds
-    return result.detail
+    return case_of(result.detail, result.host)  # so that the same answer of many PCs folds
+
+
+def _whole(result: HostResult) -> str:
+    """Return everything that is said of a host."""
+    cause = f"{result.cause}: " if result.cause else ""
+    parts = [f"{cause}{result.detail}" if result.detail or cause else "", *result.steps]
+    return "; ".join(filter(None, parts)) + (f" -> {result.next_step}" if result.next_step else "")
+
+
+_SAID_WHOLE = frozenset({HostOutcome.UNREACHED, HostOutcome.FAILED, HostOutcome.ALREADY, HostOutcome.STALE})
+"""Outcomes of which a single host's detail is printed as it is, with its own name and times."""
+
+
+def _undone(result: HostUndoResult) -> tuple[str, ...]:
+    """Return what is said of a host after an undo, without what differs from host to host."""
+    return (*result.restored, case_of(result.detail, result.host), *result.cannot)
 
 
 def print_undo(result: UndoResult, console: Console) -> None:
     """Print what was restored, and what cannot be undone."""
     for outcome, members in fold(result.hosts, lambda host: host.outcome.value):
         line(f"{outcome}  {len(members)} of {len(result.hosts)}", console, 0, "bold")
-        for lines, hosts in fold(members, lambda host: "\n".join((*host.restored, host.detail, *host.cannot))):
-            line(names_of([host.host for host in hosts]), console, 2, "bold")
+        if is_wide(console):
+            for host in members:
+                cause = f"{host.cause}: " if host.cause else ""
+                parts = (*host.restored, f"{cause}{host.detail}" if host.detail else "", *host.cannot)
+                line(f"{host.host}: {'; '.join(filter(None, parts))}".removesuffix(": "), console, 2)
+            continue
+        for lines, hosts in fold(members, lambda host: "\n".join(_undone(host))):
+            line(names_of([host.host for host in hosts], console), console, 2, "bold")
             for text in filter(None, lines.split("\n")):
                 line(text, console, 6)
     if result.ended_early:

@@ -28,7 +28,7 @@ def print_coming(coming: Coming, source: str, console: Console) -> None:
 def print_waves(waves: Sequence[Sequence[str]], limits: Limits, source: str, console: Console) -> None:
     """Print the hosts of each wave, and the limits of the run."""
     for number, names in enumerate(waves, 1):
-        line(f"wave {number} of {len(waves)}: {count_of(len(names))}: {names_of(names)}", console, 2)
+        line(f"wave {number} of {len(waves)}: {count_of(len(names))}: {names_of(names, console)}", console, 2)
     line(f"limits: {limits_text(limits)} ({source})", console, 2)
 
 
@@ -61,7 +61,7 @@ def _sets_off(hosts: Sequence[PlannedHost], console: Console) -> None:
         ("a maintenance window is open", [name for name, impact in found if impact.window_open == Known(True)]),
     ):
         if names:
-            line(f"sets off: {count_of(len(names))}: {words}: {names_of(names)}", console, 2)
+            line(f"sets off: {count_of(len(names))}: {words}: {names_of(names, console)}", console, 2)
 
 
 def _impact(host: PlannedHost) -> Impact | None:

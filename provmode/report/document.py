@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from provmode import __version__
 from provmode.ccm.verdict import Verdict
 from provmode.fleet.audit import Audit
+from provmode.reading import plain
 from provmode.text import json_text
+
+FORMAT, VERSION = "provmode-audit", 1
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return ``{"summary": {verdict: count, ..., "total": n}, "hosts": [...]}``; if interrupted, ``missing`` too.
+    """Return the audit as ``docs/audit.schema.json`` describes it: what was asked, a summary, and the hosts.
 
-    If settings protect less than the defaults: ``lowered_protection``, a list of them with their hosts.
+    If interrupted, ``missing`` too. If settings protect less than the defaults: ``lowered_protection``, a list of them
+    with their hosts.
     """
     summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
     summary["total"] = len(audit.selected)
-    body: dict[str, Any] = {"summary": summary, "hosts": [report.to_json() for report in audit.reports]}
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "provmode": __version__,
+        "began": plain(audit.began),
+        "ended": plain(audit.ended),
+        "inventory": audit.inventory,
+        "limit": list(audit.limit),
+        "summary": summary,
+        "hosts": [report.to_json() for report in audit.reports],
+    }
     if audit.interrupted:
         body["interrupted"] = True
         body["missing"] = audit.missing

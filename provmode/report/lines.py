@@ -1,9 +1,13 @@
-"""Lines of a report: indented, wrapped, without trailing spaces."""
+"""Lines of a report: indented, without trailing spaces, and wrapped for people at a terminal.
+
+A report that goes to a file or another program, or that is asked for with ``--wide``, is *wide*: no line is wrapped, no
+name is left out, and every host has lines of its own that begin with its name, so that `grep NAME` finds its reason.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.text import Text
@@ -13,19 +17,38 @@ from provmode.text import visible
 T = TypeVar("T")
 
 NAMES_SHOWN = 8
-"""How many host names of a folded case are shown; the JSON has all of them."""
+"""How many host names of a folded case are shown at a terminal; wide reports and the JSON have all of them."""
+
+
+class Page(Console):
+    """A console that reports are printed on."""
+
+    def __init__(self, *, wide: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.wide = wide
+
+    def on_broken_pipe(self) -> None:
+        """Do not end the program when the reader of its output is gone."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
+def is_wide(console: Console) -> bool:
+    """Return whether a report on *console* is neither wrapped nor folded nor shortened."""
+    return isinstance(console, Page) and console.wide
 
 
 def line(text: str | Text, console: Console, indent: int = 0, style: str = "") -> None:
-    """Print *text*, indented by *indent* columns and wrapped to the width; nothing is cut off."""
+    """Print *text*, indented by *indent* columns and wrapped to the width, if not wide; nothing is cut off."""
     content = Text(visible(text), style=style) if isinstance(text, str) else text
-    for part in content.wrap(console, max(20, console.width - indent), overflow="fold"):
+    width = max(20, console.width - indent)
+    for part in content.split() if is_wide(console) else content.wrap(console, width, overflow="fold"):
         part.rstrip()
         console.print(Text(" " * indent).append_text(part) if part else part, soft_wrap=True)
 
 
-def names_of(hosts: Sequence[str], shown: int = NAMES_SHOWN) -> str:
-    """Return the first few host names, and how many more there are."""
+def names_of(hosts: Sequence[str], console: Console, shown: int = NAMES_SHOWN) -> str:
+    """Return the first few host names, and how many more there are; all of them in a wide report."""
+    shown = len(hosts) if is_wide(console) else shown
     more = f" and {len(hosts) - shown:,} more" if len(hosts) > shown else ""
     return ", ".join(hosts[:shown]) + more
 

@@ -1,4 +1,7 @@
-"""The audit on a terminal: worst first, identical cases folded, at 80 columns and without colour as well."""
+"""The audit as text: worst first, without colour as well.
+
+At a terminal identical cases are folded, at 80 columns too. Elsewhere the text is wide: a line for each host.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from provmode.ccm.rules import duration
-from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome, Verdict, outcome
+from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Outcome, Verdict, outcome
 from provmode.fleet.audit import Audit, HostReport
 from provmode.fleet.lowered import LoweredOn
-from provmode.report.lines import count_of, fold, line, names_of
+from provmode.report.lines import count_of, fold, is_wide, line, names_of
 
 _STYLE = {
     Outcome.PENDING: "bold red",
@@ -54,7 +57,9 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
     heading.append(f"  {len(reports)} of {total}", style="bold")
     heading.append(f"  {MEANINGS[verdict]}")
     line(heading, console)
-    if verdict is Verdict.UNASSESSED:
+    if is_wide(console):
+        _each_host(reports, console)
+    elif verdict is Verdict.UNASSESSED:
         _by_cause(reports, console)
     elif verdict is Verdict.HEALTHY:
         _findings(reports, console)
@@ -63,9 +68,24 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
     console.print()
 
 
+def _each_host(reports: Sequence[HostReport], console: Console) -> None:
+    """Print every host on a line of its own, with everything that is said of it; the oldest first."""
+    for report in sorted(reports, key=lambda item: _oldest([item]), reverse=True):
+        assessment = report.assessment
+        line(f"{_aged(report)}: {said(assessment)}", console, 2)
+        for finding in assessment.findings:
+            line(f"! {report.host}: {finding.text}", console, 6)
+
+
+def said(assessment: Assessment) -> str:
+    """Return cause, reason and next step, as far as there are any, in one line."""
+    cause = f"{assessment.cause}: " if assessment.cause else ""
+    return f"{cause}{assessment.reason}" + (f" -> {assessment.next_step}" if assessment.next_step else "")
+
+
 def _folded(reports: Sequence[HostReport], console: Console) -> None:
     """Print each case once, with its hosts; the oldest first."""
-    for case, members in sorted(fold(reports, case_of), key=lambda pair: _oldest(pair[1]), reverse=True):
+    for case, members in sorted(fold(reports, _case), key=lambda pair: _oldest(pair[1]), reverse=True):
         _names(members, console)
         line(members[0].assessment.reason if len(members) == 1 else case, console, 6)
         _findings(members, console)
@@ -73,13 +93,19 @@ def _folded(reports: Sequence[HostReport], console: Console) -> None:
 
 _SINCE = re.compile(r" since \d{4}-\d\d-\d\d \d\d:\d\d UTC(?: \([^)]*\))?")
 _BY = re.compile(r" by \d{4}-\d\d-\d\d \d\d:\d\d UTC")
-_CLIENT = re.compile(r"client \d[\d.]* ")
+_OLD_CLIENT = re.compile(r"\bclient \d[\d.]* \(before 1902\)")
+_CLIENT = re.compile(r"\bclient \d[\d.]* ")
 
 
-def case_of(report: HostReport) -> str:
-    """Return the reason without times and client versions, which differ from host to host."""
-    reason = _SINCE.sub("", report.assessment.reason)
-    return _CLIENT.sub("client ", _BY.sub(" in time", reason))
+def case_of(reason: str, host: str) -> str:
+    """Return a reason without what differs from host to host: name and address, times, the client's version."""
+    itself = re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-]|\.\w)(?: \([^()\s]*:\d+\))?", re.IGNORECASE)
+    case = _BY.sub(" in time", _SINCE.sub("", itself.sub("the PC", reason)))
+    return _CLIENT.sub("the client ", _OLD_CLIENT.sub("a client before 1902", case))
+
+
+def _case(report: HostReport) -> str:
+    return case_of(report.assessment.reason, report.host)
 
 
 def _oldest(members: Sequence[HostReport]) -> float:
@@ -87,32 +113,44 @@ def _oldest(members: Sequence[HostReport]) -> float:
 
 
 def _names(members: Sequence[HostReport], console: Console) -> None:
-    shown = []
-    for report in sorted(members, key=lambda item: _oldest([item]), reverse=True):
-        age = report.assessment.age
-        aged = f" ({duration(age)})" if age is not None and age.total_seconds() > 0 else ""
-        shown.append(f"{report.host}{aged}")
+    shown = [_aged(report) for report in sorted(members, key=lambda item: _oldest([item]), reverse=True)]
     count = f"{count_of(len(members))}: " if len(members) > 1 else ""
-    line(f"{count}{names_of(shown)}", console, 2, "bold")
+    line(f"{count}{names_of(shown, console)}", console, 2, "bold")
+
+
+def _aged(report: HostReport) -> str:
+    """Return the host's name, with its time in the mode if it is known."""
+    age = report.assessment.age
+    return f"{report.host} ({duration(age)})" if age is not None and age.total_seconds() > 0 else report.host
 
 
 def _findings(members: Sequence[HostReport], console: Console) -> None:
     """Print findings below a case, each with the hosts that have it."""
     found = [(finding.text, report.host) for report in members for finding in report.assessment.findings]
     for text, pairs in fold(found, lambda pair: pair[0]):
-        names = "" if len(pairs) == len(members) == 1 else f"{names_of([host for _, host in pairs], 3)}: "
+        names = "" if len(pairs) == len(members) == 1 else f"{names_of([host for _, host in pairs], console, 3)}: "
         line(f"! {names}{text}", console, 6)
 
 
 def _by_cause(reports: Sequence[HostReport], console: Console) -> None:
-    """Print unassessed hosts by cause, with the next step for each."""
+    """Print unassessed hosts by cause, with the reasons below it, and the next step for those that share one."""
     for cause, members in fold(sorted(reports, key=_cause), _cause):
         line(f"{cause}  {len(members)}", console, 2, "bold")
         for step, hosts in fold(members, lambda report: report.assessment.next_step):
-            line(names_of([report.host for report in hosts]), console, 6)
-            if len(hosts) == 1:
-                line(hosts[0].assessment.reason, console, 6)
+            cases = fold(hosts, _case)
+            for case, same in cases[:CASES_SHOWN]:
+                line(names_of([report.host for report in same], console), console, 6)
+                line(same[0].assessment.reason if len(same) == 1 else case, console, 6)
+                _findings(same, console)
+            rest = [report.host for _, same in cases[CASES_SHOWN:] for report in same]
+            if rest:
+                words = f"{names_of(rest, console)}: {len(cases) - CASES_SHOWN} more reasons; --wide prints them"
+                line(words, console, 6)
             line(f"-> {step or NEXT_STEP[cause]}", console, 6)
+
+
+CASES_SHOWN = 8
+"""How many reasons of one cause are printed at a terminal; wide reports and the JSON have all of them."""
 
 
 def _cause(report: HostReport) -> str:
@@ -124,7 +162,7 @@ def _missing(audit: Audit, console: Console) -> None:
         heading = Text("interrupted", style="bold red")
         heading.append(f"  {len(audit.missing)} of {len(audit.selected)} not looked at", style="bold")
         line(heading, console)
-        line(names_of(audit.missing), console, 2)
+        line(names_of(audit.missing, console), console, 2)
         console.print()
 
 
@@ -134,7 +172,8 @@ def print_lowered(lowered: Sequence[LoweredOn], console: Console) -> None:
         return
     line("set to protect less than usual", console, 0, "bold yellow")
     for item in lowered:
-        line(f"{count_of(len(item.hosts))}: {item.setting.says} ({item.setting.setting})", console, 2)
+        names = f": {names_of(item.hosts, console)}" if is_wide(console) else ""
+        line(f"{count_of(len(item.hosts))}: {item.setting.says} ({item.setting.setting}){names}", console, 2)
     console.print()
 
 

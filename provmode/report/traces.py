@@ -16,7 +16,7 @@ def print_traces(found: TracesFound, console: Console) -> None:
     for heading, members in fold(pairs, lambda pair: _heading(pair[0])):
         line(f"{count_of(len(members))}: {heading}", console, 0, "bold")
         for text, same in fold(members, lambda pair: _text(pair[0])):
-            line(names_of([host.host for _, host in same]), console, 2)
+            line(names_of([host.host for _, host in same], console), console, 2)
             line(text, console, 6)
         console.print()
     unread = [(text, host) for host in found.hosts for text in _unread(host)]
@@ -24,7 +24,7 @@ def print_traces(found: TracesFound, console: Console) -> None:
         line("could not be looked at", console, 0, "bold yellow")
         for text, those in fold(unread, lambda pair: pair[0]):
             line(f"{count_of(len(those))}: {text}", console, 2)
-            line(names_of([host.host for _, host in those]), console, 6)
+            line(names_of([host.host for _, host in those], console), console, 6)
         console.print()
     total = len(found.selected)
     unassessed = found.count(Outcome.UNASSESSED) + found.count(Outcome.FAILED)

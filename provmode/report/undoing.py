@@ -33,7 +33,7 @@ def print_undoing(chosen: Undoing, source: str, console: Console) -> None:
     ]
     for title, members in fold(steps, lambda pair: pair[0]):
         line(f"{count_of(len(members))}: {title}", console, 2)
-        line(names_of([name for _, name in members]), console, 6)
+        line(names_of([name for _, name in members], console), console, 6)
     print_waves([[short(name) for name in wave] for wave in chosen.waves], chosen.limits, source, console)
 
 
@@ -43,7 +43,7 @@ def print_preview(preview: UndoPreview, console: Console) -> None:
     for outcome, members in fold(preview.hosts, lambda host: _WOULD[host.outcome]):
         line(f"{outcome}  {len(members)} of {total}", console, 0, "bold")
         for lines, hosts in fold(members, _lines):
-            line(names_of([host.host for host in hosts], len(hosts)), console, 2, "bold")
+            line(names_of([host.host for host in hosts], console, len(hosts)), console, 2, "bold")
             for text in filter(None, lines.split("\n")):
                 line(text, console, 6)
     worse = [host for host in preview.hosts if _verdicts(host) and len(set(_verdicts(host))) > 1]

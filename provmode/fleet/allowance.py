@@ -1,0 +1,43 @@
+"""How many hosts of a run may be unassessed before the run counts as failed. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from provmode.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """A number of hosts, a share of them, or both: whichever is exceeded first."""
+
+    number: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Allowance:
+        """Read ``5``, ``2%`` or ``5,2%``.
+
+        Raises:
+            UsageError: *text* is none of these.
+        """
+        number: int | None = None
+        percent: float | None = None
+        for part in (part.strip() for part in text.split(",")):
+            if re.fullmatch(r"[0-9]{1,7}", part) and number is None:
+                number = int(part)
+            elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
+                percent = float(part[:-1])
+            else:
+                raise UsageError(f"--max-unassessed {text}: {part!r} is not a number or a percentage", next_step="5,2%")
+        return cls(number, percent)
+
+    def exceeded(self, unassessed: int, total: int) -> str:
+        """Return in words that more of *total* hosts are unassessed than allowed; empty if not."""
+        share = f"{unassessed:,} of {total:,} hosts could not be assessed, more than the"
+        if self.number is not None and unassessed > self.number:
+            return f"{share} {self.number:,} of --max-unassessed"
+        if self.percent is not None and total and 100 * unassessed / total > self.percent:
+            return f"{share} {self.percent:g} % of --max-unassessed"
+        return ""

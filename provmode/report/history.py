@@ -1,0 +1,64 @@
+"""A whole change as text, from its journal: for a ticket, with every host, every step and every run."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from provmode.fleet.history import History, StepTimes
+from provmode.fleet.journal_events import StepRecord
+from provmode.report.lines import count_of, line
+from provmode.text import json_text
+
+
+def print_history(history: History, console: Console) -> None:
+    """Print the runs, every step of every host, how each host ended, and what is open."""
+    state = history.state
+    line(f"journal of plan {state.plan_id}", console, 0, "bold")
+    line(_trust(history), console, 2)
+    if state.torn:
+        line("the last line was torn by a crash; what it announced had not begun", console, 2)
+    for run in history.runs:
+        ended = f"ended {run.ended}" if run.ended else "did not finish, or its last lines were cut off"
+        line(f"{run.command}: began {run.began}, {ended}", console, 2)
+        for name, value in run.settings.items():
+            line(f"{name}: {value if isinstance(value, str) else json_text(value, None)}", console, 6)
+    console.print()
+    line("steps", console, 0, "bold")
+    for host, record, times in history.steps():
+        changes = "; ".join(str(item) for item in record.step.properties)
+        line(f"{host}: {changes}: {_ending(record, times)}", console, 2)
+        for text in record.step.text_diff():
+            line(text, console, 6)
+    console.print()
+    line("hosts", console, 0, "bold")
+    for host in history.hosts:
+        endings = history.endings.get(host, [])
+        for ending in endings:
+            line(f"{host}: {ending.outcome} {ending.time}: {ending.detail}".removesuffix(": "), console, 2)
+        if not endings:
+            line(f"{host}: no run ended on it", console, 2)
+        lease = state.hosts[host].lease if host in state.hosts else None
+        if lease is not None:
+            line(f"{host}: lease {lease} may still be on the PC", console, 6)
+    console.print()
+    records = [record for _, record, _ in history.steps()]
+    changed, undone = sum(record.ending == "changed" for record in records), sum(record.undone for record in records)
+    line(f"{count_of(len(history.hosts))}: {changed} steps changed something, {undone} undone", console, 0, "bold")
+
+
+def _trust(history: History) -> str:
+    lines = f"{history.state.lines} lines"
+    if not history.state.signed:
+        return f"{lines}, not signed: anybody can have written it"
+    if not history.checked:
+        return f"{lines}, signed; not checked, because no key was given: anybody can have changed it"
+    return f"{lines}, each follows the one before it; signed with the plan's key"
+
+
+def _ending(record: StepRecord, times: StepTimes) -> str:
+    if record.undone:
+        return f"{record.ending or 'begun'} {times.ended or times.begun}, undone {times.undone}"
+    undoing = ", and an undo was begun" if record.undoing else ""
+    if record.ending is None:
+        return f"begun {times.begun}, not known to have ended: it may have happened{undoing}"
+    return f"{record.ending} {times.ended}{undoing}"

@@ -1,0 +1,67 @@
+"""Progress as lines of a log: when a wave begins, when the run waits, and at intervals whatever happens. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from provmode.fleet.audit import HostReport
+from provmode.report.lines import count_of
+
+EVERY = 15.0
+"""Seconds between two lines, also if no host ended between them. A run that is done before prints none."""
+
+
+class LogProgress:
+    """Writes the progress of a run line by line.
+
+    *write* takes a line, and *seconds* is a monotonic clock. Call `look` often: it writes a line if it is time for one.
+    """
+
+    def __init__(self, words: str, write: Callable[[str], None], seconds: Callable[[], float]) -> None:
+        self._words, self._write, self._seconds = words, write, seconds
+        self._began = self._said = seconds()
+        self._hosts = 0
+        self._outcomes: Counter[str] = Counter()
+        self._wave = self._waiting = ""
+        self._soaking_before = 0
+
+    def begin(self, hosts: int) -> None:
+        """Begin: the run has this many hosts."""
+        self._hosts = hosts
+
+    def ended(self, result: Any) -> None:
+        """One more host has ended."""
+        word = result.assessment.verdict if isinstance(result, HostReport) else getattr(result, "outcome", "done")
+        self._outcomes[str(word)] += 1
+        self.look()
+
+    def wave(self, number: int, waves: int, hosts: int) -> None:
+        """Say that a wave begins, if there are several."""
+        self._waiting = ""
+        if waves > 1:
+            self._wave = f"wave {number} of {waves}"
+            self._say(f"{self._wave} begins: {count_of(hosts)}")
+
+    def soaking(self, wave: int, waves: int, left: float) -> None:
+        """Say once that the run waits before a wave, and then at intervals."""
+        self._waiting = f"{left:.0f} s left before wave {wave} of {waves}"
+        if self._soaking_before != wave:
+            self._soaking_before = wave
+            self._say(f"{self._done()}; {self._waiting}")
+        self.look()
+
+    def look(self) -> None:
+        """Write a line if the last one is long enough ago."""
+        if self._seconds() - self._said >= EVERY:
+            parts = (self._done(), self._waiting or self._wave, f"{self._seconds() - self._began:.0f} s so far")
+            self._say("; ".join(filter(None, parts)))
+
+    def _done(self) -> str:
+        counts = ", ".join(f"{count} {word}" for word, count in self._outcomes.most_common())
+        return f"{self._outcomes.total()} of {count_of(self._hosts)} done" + (f" ({counts})" if counts else "")
+
+    def _say(self, text: str) -> None:
+        self._said = self._seconds()
+        self._write(f"{self._words}: {text}")

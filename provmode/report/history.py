@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from rich.console import Console
 
 from provmode.fleet.history import History, StepTimes
@@ -18,8 +20,8 @@ def print_history(history: History, console: Console) -> None:
     if state.torn:
         line("the last line was torn by a crash; what it announced had not begun", console, 2)
     for run in history.runs:
-        ended = f"ended {run.ended}" if run.ended else "did not finish, or its last lines were cut off"
-        line(f"{run.command}: began {run.began}, {ended}", console, 2)
+        ended = f"ended {_at(run.ended)}" if run.ended else "did not finish, or its last lines were cut off"
+        line(f"{run.command}: began {_at(run.began)}, {ended}", console, 2)
         for name, value in run.settings.items():
             line(f"{name}: {value if isinstance(value, str) else json_text(value, None)}", console, 6)
     console.print()
@@ -34,7 +36,7 @@ def print_history(history: History, console: Console) -> None:
     for host in history.hosts:
         endings = history.endings.get(host, [])
         for ending in endings:
-            line(f"{host}: {ending.outcome} {ending.time}: {ending.detail}".removesuffix(": "), console, 2)
+            line(f"{host}: {ending.outcome} {_at(ending.time)}: {ending.detail}".removesuffix(": "), console, 2)
         if not endings:
             line(f"{host}: no run ended on it", console, 2)
         lease = state.hosts[host].lease if host in state.hosts else None
@@ -44,6 +46,14 @@ def print_history(history: History, console: Console) -> None:
     records = [record for _, record, _ in history.steps()]
     changed, undone = sum(record.ending == "changed" for record in records), sum(record.undone for record in records)
     line(f"{count_of(len(history.hosts))}: {changed} steps changed something, {undone} undone", console, 0, "bold")
+
+
+def _at(time: str) -> str:
+    """Return a time of the journal to the second; as it stands if it is none."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone(timezone.utc):%Y-%m-%d %H:%M:%S UTC}"
+    except ValueError:
+        return time
 
 
 def _trust(history: History) -> str:
@@ -57,8 +67,8 @@ def _trust(history: History) -> str:
 
 def _ending(record: StepRecord, times: StepTimes) -> str:
     if record.undone:
-        return f"{record.ending or 'begun'} {times.ended or times.begun}, undone {times.undone}"
+        return f"{record.ending or 'begun'} {_at(times.ended or times.begun)}, undone {_at(times.undone)}"
     undoing = ", and an undo was begun" if record.undoing else ""
     if record.ending is None:
-        return f"begun {times.begun}, not known to have ended: it may have happened{undoing}"
-    return f"{record.ending} {times.ended}{undoing}"
+        return f"begun {_at(times.begun)}, not known to have ended: it may have happened{undoing}"
+    return f"{record.ending} {_at(times.ended)}{undoing}"

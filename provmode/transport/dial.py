@@ -26,6 +26,7 @@ class NoResolver(Unreachable):
     """DNS does not answer: this says nothing about the PC, and nothing about its name."""
 
     cause = Cause.NAME_RESOLUTION
+    to_mend = True
 
 
 def dial(endpoint: Endpoint, deadline: float, *, seconds: Callable[[], float]) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Write what the code's tables say into ``docs/plan.schema.json`` and ``docs/journal.schema.json``."""
+"""Write what the code's tables say into the schemas of plan and journal, and the plan's definitions into the audit's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def main() -> None:
-    """Replace the steps of a plan and the lines of a journal; the rest of both files is written by people."""
+    """Replace the steps of a plan, the lines of a journal and what an audit shares; the rest is written by people."""
     plan = json.loads((DOCS / "plan.schema.json").read_text("utf-8"))
     plan["$defs"]["step"] = step_schema()
     journal = json.loads((DOCS / "journal.schema.json").read_text("utf-8"))
     journal.update(line_schema())
-    for name, document in (("plan", plan), ("journal", journal)):
+    audit = json.loads((DOCS / "audit.schema.json").read_text("utf-8"))
+    audit["$defs"].update({name: plan["$defs"][name] for name in audit["$defs"] if name != "host"})
+    host = audit["$defs"]["host"]["properties"]
+    host.update({name: plan["$defs"]["host"]["properties"][name] for name in host})
+    for name, document in (("plan", plan), ("journal", journal), ("audit", audit)):
         (DOCS / f"{name}.schema.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -284,6 +284,43 @@ def provmode(tmp_path: Path) -> Callable[..., Ran]:
     return lambda *arguments, **options: _run("provmode", tmp_path, *arguments, **options)
 
 
+@pytest.fixture(scope="session")
+def run_on_terminal() -> Callable[..., Ran]:
+    """Run provmode's command line in a folder with its output on a terminal of 80 columns, without colour."""
+    return _run_on_terminal
+
+
+@pytest.fixture
+def on_terminal(tmp_path: Path) -> Callable[..., Ran]:
+    """Run provmode's command line in an empty folder with its output on such a terminal."""
+    return lambda *arguments: _run_on_terminal(tmp_path, *arguments)
+
+
+def _run_on_terminal(folder: Path, *arguments: str) -> Ran:
+    """Run provmode with a terminal of 80 columns as its standard output."""
+    terminal, its_end = os.openpty()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
+    program = subprocess.Popen(
+        [sys.executable, "-m", "provmode", *arguments],
+        cwd=folder,
+        env={**clean, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=its_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(its_end)
+    printed = b""
+    with program, open(terminal, "rb", buffering=0) as file:
+        try:
+            while part := file.read(65536):
+                printed += part
+        except OSError:
+            pass  # Linux says so when the last program has closed the terminal
+        _, err = program.communicate(timeout=120)
+    return Ran(program.args, program.returncode, printed.decode().replace("\r\n", "\n"), err)
+
+
 @pytest.fixture
 def data_of() -> Callable[[LabProcess, Host], list[str]]:
     """Return ``--data`` arguments that reach a PC of a lab."""

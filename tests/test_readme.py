@@ -102,13 +102,13 @@ def test_every_command_runs(house: Path, lab: LabProcess) -> None:
 
 
 @pytest.mark.long
-def test_what_the_demo_is_shown_to_print_is_what_it_prints(provmode: Callable[..., Any]) -> None:
+def test_what_the_demo_is_shown_to_print_is_what_it_prints(on_terminal: Callable[..., Any]) -> None:
     demo = re.search(r"provmode (demo [^;]*);", (ROOT / "Makefile").read_text("utf-8"))
     assert demo
     shown = next(text for kind, text in BLOCKS if kind == "text" and "overdue" in text)
     assert "==== apply, in two waves ====" in shown
 
-    printed = provmode(*demo.group(1).split(), environment={"COLUMNS": "80"}).stdout
+    printed = on_terminal(*demo.group(1).split()).stdout
 
     lines = [line.rstrip() for line in printed.splitlines()]
     for line in shown.splitlines():

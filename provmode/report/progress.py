@@ -9,7 +9,7 @@ from typing import Any
 from provmode.fleet.audit import HostReport
 from provmode.report.lines import count_of
 
-EVERY = 15.0
+EVERY = 30.0
 """Seconds between two lines, also if no host ended between them. A run that is done before prints none."""
 
 

@@ -17,7 +17,7 @@ from provmode.ccm.judge import judge
 from provmode.ccm.model import CcmEvalStatus, ClientReadings, TaskSequence, TcfFile
 from provmode.ccm.policy import LEGITIMATE_PROCESSES, Policy
 from provmode.ccm.rules import RULES, Case, duration
-from provmode.ccm.verdict import NEXT_STEP, Verdict
+from provmode.ccm.verdict import CORRECT_THE_VALUE, NEXT_STEP, Verdict
 from provmode.reading import NOT_READ, Absent, Known, Unknown
 from provmode.remediation.decide import fingerprint, what_changed
 from provmode.text import SENTENCE
@@ -810,8 +810,7 @@ def test_only_a_client_in_the_mode_has_an_age_and_only_one_that_will_leave_a_tim
     [
         (in_mode(900, processes=Unknown("quota", "x"), client_version=Unknown("access-denied", "y")), "quota"),
         (in_mode(900, enabled_time=Unknown("deadline", "x")), "deadline"),
-        (in_mode(900, enabled_time=Unknown("malformed", "x")), "protocol"),
-        (in_mode(900, client_version=Known("x")), "protocol"),
+        (in_mode(900, enabled_time=Unknown("fault", "x")), "protocol"),
     ],
 )
 def test_a_client_that_could_not_be_assessed_has_a_cause_and_the_next_step_of_that_cause(
@@ -820,6 +819,21 @@ def test_a_client_that_could_not_be_assessed_has_a_cause_and_the_next_step_of_th
     assessment = judge(state, Policy(), NOW)
 
     assert (assessment.cause, assessment.next_step) == (cause, NEXT_STEP[cause])
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        in_mode(900, enabled_time=Unknown("malformed", "x")),
+        in_mode(900, enabled_time=Unknown("type-mismatch", "x")),
+        in_mode(900, setup=Unknown("too-large", "x")),
+        in_mode(900, client_version=Known("x")),
+    ],
+)
+def test_if_a_value_is_wrong_the_next_step_concerns_the_value_and_not_the_network(state: ClientReadings) -> None:
+    assessment = judge(state, Policy(), NOW)
+
+    assert (assessment.cause, assessment.next_step) == ("protocol", CORRECT_THE_VALUE)
 
 
 def test_a_client_that_was_assessed_has_neither_cause_nor_next_step() -> None:

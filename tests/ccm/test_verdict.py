@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -47,9 +48,12 @@ def test_a_verdict_has_its_outcome(verdict: Verdict) -> None:
     assert Assessment(verdict, "", "").outcome is outcome(verdict)
 
 
-def test_a_host_that_another_pc_answers_for_is_a_failure() -> None:
-    assert unassessed("other-computer", "PC-2 answers").outcome is Outcome.FAILED
-    assert {unassessed(cause, "x").outcome for cause in NEXT_STEP if cause != "other-computer"} == {Outcome.UNASSESSED}
+@pytest.mark.parametrize("cause", NEXT_STEP)
+def test_a_cause_that_the_operator_has_to_mend_is_a_failure_and_another_is_not(cause: str) -> None:
+    theirs = cause in ("auth", "tls", "access-denied", "other-computer")
+
+    assert unassessed(cause, "x").outcome is (Outcome.FAILED if theirs else Outcome.UNASSESSED)
+    assert replace(unassessed(cause, "x"), to_mend=True).outcome is Outcome.FAILED
 
 
 def test_the_causes_are_the_ten_of_the_contract_and_the_next_step_belongs_to_the_cause() -> None:

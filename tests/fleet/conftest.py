@@ -18,7 +18,7 @@ import pytest
 from provmode.ccm.policy import Policy
 from provmode.cli.main import cli
 from provmode.errors import ProvmodeError
-from provmode.fleet.audit import HostReport
+from provmode.fleet.audit import Audit, HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, load, sign, write
 from provmode.lab.personas import BY_NAME, build_pc
@@ -63,7 +63,7 @@ class Bench:
 
     def plan(self, *pcs: NearPC, policy: Policy | None = None, key: bytes | None = None, hours: float = 1.0) -> Plan:
         """Look at PCs (at all, without any named) and make a plan for them."""
-        planned = Planned(None, [pc.proposal(policy or Policy()) for pc in pcs or self.pcs.values()])  # type: ignore[arg-type]
+        planned = Planned(Audit([]), [pc.proposal(policy or Policy()) for pc in pcs or self.pcs.values()])
         document = planned.document(
             plan_id="plan-1",
             inventory="near",

@@ -204,10 +204,37 @@ def test_a_spent_failure_budget_ends_the_run_and_a_resume_finishes_it(works: Wor
 
     assert ran.returncode == 6
     assert ended(report) == ["failed", "not-started", "not-started"]
+    assert "wave 1 of 2 begins: 1 host" in ran.stderr
     assert "ProvisioningMode" in report["hosts"][0]["detail"]
     assert "failure budget" in report["ended_early"]
     assert resumed.returncode == 0
     assert ended(again) == ["changed"] * 3
+
+
+def test_one_journal_shows_a_whole_change_with_its_resumes_and_undos(works: Works) -> None:
+    works.plan()
+    works.lab.inject(works.two.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
+    works.apply("--wave", "2", "--max-failures", "0")
+    works.lab.heal(works.two.name)
+    works.run("apply", "plan.json", "--resume")
+    works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--limit", works.one.name)
+    shown = works.run("show", "plan.json.journal")
+    without = works.run("show", "plan.json.journal", key=None)
+    wrong = works.run("show", "plan.json.journal", key="the key of somebody else")
+    lines = shown.stdout.splitlines()
+
+    assert (shown.returncode, without.returncode, wrong.returncode) == (0, 0, 1)
+    assert [line.split(":")[0] for line in lines if ": began 2" in line] == ["  apply", "  apply --resume", "  undo"]
+    for host in works.lab.hosts:
+        begins = f"  {host.name}: ProvisioningMode true -> false: changed 2"
+        (step,) = [line for line in lines if line.startswith(begins)]
+        assert [line for line in lines if line.startswith(f"  {host.name}: changed 2")]
+        assert step.endswith(" UTC")
+    assert any(line.startswith(f"  {works.two.name}: failed 2") for line in lines)
+    assert "signed with the plan's key" in shown.stdout
+    assert "not checked, because no key was given" in without.stdout
+    assert shown.stdout.splitlines()[2:] == without.stdout.splitlines()[2:]
+    assert "the key fits no line" in wrong.stderr
 
 
 def test_an_unsigned_journal_is_refused_for_a_signed_plan(works: Works) -> None:
@@ -323,7 +350,7 @@ def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> No
 
     ran, report = works.apply("--wave", "1,1", "--max-failures", "0,0%")
 
-    assert ran.returncode == 8
+    assert ran.returncode == 4  # the account's rights have to be mended
     assert ended(report) == ["unreached", "changed", "changed"]
 
 

@@ -231,6 +231,8 @@ def test_hosts_that_an_earlier_run_finished_need_no_pause_and_are_not_journaled_
 
     assert (ended(first), ended(again)) == (["changed", "failed", "changed"], ["changed"] * 3)
     assert again.hosts[0].detail == "done by the run that was resumed"
+    assert [host.steps for host in again.hosts] == [first.hosts[0].steps] * 3, "the outcome shows the whole change"
+    assert first.hosts[0].steps
     assert len(one.actions) == before
     assert pauses == [0.5] * 6
     assert [round(pause, 3) for pause in run.pauses[6:]] == [0.5, 0.5, 0.2], "only after the host that was worked on"

@@ -65,7 +65,12 @@ def test_every_verdict_is_the_true_one(provmode: Run, tmp_path: Path, seed: int)
 def test_the_json_report_has_the_documented_shape(provmode: Run) -> None:
     report = json.loads(provmode("demo", "--hosts", "40", "--seed", "5", "--format", "json").stdout)
 
-    assert set(report) == {"summary", "hosts"}
+    assert set(report) == {
+        *("format", "version", "provmode", "began", "ended", "inventory", "limit", "summary", "hosts"),
+    }
+    assert (report["format"], report["version"], report["limit"]) == ("provmode-audit", 1, [])
+    assert report["inventory"].endswith("lab.py")
+    assert report["began"] <= report["ended"]
     assert set(report["summary"]) == {verdict.value for verdict in Verdict} | {"total"}
     assert sum(count for name, count in report["summary"].items() if name != "total") == 40
     for host in report["hosts"]:
@@ -89,7 +94,7 @@ def test_a_host_that_could_not_be_assessed_is_never_compliant_and_says_why(
         if cause:
             assert host["cause"] == cause
             assert host["next_step"]
-    assert ran.returncode == 2
+    assert ran.returncode == 6  # one PC refuses the password
 
 
 @pytest.fixture
@@ -114,6 +119,11 @@ def audit(provmode: Run, tmp_path: Path, place_of: Callable[..., Any]) -> Callab
         (("healthy", "overdue"), 2),
         (("healthy", "refused"), 8),
         (("armed", "refused"), 2),
+        (("healthy", "wrong-password"), 4),
+        (("armed", "wrong-password", "refused"), 6),
+        (("healthy", "unresolvable-name"), 8),
+        (("unresolvable-name",), 4),
+        (("black-hole", "refused"), 8),
     ],
 )
 def test_the_exit_code_says_what_there_is_to_do(
@@ -122,6 +132,27 @@ def test_the_exit_code_says_what_there_is_to_do(
     ran, _ = audit(lab, hosts=personas)
 
     assert ran.returncode == code
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("2", 8), ("1", 4), ("0", 4), ("100%", 8), ("99.9%", 4), ("2,50%", 4)])
+@pytest.mark.parametrize("command", ["audit", "plan"])
+def test_a_run_that_learned_less_than_was_asked_for_fails(
+    provmode: Run, tmp_path: Path, command: str, allowed: str, code: int
+) -> None:
+    pcs = [(f"@winrm/PC-{number}", {"winrm_address": "127.0.0.1", "winrm_port": 1}) for number in (1, 2)]
+    (tmp_path / "fleet.py").write_text(f"pcs = ({pcs!r}, {{'winrm_user': 'u', 'winrm_password': 'p'}})\n")
+
+    ran = provmode(command, "fleet.py", "--max-unassessed", allowed)
+
+    assert ran.returncode == code
+    assert ("2 of 2 hosts could not be assessed, more than the" in ran.stderr) is (code == 4)
+
+
+def test_an_allowance_that_is_none_is_bad_usage(provmode: Run) -> None:
+    ran = provmode("audit", "@winrm/pc-1", "--max-unassessed", "some")
+
+    assert ran.returncode == 1
+    assert "--max-unassessed some: 'some' is not a number or a percentage; 5,2%" in ran.stderr
 
 
 def test_a_broken_client_is_a_failure(provmode: Run, tmp_path: Path) -> None:
@@ -296,7 +327,8 @@ def test_an_invalid_host_name_is_unassessed_and_counted(
     )
 
     report = json.loads(ran.stdout)
-    assert ran.returncode == 8
+    assert ran.returncode == 4  # not one name of the run resolves
+    assert "not one of the names resolves" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert report["summary"]["unassessed"] == report["summary"]["total"] == 1
     assert report["hosts"][0]["cause"] == "name-resolution"

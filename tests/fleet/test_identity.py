@@ -258,7 +258,7 @@ def test_the_command_line_says_it_in_audit_and_plan(armed: LabProcess, provmode:
     assert planned.returncode == 6
     assert f"FINANCE-07 leads to another PC, which calls itself {pc.name}" in " ".join(planned.stdout.split())
     assert f"TILL-9: the same PC answers for {other.name}" in planned.stdout
-    assert EXIT_CODES["audit"].meanings[4].endswith("another PC answers")
+    assert "another PC answers" in EXIT_CODES["audit"].meanings[4]
 
 
 def test_only_the_first_host_of_a_pc_enters_a_run() -> None:

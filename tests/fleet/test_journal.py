@@ -611,7 +611,10 @@ def test_a_signed_journal_is_accepted_only_with_its_key(tmp_path: Path) -> None:
     assert str(without.value) == f"the journal {path} is signed; give --key-file or $PROVMODE_PLAN_KEY"
     with pytest.raises(JournalDamaged) as another:
         read(path, b"another key of somebody")
-    assert str(another.value) == f"{path}, line 1: it was changed, or signed with another key"
+    assert str(another.value) == (
+        f"the key fits no line of {path}: it was signed with another key, or all of it was changed; give the key that "
+        "the plan was signed with"
+    )
     data = path.read_bytes()
     assert data == chained(
         *({name: line[name] for name in line if name not in ("prev", "hash")} for line in lines_of(path)), key=key
@@ -701,6 +704,17 @@ def test_a_wrong_key_is_not_taken_for_a_change_alone(provmode: Run, tmp_path: Pa
     ran = provmode("verify", "journal", environment={"PROVMODE_PLAN_KEY": "another key of somebody"})
 
     assert ran.returncode == 1
-    assert "line 1: it was changed, or signed with another key" in ran.stderr
-    with pytest.raises(JournalDamaged, match=r"line 1: it was changed, or signed with another key"):
+    assert "the key fits no line of journal: it was signed with another key, or all of it was changed" in ran.stderr
+    assert "give the key that the plan was signed with" in ran.stderr
+    with pytest.raises(JournalDamaged, match=r"the key fits no line"):
         read(tmp_path / "journal", b"another key of somebody")
+
+
+def test_a_first_line_that_was_changed_is_not_taken_for_a_wrong_key(tmp_path: Path) -> None:
+    key = b"the key of the plan"
+    Journal.create(tmp_path / "journal", "plan-1", now, key).close()
+    text = (tmp_path / "journal").read_bytes()
+    (tmp_path / "journal").write_bytes(text.replace(b"plan-1", b"plan-2", 1))
+
+    with pytest.raises(JournalDamaged, match=r"line 1: it was changed$"):
+        read(tmp_path / "journal", key)

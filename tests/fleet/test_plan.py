@@ -21,7 +21,6 @@ from provmode.lab.fleet import compose
 from provmode.lab.personas import build_pc
 from provmode.lab.process import LabProcess
 from provmode.lab.windows.deployments import WindowType
-from provmode.report.lines import names_of
 
 Run = Callable[..., Any]
 Document = dict[str, Any]
@@ -162,6 +161,91 @@ def test_the_schema_names_its_dialect_and_version() -> None:
     assert SCHEMA["additionalProperties"] is False
 
 
+AUDIT_SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "audit.schema.json").read_text("utf-8"))
+
+
+def inlined(schema: Any) -> Any:
+    """Return a part of the audit's schema with what its references lead to in their place."""
+    if isinstance(schema, list):
+        return [inlined(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return inlined(AUDIT_SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")])
+    return {name: inlined(part) for name, part in schema.items() if name != "$defs"}
+
+
+def test_a_real_audit_conforms_to_its_schema(planned: Mapping[str, Any]) -> None:
+    lowered = 'provmode_policy={"not_legitimate_processes": ["ccmsetup.exe"]}'
+    ran = run(planned["folder"], "audit", "lab.py", "--format", "json", "--limit", "PC-*", "--data", lowered)
+
+    report = json.loads(ran.stdout)
+    assert misfits(inlined(AUDIT_SCHEMA), report, "audit") == []
+    assert set(AUDIT_SCHEMA["properties"]) - set(report) == {"interrupted", "missing"}
+    assert set(AUDIT_SCHEMA["required"]) <= set(report)
+    assert (report["limit"], report["inventory"]) == (["PC-*"], "lab.py")
+    for name in ("format", "version", "began", "provmode", "summary", "lowered_protection"):
+        assert misfits(inlined(AUDIT_SCHEMA), {**report, name: 7}, "audit"), name
+
+
+def test_what_audit_and_plan_have_in_common_has_one_schema() -> None:
+    host, planned_host = AUDIT_SCHEMA["$defs"].pop("host"), SCHEMA["$defs"]["host"]
+    assert AUDIT_SCHEMA["$defs"].items() <= SCHEMA["$defs"].items()
+    AUDIT_SCHEMA["$defs"]["host"] = host
+    assert host["properties"].items() <= planned_host["properties"].items()
+    assert set(host["required"]) == set(planned_host["required"]) & set(host["properties"])
+
+
+# -- showing a plan ---------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_shown_whole_with_every_name(planned: Mapping[str, Any], document: Document) -> None:
+    ran = run(planned["folder"], "show", "plan.json")
+
+    assert ran.returncode == 0, ran.stderr
+    assert f"plan {document['id']}\n" in ran.stdout
+    assert "signed with the given key" in ran.stdout
+    assert "inventory lab.py, limited to PC-*" in ran.stdout
+    assert ran.stdout.endswith(planned["ran"].stdout)  # what `plan` itself printed into a pipe
+    lines = ran.stdout.splitlines()
+    for host in document["hosts"]:
+        assert any(line.strip().startswith(f"{host['host']}: ") and host["reason"] in line for line in lines), host
+    assert "more" not in ran.stdout.split()
+
+
+def test_a_plan_is_shown_without_its_key_and_after_its_time_and_says_so(
+    planned: Mapping[str, Any], document: Document, place: Path
+) -> None:
+    old = {**document, "created": "2020-01-01T00:00:00+00:00", "expires": "2020-01-02T00:00:00+00:00"}
+    write(place, sign(old, KEY))
+    changed = place.with_name("changed.json")
+    write(changed, {**document, "by": "somebody else"})
+
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PROVMODE")}
+    command = [sys.executable, "-m", "provmode", "show"]
+    without = subprocess.run([*command, str(place)], env=clean, capture_output=True, text=True, check=False)
+    refused = run(planned["folder"], "show", str(changed))
+
+    assert without.returncode == 0, without.stderr
+    assert "signed; not checked, because no key was given: anybody can have changed it" in without.stdout
+    assert "expired 2020-01-02 00:00:00 UTC" in without.stdout
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "the plan was changed, or signed with another key" in refused.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not a plan", '{"format": "provmode-plan", "version": 1}'])
+def test_what_is_neither_plan_nor_journal_is_refused_in_one_line(
+    planned: Mapping[str, Any], place: Path, text: str
+) -> None:
+    place.write_text(text)
+
+    ran = run(planned["folder"], "show", str(place))
+
+    assert ran.returncode == 3
+    assert len(ran.stderr.splitlines()) == 1
+    assert ran.stdout == ""
+
+
 # -- planning ---------------------------------------------------------------------------------------------------------
 
 
@@ -219,7 +303,7 @@ def test_the_plan_names_who_would_restart_and_whose_window_is_open(
     printed = " ".join(planned["ran"].stdout.split())
     for words, names in (("a restart is pending", restarting), ("a maintenance window is open", in_window)):
         assert 1 < len(names) < len(leaving)
-        assert f"{len(names)} hosts: {words}: {names_of(names)}" in printed
+        assert f"{len(names)} hosts: {words}: {', '.join(names)}" in printed
 
 
 def test_a_host_that_is_in_the_inventory_twice_is_planned_once(planned: Mapping[str, Any], tmp_path: Path) -> None:

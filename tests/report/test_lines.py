@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from provmode.report.lines import count_of, fold, line, names_of
+from provmode.report.lines import Page, count_of, fold, line, names_of
 
 
 def printed(text: str, indent: int, width: int = 80) -> str:
@@ -43,5 +43,15 @@ def test_the_largest_group_comes_first_and_equal_groups_keep_their_order() -> No
 
 def test_names_and_counts_are_written_in_words() -> None:
     assert (count_of(1), count_of(0), count_of(1842)) == ("1 host", "0 hosts", "1,842 hosts")
-    assert names_of(["a", "b", "c"], 2) == "a, b and 1 more"
-    assert names_of(["a", "b"], 2) == "a, b"
+    terminal, wide = Page(file=io.StringIO(), width=20), Page(file=io.StringIO(), width=20, wide=True)
+    assert names_of(["a", "b", "c"], terminal, 2) == "a, b and 1 more"
+    assert names_of(["a", "b"], terminal, 2) == "a, b"
+    assert names_of(["a", "b", "c"], wide, 2) == "a, b, c"
+
+
+def test_a_wide_line_is_not_wrapped() -> None:
+    file = io.StringIO()
+
+    line(f"{'PC ' * 100}end\nnext ", Page(file=file, width=20, wide=True), 2)
+
+    assert file.getvalue() == f"  {'PC ' * 100}end\n  next\n"

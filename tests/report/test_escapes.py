@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from provmode.cli.common import complain, print_json
 from provmode.cli.main import VisibleFormatter
 from provmode.connector.winrm import Printed
 from provmode.errors import HostError
+from provmode.fleet.history import history_of
 from provmode.fleet.journal import Journal
 from provmode.fleet.plan_file import as_text
 from provmode.fleet.verify import verify_journal
 from provmode.lab.process import Host, LabProcess
+from provmode.report.history import print_history
 from provmode.report.journal import verification_lines
+from provmode.report.lines import Page
 from provmode.text import json_text
 
 Run = Callable[..., Any]
@@ -82,6 +86,20 @@ def test_verify_prints_nothing_of_a_journal_raw(tmp_path: Path, text: str) -> No
 
     assert "open: PC" in lines[-1]
     assert unprintable("\n".join(lines)) == []
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_show_prints_nothing_of_a_journal_raw(tmp_path: Path, text: str) -> None:
+    journal = Journal.create(tmp_path / "journal", f"plan{text}", lambda: datetime(2026, 1, 2, tzinfo=timezone.utc))
+    journal.write("claim-begun", host=f"PC{text}", token=f"token{text}")
+    journal.write("host-ended", host=f"PC{text}", outcome=f"failed{text}", detail=f"it says {text}")
+    journal.abandon()
+    file = io.StringIO()
+
+    print_history(history_of(tmp_path / "journal", None), Page(file=file, wide=True))
+
+    assert "it says " in file.getvalue()
+    assert unprintable(file.getvalue()) == []
 
 
 @pytest.mark.parametrize("text", HOSTILE)

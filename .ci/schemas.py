@@ -1,4 +1,4 @@
-"""Write what the code's tables say into the schemas of plan and journal, and the plan's definitions into the audit's."""
+"""Write what the code's tables say into the schemas of plan and journal, and what they share into the audit's."""
 
 from __future__ import annotations
 

@@ -81,6 +81,8 @@ class Audit:
     """The inventory, as it was named."""
     limit: tuple[str, ...] = ()
     """Names, groups and patterns that the run was limited to."""
+    exclude: tuple[str, ...] = ()
+    """Names, groups and patterns that were left out."""
     began: datetime | None = None
     """When the run began, by the controller's clock."""
     ended: datetime | None = None
@@ -143,7 +145,7 @@ def audit_inventory(
     """
     fleet = load(inventory, override=override)
     audit = run_audit(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
-    audit.inventory, audit.limit = named(inventory), tuple(limit)
+    audit.inventory, audit.limit, audit.exclude = named(inventory), tuple(limit), tuple(exclude)
     return audit
 
 

@@ -137,7 +137,8 @@ def plan_inventory(
     """
     fleet = load(inventory, override=override)
     planned = run_plan(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
-    planned.audit.inventory, planned.audit.limit = named(inventory), tuple(limit)
+    audit = planned.audit
+    audit.inventory, audit.limit, audit.exclude = named(inventory), tuple(limit), tuple(exclude)
     return planned
 
 

@@ -294,7 +294,7 @@ def undo_hosts(
     def work(visit: Visit) -> None:
         nonlocal left, in_wave, worked
         undo = undos[short(visit.host.name)]
-        host_result = visit.connected(lambda: undo.run(visit)) if undo.steps else undo.nothing()
+        host_result = visit.connected(lambda: undo.run(visit)) if undo.to_visit else undo.nothing()
         if host_result is None and visit.error is None:
             return  # the run was stopped before this host's turn
         if host_result is None:
@@ -364,6 +364,11 @@ class HostUndo:
         self.journal_lost = False
         """Whether the journal could not be written."""
 
+    @property
+    def to_visit(self) -> bool:
+        """Whether there is something to do on the PC: a step to undo, or a lease that a crash left."""
+        return bool(self.steps or self._leases)
+
     def run(self, visit: Visit) -> HostUndoResult:
         """Undo the host's steps, the last one first."""
         if visit.read_only:
@@ -376,7 +381,7 @@ class HostUndo:
         session.read_only = False
         lease = HostLease(self._host, session, self._write_line, self._journal.run_id, earlier=self._leases)
         try:
-            return self._leased(session, lease)
+            return self._leased(session, lease) if self.steps else self.nothing()  # but the lease of the run goes
         finally:
             try:
                 lease.release()

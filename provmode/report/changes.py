@@ -59,8 +59,10 @@ def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetim
     expired = "expired" if now >= plan.expires else "expires"
     line(f"{expired} {plan.expires:%Y-%m-%d %H:%M:%S UTC}", console, 2)
     limit = plan.document.get("limit") or ()
+    exclude = plan.document.get("exclude") or ()
     limited = f", limited to {', '.join(map(str, limit))}" if limit else ""
-    line(f"inventory {plan.inventory}{limited}", console, 2)
+    without = f", without {', '.join(map(str, exclude))}" if exclude else ""
+    line(f"inventory {plan.inventory}{limited}{without}", console, 2)
     if not plan.signed:
         line("not signed: anybody can have written it", console, 2)
     elif checked:

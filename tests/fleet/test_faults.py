@@ -772,6 +772,20 @@ def test_undo_heeds_the_lease_of_another_run_and_takes_it(pc: Bench) -> None:
     assert pc.leases() == []
 
 
+def test_undo_removes_the_lease_of_a_run_that_died_before_its_first_step(pc: Bench) -> None:
+    journal, since = pc.journal_path(), len(pc.mutations())
+    killed(pc, journal, in_line(2, 0.0))
+    left_by_the_crash = pc.leases()
+
+    undone = pc.undo(journal)
+
+    assert left_by_the_crash != []
+    assert (undone.outcome, undone.detail) == ("nothing", "nothing is left to undo")
+    assert pc.leases() == []
+    assert happened(pc.mutations()[since:]) == {}
+    assert [lease for record in read(journal).hosts.values() for lease in record.leases] == []
+
+
 @pytest.mark.parametrize("line", range(4))
 def test_after_a_kill_of_the_resume_too_another_resume_loses_nothing(pc: Bench, line: int) -> None:
     journal, since = pc.journal_path(), len(pc.mutations())

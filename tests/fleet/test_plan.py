@@ -177,13 +177,26 @@ def inlined(schema: Any) -> Any:
 
 def test_a_real_audit_conforms_to_its_schema(planned: Mapping[str, Any]) -> None:
     lowered = 'provmode_policy={"not_legitimate_processes": ["ccmsetup.exe"]}'
-    ran = run(planned["folder"], "audit", "lab.py", "--format", "json", "--limit", "PC-*", "--data", lowered)
+    ran = run(
+        planned["folder"],
+        "audit",
+        "lab.py",
+        "--format",
+        "json",
+        "--limit",
+        "PC-*",
+        "--exclude",
+        "pc-00001",
+        "--data",
+        lowered,
+    )
 
     report = json.loads(ran.stdout)
     assert misfits(inlined(AUDIT_SCHEMA), report, "audit") == []
     assert set(AUDIT_SCHEMA["properties"]) - set(report) == {"interrupted", "missing"}
     assert set(AUDIT_SCHEMA["required"]) <= set(report)
     assert (report["limit"], report["inventory"]) == (["PC-*"], "lab.py")
+    assert (report["exclude"], "PC-00001" in [host["host"] for host in report["hosts"]]) == (["pc-00001"], False)
     for name in ("format", "version", "began", "provmode", "summary", "lowered_protection"):
         assert misfits(inlined(AUDIT_SCHEMA), {**report, name: 7}, "audit"), name
 

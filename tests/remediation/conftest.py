@@ -11,10 +11,15 @@ import pytest
 from provmode.connector.commands import text
 from provmode.errors import ProvmodeError
 from provmode.windows.conversation import Pause
-from provmode.windows.scripts import READ_BYTES, REMOVE_FILE, SWAP_BYTES
+from provmode.windows.scripts import DELETE_FILE, READ_BYTES, REMOVE_FILE, SWAP_BYTES
 from provmode.wsman import CommandLine
 
-SCRIPTS = {READ_BYTES: "READ_BYTES", SWAP_BYTES: "SWAP_BYTES", REMOVE_FILE: "REMOVE_FILE"}
+SCRIPTS = {
+    READ_BYTES: "READ_BYTES",
+    SWAP_BYTES: "SWAP_BYTES",
+    REMOVE_FILE: "REMOVE_FILE",
+    DELETE_FILE: "DELETE_FILE",
+}
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,7 @@ def test_what_a_plan_allows_in_these_steps() -> None:
     file, guard, lease = (kind.plan_fields or {} for kind in (DeleteTrace, RemoveGuard, EndLease))
     token = "^(?:[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16})?$"
 
+    assert (file["path"].accepts(PATH), guard["before"].accepts("leave"), lease["token"].accepts(TOKEN)) == (True,) * 3
     assert {name: field.schema for name, field in file.items()} == {
         "path": {
             "type": "string",

@@ -200,11 +200,12 @@ def refuse_if_at_work() -> None:
     Raises:
         OperationError: names what runs, or why this cannot be determined.
     """
+    processes = known_or_absent(host.get_fact(Processes), "processes")
     agent = known_or_absent(host.get_fact(ServiceState, service=AGENT), "the task sequence agent")
     state = ClientReadings(
         _now(),
         service=host.get_fact(ClientService) if isinstance(agent, Absent) else NOT_READ,
-        processes=known_or_absent(host.get_fact(Processes), "processes"),
+        processes=processes,
         task_sequence_agent=agent,
         setup=known_or_absent(host.get_fact(SetupState), "Windows Setup"),
     )

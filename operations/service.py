@@ -64,9 +64,10 @@ def dependencies(service: str, depends_on: Sequence[str]) -> Commands:
     + service: its name, such as ``smstsmgr`` (not the display name)
     + depends_on: names of services that have to run before it; an empty list means none
 
-    Some clients have a task sequence agent, smstsmgr, that depends on CcmExec, which the exit method restarts: the
-    method then fails with 0x80004005. `provmode audit` has the finding ``agent-depends-on-client`` for them. Undone by
-    setting the previous services, which ``--diff`` shows. A service that waits for a restart of Windows keeps waiting.
+    Changes the service's whole list of dependencies, and reads it back. Some clients have a task sequence agent,
+    smstsmgr, that depends on CcmExec, which the exit method restarts: the method then fails with 0x80004005. `provmode
+    audit` has the finding ``agent-depends-on-client`` for them. Undone by setting the previous services, which
+    ``--diff`` shows. A service that waits for a restart of Windows keeps waiting.
 
     .. code:: python
 

@@ -44,6 +44,7 @@ CALLS = {
     ),
     "registry.key": ("key='HKLM\\\\SOFTWARE\\\\X'", "key='HKLM\\\\SYSTEM\\\\Setup', present=False"),
     "service.service": ("service='Spooler', start_mode='Disabled', running=False", "service='CcmExec', restarted=True"),
+    "service.dependencies": ("service='Spooler', depends_on=['Winmgmt']", "service='smstsmgr', depends_on=['CcmExec']"),
     "files.contents": ("path='C:\\\\Windows\\\\win.ini', data=b'new'", "path='C:\\\\new.txt', data='x'"),
     "files.template": ("src=StringIO('{{ host.name }}'), path='C:\\\\Windows\\\\win.ini'",),
     "files.absent": ("path='C:\\\\Windows\\\\win.ini'",),
@@ -87,7 +88,9 @@ def before(fleet: LabProcess) -> dict[str, Any]:
     return {name: dict(counters["actions"]) for name, counters in fleet.counters().items()}
 
 
-CHANGING = re.compile(r"Set\w+Value|Create(Key)|Delete\w+|\w+Service|ChangeStartMode|SetClient\w+|TriggerSchedule|Put")
+CHANGING = re.compile(
+    r"Set\w+Value|Create(Key)|Delete\w+|\w+Service|Change(StartMode)?|SetClient\w+|TriggerSchedule|Put"
+)
 
 
 def test_a_dry_run_of_every_operation_changes_nothing_on_any_persona(

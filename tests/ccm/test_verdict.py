@@ -56,9 +56,9 @@ def test_a_cause_that_the_operator_has_to_mend_is_a_failure_and_another_is_not(c
     assert replace(unassessed(cause, "x"), to_mend=True).outcome is Outcome.FAILED
 
 
-def test_the_causes_are_the_ten_of_the_contract_and_the_next_step_belongs_to_the_cause() -> None:
+def test_the_causes_are_the_eleven_of_the_contract_and_the_next_step_belongs_to_the_cause() -> None:
     assert set(NEXT_STEP) == {cause.value for cause in Cause}
-    assert len(NEXT_STEP) == 10
+    assert len(NEXT_STEP) == 11
     assert unassessed("tls", "no") == Assessment(
         Verdict.UNASSESSED, "no", "unreached", cause="tls", next_step=NEXT_STEP["tls"]
     )

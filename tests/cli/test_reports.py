@@ -65,7 +65,7 @@ def test_pcs_that_share_a_cause_keep_their_reasons_and_the_advice_is_about_the_v
     for command in ("audit", "plan"):
         report = " ".join(on_terminal(command, inventory).stdout.split())
 
-        assert "CcmExec ProvisioningMode: the value has another type than expected" in report
+        assert "ProvisioningMode: the value has another type than expected" in report
         assert "ProvisioningMode is '\"true\"', neither true nor false" in report
         assert "-> look at the value that the reason names, and correct it on the PC" in report
         assert "what answers on that port" not in report

@@ -217,7 +217,7 @@ def test_one_journal_shows_a_whole_change_with_its_resumes_and_undos(works: Work
     works.apply("--wave", "2", "--max-failures", "0")
     works.lab.heal(works.two.name)
     works.run("apply", "plan.json", "--resume")
-    works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--limit", works.one.name)
+    works.run("undo", "plan.json.journal", "--inventory", "lab.py", "--yes", "--limit", works.one.name)
     shown = works.run("show", "plan.json.journal")
     without = works.run("show", "plan.json.journal", key=None)
     wrong = works.run("show", "plan.json.journal", key="the key of somebody else")

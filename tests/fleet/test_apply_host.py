@@ -880,7 +880,7 @@ def test_a_resume_carries_out_only_what_is_left(applying: Any) -> None:
     again = host.apply(resume=first.path)
 
     assert again.result.outcome is HostOutcome.CHANGED
-    assert again.result.steps == DONE_ALL[3:]
+    assert again.result.steps == DONE_ALL[1:], "the result of a resume has the steps of the first run, too"
     assert [event for event in again.events if event[0].startswith("step")] == [
         *(("step-begun", 2), ("step-ended", 2, "changed"), ("step-begun", 3), ("step-ended", 3, "changed"))
     ]
@@ -895,7 +895,7 @@ def test_a_change_whose_end_was_not_journaled_was_ours_and_policy_is_still_reque
 
     assert first.result.outcome is HostOutcome.FAILED
     assert again.result.outcome is HostOutcome.CHANGED
-    assert again.result.steps == DONE_ALL[4:]
+    assert again.result.steps == DONE_ALL[3:]
     assert [event for event in again.events if event[0].startswith("step")] == [
         *(("step-ended", 0, "changed"), ("step-begun", 1), ("step-ended", 1, "changed"))
     ]
@@ -908,7 +908,7 @@ def test_a_host_on_which_only_an_earlier_run_changed_something_is_changed(applyi
     again = host.apply(resume=first.path)
 
     assert (first.result.outcome, again.result.outcome) == (HostOutcome.FAILED, HostOutcome.CHANGED)
-    assert (again.result.steps, again.events[1]) == ((), ("step-ended", 0, "changed"))
+    assert (again.result.steps, again.events[1]) == (DONE_ALL[:1], ("step-ended", 0, "changed"))
 
 
 def test_policy_is_asked_for_again_at_once_if_an_answer_was_lost(applying: Any) -> None:

@@ -104,13 +104,14 @@ def test_what_a_run_left_is_found_removed_and_put_back_and_its_undo_works_withou
     assert session.converse(read_file(BACKUP)) is None
     assert run("traces", "lab.py").returncode == 8
 
-    assert run("undo", "clean.json.journal", "--inventory", "lab.py").returncode == 0
+    assert run("undo", "clean.json.journal", "--inventory", "lab.py", "--yes").returncode == 0
     assert b"SMSPROVISIONINGMODE" in (session.converse(read_file(BACKUP)) or b"").upper()
     assert other.converse(read_value(Key.parse(GUARD_KEY), GUARD_VALUE)).value == guard_data()
-    assert run("plan", "lab.py", "--remove-traces", "--journal", "plan.json.journal", "--output", "again.json")
+    planned = run("plan", "lab.py", "--remove-traces", "--journal", "plan.json.journal", "--output", "again.json")
+    assert planned.returncode == 2, planned.stdout
     assert run("apply", "again.json").returncode == 0
     assert session.converse(read_file(BACKUP)) is None
-    undone = run("undo", "plan.json.journal", "--inventory", "lab.py")
+    undone = run("undo", "plan.json.journal", "--inventory", "lab.py", "--yes")
     assert undone.returncode == 0, undone.stdout
 
 

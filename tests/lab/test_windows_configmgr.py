@@ -766,6 +766,7 @@ def test_a_client_is_installed_with_services_registry_files_and_its_process() ->
     assert pc.services.get("smstsmgr") == Service(
         *("smstsmgr", "ConfigMgr Task Sequence Agent", "Stopped", "Manual"),
         "C:\\Windows\\CCM\\TSManager.exe /service",
+        depends_on=("Winmgmt",),
     )
     assert {item.name: (item.type, item.data) for item in pc.registry.values(HKLM, KEY) or ()} == {
         "ProvisioningMode": (RegType.SZ, "false"),

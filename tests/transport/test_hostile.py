@@ -419,11 +419,20 @@ def test_endless_headers_are_given_up_long_before_that(answer: Any) -> None:
             assert session.counters.bytes_received < 2**20
 
 
-def test_an_endless_beginning_is_given_up_at_the_read_deadline() -> None:
-    again_and_again = endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
-    for authentication, what in (("ntlm", "authentication"), ("basic", "a message")):
-        with stranger(again_and_again) as server:
-            assert said(ask(session_to(server, authentication, read=1.0))) == too_late(what)
+@pytest.mark.parametrize("authentication", ["ntlm", "basic"])
+def test_an_endless_beginning_is_given_up_at_eight_mebibytes_too(authentication: Any) -> None:
+    with stranger(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 4000)) as server:
+        assert said(ask(session_to(server, authentication, read=30.0))) == TOO_LARGE
+
+
+@pytest.mark.parametrize(("authentication", "what"), [("ntlm", "authentication"), ("basic", "a message")])
+def test_a_beginning_that_nothing_follows_is_given_up_at_the_read_deadline(authentication: Any, what: str) -> None:
+    def begin_and_wait(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.recv(1)  # until the client gives up
+
+    with stranger(begin_and_wait) as server:
+        assert said(ask(session_to(server, authentication, read=1.0))) == too_late(what)
 
 
 def test_an_answer_that_stops_half_way_is_one_error() -> None:

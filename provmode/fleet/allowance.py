@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from provmode.errors import UsageError
+from provmode.fleet.waves import number_and_share
 
 
 @dataclass(frozen=True)
@@ -22,16 +21,7 @@ class Allowance:
         Raises:
             UsageError: *text* is none of these.
         """
-        number: int | None = None
-        percent: float | None = None
-        for part in (part.strip() for part in text.split(",")):
-            if re.fullmatch(r"[0-9]{1,7}", part) and number is None:
-                number = int(part)
-            elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
-                percent = float(part[:-1])
-            else:
-                raise UsageError(f"--max-unassessed {text}: {part!r} is not a number or a percentage", next_step="5,2%")
-        return cls(number, percent)
+        return cls(*number_and_share(text, "--max-unassessed"))
 
     def exceeded(self, unassessed: int, total: int) -> str:
         """Return in words that more of *total* hosts are unassessed than allowed; empty if not."""

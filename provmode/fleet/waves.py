@@ -42,6 +42,24 @@ def wave_sizes(text: str, hosts: int) -> list[int]:
     return [*sizes, left] if left else sizes
 
 
+def number_and_share(text: str, option: str) -> tuple[int | None, float | None]:
+    """Read ``5``, ``2%`` or ``5,2%``: a number of hosts, a percentage of them, or both.
+
+    Raises:
+        UsageError: *text*, the value of *option*, is none of these.
+    """
+    number: int | None = None
+    percent: float | None = None
+    for part in (part.strip() for part in text.split(",")):
+        if re.fullmatch(r"[0-9]{1,7}", part) and number is None:
+            number = int(part)
+        elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
+            percent = float(part[:-1])
+        else:
+            raise UsageError(f"{option} {text}: {part!r} is not a number or a percentage", next_step="5,2%")
+    return number, percent
+
+
 @dataclass(frozen=True)
 class Budget:
     """How many failures a run is allowed to have. Only hosts that were reached count."""
@@ -56,16 +74,7 @@ class Budget:
         Raises:
             UsageError: *text* is none of these.
         """
-        number: int | None = None
-        percent: float | None = None
-        for part in (part.strip() for part in text.split(",")):
-            if re.fullmatch(r"[0-9]{1,7}", part) and number is None:
-                number = int(part)
-            elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
-                percent = float(part[:-1])
-            else:
-                raise UsageError(f"--max-failures {text}: {part!r} is not a number or a percentage", next_step="5,2%")
-        return cls(number, percent)
+        return cls(*number_and_share(text, "--max-failures"))
 
     def spent(self, failed: int, reached: int, *, to_come: int = 0) -> str:
         """Return in words why the run has to end; empty if it can go on.

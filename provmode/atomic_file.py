@@ -132,6 +132,13 @@ def _take_over(descriptor: int, previous: os.stat_result) -> None:
         os.fchmod(descriptor, mode)
 
 
+def _can_write(descriptor: int, seconds: float) -> bool:
+    """Wait until *descriptor* takes more; unlike ``select``, with any number of open files and connections."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return bool(waiting.poll(1000 * seconds))
+
+
 def _write_in_place(path: Path, data: bytes) -> None:
     """Write to a pipe, to a device, or over a file; never wait forever for a reader."""
     try:
@@ -146,7 +153,7 @@ def _write_in_place(path: Path, data: bytes) -> None:
             try:
                 left = left[os.write(descriptor, left) :]
             except BlockingIOError:
-                if not select.select([], [descriptor], [], PATIENCE)[1]:
+                if not _can_write(descriptor, PATIENCE):
                     raise UsageError(f"cannot write {path}: its reader took nothing for {PATIENCE:g} s") from None
     finally:
         os.close(descriptor)

@@ -263,6 +263,24 @@ def test_a_reader_that_takes_nothing_is_an_error(tmp_path: Path, monkeypatch: py
     os.close(reader)
 
 
+def test_a_reader_is_waited_for_although_a_thousand_files_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provmode.atomic_file, "PATIENCE", 0.1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    os.mkfifo(tmp_path / "report")
+    reader = os.open(tmp_path / "report", os.O_RDONLY | os.O_NONBLOCK)
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1030)]
+    try:
+        with pytest.raises(UsageError, match=r"its reader took nothing for 0\.1 s"):
+            write_output(tmp_path / "report", "x" * 1_000_000)
+    finally:
+        for file in (reader, *files):
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_a_report_can_be_written_to_standard_output(tmp_path: Path) -> None:
     program = "from pathlib import Path; from provmode.atomic_file import *; write_output(Path('/dev/stdout'), 'ä\\n')"
     ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)

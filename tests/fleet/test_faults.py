@@ -72,7 +72,7 @@ class Bench:
         self.plan = self.plan_anew()
         self.steps = self.plan.changing[0].steps
         (self.tcf,) = (step for step in self.steps if isinstance(step, DisarmTcf))
-        before = self.session().converse(read_file(self.tcf.path))
+        before = self.read_tcf()
         assert before is not None
         self.armed = before
         self.values = {
@@ -136,7 +136,11 @@ class Bench:
         session.close()
 
     def read_tcf(self) -> bytes | None:
-        return self.session().converse(read_file(self.tcf.path))
+        session = self.session()
+        try:
+            return session.converse(read_file(self.tcf.path))
+        finally:
+            session.close()
 
     def at(self, line: str) -> str:
         """Run a command line at the PC."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from provmode.ccm.verdict import Outcome
 from provmode.fleet.traces import HostTraces, TracesFound
 from provmode.remediation.traces import SAYS, Trace
-from provmode.report.lines import count_of, fold, line, names_of
+from provmode.report.lines import count_of, fold, is_wide, line, names_of
 
 
 def print_traces(found: TracesFound, console: Console) -> None:
@@ -15,16 +17,12 @@ def print_traces(found: TracesFound, console: Console) -> None:
     pairs = [(trace, host) for host in found.hosts if host.traces is not None for trace in host.traces.found]
     for heading, members in fold(pairs, lambda pair: _heading(pair[0])):
         line(f"{count_of(len(members))}: {heading}", console, 0, "bold")
-        for text, same in fold(members, lambda pair: _text(pair[0])):
-            line(names_of([host.host for _, host in same], console), console, 2)
-            line(text, console, 6)
+        _cases([(host.host, _text(trace)) for trace, host in members], console)
         console.print()
-    unread = [(text, host) for host in found.hosts for text in _unread(host)]
+    unread = [(host.host, text) for host in found.hosts for text in _unread(host)]
     if unread:
         line("could not be looked at", console, 0, "bold yellow")
-        for text, those in fold(unread, lambda pair: pair[0]):
-            line(f"{count_of(len(those))}: {text}", console, 2)
-            line(names_of([host.host for _, host in those], console), console, 6)
+        _cases(unread, console)
         console.print()
     total = len(found.selected)
     unassessed = found.count(Outcome.UNASSESSED) + found.count(Outcome.FAILED)
@@ -35,6 +33,17 @@ def print_traces(found: TracesFound, console: Console) -> None:
         0,
         "bold",
     )
+
+
+def _cases(found: Sequence[tuple[str, str]], console: Console) -> None:
+    """Print what concerns which host: in a wide report a line for each, else the same on many hosts in one entry."""
+    if is_wide(console):
+        for host, text in found:
+            line(f"{host}: {text}", console, 2)
+        return
+    for text, same in fold(found, lambda pair: pair[1]):
+        line(names_of([host for host, _ in same], console), console, 2)
+        line(text, console, 6)
 
 
 def _heading(trace: Trace) -> str:

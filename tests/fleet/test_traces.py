@@ -81,6 +81,7 @@ def test_what_a_run_left_is_found_removed_and_put_back_and_its_undo_works_withou
 
     before = traced.mutations()
     looked = run("traces", "lab.py", "--format", "json", "--journal", "plan.json.journal")
+    as_text = run("traces", "lab.py").stdout.splitlines()
     unsure = run("plan", "lab.py", "--remove-traces", "--limit", armed.name)
     planned = run("plan", "lab.py", "--remove-traces", "--journal", "plan.json.journal", "--output", "clean.json")
     assert traced.mutations() == before
@@ -93,6 +94,10 @@ def test_what_a_run_left_is_found_removed_and_put_back_and_its_undo_works_withou
         ("backup", BACKUP, True)
     ]
     assert [each["kind"] for each in found[guarded.name]] == ["exit-guard"]
+    for host in report["hosts"]:
+        about = [line for line in as_text if line.startswith(f"  {host['host']}: ")]
+        entries = [host["reason"]] if "reason" in host else [*host["traces"], *host["unread"]]
+        assert len(about) == len(entries), host
     assert unsure.returncode == 0
     assert "it may be the only copy" in unsure.stdout
     assert f"{BACKUP} SHA-256" in planned.stdout

@@ -172,11 +172,11 @@ def say(draw: Callable[[Console], None]) -> None:
     """
     if sys.stderr is None:
         return
-    from rich.console import Console
+    from provmode.report.lines import Page, is_wide
 
     terminal = console_for(sys.stderr)
-    drawn = io.StringIO()
-    draw(Console(file=drawn, width=terminal.width, force_terminal=terminal.is_terminal, highlight=False))
+    drawn, options = io.StringIO(), {"width": terminal.width, "force_terminal": terminal.is_terminal}
+    draw(Page(file=drawn, wide=is_wide(terminal), highlight=False, **options))
     screen = _Screen(sys.stderr)  # if there is a bar, rich has put itself in its place
     screen.write(drawn.getvalue())
     screen.flush()

@@ -10,7 +10,7 @@ from provmode.fleet.undo_preview import HostPreview, UndoPreview
 from provmode.fleet.visit import short
 from provmode.remediation.foresee import in_short
 from provmode.report.coming import print_waves
-from provmode.report.lines import count_of, fold, line, names_of
+from provmode.report.lines import count_of, fold, is_wide, line, names_of
 
 _WOULD = {
     HostOutcome.RESTORED: "would be restored",
@@ -42,6 +42,10 @@ def print_preview(preview: UndoPreview, console: Console) -> None:
     total = len(preview.hosts)
     for outcome, members in fold(preview.hosts, lambda host: _WOULD[host.outcome]):
         line(f"{outcome}  {len(members)} of {total}", console, 0, "bold")
+        if is_wide(console):
+            for host in members:
+                line(f"{host.host}: {'; '.join(filter(None, _lines(host).splitlines()))}", console, 2)
+            continue
         for lines, hosts in fold(members, _lines):
             line(names_of([host.host for host in hosts], console, len(hosts)), console, 2, "bold")
             for text in filter(None, lines.split("\n")):

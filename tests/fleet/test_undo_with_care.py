@@ -71,7 +71,8 @@ def test_a_preview_changes_nothing_and_says_what_would_become_of_each_pc(command
         "ProvisioningMode true -> false",
         "machine policy as it is -> requested and evaluated",
     ]
-    assert "verdict: healthy now, armed after the undo" in as_text.out
+    (line,) = [line for line in as_text.out.splitlines() if line.startswith("  PC-1: ")]
+    assert line.endswith("verdict: healthy now, armed after the undo")
     assert as_text.out.splitlines()[-1] == "2 hosts: 2 would be restored, 2 with another verdict"
 
 

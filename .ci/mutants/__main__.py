@@ -207,6 +207,8 @@ def main() -> int:
     for module, mutant in found:
         if not noticed[module, mutant]:
             print(f"not noticed: {module} {mutant} ({len(recorded.tests(module, mutant))} tests ran)")
+        elif noticed[module, mutant].startswith("not done"):  # an endless loop, or a busy machine: look which
+            print(f"over its time: {module} {mutant}, {noticed[module, mutant]}; counted as noticed")
     for test in sorted(recorded.failed):
         print(f"left out, as it fails without a fault: {test}")
     print("\n".join(lines))

@@ -6,10 +6,13 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +38,17 @@ SERVERS = {
     "browser": ("a browser (Chromium)", ("chromium",)),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
+MODULES = {"kdc": ("gssapi", "krb5", "kerberos")}
+"""The Python modules that those tests need besides; `make test` builds them after `make system`."""
 PROGRAM_FOLDERS = ["/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 NEEDS = "needs the server "
 
 
 def missing_programs(server: str) -> list[str]:
-    """Return the programs of a server that are not on this machine."""
+    """Return the programs of a server, and the modules for it, that are not on this machine."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *PROGRAM_FOLDERS])
-    return [program for program in SERVERS[server][1] if shutil.which(program, path=path) is None]
+    programs = [program for program in SERVERS[server][1] if shutil.which(program, path=path) is None]
+    return programs + [f"Python's {name}" for name in MODULES.get(server, ()) if find_spec(name) is None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -89,6 +95,43 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(
                 f"NOT RUN: {tests} {what}: {missing} missing. To run {them}: sudo make system", yellow=True
             )
+
+
+@pytest.fixture(scope="session")
+def start_kdc() -> Callable[..., Any]:
+    """Return the context manager that runs a realm of MIT's (k5test's options), on ports that are free."""
+    return _kdc
+
+
+@contextmanager
+def _kdc(**options: Any) -> Iterator[Any]:
+    from k5test import K5Realm
+
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"  # where Debian keeps the KDC, and a user's path has no such folder
+    try:
+        realm = K5Realm(start_kadmind=False, portbase=_free_ports(), **options)
+    finally:
+        os.environ["PATH"] = path
+    try:
+        yield realm
+    finally:
+        realm.stop()
+        shutil.rmtree(realm.tmpdir, ignore_errors=True)
+
+
+def _free_ports() -> int:
+    """Return the first of ten ports for a KDC, above those that the kernel gives to clients."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for base in range(61000 + process * 200, 65500, 10):
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                for each in (tcp, udp):
+                    each.bind(("", base))
+            except OSError:
+                continue
+            return base
+    raise RuntimeError("no port is free for a KDC")
 
 
 MIX = {

@@ -19,6 +19,7 @@ from provmode.lab.server.control import Control
 from provmode.lab.server.counters import Counters
 from provmode.lab.server.hosting import Lab
 from provmode.lab.server.injection import Injection, Kind
+from provmode.lab.server.logon import Logon
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "lab.md").read_text("utf-8")
@@ -54,6 +55,13 @@ def test_every_field_of_an_injection_is_listed_with_its_default() -> None:
         (field.name, "" if field.default is dataclasses.MISSING else json.dumps(field.default))
         for field in dataclasses.fields(Injection)
     ]
+
+
+def test_every_way_to_log_on_is_listed_with_its_default() -> None:
+    fresh = Logon()
+    defaults = {name: getattr(fresh, name) for name in Logon.__dataclass_fields__}
+
+    assert {row[0]: json.loads(row[2]) for row in rows("way")} == {**defaults, "cbt": fresh.cbt.value, "ahead": 0}
 
 
 def fits(written: Any, received: Any) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from provmode.lab.machine import DNS_DOMAIN
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -16,6 +18,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--mix", metavar="PERSONA=SHARE,...", help="Which personas, instead of a plausible fleet.")
 @click.option("--https", type=click.FloatRange(0, 1), default=0.0, help="Share of the PCs that listen on HTTPS.")
 @click.option("--basic", is_flag=True, help="Offer Basic authentication as well.")
+@click.option(
+    "--client-certificates", is_flag=True, help="Let the PCs on HTTPS take the certificate of the lab's account."
+)
+@click.option(
+    "--keytabs",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take Kerberos tickets on the PCs with a NAME.keytab in this folder.",
+)
+@click.option("--dns-domain", metavar="NAME", default=DNS_DOMAIN, show_default=True, help="The domain of the PCs.")
 @click.option("--truth", type=_FILE, help="Write the persona and verdict of every PC to this file.")
 @click.option("--inventory", type=_FILE, help="Write a pyinfra inventory to this file.")
 @click.option("--control", is_flag=True, help="Take requests on standard input, one line of JSON each: docs/lab.md.")
@@ -25,6 +36,9 @@ def lab(
     mix: str | None,
     https: float,
     basic: bool,
+    client_certificates: bool,
+    keytabs: Path | None,
+    dns_domain: str,
     truth: Path | None,
     inventory: Path | None,
     control: bool,
@@ -45,6 +59,9 @@ def lab(
             mix=parse_mix(mix) if mix is not None else None,
             https=https,
             basic=basic,
+            client_certificates=client_certificates,
+            keytabs=keytabs,
+            dns_domain=dns_domain,
             truth=truth,
             inventory=inventory,
         )

@@ -55,21 +55,29 @@ class LabProcess:
         inventory: Path | None = None,
         https: float = 0.0,
         basic: bool = False,
+        client_certificates: bool = False,
+        keytabs: Path | None = None,
+        dns_domain: str | None = None,
     ) -> None:
         self._arguments = ["--hosts", str(hosts), "--seed", str(seed), "--https", str(https), "--control"]
         if mix is not None:
             self._arguments += ["--mix", ",".join(f"{name}={share}" for name, share in mix.items())]
-        for flag, path in (("--truth", truth), ("--inventory", inventory)):
+        if dns_domain is not None:
+            self._arguments += ["--dns-domain", dns_domain]
+        for flag, path in (("--truth", truth), ("--inventory", inventory), ("--keytabs", keytabs)):
             if path is not None:
                 self._arguments += [flag, str(path)]
         if basic:
             self._arguments.append("--basic")
+        if client_certificates:
+            self._arguments.append("--client-certificates")
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self.hosts: Sequence[Host] = ()
         self.user = ""
         self.password_file = Path()
         self.ca_file = Path()
+        self.certificate_file = Path()
 
     @property
     def password(self) -> str:
@@ -104,6 +112,7 @@ class LabProcess:
         self.user = ready["user"]
         self.password_file = Path(ready["password_file"])
         self.ca_file = Path(ready["ca_file"])
+        self.certificate_file = Path(ready["certificate_file"])
         return self
 
     def stop(self) -> None:
@@ -155,6 +164,13 @@ class LabProcess:
     def heal(self, host: str) -> None:
         """Remove every injection on *host*, including the persona's own."""
         self.ask("heal", host=host)
+
+    def logon(self, host: str, **changes: Any) -> None:
+        """Change the ways by which *host* lets users log on: the fields of `provmode.lab.server.logon.Logon`.
+
+        Without changes they are again as at the start.
+        """
+        self.ask("logon", host=host, changes=changes)
 
     def registry(self, host: str, key: str, value: str) -> Any:
         """Return the data of a registry value, read at the PC itself; ``None``: no such value."""

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.lab.server.accounts import Account, AccountFile, md4, nt_hash
-from provmode.lab.server.authentication import channel_binding_of, charset_of
+from provmode.lab.server.authentication import charset_of
+from provmode.lab.server.ntlm import channel_binding_of
 from provmode.lab.server.sealing import SealBroken, frame, split
 
 
@@ -47,9 +48,20 @@ def test_the_account_file_is_private_holds_no_password_and_is_in_force_only_insi
 
 
 def test_an_account_has_every_spelling_of_its_name() -> None:
-    account = Account("svc", "x", "CORP")
-    assert all(account.matches_name(name) for name in ("SVC", "corp\\svc", "svc@CORP", ".\\svc"))
+    account = Account("svc", "x", "CORP", "corp.example")
+    names = ("SVC", "corp\\svc", "svc@CORP", ".\\svc", "svc@corp.example", "CORP.example\\svc")
+    assert all(account.matches_name(name) for name in names)
     assert not account.matches_name("OTHER\\svc")
+
+
+def test_an_account_of_the_pc_itself_has_no_principal_name_and_no_ticket() -> None:
+    account = Account("svc", "x", "PC-1", dns_domain="")
+    file = AccountFile([account])
+    file.remove()
+    assert account.logon_name == "PC-1\\svc"
+    assert all(account.matches_name(name) for name in ("svc", "pc-1\\SVC", ".\\svc"))
+    assert not any(account.matches_name(name) for name in ("svc@PC-1", "svc@corp.example", "svc@", "CORP\\svc"))
+    assert file.logon_name_in("svc", "") is file.logon_name_in("svc", "CORP.EXAMPLE") is None
 
 
 @given(st.binary(max_size=600), st.binary(min_size=16, max_size=16))

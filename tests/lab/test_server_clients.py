@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+import requests
 import winrm
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.shell import Process, SignalCode, WinRS
 from pypsrp.wsman import SelectorSet
 
+from provmode.lab.server.certificates import CertificateAuthority
 from provmode.lab.server.envelope import WINRM_1, WINRM_2, WINRM_3
+from provmode.lab.server.logon import Logon
 from provmode.lab.server.service import ServiceOptions
 
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/"
@@ -286,3 +290,58 @@ def test_the_code_page_travels_to_the_command(served: Any) -> None:
         process.invoke()
         process.signal(SignalCode.CTRL_C)
     assert process.stdout == "ü\r\n".encode("cp850")
+
+
+# -- client certificates ------------------------------------------------------------------------------------------
+
+
+def _with_certificate(served: Any, path: Any, name: str | None = None) -> Any:
+    options = {"auth": "certificate", "certificate_pem": str(path), "certificate_key_pem": str(path)}
+    return served.client(name, username=None, password=None, **options)
+
+
+def test_a_certificate_of_the_accounts_principal_name_logs_on(serve: Any, spec: Any) -> None:
+    with serve([spec(https=True, logon=Logon(certificate=True))]) as served:
+        path = served.lab.user_certificate
+        mode = path.stat().st_mode & 0o777
+        with WinRS(_with_certificate(served, path)) as shell:
+            owner = shell.owner
+        protocol = winrm.Protocol(
+            f"https://localhost:{served.host.port}/wsman",
+            transport="certificate",
+            cert_pem=str(path),
+            cert_key_pem=str(path),
+            ca_trust_path=str(served.lab.authority.path),
+            proxy=None,
+        )
+        protocol.close_shell(protocol.open_shell())
+
+    assert (owner, mode) == ("LAB\\provmode", 0o600)
+
+
+@pytest.mark.parametrize("principal", ["nobody@corp.example", "provmode@other.example", "provmode"])
+def test_a_certificate_of_another_principal_name_is_not_mapped(
+    serve: Any, spec: Any, tmp_path: Path, principal: str
+) -> None:
+    with serve([spec(https=True, logon=Logon(certificate=True))]) as served:
+        served.lab.authority.issue_to_user(principal, tmp_path / "user.pem")
+
+        with pytest.raises(AuthenticationError):
+            _with_certificate(served, tmp_path / "user.pem").get(WMI + "X", None)
+
+
+def test_a_certificate_is_no_logon_where_that_is_off_and_one_of_a_stranger_ends_tls(
+    serve: Any, spec: Any, tmp_path: Path
+) -> None:
+    specs = [spec("PC-1", https=True), spec("PC-2", https=True, logon=Logon(certificate=True))]
+    (tmp_path / "stranger").mkdir()
+    CertificateAuthority(tmp_path / "stranger").issue_to_user("provmode@corp.example", tmp_path / "user.pem")
+    with serve(specs) as served:
+        with pytest.raises(AuthenticationError):
+            _with_certificate(served, served.lab.user_certificate).get(WMI + "X", None)
+
+        with pytest.raises(requests.exceptions.ConnectionError):
+            _with_certificate(served, tmp_path / "user.pem", "PC-2").get(WMI + "X", None)
+        counters = served.lab.services["PC-2"].counters
+
+    assert counters.requests == 0

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import spnego
 
-from provmode.lab.server.authentication import CbtHardening
+from provmode.lab.server.accounts import Account
 from provmode.lab.server.envelope import WINRM_2, WINRM_3
 from provmode.lab.server.hosting import USER, Network
+from provmode.lab.server.logon import Logon
+from provmode.lab.server.mechanisms import CbtHardening
 from provmode.lab.server.sealing import CONTENT_TYPE, seal
 from provmode.lab.server.service import ServiceOptions
 
@@ -58,9 +60,20 @@ def test_spnego_wrapped_ntlm_is_accepted(served: Any, raw: Any, envelope: Any) -
     assert client.sealed(envelope(GET, OS))[0].status == 200
 
 
-@pytest.mark.parametrize("user", ["provmode", "PROVMODE", "lab\\provmode", "provmode@LAB"])
+@pytest.mark.parametrize(
+    "user",
+    ["provmode", "PROVMODE", "lab\\provmode", "provmode@LAB", "provmode@corp.example", "corp.example\\provmode"],
+)
 def test_the_account_may_be_spelled_as_windows_allows(served: Any, raw: Any, user: str) -> None:
     assert raw(served.host).login(user, served.lab.account.password) == 200
+
+
+@pytest.mark.parametrize(("user", "status"), [("PC-1\\local", 200), (".\\local", 200), ("local@corp.example", 401)])
+def test_an_account_of_the_pc_itself_is_spelled_with_the_pcs_name(
+    serve: Any, spec: Any, raw: Any, user: str, status: int
+) -> None:
+    with serve([spec(accounts=(Account("local", "pw", "PC-1", dns_domain=""),))]) as served:
+        assert raw(served.host).login(user, "pw") == status
 
 
 @pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("LAB\\nobody", None), ("OTHER\\provmode", None)])
@@ -195,7 +208,7 @@ def _bindings(digest: bytes) -> Any:
 def test_channel_binding_is_checked_over_https(
     serve: Any, spec: Any, raw: Any, level: CbtHardening, token: str, status: int
 ) -> None:
-    with serve([spec(https=True, cbt=level)]) as served:
+    with serve([spec(https=True, logon=Logon(cbt=level))]) as served:
         context = ssl.create_default_context(cafile=str(served.lab.authority.path))
         client = raw(served.host, context)
         digest = served.call(lambda: served.lab._trusted.digest)

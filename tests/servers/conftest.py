@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,10 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def kdc() -> Iterator[Any]:
+def kdc(start_kdc: Callable[..., Any]) -> Iterator[Any]:
     """A realm with a KDC, a user and a host key (MIT Kerberos, on ports of its own, without root)."""
-    from k5test import K5Realm
-
-    path = os.environ["PATH"]
-    os.environ["PATH"] = f"{path}:/usr/sbin:/sbin"  # where Debian keeps the KDC, and a user's path has no such folder
-    try:
-        realm = K5Realm(start_kadmind=False)
-    finally:
-        os.environ["PATH"] = path
-    yield realm
-    realm.stop()
-    shutil.rmtree(realm.tmpdir, ignore_errors=True)
+    with start_kdc() as realm:
+        yield realm
 
 
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ From the wire inwards; each module uses only those below it:
 * ``listener``        sockets: one port a PC, and the ones that fail on purpose
 * ``connection``      one TCP connection: HTTP, authentication, sealing, then the service
 * ``http``            HTTP/1.1 framing, as strict as http.sys. Sans-IO
-* ``authentication``  NTLM and Basic, verified; ``accounts`` the users who may log on; ``ntlm`` the PC's names
+* ``authentication``  which scheme a connection logs on by, and Basic; ``accounts`` the users who may log on
+* ``mechanisms``      what NTLM and Kerberos have in common; ``ntlm`` and ``kerberos``, verified; ``kerberos_tokens``
 * ``sealing``         ``multipart/encrypted``
 * ``certificates``    the lab's CA and the servers' certificates
 * ``service``         WS-Management of one PC: dispatch, quotas, counters
@@ -14,5 +15,6 @@ From the wire inwards; each module uses only those below it:
 
 Nothing here is shared with the project's client side, so that a mistake in one cannot hide in the other. Beside the
 wire: ``build`` makes the PCs of a fleet, ``hosting`` runs them, ``run`` and ``control`` are the process, ``injection``
-makes faults, ``local_registry`` is the registry as a user at the PC edits it, ``local_services`` the services.
+makes faults, ``logon`` has the switches of authentication, ``local_registry`` is the registry as a user at the PC edits
+it, ``local_services`` the services.
 """

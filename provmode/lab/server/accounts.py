@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provmode.lab.machine import NETBIOS_DOMAIN
+from provmode.lab.machine import DNS_DOMAIN, NETBIOS_DOMAIN
 
 _NO_LM_HASH = "AAD3B435B51404EEAAD3B435B51404EE"
 """The LM hash of the empty password: the only one Windows has stored since Vista (MS-NLMP 3.3.1)."""
@@ -25,11 +25,14 @@ _FILE_VARIABLE = "NTLM_USER_FILE"
 
 @dataclass(frozen=True)
 class Account:
-    """A user of a PC or its domain."""
+    """A user of a domain; or of one PC: its *domain* is the name of the PC, and its *dns_domain* empty."""
 
     user: str
     password: str
     domain: str = NETBIOS_DOMAIN
+    """NetBIOS name."""
+    dns_domain: str = DNS_DOMAIN
+    """The domain's other name: the suffix of the user principal name, and in capitals the Kerberos realm."""
 
     @property
     def logon_name(self) -> str:
@@ -44,7 +47,9 @@ class Account:
         """Return the names a client may type for this account."""
         names = [self.user, f".\\{self.user}"]
         if self.domain:
-            names += [f"{self.domain}\\{self.user}", f"{self.user}@{self.domain}"]
+            names.append(f"{self.domain}\\{self.user}")
+        if self.dns_domain:
+            names += [f"{self.user}@{self.domain}", f"{self.user}@{self.dns_domain}", f"{self.dns_domain}\\{self.user}"]
         return names
 
 
@@ -81,6 +86,13 @@ class AccountFile:
     def logon_name_of(self, name: str) -> str:
         """Return the logon name of the account that a client calls *name*; for an unknown account *name* itself."""
         return next((account.logon_name for account in self.accounts if account.matches_name(name)), name)
+
+    def logon_name_in(self, name: str, realm: str) -> str | None:
+        """Return the logon name of the account *name* of the Kerberos *realm*, or ``None``: it may not log on here."""
+        for account in self.accounts:
+            if realm and (name.lower(), realm.lower()) == (account.user.lower(), account.dns_domain.lower()):
+                return account.logon_name
+        return None
 
     def remove(self) -> None:
         """Delete the file."""

@@ -1,41 +1,38 @@
-"""Authentication of a connection: NTLM and Basic, really verified.
+"""Authentication of a connection: NTLM, Kerberos and Basic, really verified.
 
-Each TCP connection has its own `Authenticator`, because NTLM authenticates the connection (MS-NTHT 3.1). As in
-Windows, ``Negotiate`` accepts raw NTLMSSP tokens and SPNEGO-wrapped ones. ``Kerberos`` is offered too, but the lab has
-no key distribution centre: every ticket is refused.
+Each TCP connection has its own `Authenticator`, because NTLM authenticates the connection (MS-NTHT 3.1), and so does
+Kerberos once bodies are sealed. As in Windows, ``Negotiate`` accepts raw NTLMSSP and Kerberos tokens and both wrapped
+in SPNEGO; the scheme ``Kerberos`` accepts raw Kerberos tokens. A PC without a keytab offers Kerberos too, as a PC that
+has lost its domain does: it refuses every ticket.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-
-import spnego
-import spnego.channel_bindings
-import spnego.exceptions
 
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.http import HttpAnswer, HttpRequest
-from provmode.lab.server.ntlm import PcNames, acceptor
-from provmode.lab.server.sealing import SealBroken, SecurityContext, is_sealed, split
+from provmode.lab.server.kerberos_tokens import Framing, framing_of
+from provmode.lab.server.mechanisms import CbtHardening, ChannelBinding, Mechanism, Refused
+from provmode.lab.server.ntlm import NTLMSSP, NtlmMechanism, PcNames
+from provmode.lab.server.sealing import (
+    KERBEROS,
+    SPNEGO,
+    SealBroken,
+    content_type_of,
+    is_sealed,
+    protocol_of,
+    seal,
+    unseal,
+)
 
 SOAP = "application/soap+xml"
-_NTLMSSP = b"NTLMSSP\0"
-_AUTHENTICATE = _NTLMSSP + b"\3\0\0\0"
-_MSV_AV_CHANNEL_BINDINGS = 10
-"""MS-NLMP 2.2.2.1."""
 
-
-class CbtHardening(str, Enum):
-    """``Service/Auth/CbtHardeningLevel`` (MS-WSMV 2.2.4.6): how channel binding tokens are checked over HTTPS."""
-
-    NONE = "None"
-    RELAXED = "Relaxed"
-    """Windows' default: a wrong token is refused, a missing token accepted."""
-    STRICT = "Strict"
+TakeTicket = Callable[[ChannelBinding, Callable[[str, str], "str | None"], bool], Mechanism]
+"""Begins a Kerberos handshake of a PC: the binding, the names of its users, and whether it is wrapped in SPNEGO."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,16 @@ class AuthenticationPolicy:
     accounts: AccountFile
     names: PcNames
     """What the PC calls itself and its domain in NTLM's challenge."""
+    negotiate: bool = True
+    """``Service/Auth/Negotiate``: whether the scheme is offered."""
+    kerberos: bool = True
+    """``Service/Auth/Kerberos``: whether the scheme is offered. `negotiate` takes tickets without it."""
+    ntlm: bool = True
+    """Whether the policy "Restrict NTLM: Incoming NTLM traffic" lets NTLM in."""
+    take_ticket: TakeTicket | None = None
+    """Begins a Kerberos handshake; ``None``: the PC has no keys that a domain knows."""
+    certificate: bool = False
+    """``Service/Auth/Certificate``: whether a client's certificate is mapped to an account by its principal name."""
     basic: bool = False
     allow_unencrypted: bool = False
     """``Service/AllowUnencrypted``: whether unencrypted HTTP bodies are accepted."""
@@ -53,10 +60,47 @@ class AuthenticationPolicy:
     """SHA-256 of the server's certificate: ``tls-server-end-point`` (RFC 5929)."""
     cbt: CbtHardening = CbtHardening.RELAXED
 
-    def challenges(self) -> tuple[tuple[str, str], ...]:
-        """Return the ``WWW-Authenticate`` headers of a refused request."""
-        schemes = ["Negotiate", "Kerberos"] + (['Basic realm="WSMAN"'] if self.basic else [])
-        return tuple(("WWW-Authenticate", scheme) for scheme in schemes)
+    def challenges(self, scheme: str = "", token: bytes = b"") -> tuple[tuple[str, str], ...]:
+        """Return the ``WWW-Authenticate`` headers of a refused request; one scheme may have a *token*."""
+        schemes = ["Negotiate"] if self.negotiate else []
+        schemes += ["Kerberos"] if self.kerberos else []
+        schemes += ['Basic realm="WSMAN"'] if self.basic else []
+        said = f" {base64.b64encode(token).decode('ascii')}" if token else ""
+        return tuple(("WWW-Authenticate", each + said if each.lower() == scheme.lower() else each) for each in schemes)
+
+    def binding(self) -> ChannelBinding:
+        """Return what a handshake must be bound to."""
+        if not self.tls or self.cbt is CbtHardening.NONE:
+            return ChannelBinding()
+        data = b"tls-server-end-point:" + self.certificate_digest
+        return ChannelBinding(data, required=self.cbt is CbtHardening.STRICT)
+
+    def takes_tokens(self, scheme: str) -> bool:
+        """Return whether a handshake may begin under *scheme*."""
+        return self.kerberos if scheme.lower() == "kerberos" else self.negotiate and scheme.lower() in _NEGOTIATED
+
+    def begin(self, scheme: str, token: bytes) -> Mechanism:
+        """Return the mechanism for the first token of a handshake.
+
+        Raises:
+            Refused: none that is allowed here understands it.
+        """
+        framing = framing_of(token)
+        if scheme.lower() == "kerberos" and framing is not Framing.KERBEROS:
+            raise Refused("the scheme Kerberos takes raw Kerberos tokens")
+        if framing is Framing.KERBEROS or (framing is Framing.SPNEGO_KERBEROS and self.take_ticket is not None):
+            if self.take_ticket is None:
+                raise Refused("the PC has no keytab")
+            return self.take_ticket(self.binding(), self.accounts.logon_name_in, framing is Framing.SPNEGO_KERBEROS)
+        if not self.ntlm:
+            raise Refused("NTLM is restricted by policy")
+        return NtlmMechanism(self.accounts, self.names, self.binding(), wrapped=not token.startswith(NTLMSSP))
+
+
+MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+"""What a client says in ``Authorization`` to log on with the certificate of its TLS connection."""
+_NEGOTIATED = ("negotiate", "ntlm")
+"""The schemes under which the mechanism is negotiated."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +116,18 @@ class AcceptedRequest:
 class Authenticator:
     """Authentication and unsealing of one connection."""
 
-    __slots__ = ("_complete", "_context", "_last_token", "_policy", "user")
+    __slots__ = ("_last_token", "_mechanism", "_policy", "_protocol", "principal", "refused", "user")
 
     def __init__(self, policy: AuthenticationPolicy) -> None:
         self._policy = policy
-        self._context: spnego.ContextProxy | None = None
-        self._complete = False
+        self.principal = ""
+        """The user principal name in the certificate that the client has shown, if it has."""
+        self._mechanism: Mechanism | None = None
+        self._protocol = SPNEGO
         self._last_token: tuple[tuple[str, str], ...] = ()
         self.user: str | None = None
-
-    @property
-    def security(self) -> SecurityContext:
-        """Return the context that seals the answers; only after a sealed request was accepted."""
-        assert self._context is not None
-        return self._context  # type: ignore[return-value]  # WinRMWrapResult is a Wrapped
+        self.refused = False
+        """Whether the last request tried to log on and was refused."""
 
     def authenticate(self, request: HttpRequest) -> AcceptedRequest | HttpAnswer:
         """Return the user and the message, or the HTTP answer if the request goes no further.
@@ -93,18 +135,23 @@ class Authenticator:
         A handshake step is answered with its token, a failed handshake with 401, an unencrypted body with an empty
         500 if sealing is required, and a body sealed with other keys with 400.
         """
+        self.refused = False
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() in ("negotiate", "kerberos", "ntlm"):
+        if self._policy.takes_tokens(scheme):
             answer = self._negotiate(scheme, token)
             if answer is not None:
                 return answer
         elif scheme.lower() == "basic" and self._policy.basic:
             self._basic(token)
+        elif scheme.lower() == MUTUAL and self._policy.certificate:
+            name, _, domain = self.principal.partition("@")
+            self.user = self._policy.accounts.logon_name_in(name, domain)
         if self.user is None:
-            return self._unauthorized()
+            self.refused = bool(scheme)
+            return self.unauthorized()
         return self._unwrap(self.user, request)
 
-    def _unauthorized(self) -> HttpAnswer:
+    def unauthorized(self) -> HttpAnswer:
         """Return the 401 that names the schemes on offer."""
         return HttpAnswer(401, self._policy.challenges())
 
@@ -112,57 +159,26 @@ class Authenticator:
         """Take one step of the handshake; ``None`` once it is complete and the account is known."""
         try:
             blob = base64.b64decode(token, validate=True)
-        except (ValueError, binascii.Error):
-            return self._forget()
-        if self._complete or self._context is None:
-            self._begin(blob)
-        try:
-            reply = self._step(blob)
-        except (spnego.exceptions.SpnegoError, ValueError, struct.error, IndexError, KeyError):
-            # Wrong password, unknown user, wrong channel binding or not a token: the HTTP answer is the same.
-            return self._forget()
+            if self._mechanism is None or self._mechanism.complete:
+                self.forget()
+                self._mechanism = self._policy.begin(scheme, blob)
+            reply = self._mechanism.step(blob)
+        except (Refused, binascii.Error) as error:
+            return self._refuse(scheme, error.token if isinstance(error, Refused) else b"")
         token_header = (("WWW-Authenticate", f"{scheme} {base64.b64encode(reply or b'').decode('ascii')}"),)
-        if self._complete:
-            self._last_token = token_header if reply else ()
-            return None
-        return HttpAnswer(401, token_header)
+        if not self._mechanism.complete:
+            return HttpAnswer(401, token_header)
+        self.user = self._mechanism.user
+        if self.user is None:
+            return self._refuse(scheme)
+        self._protocol = KERBEROS if scheme.lower() == "kerberos" else SPNEGO
+        self._last_token = token_header if reply else ()
+        return None
 
     def take_last_token(self) -> tuple[tuple[str, str], ...]:
-        """Return the header with SPNEGO's closing token, once: it goes out with the first real answer."""
+        """Return the header with the closing token of SPNEGO or Kerberos, once: it goes out with the first answer."""
         header, self._last_token = self._last_token, ()
         return header
-
-    def _begin(self, blob: bytes) -> None:
-        """Start a new handshake: raw NTLMSSP or wrapped in SPNEGO."""
-        self.user = None
-        self._complete = False
-        with self._policy.accounts.in_force():
-            self._context = acceptor(self._policy.names, wrapped=not blob.startswith(_NTLMSSP))
-
-    def _step(self, blob: bytes) -> bytes | None:
-        """Feed *blob* to the acceptor; raise pyspnego's errors."""
-        assert self._context is not None
-        bindings = self._bindings(blob)
-        with self._policy.accounts.in_force():
-            reply = self._context.step(blob, channel_bindings=bindings)
-        if self._context.complete:
-            self._complete = True
-            self.user = self._policy.accounts.logon_name_of(self._context.client_principal or "")
-        return reply
-
-    def _bindings(self, blob: bytes) -> spnego.channel_bindings.GssChannelBindings | None:
-        """Return the binding the client must have used, if this PC checks bindings."""
-        policy = self._policy
-        if not policy.tls or policy.cbt is CbtHardening.NONE or _AUTHENTICATE not in blob:
-            return None
-        bound = channel_binding_of(blob)
-        if bound is None or not any(bound):
-            if policy.cbt is CbtHardening.STRICT:
-                raise spnego.exceptions.BadBindingsError(context_msg="a channel binding token is required")
-            return None
-        return spnego.channel_bindings.GssChannelBindings(
-            application_data=b"tls-server-end-point:" + policy.certificate_digest
-        )
 
     def _basic(self, token: str) -> None:
         """Check a Basic user and password (RFC 7617); after a wrong pair the connection has no user."""
@@ -174,18 +190,23 @@ class Authenticator:
         account = self._policy.accounts.check(name, password)
         self.user = account.logon_name if account else None
 
-    def _forget(self) -> HttpAnswer:
-        """Drop the handshake and refuse."""
-        self._context = None
-        self._complete = False
+    def forget(self) -> None:
+        """Drop the handshake, its keys and its user."""
+        self._mechanism = None
+        self._last_token = ()
         self.user = None
-        return self._unauthorized()
+
+    def _refuse(self, scheme: str, token: bytes = b"") -> HttpAnswer:
+        """Drop the handshake and refuse; *token* tells the client why."""
+        self.forget()
+        self.refused = True
+        return HttpAnswer(401, self._policy.challenges(scheme, token))
 
     def _unwrap(self, user: str, request: HttpRequest) -> AcceptedRequest | HttpAnswer:
         """Open the body."""
         content_type = request.headers.get("content-type", "")
         if is_sealed(content_type):
-            return self._unseal(user, request.body)
+            return self._unseal(user, content_type, request.body)
         if not request.body:
             return HttpAnswer(200)  # the handshake has ended; the sealed message comes next
         if not self._policy.tls and not self._policy.allow_unencrypted:
@@ -194,18 +215,24 @@ class Authenticator:
             return HttpAnswer(415)
         return AcceptedRequest(user, request.body, charset_of(content_type), sealed=False)
 
-    def _unseal(self, user: str, body: bytes) -> AcceptedRequest | HttpAnswer:
+    def _unseal(self, user: str, content_type: str, body: bytes) -> AcceptedRequest | HttpAnswer:
         """Open a sealed body with the keys of this connection."""
-        if self._context is None or not self._complete:
+        if self._mechanism is None or not self._mechanism.complete:
             return HttpAnswer(400, close=True)
         try:
-            original, _, signature, data = split(body)
-            message = self._context.unwrap_winrm(signature, data)
-        except (SealBroken, spnego.exceptions.SpnegoError, ValueError, struct.error):
+            if protocol_of(content_type).lower() != self._protocol.lower():
+                raise SealBroken("the body is sealed for another authentication than that of the connection")
+            original, message = unseal(self._mechanism, body, self._protocol)
+        except SealBroken:
             # The cipher stream has advanced past the broken message: nothing more on this connection can be read.
-            self._forget()
+            self.forget()
             return HttpAnswer(400, close=True)
         return AcceptedRequest(user, message, charset_of(original), sealed=True)
+
+    def seal(self, message: bytes, content_type: str) -> tuple[str, bytes]:
+        """Return the content type and the body of an answer with *message*; only after a sealed request."""
+        assert self._mechanism is not None
+        return content_type_of(self._protocol), seal(self._mechanism, message, content_type, self._protocol)
 
 
 def charset_of(content_type: str) -> str:
@@ -215,24 +242,3 @@ def charset_of(content_type: str) -> str:
         if name.lower() == "charset":
             return value.strip().strip('"') or "UTF-8"
     return "UTF-8"
-
-
-def channel_binding_of(token: bytes) -> bytes | None:
-    """Return the channel binding hash in an NTLM AUTHENTICATE message, raw or inside SPNEGO; ``None``: no hash.
-
-    The message is MS-NLMP 2.2.1.3; the NTLMv2 client challenge with its AV pairs is 2.2.2.7.
-    """
-    start = token.find(_AUTHENTICATE)
-    if start < 0 or len(token) < start + 28:
-        return None
-    length, offset = struct.unpack_from("<H2xI", token, start + 20)
-    response = token[start + offset : start + offset + length]
-    position = 16 + 28  # NTProofStr, then the fixed part of the client challenge
-    while position + 4 <= len(response):
-        identifier, size = struct.unpack_from("<HH", response, position)
-        if identifier == 0:
-            return None
-        if identifier == _MSV_AV_CHANNEL_BINDINGS:
-            return response[position + 4 : position + 4 + size]
-        position += 4 + size
-    return None

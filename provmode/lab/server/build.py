@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 
 from provmode.lab.fleet import FleetMember
 from provmode.lab.personas import build_pc
 from provmode.lab.server.envelope import WINRM_3, WINRM_3_2012, Stack
 from provmode.lab.server.hosting import HostSpec, Network
+from provmode.lab.server.logon import Logon
 from provmode.lab.server.service import ServiceOptions
 from provmode.lab.windows import cmd
 
@@ -21,10 +24,30 @@ _CHUNKS = (4096, 4096, 1024, 61)
 """Bytes of one piece of output: on some PCs output is cut in the middle of lines and characters."""
 
 
-def build_fleet(members: Sequence[FleetMember], *, https: float = 0.0) -> list[HostSpec]:
-    """Build the PCs of a fleet; *https* is the share, 0 to 1, of those that listen on HTTPS."""
+def build_fleet(
+    members: Sequence[FleetMember],
+    *,
+    https: float = 0.0,
+    client_certificates: bool = False,
+    keytabs: Path | None = None,
+) -> list[HostSpec]:
+    """Build the PCs of a fleet; *https* is the share, 0 to 1, of those that listen on HTTPS.
+
+    With *client_certificates* these take the certificate of the lab's account. *keytabs* is a folder with
+    ``NAME.keytab`` for each PC that takes Kerberos tickets.
+
+    Raises:
+        ValueError: no PC has a keytab there.
+    """
     now = datetime.now(timezone.utc)
-    return [_spec(member, now, https) for member in members]
+    specs = [_spec(member, now, https) for member in members]
+    found = {} if keytabs is None else {path.stem: path for path in keytabs.glob("*.keytab")}
+    if keytabs is not None and not found.keys() & {spec.name for spec in specs}:
+        raise ValueError(f"{keytabs} has no keytab of any PC: it would be called {specs[0].name}.keytab")
+    return [
+        replace(spec, logon=Logon(certificate=client_certificates and spec.https, keytab=found.get(spec.name)))
+        for spec in specs
+    ]
 
 
 def _spec(member: FleetMember, now: datetime, https: float) -> HostSpec:

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from provmode.lab.server.authentication import AcceptedRequest, AuthenticationPolicy, Authenticator, charset_of
+from provmode.lab.server.certificates import principal_of
 from provmode.lab.server.http import (
     CONTINUE,
     HttpAnswer,
@@ -19,7 +20,6 @@ from provmode.lab.server.http import (
     refusal_answer,
 )
 from provmode.lab.server.injection import Injection, Kind
-from provmode.lab.server.sealing import CONTENT_TYPE, seal
 from provmode.lab.server.service import Caller, ReceivedMessage, SoapAnswer, WinRMService
 
 PATH = "/wsman"
@@ -56,6 +56,8 @@ class Connection(asyncio.Protocol):
         """Accept the connection."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        self._authenticator.principal = principal_of(tls.getpeercert(binary_form=True)) if tls else ""
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
         self._endpoint.service.counters.connections += 1
@@ -131,9 +133,13 @@ class Connection(asyncio.Protocol):
         anonymous = self._anonymous_identify(request)
         if anonymous is not None:
             return await self._soap(anonymous)
+        if "authorization" in request.headers:
+            injection = self._endpoint.service.injections.triggered_by_handshake()
+            if injection is not None:
+                return HttpAnswer(injection.code)
         accepted = self._authenticator.authenticate(request)
         if isinstance(accepted, HttpAnswer):
-            self._count_handshake(request, accepted)
+            self._count_handshake()
             return accepted
         return await self._soap(accepted)
 
@@ -144,12 +150,11 @@ class Connection(asyncio.Protocol):
             return None
         return AcceptedRequest("", request.body, charset_of(request.headers.get("content-type", "")), sealed=False)
 
-    def _count_handshake(self, request: HttpRequest, answer: HttpAnswer) -> None:
+    def _count_handshake(self) -> None:
         """Count a request that only authenticated, and whether its login was refused."""
         counters = self._endpoint.service.counters
         counters.handshakes += 1
-        refused = len(answer.headers) > 1  # the list of schemes instead of a token: the login failed
-        counters.refused_logins += answer.status == 401 and refused and "authorization" in request.headers
+        counters.refused_logins += self._authenticator.refused
 
     async def _soap(self, accepted: AcceptedRequest) -> HttpAnswer | None:
         """Let the service answer, unless an injection applies."""
@@ -171,8 +176,7 @@ class Connection(asyncio.Protocol):
         content_type = f"application/soap+xml;charset={accepted.charset}"
         body = answer.text.encode(accepted.charset, "replace")
         if accepted.sealed if sealed is None else sealed:
-            body = seal(self._authenticator.security, body, content_type)
-            content_type = CONTENT_TYPE
+            content_type, body = self._authenticator.seal(body, content_type)
         return HttpAnswer(answer.status, (("Content-Type", content_type),), body)
 
     async def _inject(
@@ -187,6 +191,9 @@ class Connection(asyncio.Protocol):
             return HttpAnswer(307, (("Location", injection.location),))
         if kind is Kind.STATUS:
             return HttpAnswer(injection.code)
+        if kind is Kind.FORGET:
+            self._authenticator.forget()
+            return self._authenticator.unauthorized()
         if kind is Kind.JUNK:
             return self._pack(SoapAnswer(200, injection.text), accepted)
         if kind in (Kind.FAULT, Kind.QUOTA, Kind.SHELL_QUOTA, Kind.ACCESS_DENIED):

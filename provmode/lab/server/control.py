@@ -38,6 +38,7 @@ class Control:
             "requests": self._requests,
             "inject": self._inject,
             "heal": self._heal,
+            "logon": self._logon,
             "registry-read": self._registry_read,
             "registry-write": self._registry_write,
             "service-write": self._service_write,
@@ -113,6 +114,10 @@ class Control:
     def _heal(self, request: Mapping[str, Any]) -> None:
         """Remove every injection."""
         self._service(request).injections.clear()
+
+    def _logon(self, request: Mapping[str, Any]) -> None:
+        """Change the ways by which a PC lets users log on."""
+        self._lab.change_logon(self._spec(request).name, dict(request["changes"]))
 
     def _registry_read(self, request: Mapping[str, Any]) -> Any:
         """Return a registry value's data."""

@@ -6,21 +6,22 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from provmode.lab.machine import NETBIOS_DOMAIN, Machine
+from provmode.lab.machine import DNS_DOMAIN, NETBIOS_DOMAIN, Machine
 from provmode.lab.server import listener
 from provmode.lab.server.accounts import Account, AccountFile
-from provmode.lab.server.authentication import AuthenticationPolicy, CbtHardening
+from provmode.lab.server.authentication import AuthenticationPolicy
 from provmode.lab.server.certificates import CertificateAuthority, ServerCertificate
 from provmode.lab.server.connection import Endpoint
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.listener import LOOPBACK, Port
+from provmode.lab.server.logon import Logon, Tickets, with_logon
 from provmode.lab.server.ntlm import PcNames
 from provmode.lab.server.service import ServiceOptions, WinRMService
 from provmode.lab.server.shells import StartCommand
@@ -70,7 +71,7 @@ class HostSpec:
     network: Network = Network.ANSWERS
     https: bool = False
     allow_unencrypted: bool = False
-    cbt: CbtHardening = CbtHardening.RELAXED
+    logon: Logon = field(default_factory=Logon)
     accounts: tuple[Account, ...] | None = None
     """Its own accounts instead of the lab's."""
     persona: str = ""
@@ -116,12 +117,16 @@ class LabClock:
 class Lab:
     """A fleet that listens; use it as an asynchronous context manager, or call `start` and `stop`."""
 
-    def __init__(self, specs: Iterable[HostSpec], *, basic: bool = False) -> None:
+    def __init__(self, specs: Iterable[HostSpec], *, basic: bool = False, dns_domain: str = DNS_DOMAIN) -> None:
         self._specs = list(specs)
         self._basic = basic
+        self._dns_domain = dns_domain
+        self._asks = any(spec.logon.certificate for spec in self._specs)
         self._ports: dict[str, Port] = {}
+        self._logons = {spec.name: spec.logon for spec in self._specs}
+        self._tickets = Tickets()
         self.clock = LabClock()
-        self.account = Account("provmode", secrets.token_urlsafe(18))
+        self.account = Account("provmode", secrets.token_urlsafe(18), dns_domain=dns_domain)
         self.services: dict[str, WinRMService] = {}
         """By name of the PC; PCs that never answer have no service."""
         self.hosts: list[LabHost] = []
@@ -145,6 +150,7 @@ class Lab:
 
         Raises:
             OSError: too few file descriptors, or no port left.
+            ValueError: a keytab cannot be used, or the library for it is missing.
 
         """
         listener.allow_open_files(1000 + 2 * len(self._specs))  # a black hole takes two; the rest is for connections
@@ -168,6 +174,8 @@ class Lab:
         self.password_file = self.folder / "password"
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(self.account.password + "\n", encoding="utf-8")
+        self.user_certificate = self.folder / "user.pem"
+        self.authority.issue_to_user(f"{self.account.user}@{self._dns_domain}", self.user_certificate)
         self._trusted: ServerCertificate | None = None
         self._distrusted: ServerCertificate | None = None
 
@@ -176,6 +184,7 @@ class Lab:
         for port in self._ports.values():
             await port.close()
         self._ports.clear()
+        self._tickets.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def _listen(self, spec: HostSpec) -> Port:
@@ -194,14 +203,33 @@ class Lab:
         self.services[spec.name] = service
         policy = AuthenticationPolicy(
             accounts=self._accounts_of(spec),
-            names=PcNames(spec.machine.computer_name, os_version=spec.machine.os_version),
+            names=self._names(spec),
             basic=self._basic,
             allow_unencrypted=spec.allow_unencrypted,
             tls=certificate is not None,
             certificate_digest=certificate.digest if certificate else b"",
-            cbt=spec.cbt,
         )
-        return await listener.listen(Endpoint(policy, service), certificate.context if certificate else None)
+        endpoint = Endpoint(with_logon(policy, spec.logon, self._tickets), service)
+        return await listener.listen(endpoint, certificate.context if certificate else None)
+
+    def _names(self, spec: HostSpec) -> PcNames:
+        """Return what a PC calls itself."""
+        machine = spec.machine
+        return PcNames(machine.computer_name, dns_domain=self._dns_domain, os_version=machine.os_version)
+
+    def change_logon(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Change the ways by which the PC *name* lets users log on, for connections from now on; none: as at the start.
+
+        Raises:
+            ValueError: see `Logon.changed`; the PC never answers; its keytab cannot be used.
+        """
+        port = self._ports.get(name)
+        if port is None or port.endpoint is None:
+            raise ValueError(f"{name} never answers")
+        start = next(spec.logon for spec in self._specs if spec.name == name)
+        logon = self._logons[name].changed(changes) if changes else start
+        port.endpoint.policy = with_logon(port.endpoint.policy, logon, self._tickets)
+        self._logons[name] = logon
 
     def _accounts_of(self, spec: HostSpec) -> AccountFile:
         """Return the accounts that may log on to a PC."""
@@ -218,7 +246,8 @@ class Lab:
             return None
         if self._trusted is None:
             names = [each.name for each in self._specs if each.https]
-            self._trusted = self.authority.issue(["localhost", LOOPBACK, *names])
+            known = ["localhost", LOOPBACK, *names, f"*.{self._dns_domain}"]
+            self._trusted = self.authority.issue(known, asks=self._asks)
         return self._trusted
 
     @staticmethod

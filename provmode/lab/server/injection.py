@@ -36,6 +36,10 @@ class Kind(str, Enum):
     """The answer is ``text`` instead of a SOAP envelope, encrypted like one."""
     STATUS = "status"
     """The answer is empty, with the HTTP status ``code``."""
+    FORGET = "forget"
+    """The connection's logon is forgotten, as if WinRM were new: the answer is the 401 of a new connection."""
+    HANDSHAKE_STATUS = "handshake-status"
+    """The next request that logs on is answered with the HTTP status ``code``, empty, as by a broken acceptor."""
 
 
 @dataclass(frozen=True)
@@ -106,4 +110,10 @@ class Injections:
 
     def triggered_by(self, info: RequestInfo) -> Injection | None:
         """Return the first injection that applies to the request, if any."""
-        return next((each for each in self._pending if each.triggers(info)), None)
+        sealed = (each for each in self._pending if each.kind is not Kind.HANDSHAKE_STATUS)
+        return next((each for each in sealed if each.triggers(info)), None)
+
+    def triggered_by_handshake(self) -> Injection | None:
+        """Return the first injection that applies to a request that logs on, if any; ``action`` is ignored."""
+        handshakes = (each for each in self._pending if each.kind is Kind.HANDSHAKE_STATUS)
+        return next((each for each in handshakes if each.triggers(RequestInfo(0, each.action, ""))), None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provmode.lab.fleet import FleetMember, compose, truth
+from provmode.lab.machine import DNS_DOMAIN
 from provmode.lab.server.build import build_fleet
 from provmode.lab.server.control import serve_control
 from provmode.lab.server.hosting import USER, Lab
@@ -29,6 +30,12 @@ class LabOptions:
     """Share of the PCs that listen on HTTPS, 0 to 1."""
     basic: bool = False
     """Whether Basic authentication is offered as well."""
+    client_certificates: bool = False
+    """Whether the PCs on HTTPS ask for a client certificate and map that of the lab's account."""
+    keytabs: Path | None = None
+    """A folder with ``NAME.keytab`` for each PC that takes Kerberos tickets."""
+    dns_domain: str = DNS_DOMAIN
+    """The DNS name of the PCs' domain; in capitals it is the Kerberos realm."""
     truth: Path | None = None
     """Where to write the persona and verdict of every PC."""
     inventory: Path | None = None
@@ -60,11 +67,14 @@ async def serve(
     lab removes the files it wrote for its clients; the truth file stays.
 
     Raises:
-        ValueError: an unknown persona in the mix.
+        ValueError: an unknown persona in the mix, or keytabs that cannot be used.
         OSError: no port or file descriptor left, or a file cannot be written.
     """
     members = compose(options.hosts, options.seed, options.mix)
-    async with Lab(build_fleet(members, https=options.https), basic=options.basic) as lab:
+    fleet = build_fleet(
+        members, https=options.https, client_certificates=options.client_certificates, keytabs=options.keytabs
+    )
+    async with Lab(fleet, basic=options.basic, dns_domain=options.dns_domain) as lab:
         _write_truth(members, options)
         written = _write_files(lab, options, control=control, state=state or STATE_FILE)
         try:

@@ -11,7 +11,18 @@ from typing import Protocol
 
 BOUNDARY = b"Encrypted Boundary"
 SPNEGO = "application/HTTP-SPNEGO-session-encrypted"
-CONTENT_TYPE = f'multipart/encrypted;protocol="{SPNEGO}";boundary="Encrypted Boundary"'
+"""Sealed with what ``Negotiate`` has agreed on, be it NTLM or Kerberos."""
+KERBEROS = "application/HTTP-Kerberos-session-encrypted"
+"""Sealed with what the scheme ``Kerberos`` has agreed on."""
+
+
+def content_type_of(protocol: str) -> str:
+    """Return the content type of a sealed body."""
+    return f'multipart/encrypted;protocol="{protocol}";boundary="Encrypted Boundary"'
+
+
+CONTENT_TYPE = content_type_of(SPNEGO)
+_PROTOCOL = re.compile(r';\s*protocol="([^"]*)"', re.IGNORECASE)
 
 _HEAD = re.compile(
     rb"^--[ ]?Encrypted Boundary\r\n"
@@ -31,14 +42,25 @@ class Wrapped(Protocol):
     data: bytes
 
 
-class SecurityContext(Protocol):
-    """The part of a pyspnego context that sealing needs. It counts the sequence numbers of each direction."""
+class Seals(Protocol):
+    """A security context that seals. It counts the sequence numbers of each direction."""
 
     def wrap_winrm(self, data: bytes) -> Wrapped:
         """Seal *data*."""
 
+
+class SecurityContext(Seals, Protocol):
+    """A security context that seals and opens. The methods are called as pyspnego's, which is one."""
+
+    padding: int
+    """By how many bytes at most the sealed data are longer than the message."""
+
     def unwrap_winrm(self, header: bytes, data: bytes) -> bytes:
-        """Open *data*; raise pyspnego's errors if the signature or sequence number is wrong."""
+        """Open *data*.
+
+        Raises:
+            SealBroken: the signature or the sequence number is wrong.
+        """
 
 
 class SealBroken(Exception):
@@ -50,14 +72,23 @@ def is_sealed(content_type: str) -> bool:
     return content_type.lower().startswith("multipart/encrypted")
 
 
-def split(body: bytes) -> tuple[str, int, bytes, bytes]:
-    """Cut a sealed body into (original content type, plaintext length, signature, sealed data).
+def protocol_of(content_type: str) -> str:
+    """Return what the content type of a sealed body says it is sealed for; empty: nothing."""
+    found = _PROTOCOL.search(content_type)
+    return found[1] if found else ""
+
+
+def split(body: bytes, protocol: str = SPNEGO, padding: int = 0) -> tuple[str, int, bytes, bytes]:
+    """Cut a sealed body into (original content type, stated length, signature, sealed data).
+
+    The sealed data may be longer than the stated length by *padding* bytes: some clients count the cipher's padding,
+    others do not. Inside of the body the name of SPNEGO is right for every *protocol* (MS-WSMV 2.2.9.1.2.2.1).
 
     Raises:
         SealBroken: the body is not framed as in MS-WSMV 2.2.9.1.
     """
     head = _HEAD.match(body)
-    if head is None or head["protocol"].decode("latin-1").lower() != SPNEGO.lower():
+    if head is None or head["protocol"].decode("latin-1").lower() not in (SPNEGO.lower(), protocol.lower()):
         raise SealBroken("the encrypted body has no valid MIME head")
     length = int(head["length"])
     start = head.end()
@@ -65,16 +96,18 @@ def split(body: bytes) -> tuple[str, int, bytes, bytes]:
         raise SealBroken("the encrypted body ends before the signature")
     (signature_length,) = struct.unpack_from("<I", body, start)
     data_start = start + 4 + signature_length
-    data_end = data_start + length  # NTLM seals without padding: as many bytes as the plaintext
-    if signature_length > 256 or not _TAIL.fullmatch(body, data_end):
+    stated_end = data_start + length
+    ends = (end for end in range(stated_end, stated_end + padding + 1) if _TAIL.fullmatch(body, end))
+    data_end = next(ends, None)
+    if signature_length > 256 or data_end is None:
         raise SealBroken("the encrypted body does not end where its length says")
     return head["type"].decode("latin-1"), length, body[start + 4 : data_start], body[data_start:data_end]
 
 
-def frame(signature: bytes, sealed: bytes, length: int, content_type: str) -> bytes:
+def frame(signature: bytes, sealed: bytes, length: int, content_type: str, protocol: str = SPNEGO) -> bytes:
     """Put a sealed message into its MIME frame; *length* is that of the plaintext."""
     head = (
-        f"--Encrypted Boundary\r\n\tContent-Type: {SPNEGO}\r\n"
+        f"--Encrypted Boundary\r\n\tContent-Type: {protocol}\r\n"
         f"\tOriginalContent: type={content_type};Length={length}\r\n"
         "--Encrypted Boundary\r\n\tContent-Type: application/octet-stream\r\n"
     )
@@ -89,7 +122,20 @@ def frame(signature: bytes, sealed: bytes, length: int, content_type: str) -> by
     )
 
 
-def seal(context: SecurityContext, message: bytes, content_type: str) -> bytes:
+def seal(context: Seals, message: bytes, content_type: str, protocol: str = SPNEGO) -> bytes:
     """Return *message* sealed and framed."""
     wrapped = context.wrap_winrm(message)
-    return frame(wrapped.header, wrapped.data, len(message), content_type)
+    return frame(wrapped.header, wrapped.data, len(message), content_type, protocol)
+
+
+def unseal(context: SecurityContext, body: bytes, protocol: str = SPNEGO) -> tuple[str, bytes]:
+    """Return the original content type and the message of a sealed body.
+
+    Raises:
+        SealBroken: it is not framed as specified, or not sealed with these keys.
+    """
+    content_type, length, signature, data = split(body, protocol, context.padding)
+    message = context.unwrap_winrm(signature, data)
+    if length not in (len(message), len(data)):
+        raise SealBroken(f"the body says {length} bytes, and {len(message)} were in it")
+    return content_type, message

@@ -21,6 +21,7 @@ def describe(lab: Lab) -> dict[str, Any]:
         "user": USER,
         "password_file": str(lab.password_file),
         "ca_file": str(lab.authority.path),
+        "certificate_file": str(lab.user_certificate),
         "hosts": [host.to_json() for host in lab.hosts],
     }
 

@@ -68,6 +68,7 @@ class Realm:
         make = "cpw" if principals[0] in known else "addprinc"
         self.kadmin(
             *(f"{make} -randkey -e {keys} {principal}" for principal in principals),
+            *(f"setstr {principal} session_enctypes {keys.partition(':')[0]}" for principal in principals),
             f"ktadd -norandkey -k {keytab} {' '.join(principals)}",
         )
         return keytab
@@ -98,6 +99,7 @@ def full_name(name: str) -> str:
 def realm(start_kdc: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     """The realm CORP.EXAMPLE with the user `provmode` and the services of PC-00001 to PC-00004."""
     local = {"dns_lookup_realm": "false", "dns_canonicalize_hostname": "false", "rdns": "false"}
+    local["allow_rc4"] = "true"  # for session keys too, which a KDC has refused since MIT 1.21 unless told so
     with start_kdc(
         realm=DOMAIN.upper(),
         krb5_conf={

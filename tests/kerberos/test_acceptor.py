@@ -20,9 +20,12 @@ from pypsrp.shell import Process, SignalCode, WinRS
 from pypsrp.wsman import WSMan
 
 from provmode.lab.process import Host, LabProcess
+from provmode.lab.server import sealing
 
 pytestmark = pytest.mark.kdc
 
+FLAGS = 2 | 4 | 8 | 16 | 32
+"""Mutual authentication, replays and order detected, confidentiality, integrity (RFC 2744 appendix A)."""
 KERBEROS, SPNEGO = "1.2.840.113554.1.2.2", "1.3.6.1.5.5.2"
 OS = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/Win32_OperatingSystem"
 IDENTIFY = (
@@ -89,6 +92,19 @@ class GssClient:
         """Ask for the identity of the PC, without sealing and without a token; return the status."""
         return self._request(IDENTIFY.encode(), {"Content-Type": "application/soap+xml;charset=UTF-8"})
 
+    def sealed(self, *, encrypt: bool = True, protocol: str = sealing.SPNEGO, length: int = 0) -> bytes:
+        """Return a sealed body that asks for the identity, or one with something wrong about it."""
+        import gssapi
+
+        parts = gssapi.raw.IOV(gssapi.raw.IOVBufferType.header, IDENTIFY.encode(), std_layout=False)
+        gssapi.raw.wrap_iov(self.context, parts, confidential=encrypt)
+        header, data = (each.value for each in parts)
+        return sealing.frame(header, data, len(data) + length, "application/soap+xml;charset=UTF-8", protocol)
+
+    def send(self, body: bytes, protocol: str = sealing.SPNEGO) -> int:
+        """Send a sealed body; return the status."""
+        return self._request(body, {"Content-Type": sealing.content_type_of(protocol)})
+
     def _request(self, body: bytes, headers: dict[str, str]) -> int:
         self.http.request("POST", "/wsman", body, headers)
         response = self.http.getresponse()
@@ -106,7 +122,7 @@ class GssClient:
         self.context = gssapi.SecurityContext(
             name=gssapi.Name(f"HTTP@{name}", gssapi.NameType.hostbased_service),
             mech=gssapi.OID.from_int_seq(mech),
-            flags=gssapi.RequirementFlag.mutual_authentication | gssapi.RequirementFlag.confidentiality,
+            flags=FLAGS,
             usage="initiate",
             channel_bindings=binding,
         )
@@ -464,7 +480,7 @@ def test_a_pc_with_rc4_keys_alone_is_served_by_both_clients(
     out = output_of(pywinrm(pc, "pc-rc4.corp.example"), "hostname")  # its Length does not
 
     listed = subprocess.run(["klist", "-e"], capture_output=True, text=True, check=True).stdout
-    assert "arcfour-hmac" in listed
+    assert listed.count("Etype (skey, tkt): DEPRECATED:arcfour-hmac, DEPRECATED:arcfour-hmac") == 2
     assert answer[0].findtext(f"{{{OS}}}CSName") == pc.name
     assert out.strip() == pc.name.encode()
 
@@ -485,6 +501,49 @@ def test_a_sealed_message_that_was_changed_ends_the_connection(pc: Host, name_of
 
     with pytest.raises(Exception, match="400"):
         client.get(OS, None)
+
+
+@pytest.mark.usefixtures("ticket")
+@pytest.mark.parametrize("mech", [KERBEROS, SPNEGO])
+def test_a_sealed_message_is_taken_once_and_in_its_order(pc: Host, name_of: Any, gss: Any, mech: str) -> None:
+    client = gss(pc)
+    client.login(name_of(pc), mech=mech)
+    first, second = client.sealed(), client.sealed()
+    other = gss(pc)
+    other.login(name_of(pc), mech=mech)
+    early = [other.sealed(), other.sealed()][1]
+
+    assert [client.send(first), client.send(second), client.send(first)] == [200, 200, 400]
+    assert other.send(early) == 400
+
+
+@pytest.mark.usefixtures("ticket")
+@pytest.mark.parametrize("wrong", [{"encrypt": False}, {"length": 1}, {"length": -1}, {"protocol": sealing.KERBEROS}])
+def test_a_message_that_is_not_sealed_as_it_says_is_refused(pc: Host, name_of: Any, gss: Any, wrong: Any) -> None:
+    client = gss(pc)
+    client.login(name_of(pc))
+
+    assert client.send(client.sealed(**wrong)) == 400
+
+
+@pytest.mark.usefixtures("ticket")
+@pytest.mark.parametrize(
+    ("scheme", "inside", "outside", "status"),
+    [
+        ("Negotiate", sealing.SPNEGO, sealing.SPNEGO, 200),
+        ("Negotiate", sealing.KERBEROS, sealing.KERBEROS, 400),
+        ("Kerberos", sealing.KERBEROS, sealing.KERBEROS, 200),
+        ("Kerberos", sealing.SPNEGO, sealing.KERBEROS, 200),
+        ("Kerberos", sealing.SPNEGO, sealing.SPNEGO, 400),
+    ],
+)
+def test_a_message_is_sealed_under_the_name_of_its_scheme(
+    pc: Host, name_of: Any, gss: Any, scheme: str, inside: str, outside: str, status: int
+) -> None:
+    client = gss(pc)
+    client.login(name_of(pc), scheme=scheme)
+
+    assert client.send(client.sealed(protocol=inside), outside) == status
 
 
 # -- faults -------------------------------------------------------------------------------------------------------

@@ -19,11 +19,8 @@ import urllib3.connection
 import urllib3.connectionpool
 
 from provmode.errors import ProtocolError
+from provmode.transport.framing import MAX_ANSWER
 from provmode.transport.target import Counters
-
-MAX_ANSWER = 8 * 1024 * 1024
-"""Maximum size of one HTTP answer, in bytes. Windows' own MaxEnvelopeSizekb is 500 (2012 and later); sealing adds
-under 1 %."""
 
 
 class Owner(Protocol):

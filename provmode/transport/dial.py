@@ -12,12 +12,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from provmode.errors import Cause, Unreachable
 from provmode.transport.resolver import RESOLVER, AddressInfo, NotAnswered
-from provmode.transport.target import Endpoint
+from provmode.transport.target import Counters, Endpoint
 
 OUR_DNS = "look at this computer's network and its DNS servers, or set winrm_address to IP addresses"
 
@@ -129,3 +130,19 @@ def _connect(sock: socket.socket, address: Any, seconds: float) -> socket.socket
         sock.close()
         raise
     return sock
+
+
+def speaks_tls(endpoint: Endpoint, deadline: float, *, counters: Counters, seconds: Callable[[], float]) -> bool:
+    """Return whether the port answers a TLS greeting, asked on a connection of its own. Send nothing else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with dial(endpoint, deadline, seconds=seconds) as sock:
+            counters.connections += 1
+            sock.settimeout(deadline)
+            with context.wrap_socket(sock):
+                return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except (OSError, Unreachable):  # no connection, or no answer
+        return False

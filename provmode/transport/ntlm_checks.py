@@ -15,7 +15,7 @@ The same holds over HTTPS, sealing included. TLS protects the messages there, an
 PC agrees to whatever the client offers, so a missing flag shows somebody who ends TLS in between (a broken-into CA,
 ``winrm_validate = False``). The MIC and the channel binding let the PC notice him.
 
-Kerberos and CredSSP are not checked here.
+`provmode.transport.lean` checks Kerberos by what its context says. CredSSP is not checked.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ import base64
 import os
 import struct
 from collections.abc import Iterator
-
-import requests
 
 from provmode.errors import HostError, ProtocolError
 
@@ -106,13 +104,13 @@ class Handshake:
         self.sound = False
         """Whether a CHALLENGE and an AUTHENTICATE have passed, both with everything that is required."""
 
-    def sending(self, request: requests.PreparedRequest) -> None:
-        """Look at a request that is about to be sent.
+    def sending(self, authorization: str | None) -> None:
+        """Look at a request that is about to be sent: at its header ``Authorization``.
 
         Raises:
             ProtocolError: it has an AUTHENTICATE that lacks something, or that follows no CHALLENGE.
         """
-        for token in _tokens(request.headers.get("Authorization")):
+        for token in _tokens(authorization):
             if _kind(token) != _AUTHENTICATE:
                 self._challenged = self.sound = False
                 continue
@@ -121,16 +119,18 @@ class Handshake:
                 raise _weak_here(self._where, missing or ["a CHALLENGE before it"])
             self.sound = True
 
-    def received(self, request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Look at the answer to *request*, if that began a handshake: at every challenge in it, used or not.
+    def received(self, authorization: str | None, offers: str | None) -> None:
+        """Look at the answer to a request, if that began a handshake: at every challenge in it, used or not.
+
+        *authorization* is the header of the request, *offers* the header ``WWW-Authenticate`` of the answer.
 
         Raises:
             ProtocolError: a CHALLENGE lacks something, or is none.
         """
-        if _NEGOTIATE not in map(_kind, _tokens(request.headers.get("Authorization"))):
+        if _NEGOTIATE not in map(_kind, _tokens(authorization)):
             return
         try:
-            lacking = [missing_from_challenge(token) for token in _tokens(response.headers.get("WWW-Authenticate"))]
+            lacking = [missing_from_challenge(token) for token in _tokens(offers)]
         except ValueError:
             raise ProtocolError(
                 f"{self._where} answered the handshake with something that is not NTLM",
@@ -138,20 +138,20 @@ class Handshake:
             ) from None
         for missing in lacking:
             if missing:
-                raise _weak(self._where, missing)
+                raise weak(self._where, missing)
         self._challenged = bool(lacking)
 
 
-def _weak(where: str, missing: list[str]) -> HostError:
-    """Return the error for a handshake that was weakened on the way, or by the PC.
+def weak(where: str, missing: list[str], kind: str = "NTLM") -> HostError:
+    """Return the error for a handshake that was weakened on the way, or by the PC; *kind* is what was spoken.
 
     Its cause is `protocol`, as for an answer in plain text: account and password are as they should be, what answers is
     not. Those who look for ``auth`` would set a new password, and try it on the same line.
     """
     return ProtocolError(
-        f"the NTLM handshake with {where} lacks {', '.join(missing)}: "
+        f"the {kind} handshake with {where} lacks {', '.join(missing)}: "
         "somebody stands in between, or the PC is set to weaker security; nothing more was sent",
-        next_step="do not go on; find out who, or compare the PC's NTLM settings with those of a PC that works",
+        next_step=f"do not go on; find out who, or compare the PC's {kind} settings with those of a PC that works",
     )
 
 

@@ -43,19 +43,18 @@ from winrm.transport import Transport as PywinrmTransport
 
 from provmode.errors import (
     AuthenticationFailed,
-    CertificateUntrusted,
-    DeadlineExceeded,
     HostError,
     ProtocolError,
     UsageError,
 )
 from provmode.transport import refusals
-from provmode.transport.adapter import MAX_ANSWER, AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
-from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
+from provmode.transport.adapter import AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
+from provmode.transport.base import LogonNotSent
 from provmode.transport.challenge import computer_in
-from provmode.transport.dial import dial
+from provmode.transport.dial import dial, speaks_tls
+from provmode.transport.failures import Failures
 from provmode.transport.ntlm_checks import Handshake, ignore_environment
-from provmode.transport.target import Counters, Target, Trust, check_credentials
+from provmode.transport.target import Counters, Target, check_credentials
 from provmode.transport.tls import tls_context
 from provmode.windows.names import ComputerName
 
@@ -158,7 +157,8 @@ class PywinrmConnection:
         self._transport: _Sealing | None = None
         self._dialled = self._authenticated = False
         self.tls_agreed = False
-        self._handshake = Handshake(self._where, tls=target.endpoint.scheme == "https")
+        self._failures = Failures(target)
+        self._handshake = Handshake(self._failures.where, tls=target.endpoint.scheme == "https")
         self.opened: list[http.client.HTTPConnection] = []
         self._answer_due = 0.0
         self.alive = False
@@ -235,7 +235,7 @@ class PywinrmConnection:
         """Send one SOAP message and return the HTTP status and the answer, unsealed."""
         transport = self._transport
         if not self.alive or not self._authenticated or transport is None or transport.session is None:
-            raise ConnectionLost(f"the connection to {self._where} is closed", sent=False)
+            raise self._failures.closed()
         session = transport.session
         with self._timed(), self._translating_errors("a message"):
             if transport.encryption is not None:
@@ -267,7 +267,7 @@ class PywinrmConnection:
                 verify=self._trust.validate,
             )
         if 300 <= response.status_code < 400:
-            raise self._redirected(response)
+            raise self._failures.redirected(response.status_code)
         return response
 
     def remaining(self) -> float:
@@ -288,7 +288,7 @@ class PywinrmConnection:
             ProtocolError: it would end an NTLM handshake that is too weak.
         """
         if self.credentials.authentication == "ntlm":
-            self._handshake.sending(request)
+            self._handshake.sending(request.headers.get("Authorization"))
 
     def received(self, request: requests.PreparedRequest, response: requests.Response) -> None:
         """Look at the answer to *request*.
@@ -297,19 +297,9 @@ class PywinrmConnection:
             ProtocolError: it asks for a proxy's account, or for an NTLM handshake that is too weak.
         """
         if response.status_code == 407:
-            raise ProtocolError(
-                f"{self._where} asked for a proxy's account (HTTP 407), which WinRM never does; nothing more was sent",
-                next_step="find out what answers on that port",
-            )
+            raise self._failures.proxy_account()
         if self.credentials.authentication == "ntlm":
-            self._handshake.received(request, response)
-
-    def _redirected(self, response: requests.Response | None) -> ProtocolError:
-        status = f"HTTP {response.status_code}" if response is not None else "HTTP 3xx"
-        return ProtocolError(
-            f"{self._where} answered with a redirect ({status}), which WinRM never does; it was not followed",
-            next_step="find out what answers on that port",
-        )
+            self._handshake.received(request.headers.get("Authorization"), response.headers.get("WWW-Authenticate"))
 
     def check_authenticated(self, response: requests.Response) -> None:
         """Raise unless *response* completes the handshake."""
@@ -318,83 +308,28 @@ class PywinrmConnection:
         if response.status_code >= 400 and response.status_code != 500:
             raise self._unexpected_status(response)
         if self.credentials.authentication == "ntlm" and not self._handshake.sound:
-            raise ProtocolError(
-                f"{self._where} asked for no authentication, which WinRM never does",
-                next_step="find out what answers on that port",
-            )
+            raise self._failures.no_authentication()
         if self.credentials.authentication == "ntlm":
             names = (_challenged_by(earlier) for earlier in response.history)
             self._computer = next((name for name in names if name is not None), None)
 
-    def _refused_account(self, response: requests.Response) -> AuthenticationFailed:
-        offered = response.headers.get("WWW-Authenticate", "")
-        schemes = sorted({part.split()[0] for part in offered.split(",") if part.split()})
-        user = self.credentials.user or "the client certificate"
-        wanted = {
-            "ntlm": {"Negotiate", "NTLM"},
-            "kerberos": {"Kerberos", "Negotiate"},
-            "basic": {"Basic"},
-            "credssp": {"CredSSP"},
-        }
-        usable = wanted.get(self.credentials.authentication)
-        if usable and schemes and not usable & set(schemes):
-            return LogonNotSent(
-                f"{self._where} offers {', '.join(schemes)[:80]}, not {self.credentials.authentication}",
-                next_step=refusals.not_offered(self.credentials.authentication),
-            )
-        if "Authorization" not in response.request.headers and self.credentials.authentication != "certificate":
-            kerberos = self.credentials.authentication == "kerberos" and bool(schemes)
-            return LogonNotSent(
-                f"{self._where} was sent no Kerberos ticket"
-                if kerberos
-                else f"{self._where} asked for an account and offered no authentication (HTTP 401)",
-                next_step=refusals.NO_TICKET if kerberos else refusals.not_offered(self.credentials.authentication),
-            )
+    def _refused_account(self, response: requests.Response) -> HostError:
         names = (_challenged_by(earlier) for earlier in response.history)
-        computer = next((str(name) for name in names if name is not None), "")
-        return AuthenticationFailed(
-            f"{self._where} refused {user} ({self.credentials.authentication})",
-            next_step=refusals.account(self.endpoint, self.credentials, computer),
+        return self._failures.status_401(
+            response.headers.get("WWW-Authenticate", ""),
+            sent="Authorization" in response.request.headers,
+            computer=next((str(name) for name in names if name is not None), ""),
         )
 
     def _unexpected_status(self, response: requests.Response) -> ProtocolError:
-        server = response.headers.get("Server", "")
-        meaning, next_step = refusals.status(
-            response.status_code, server, response.content, self.endpoint, self.credentials
-        )
-        return ProtocolError(f"{self._where} answered HTTP {response.status_code}: {meaning}", next_step=next_step)
-
-    def _speaks_tls(self) -> bool:
-        """Whether the port answers a TLS greeting, asked on a connection of its own. Sends nothing else."""
-        context = tls_context(Trust(validate=False))
-        try:
-            with dial(self.endpoint, self.deadlines.connect, seconds=self._seconds) as sock:
-                self.counters.connections += 1
-                sock.settimeout(self.deadlines.connect)
-                with context.wrap_socket(sock):
-                    return True
-        except ssl.SSLError as error:
-            return "ALERT" in (error.reason or "")
-        except OSError:  # no connection, or no answer
-            return False
-
-    def _without_a_word(self, response: requests.Response) -> ProtocolError:
-        readable = self.endpoint.scheme == "http" and self.credentials.authentication == "basic"
-        return ProtocolError(
-            f"{self._where} answered HTTP {response.status_code} without a word (an empty body)",
-            next_step="it probably takes no unencrypted messages (AllowUnencrypted): use https, or winrm_transport ntlm"
-            if readable
-            else "look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
+        return self._failures.unexpected_status(
+            response.status_code, response.headers.get("Server", ""), response.content
         )
 
     def _unseal(self, transport: _Sealing, response: requests.Response) -> bytes:
         if response.status_code == 401:
             if self._once_a_connection(transport):
-                # over plain HTTP anybody can say so, after the PC has done what it was asked
-                raise LogonForgotten(
-                    f"{self._where} no longer treats the connection as authenticated",
-                    sent=transport.encryption is not None,
-                )
+                raise self._failures.forgotten(sent=transport.encryption is not None)
             raise self._refused_account(response)
         content_type = response.headers.get("Content-Type", "")
         if transport.encryption is None:
@@ -405,14 +340,11 @@ class PywinrmConnection:
         if response.status_code not in (200, 500) and not (response.status_code >= 400 and is_message):
             raise self._unexpected_status(response)
         if not response.content:
-            raise self._without_a_word(response)
+            raise self._failures.without_a_word(response.status_code)
         if transport.encryption is None:
             return response.content
         if not is_message:
-            raise ProtocolError(
-                f"{self._where} answered in plain text although encryption is in force; the answer was not read",
-                next_step="find out what answers on that port",
-            )
+            raise self._failures.plain_text()
         answer = _SealedAnswer(response.headers, _without_epilogue(response.content), response.request)
         return transport.encryption.parse_encrypted_response(cast("requests.Response", answer))
 
@@ -440,7 +372,7 @@ class PywinrmConnection:
 
     @property
     def _where(self) -> str:
-        return f"{self.endpoint.name} ({self.endpoint.address}:{self.endpoint.port})"
+        return self._failures.where
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
@@ -479,37 +411,26 @@ class PywinrmConnection:
             return False
         if any(_is_tls_alert(link) for link in chain):
             return True
-        return self.counters.bytes_received == self._received_before and self._speaks_tls()
+        return self.counters.bytes_received == self._received_before and speaks_tls(
+            self.endpoint, self.deadlines.connect, counters=self.counters, seconds=self._seconds
+        )
 
     def _translated(self, error: Exception, what: str) -> HostError:
-        chain = list(_causes(error))
+        chain, failures = list(_causes(error)), self._failures
         if isinstance(error, requests.TooManyRedirects):
-            return self._redirected(response=error.response)
+            return failures.redirected(error.response.status_code if error.response is not None else None)
         if any(isinstance(link, SocketGone) for link in chain):
-            return ConnectionLost(f"{self._where} closed the connection before {what} was sent", sent=False)
+            return failures.closed_before(what)
         for link in chain:
             if isinstance(link, ssl.SSLCertVerificationError):
-                return CertificateUntrusted(
-                    f"the certificate of {self._where} is not trusted: {link.verify_message}",
-                    next_step=refusals.certificate(link.verify_code),
-                )
+                return failures.untrusted(link.verify_message, link.verify_code)
         if any(isinstance(link, ssl.SSLError) for link in chain):
-            if self.tls_agreed:  # the TLS handshake had succeeded before: the connection broke
-                return ConnectionLost(f"TLS with {self._where} broke in the middle of {what}", sent=True)
-            return CertificateUntrusted(
-                f"TLS with {self._where} failed ({_ssl_reason(chain)})", next_step=refusals.tls(_ssl_reason(chain))
-            )
+            return failures.tls_broke(what) if self.tls_agreed else failures.tls_failed(_ssl_reason(chain))
         tls_not_begun = self.endpoint.scheme == "https" and not self.tls_agreed
         if tls_not_begun and any(isinstance(link, (socket.timeout, TimeoutError, AnswerTooSlow)) for link in chain):
-            return CertificateUntrusted(
-                f"{self._where} did not answer the beginning of TLS within {self.deadlines.read:g} s (read deadline)",
-                next_step=f"{refusals.HTTP_PORT}; else the PC is overloaded or asleep",
-            )
+            return failures.tls_silent()
         if any(isinstance(link, (AnswerTooSlow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
-            return DeadlineExceeded(
-                f"{self._where} did not answer {what} within {self.deadlines.read:g} s (read deadline)",
-                next_step="the PC is overloaded or asleep; try again, or raise winrm_read_deadline",
-            )
+            return failures.too_slow(what)
         if isinstance(error, InvalidCredentialsError) or _is_refusal_of_credssp(error):
             not_offered = "available auth method" in str(error)
             return (LogonNotSent if not_offered else AuthenticationFailed)(
@@ -519,35 +440,21 @@ class PywinrmConnection:
                 else refusals.account(self.endpoint, self.credentials),
             )
         if isinstance(error, PermissionError) and self.credentials.authentication == "ntlm":
-            return LogonNotSent(
-                f"{self._where} offers Negotiate and ended it at NTLM's first message", next_step=refusals.NTLM_ENDED
-            )
+            return failures.ntlm_ended()
         if any(isinstance(link, AnswerTooLarge) for link in chain):
-            return ProtocolError(
-                f"{self._where} sent an answer of over {MAX_ANSWER // 2**20} MiB",
-                next_step="find out what answers on that port",
-            )
+            return failures.too_large()
         if isinstance(error, requests.ConnectionError) or any(
             isinstance(link, (ConnectionError, urllib3.exceptions.HTTPError)) for link in chain
         ):
             if tls_not_begun:
-                return CertificateUntrusted(
-                    f"{self._where} closed the connection at the beginning of TLS", next_step=refusals.tls("EOF")
-                )
-            if self._is_https_port(chain):
-                return ProtocolError(
-                    f"{self._where} was spoken to in plain HTTP and speaks TLS", next_step=refusals.HTTPS_PORT
-                )
-            return ConnectionLost(f"{self._where} broke off the connection in the middle of {what}", sent=True)
+                return failures.tls_closed()
+            return failures.speaks_tls() if self._is_https_port(chain) else failures.broken_off(what)
         if isinstance(error, ImportError) or "is not installed" in str(error):
             return ProtocolError(
                 f"{self.credentials.authentication} needs a library that is not installed here",
                 next_step=f"{sys.executable} -m pip install 'pywinrm[{self.credentials.authentication}]>=0.5,<0.6'",
             )
-        return ProtocolError(
-            f"{self._where} answered {what} with something that is not WinRM ({type(error).__name__})",
-            next_step="find out what answers on that port",
-        )
+        return failures.not_winrm(what, type(error).__name__)
 
 
 def _is_tls_alert(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -181,12 +182,20 @@ def of_persona() -> Callable[[LabProcess, str], Host]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., Session]]:
+def stack() -> str:
+    """The code that speaks HTTP to the PCs: the default, except in the tests that are about both."""
+    return "lean"
+
+
+@pytest.fixture
+def connect(stack: Any) -> Iterator[Callable[..., Session]]:
     """Open sessions to PCs of a lab, and close them."""
     opened: list[Session] = []
 
     def opener(lab: LabProcess, host: Host, *, read_only: bool = False, **changes: Any) -> Session:
-        session = Session(target(lab, host, **changes), read_only=read_only, pause=lambda seconds: None)
+        session = Session(
+            target(lab, host, **{"stack": stack, **changes}), read_only=read_only, pause=lambda seconds: None
+        )
         opened.append(session)
         return session
 
@@ -203,6 +212,7 @@ def target(
     password: str | None = None,
     trust: Trust | None = None,
     deadlines: Deadlines | None = None,
+    stack: Any = "lean",
     **credentials: Any,
 ) -> Target:
     """Return the target of a PC of a lab."""
@@ -211,14 +221,15 @@ def target(
         Credentials(authentication, lab.user, lab.password if password is None else password, **credentials),
         trust=trust or Trust(ca=lab.ca_file),
         deadlines=deadlines or Deadlines(connect=5, read=20, host=60),
+        stack=stack,
         read_only_lines=READ_ONLY_LINES,
     )
 
 
 @pytest.fixture
-def make_target() -> Callable[..., Target]:
+def make_target(stack: Any) -> Callable[..., Target]:
     """Make the target of a PC."""
-    return target
+    return functools.partial(target, stack=stack)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from provmode.fleet.plan_file import load as load_plan
 from provmode.fleet.plan_file import sign, write
 from provmode.fleet.progress import Silent
 from provmode.fleet.waves import wave_sizes
-from provmode.transport.pywinrm import PywinrmConnection
+from provmode.transport.lean import LeanConnection
 
 KEY = b"a key for the benchmark alone"
 
@@ -111,9 +111,9 @@ def main() -> None:
 def _record_messages() -> dict[str, list[tuple[bytes, bytes]]]:
     """Make connections record their messages, and return the (message, answer) pairs of each host."""
     exchanged: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-    send, last = PywinrmConnection.exchange, dict[str, PywinrmConnection]()
+    send, last = LeanConnection.exchange, dict[str, LeanConnection]()
 
-    def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
+    def exchange(self: LeanConnection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
         host = self.endpoint.name.rpartition("/")[2]
         if last.setdefault(host, self) is not self:
@@ -122,7 +122,7 @@ def _record_messages() -> dict[str, list[tuple[bytes, bytes]]]:
         exchanged[host].append((message, answer))
         return status, answer
 
-    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
+    LeanConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
     return exchanged
 
 

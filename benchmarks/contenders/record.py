@@ -16,21 +16,21 @@ from benchmarks.job import Job
 from provmode.clock import utc_now
 from provmode.fleet.audit import run_audit
 from provmode.fleet.inventory import load
-from provmode.transport.pywinrm import PywinrmConnection
+from provmode.transport.lean import LeanConnection
 
 
 def main() -> None:
     """Arguments: the job, and the file for the messages."""
     job = Job.read(Path(sys.argv[1]))
     exchanged: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-    send = PywinrmConnection.exchange
+    send = LeanConnection.exchange
 
-    def exchange(self: PywinrmConnection, message: bytes) -> tuple[int, bytes]:
+    def exchange(self: LeanConnection, message: bytes) -> tuple[int, bytes]:
         status, answer = send(self, message)
         exchanged[self.endpoint.name.rpartition("/")[2]].append((message, answer))
         return status, answer
 
-    PywinrmConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
+    LeanConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
     fleet = load(job.inventory)
     run_audit(fleet, fleet.names, now=utc_now)
     messages.write(Path(sys.argv[2]), {host: messages.with_placeholders(pairs) for host, pairs in exchanged.items()})

@@ -22,6 +22,7 @@ from pyinfra.connectors.base import DataMeta
 from provmode.connector.mistakes import (
     check_address,
     check_basic,
+    check_keytab,
     check_libraries,
     check_path,
     check_port,
@@ -47,6 +48,7 @@ class WinRMData(TypedDict):
     winrm_scheme: str
     winrm_path: str
     winrm_transport: str
+    winrm_stack: str
     winrm_user: str
     winrm_password: Any
     winrm_password_env: str
@@ -56,6 +58,7 @@ class WinRMData(TypedDict):
     winrm_validate: bool
     winrm_certificate: str
     winrm_certificate_key: str
+    winrm_kerberos_keytab: str
     winrm_kerberos_host: str
     winrm_kerberos_delegation: bool
     winrm_basic_over_http: bool
@@ -76,6 +79,7 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_scheme": DataMeta("http (sealed by the authentication) or https", "http"),
     "winrm_path": DataMeta("Path of the listener", "/wsman"),
     "winrm_transport": DataMeta("ntlm, kerberos, credssp, certificate or basic", "ntlm"),
+    "winrm_stack": DataMeta("lean or pywinrm: which code speaks HTTP for ntlm and kerberos", "lean"),
     "winrm_user": DataMeta(f"DOMAIN\\user, user@domain or a local account; else ${USER_ENVIRONMENT}", None),
     "winrm_password": DataMeta("The password itself; better one of the three below", None),
     "winrm_password_env": DataMeta("Name of the environment variable that holds it", PASSWORD_ENVIRONMENT),
@@ -85,6 +89,7 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_validate": DataMeta("Whether certificates are validated", True),
     "winrm_certificate": DataMeta("PEM file of the client certificate (transport certificate)", None),
     "winrm_certificate_key": DataMeta("PEM file of its key", None),
+    "winrm_kerberos_keytab": DataMeta("Keytab with the account's keys, for Kerberos without kinit or password", None),
     "winrm_kerberos_host": DataMeta("Host part of the service principal, where it is not the address", None),
     "winrm_kerberos_delegation": DataMeta("Whether the ticket is delegated to the PC", False),
     "winrm_basic_over_http": DataMeta("Accept that Basic over plain http sends the password readable", False),
@@ -201,6 +206,10 @@ def check_files(name: str, data: Mapping[str, Any], checked: set[tuple[str, str]
         if pair not in checked:
             tls_context(Trust(validate=False), _path(certificate), _path(key))
             checked.add(pair)
+    keytab = data.get("winrm_kerberos_keytab")
+    if isinstance(keytab, str) and ("winrm_kerberos_keytab", keytab) not in checked:
+        check_keytab(name, _path(keytab))
+        checked.add(("winrm_kerberos_keytab", keytab))
     if isinstance(password_file, str) and ("winrm_password_file", password_file) not in checked:
         _first_line(name, password_file)
         checked.add(("winrm_password_file", password_file))
@@ -251,7 +260,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     Raises:
         UsageError: a value cannot be used; the message names its key and never contains a secret.
     """
-    from provmode.transport.target import AUTHENTICATIONS, Credentials, Deadlines, Endpoint, Target, Trust
+    from provmode.transport.target import AUTHENTICATIONS, STACKS, Credentials, Deadlines, Endpoint, Target, Trust
     from provmode.windows.files import READ_ONLY_LINES
 
     name = host_name.rpartition("/")[2]
@@ -260,10 +269,11 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     path = "/wsman" if data["winrm_path"] is None else data["winrm_path"]
     check_path(f"{name}: winrm_path", path)
     authentication = _one_of(name, data, "winrm_transport", AUTHENTICATIONS)
-    needs_password = authentication in ("ntlm", "basic", "credssp")
+    needs_password = authentication in ("ntlm", "basic", "credssp") or _logs_on_to_kerberos(data, authentication)
     user = _user(name, data, authentication, needed=needs_password)
     in_keyring = data["winrm_password"] is None and not data["winrm_password_file"] and data["winrm_password_keyring"]
-    check_libraries(authentication, keyring=needs_password and bool(in_keyring))
+    stack = _one_of(name, data, "winrm_stack", STACKS)
+    check_libraries(authentication, stack=stack, keyring=needs_password and bool(in_keyring))
     if data["winrm_kerberos_host"] is not None:
         check_address(f"{name}: winrm_kerberos_host", data["winrm_kerberos_host"])
     password = password_of(name, user, data) if needs_password else ""
@@ -284,6 +294,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             password=password,
             certificate=_path(data["winrm_certificate"]),
             certificate_key=_path(data["winrm_certificate_key"]),
+            keytab=_path(data["winrm_kerberos_keytab"]) if authentication == "kerberos" else None,
             kerberos_host=data["winrm_kerberos_host"],
             kerberos_delegation=data["winrm_kerberos_delegation"],
             basic_over_http=data["winrm_basic_over_http"],
@@ -294,8 +305,18 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             read=_seconds(name, data, "winrm_read_deadline"),
             host=_seconds(name, data, "winrm_host_deadline"),
         ),
+        stack=stack,
         read_only_lines=READ_ONLY_LINES,
     )
+
+
+def _logs_on_to_kerberos(data: Mapping[str, Any], authentication: str) -> bool:
+    """Return whether Kerberos gets its ticket by a password: if a user is named, a password is, and no keytab."""
+    if authentication != "kerberos" or data["winrm_kerberos_keytab"]:
+        return False
+    places = ("winrm_password", "winrm_password_file", "winrm_password_keyring")
+    named = any(data[key] not in (None, "") for key in places) or bool(os.environ.get(data["winrm_password_env"] or ""))
+    return named and bool(data["winrm_user"] or os.environ.get(USER_ENVIRONMENT))
 
 
 def _address(name: str, data: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import unicodedata
+from pathlib import Path
 
 from provmode.errors import UsageError
 
@@ -196,13 +197,43 @@ def check_basic(name: str, user: str, password: str) -> None:
             ) from None
 
 
-def check_libraries(authentication: str, *, keyring: bool) -> None:
-    """Refuse what needs a library that is not installed here.
+def check_keytab(name: str, path: Path | None) -> None:
+    """Refuse a file that is no keytab, or cannot be read.
+
+    Raises:
+        UsageError: says which, and how one is made.
+    """
+    made = "a keytab is made on a domain controller (ktpass) or by ktutil"
+    try:
+        beginning = path.read_bytes()[:2] if path is not None else b""
+    except OSError as error:
+        raise UsageError(
+            f"{name}: cannot read winrm_kerberos_keytab {path}: {error.strerror or type(error).__name__}",
+            next_step=f"give a file that you can read; {made}",
+        ) from None
+    if beginning not in (b"\5\1", b"\5\2"):  # MIT's file format: version 5, formats 1 and 2
+        raise UsageError(f"{name}: winrm_kerberos_keytab {path} is not a keytab", next_step=made)
+
+
+def check_libraries(authentication: str, *, stack: str, keyring: bool) -> None:
+    """Refuse what needs a library that is not installed here; *stack* is the code that speaks HTTP.
 
     Raises:
         UsageError: says how to install it.
     """
-    if authentication in ("kerberos", "credssp"):
+    if authentication == "kerberos" and stack == "lean":
+        try:
+            import gssapi
+            import krb5
+        except ImportError:
+            raise missing_library(authentication) from None
+        except OSError as error:  # a system library below them
+            raise UsageError(
+                f"winrm_transport kerberos cannot load this system's Kerberos library ({error})",
+                next_step="install MIT Kerberos (Debian: libgssapi-krb5-2)",
+            ) from None
+        del gssapi, krb5
+    elif authentication in ("kerberos", "credssp"):
         import winrm.transport
 
         has = {"kerberos": winrm.transport.HAVE_KERBEROS, "credssp": winrm.transport.HAVE_CREDSSP}

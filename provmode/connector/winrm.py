@@ -92,10 +92,10 @@ class WinRMConnector(BaseConnector):
 
     @staticmethod
     def new_connection(target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
-        """Return a connection to a PC, not yet dialled: the one place that chooses which kind (`transport.base`)."""
-        from provmode.transport.pywinrm import PywinrmConnection
+        """Return a connection to a PC, not yet dialled: `transport.stack` chooses which kind."""
+        from provmode.transport.stack import connection
 
-        return PywinrmConnection(target, counters=counters, seconds=seconds)
+        return connection(target, counters=counters, seconds=seconds)
 
     def __init__(self, state: State, host: Host) -> None:
         data = combined(_layers_of(host))

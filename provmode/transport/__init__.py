@@ -2,7 +2,16 @@
 
 * `target`       address, account, trust and deadlines of one PC. Plain values
 * `base`         the interface of a connection (`Connection`), for those who write another one
-* `pywinrm`      the connection over pywinrm: authentication and sealing
+* `stack`        chooses between the two connections
+* `lean`         the connection for NTLM and Kerberos, over one socket
+* `framing`      HTTP/1.1 answers, read from bytes. Pure
+* `sealed_body`  the frame around a sealed message. Pure
+* `handshakes`   NTLM's and Kerberos' handshake, each with its checks
+* `security`     tokens and sealing, by pyspnego
+* `tickets`      the Kerberos tickets of a process: one logon a run, and no wait for a silent KDC
+* `kerberos_words`  how an account is written, and what a refusal of Kerberos means. Pure
+* `pywinrm`      the connection over pywinrm: Basic, CredSSP, certificates, and the fallback for the rest
+* `failures`     the errors about one PC that both connections raise
 * `challenge`    what a PC calls itself in an NTLM challenge
 * `ntlm_checks`  what an NTLM handshake has to agree on; a weaker one is broken off
 * `adapter`      requests' adapter over one socket, which limits the size and time of answers

@@ -49,8 +49,8 @@ from provmode.errors import (
 from provmode.reading import Known
 from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.logons import LogonNotTried, Logons
-from provmode.transport.pywinrm import PywinrmConnection
 from provmode.transport.refusals import denied
+from provmode.transport.stack import connection
 from provmode.transport.target import Counters, Target
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
@@ -123,7 +123,7 @@ class Session:
         target: Target,
         *,
         read_only: bool,
-        connect: Connect = PywinrmConnection,
+        connect: Connect = connection,
         logons: Logons | None = None,
         seconds: Callable[[], float] = time.monotonic,
         message_id: Callable[[], str] = lambda: f"uuid:{str(uuid.uuid4()).upper()}",

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from provmode.errors import UsageError
+from provmode.transport.kerberos_words import principal_of
 
 Authentication = Literal["ntlm", "kerberos", "credssp", "certificate", "basic"]
 AUTHENTICATIONS: tuple[Authentication, ...] = ("ntlm", "kerberos", "credssp", "certificate", "basic")
+Stack = Literal["lean", "pywinrm"]
+STACKS: tuple[Stack, ...] = ("lean", "pywinrm")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Credentials:
     certificate: Path | None = None
     """PEM file of the client certificate (``certificate`` only)."""
     certificate_key: Path | None = None
+    keytab: Path | None = None
+    """File with the account's Kerberos keys, in place of a password (``kerberos`` only)."""
     kerberos_host: str | None = None
     """Host name in the service principal, if it is not the address."""
     kerberos_delegation: bool = False
@@ -81,6 +86,8 @@ class Target:
     credentials: Credentials
     trust: Trust = field(default_factory=Trust)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    stack: Stack = "lean"
+    """Which code speaks HTTP for NTLM and Kerberos; the other authentications always take pywinrm."""
     read_only_lines: frozenset[str] = frozenset()
     """Command lines that only read (the static scripts); the write gate lets them through."""
 
@@ -122,5 +129,7 @@ def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
             raise UsageError(
                 f"{endpoint.name}: certificate authentication needs winrm_certificate and winrm_certificate_key"
             )
-    elif credentials.authentication != "kerberos" and not credentials.user:
+    elif credentials.authentication == "kerberos":
+        principal_of(credentials.user)
+    elif not credentials.user:
         raise UsageError(f"{endpoint.name}: no user is given", next_step="set winrm_user")

@@ -40,6 +40,26 @@ def tls_context(trust: Trust, certificate: Path | None = None, key: Path | None 
     return context
 
 
+def channel_binding(certificate: bytes) -> bytes:
+    """Return the channel binding ``tls-server-end-point`` for the server's *certificate* in DER (RFC 5929 section 4.1).
+
+    Empty if the certificate's signature has no single hash function, for which the RFC defines none.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+
+    try:
+        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    if algorithm is None:
+        return b""
+    digest = hashes.Hash(hashes.SHA256() if algorithm.name in ("md5", "sha1") else algorithm)
+    digest.update(certificate)
+    return b"tls-server-end-point:" + digest.finalize()
+
+
 def _load(load: Callable[[], None], path: Path, what: str) -> None:
     try:
         load()

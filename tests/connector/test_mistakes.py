@@ -144,13 +144,24 @@ def test_the_zone_of_an_address_is_not_sent_to_the_pc(zone: str) -> None:
 # -- libraries ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("authentication", "flag"), [("kerberos", "HAVE_KERBEROS"), ("credssp", "HAVE_CREDSSP")])
+@pytest.mark.parametrize(
+    ("authentication", "stack", "missing"),
+    [
+        ("kerberos", "lean", "gssapi"),
+        ("kerberos", "lean", "krb5"),
+        ("kerberos", "pywinrm", "HAVE_KERBEROS"),
+        ("credssp", "lean", "HAVE_CREDSSP"),
+    ],
+)
 def test_a_missing_extra_ends_the_run_before_it_begins(
-    monkeypatch: pytest.MonkeyPatch, authentication: str, flag: str
+    monkeypatch: pytest.MonkeyPatch, authentication: str, stack: str, missing: str
 ) -> None:
-    monkeypatch.setattr(winrm.transport, flag, False)
+    if missing.startswith("HAVE"):
+        monkeypatch.setattr(winrm.transport, missing, False)
+    else:
+        monkeypatch.setitem(sys.modules, missing, None)
 
-    said = refusal(winrm_transport=authentication)
+    said = refusal(winrm_transport=authentication, winrm_stack=stack)
 
     assert f"{authentication} needs a library that is not installed here" in said
     assert f"pip install '.[{authentication}]'" in said

@@ -193,6 +193,18 @@ def fleet_of(lab: LabProcess, hosts: list[Host], **data: Any) -> Fleet:
         return Fleet((names, everybody))  # type: ignore[no-untyped-call]
 
 
+SPOKEN: dict[str, Any] = {"stack": "lean"}
+"""The code that speaks HTTP in the test that runs."""
+
+
+@pytest.fixture(params=["lean", "pywinrm"])
+def either_stack(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Speak to the PCs by each of the two stacks."""
+    SPOKEN["stack"] = request.param
+    yield
+    SPOKEN["stack"] = "lean"
+
+
 @pytest.fixture(scope="module")
 def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
     """PCs that need every step; pauses move the lab's clock instead of waiting."""
@@ -201,7 +213,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
         def open_session(self: WinRMConnector) -> Session:
             name = self.host.name.rpartition("/")[2]
             if self.session is None:
-                target = target_of(self.host.name, self.data)
+                target = replace(target_of(self.host.name, self.data), stack=SPOKEN["stack"])
                 self.session = Session(target, read_only=True, pause=lambda seconds: lab.advance(seconds, name))
             return self.session
 
@@ -332,6 +344,7 @@ def drive(pcs: list[Bench], fault: dict[str, Any], position: int, words: str) ->
     pc.back()
 
 
+@pytest.mark.usefixtures("either_stack")
 @pytest.mark.long
 @pytest.mark.parametrize("words", LOSSES)
 def test_whichever_answer_is_lost_the_report_is_true_and_a_resume_ends_compliant(pcs: list[Bench], words: str) -> None:
@@ -339,6 +352,7 @@ def test_whichever_answer_is_lost_the_report_is_true_and_a_resume_ends_compliant
         drive(pcs, LOSSES[words], position, words)
 
 
+@pytest.mark.usefixtures("either_stack")
 @pytest.mark.long
 @pytest.mark.parametrize("offset", range(2))
 def test_whichever_request_is_refused_the_report_is_true_and_a_resume_ends_compliant(
@@ -350,6 +364,7 @@ def test_whichever_request_is_refused_the_report_is_true_and_a_resume_ends_compl
         drive(pcs, REFUSALS[words], position, words)
 
 
+@pytest.mark.usefixtures("either_stack")
 @pytest.mark.parametrize("words", REFUSALS)
 @pytest.mark.parametrize("action", ["ChangeStartMode", "StartService", "SetClientProvisioningMode", "TriggerSchedule"])
 def test_each_change_is_refused_in_each_way(pcs: list[Bench], words: str, action: str) -> None:

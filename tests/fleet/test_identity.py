@@ -121,10 +121,11 @@ def test_a_plain_name_is_the_name_of_the_pc_that_is_meant(
 ) -> None:
     pc = of(secure_lab, "healthy")
     real = dialling.dial
-    monkeypatch.setattr(
-        "provmode.transport.pywinrm.dial",
-        lambda endpoint, *rest, **more: real(replace(endpoint, address=pc.address), *rest, **more),
-    )
+    for module in ("lean", "pywinrm"):
+        monkeypatch.setattr(
+            f"provmode.transport.{module}.dial",
+            lambda endpoint, *rest, **more: real(replace(endpoint, address=pc.address), *rest, **more),
+        )
     options = {
         "winrm_address": None,
         "winrm_transport": transport,

@@ -1,0 +1,26 @@
+"""Which code speaks HTTP to a PC: the one place that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from provmode.transport.base import Connection
+from provmode.transport.target import Counters, Target
+
+LEAN = frozenset({"ntlm", "kerberos"})
+"""The authentications that `provmode.transport.lean` speaks."""
+
+
+def connection(target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
+    """Return a connection to *target*, not yet dialled: a `provmode.transport.base.Connect`.
+
+    Raises:
+        UsageError: the target's credentials would expose a secret or cannot work.
+    """
+    if target.stack == "lean" and target.credentials.authentication in LEAN:
+        from provmode.transport.lean import LeanConnection
+
+        return LeanConnection(target, counters=counters, seconds=seconds)
+    from provmode.transport.pywinrm import PywinrmConnection
+
+    return PywinrmConnection(target, counters=counters, seconds=seconds)

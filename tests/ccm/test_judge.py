@@ -586,6 +586,10 @@ FINDINGS: list[tuple[str, ClientReadings, str]] = [
 ]
 
 
+OF_RUNS = {"other-name": "test_identity.py", "same-computer": "test_identity.py", "trace-kept": "test_traces.py"}
+"""Findings that a run adds to the judge's, and the files in tests/fleet that show them."""
+
+
 @pytest.mark.parametrize(("code", "state", "text"), FINDINGS, ids=[f"{n} {row[0]}" for n, row in enumerate(FINDINGS)])
 def test_a_finding_has_its_code_and_its_sentence_and_comes_alone(code: str, state: ClientReadings, text: str) -> None:
     assessment = judge(state, Policy(), NOW)
@@ -597,9 +601,9 @@ def test_every_finding_about_a_client_that_the_guide_promises_is_shown_word_for_
     table = GUIDE.split("\n## Findings\n")[1].split("\n## ")[0]
     promised = set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE))
 
-    elsewhere = {"other-name", "same-computer"}  # tests/fleet/test_identity.py
-    of_plans = {"trace-kept"}  # tests/remediation/test_traces.py
-    assert {row[0] for row in FINDINGS} == promised - elsewhere - of_plans
+    assert {row[0] for row in FINDINGS} == promised - set(OF_RUNS)
+    for code, file in OF_RUNS.items():
+        assert f'"{code}"' in (Path(__file__).parents[1] / "fleet" / file).read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -715,6 +719,16 @@ def test_a_client_whose_service_could_not_be_read_is_not_called_broken(version: 
     state = replace(HEALTHY, client_version=version, service=DENIED)
 
     assert judge(state, Policy(), NOW).rule == "needed-unread"
+
+
+@pytest.mark.parametrize("cause", ["access-denied", "unavailable"])
+def test_a_pc_without_the_service_whose_client_could_not_be_read_is_not_called_broken(cause: str) -> None:
+    state = replace(HEALTHY, client_version=Unknown(cause, "away"), service=Absent())
+
+    assessment = judge(state, Policy(), NOW)
+
+    assert assessment.rule == "needed-unread"
+    assert assessment.reason == "could not tell whether the client is healthy: away"
 
 
 def test_a_starting_service_whose_client_answers_is_judged_as_any_other() -> None:

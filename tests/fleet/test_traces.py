@@ -14,9 +14,10 @@ import pytest
 
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
 from provmode.lab.process import Host, LabProcess
+from provmode.lab.windows.store import HKLM, RegType
 from provmode.reading import known
 from provmode.remediation.execute import execute
-from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
+from provmode.remediation.exit_guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remediation.lease import Token
 from provmode.remediation.steps import SetRegistryValue
 from provmode.transport.session import Session
@@ -151,6 +152,36 @@ def test_a_pc_that_began_to_work_since_the_plan_is_stale_and_keeps_its_traces(
 
     assert json.loads(applied.stdout)["hosts"][0]["ended"] == "stale"
     assert applied.returncode == 2
+
+
+def test_what_stays_is_a_finding_and_is_printed_beside_what_goes(bench: Any, commands: Any) -> None:
+    pc = bench.pc("healthy")
+    pc.machine.files.write("C:\\Windows\\ccmsetup\\MobileClient.TCF.provmode-backup", b"only here", bench.now())
+    pc.machine.registry.set(HKLM, GUARD_KEY.removeprefix("HKLM\\"), GUARD_VALUE, RegType.SZ, GUARD_COMMAND)
+
+    as_json = commands.run("plan", commands.inventory, "--remove-traces", "--unsigned", "--format", "json")
+    as_text = commands.run("plan", commands.inventory, "--remove-traces", "--unsigned").out.splitlines()
+
+    (host,) = json.loads(as_json.out)["hosts"]
+    kept = f"{BACKUP}: it may be the only copy: no journal that was given has its bytes (--journal FILE)"
+    assert [step["kind"] for step in host["steps"]] == ["trace-guard"]
+    assert host["findings"] == [{"code": "trace-kept", "text": kept}]
+    assert as_text[as_text.index("stays all the same") + 1] == f"  PC-1: {kept}"
+
+
+def test_what_could_not_be_looked_for_is_a_finding_too(bench: Any, commands: Any) -> None:
+    bench.pc("healthy").refuse("shell/cmd", times=None)
+    policy = 'provmode_policy={"check_tcf": false}'
+
+    ran = commands.run(
+        *("plan", commands.inventory, "--remove-traces", "--unsigned", "--format", "json", "--data", policy)
+    )
+
+    (host,) = json.loads(ran.out)["hosts"]
+    (finding,) = host["findings"]
+    assert (host["verdict"], host["steps"], finding["code"]) == ("healthy", [], "trace-kept")
+    assert finding["text"].startswith("could not look for files: ")
+    assert host["left_alone"] == finding["text"]
 
 
 def test_a_journal_without_remove_traces_is_bad_usage(run: Callable[..., Any]) -> None:

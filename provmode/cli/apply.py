@@ -87,16 +87,17 @@ def apply(
     return result.exit_code()
 
 
-def run_apply_of(plan: Plan, inventory: str, *, settled: Settled, **options: Any) -> ApplyResult:
+def run_apply_of(plan: Plan, inventory: str, *, settled: Settled, said: bool = False, **options: Any) -> ApplyResult:
     """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`.
 
-    What is about to happen is said on standard error, before the first host.
+    What is about to happen is said on standard error, before the first host, unless it was *said* already.
     """
     from provmode.fleet.apply import apply_plan
     from provmode.report.coming import print_coming
 
     def announce(coming: Coming) -> None:
-        say(lambda console: print_coming(coming, settled.source, console))
+        if not said:
+            say(lambda console: print_coming(coming, settled.source, console))
 
     with running("applying", settled.limits.parallel) as common:
         result = apply_plan(plan, inventory, limits=settled.limits, announce=announce, **common, **options)

@@ -167,11 +167,12 @@ class _Push:
             return planned.audit.exit_code()
         write(self._file, document)
         plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
-        left, waves = [host.host for host in plan.changing], []
-        for size in limits.sizes(len(left)):
-            wave, left = left[:size], left[size:]
-            waves.append(wave)
-        say(lambda console: print_waves(waves, limits, NEW, console))
+        if not yes:
+            left, waves = [host.host for host in plan.changing], []
+            for size in limits.sizes(len(left)):
+                wave, left = left[:size], left[size:]
+                waves.append(wave)
+            say(lambda console: print_waves(waves, limits, NEW, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
             complain(f"the plan is kept in {self._file}: provmode apply {self._file}{self._unsigned} makes its changes")
             self._show(document, None)
@@ -183,6 +184,7 @@ class _Push:
             journal=self._journal,
             override=self._override,
             key=self._key,
+            said=not yes,
         )
         self._show(document, result)
         undo = f"provmode undo {self._journal} --inventory {self._inventory}{self._unsigned}"

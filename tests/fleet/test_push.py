@@ -111,6 +111,18 @@ def test_at_a_terminal_a_push_asks_after_it_has_shown_the_plan_and_the_limits(
     )
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_push_says_its_waves_and_limits_once(push: Push, asked: bool) -> None:
+    push.fleet("armed", "armed")
+    push.commands.answer = "y" if asked else None
+
+    ran = push.run("--wave", "1", *(() if asked else ("--yes",)))
+
+    assert (ran.code, push.changed()) == (0, ["PC-1", "PC-2"])
+    said_once = ("wave 1 of 2: 1 host: PC-1", "wave 2 of 2: 1 host: PC-2", "limits: --wave 1 ")
+    assert [said(ran.err).count(words) for words in said_once] == [1, 1, 1]
+
+
 def test_a_push_is_refused_for_many_pcs_before_anything_is_sent(push: Push) -> None:
     pcs = push.fleet(*["armed"] * 26)
 

@@ -6,6 +6,7 @@
 * `mistakes`       mistakes in those values that can be seen before anything is sent
 * `session_lease`  the lease on one PC, held through a session
 * `run_lease`      which operations of a pyinfra run share it, and when it is released
+* `undisturbed`    Ctrl-C in a pyinfra run, and the steps that it must not end in the middle
 
 Private: programs import from `provmode.api`.
 """

@@ -17,6 +17,7 @@ from pyinfra.api.state import BaseStateCallback
 from typing_extensions import override
 
 from provmode.connector.session_lease import SessionLease
+from provmode.connector.undisturbed import undisturbed
 from provmode.errors import ProvmodeError
 from provmode.windows.conversation import Conversation
 
@@ -50,12 +51,14 @@ class RunLease:
     def at_work(self) -> Iterator[Callable[[], Conversation[None]]]:
         """Hold the lease while a step is carried out; yield the look whether it is still held by this run alone.
 
+        Ctrl-C does not end the step.
+
         Raises:
             LeaseTaken, LeaseLost: another controller is at work on the PC. Nothing was changed.
             LeaseRefused: the PC refuses the lease. Nothing was changed.
             HostError: any other failure of the host.
         """
-        with self._step:
+        with self._step, undisturbed():
             if self._run_ended:
                 raise ProvmodeError("the run has ended: nothing more is done", next_step="run it again")
             _listen(self._state)
@@ -94,7 +97,9 @@ class RunLease:
 
     def release(self) -> None:
         """Release the lease if there is one to be released; say so if that fails."""
-        if self._lease.release() is False:
+        with undisturbed():
+            released = self._lease.release()
+        if released is False:
             self._host.log(
                 "the lease on the PC could not be released: it counts as abandoned after 15 minutes", logger.warning
             )

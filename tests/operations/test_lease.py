@@ -33,7 +33,7 @@ from provmode.windows.registry import RegistryData, ValueType
 from provmode.windows.system import clock
 from provmode.wsman import CommandLine
 
-PERSONAS = {"overdue": 14}
+PERSONAS = {"overdue": 16}
 ROOT = Path(__file__).parent.parent.parent
 COMPLY = str(ROOT / "deploys" / "comply.py")
 HEAD = "from pyinfra import host\nfrom operations import client, files, registry, service\n"
@@ -310,15 +310,32 @@ def test_a_run_that_ends_at_another_hosts_failure_releases_every_lease(
     assert left(pc) == left(denied) == []
 
 
+WAITS = (
+    "import os\n"
+    "from deploys.comply import comply\n"
+    "from provmode.remediation.steps import client\n"
+    "from provmode.windows.conversation import Pause\n"
+    "def until_mode(enabled, read_back=client._until_mode):\n"
+    "    while not os.path.exists({go!r}):\n"
+    "        yield Pause(0.1)\n"
+    "    return (yield from read_back(enabled))\n"
+    "client._until_mode = until_mode\n"
+    "comply()\n"
+)
+"""The deploy; after the exit it waits for a file before it goes on."""
+
+
 def test_a_run_that_is_interrupted_ends_the_step_in_progress_and_releases_the_lease(
-    pyinfra: Any, pcs: Pcs, left: Left
+    pyinfra: Any, pcs: Pcs, left: Left, tmp_path: Path
 ) -> None:
     pc, beside = pcs("overdue")[7:9]  # beside is left alone: pyinfra has a greenlet to disconnect pc while it works
     policies = {pc.name: {}, beside.name: {"misspelt": True}}
+    go = tmp_path / "go"
 
-    running = pyinfra.start(COMPLY, pc, beside, provmode_policy=policies)
+    running = pyinfra.start(WAITS.format(go=str(go)), pc, beside, provmode_policy=policies)
     until(lambda: EXIT in pyinfra.mutations(pc))
     running.send_signal(signal.SIGINT)
+    go.touch()
     with pyinfra.hurried():
         ran = pyinfra.finish(running)
 
@@ -328,6 +345,66 @@ def test_a_run_that_is_interrupted_ends_the_step_in_progress_and_releases_the_le
     assert not [line for line in told if "TriggerSchedule" in line]
     assert told[-2:] == RELEASING
     assert left(pc) == []
+
+
+CTRL_C = (
+    "import os, signal\n"
+    "os.environ['FIRST'] = 'yes'\n"
+    "from deploys.comply import comply\n"
+    "from operations import client\n"
+    "idle = client.check_idle\n"
+    "def last_look(now, policy):\n"
+    "    yield from idle(now, policy)\n"
+    "    if os.environ.pop('FIRST', ''):\n"
+    "        os.kill(os.getpid(), signal.SIGINT)\n"
+    "client.check_idle = last_look\n"
+    "comply()\n"
+)
+"""The deploy; the signal comes right before the exit is called, while nobody waits."""
+
+
+def test_ctrl_c_while_a_step_computes_does_not_end_it_in_the_middle(pyinfra: Any, pcs: Pcs, left: Left) -> None:
+    pc, beside = pcs("overdue")[14:16]
+
+    with pyinfra.hurried():
+        ran = pyinfra.apply(CTRL_C, pc, beside)
+
+    assert "Exiting upon user request" in ran.output
+    assert ran.output.partition("--> Disconnecting from hosts")[2].count("Success") == 2, ran.output
+    for each in (pc, beside):
+        told = story(pyinfra.mutations(each))
+        assert EXIT in told
+        assert not [line for line in told if "TriggerSchedule" in line]
+        assert told[-2:] == RELEASING
+        assert left(each) == []
+
+
+CTRL_C_AT_THE_END = HEAD + (
+    "import os, signal\n"
+    "os.environ['FIRST'] = 'yes'\n"
+    "from provmode.connector import session_lease\n"
+    "remove = session_lease.release\n"
+    "def release(*tokens):\n"
+    "    if os.environ.pop('FIRST', ''):\n"
+    "        os.kill(os.getpid(), signal.SIGINT)\n"
+    "    return (yield from remove(*tokens))\n"
+    "session_lease.release = release\n"
+    f"registry.value(name='a', key={KEY!r}, value='Example', data='a')\n"
+    f"registry.value(name='b', key={KEY!r}, value='Example', data='b')\n"
+)
+"""The signal comes right before the lease of the first operation is released."""
+
+
+def test_ctrl_c_at_the_end_of_an_operation_leaves_no_lease(pyinfra: Any, pcs: Pcs, left: Left) -> None:
+    both = pcs("overdue")[14:16]
+    before = [len(pyinfra.mutations(pc)) for pc in both]
+
+    ran = pyinfra.apply(CTRL_C_AT_THE_END, *both)
+
+    assert "Exiting upon user request" in ran.output
+    for pc, changes in zip(both, before, strict=True):
+        assert story(pyinfra.mutations(pc)[changes:]) == [*TAKING, VALUES[0], *RELEASING], ran.output
+        assert left(pc) == []
 
 
 # -- operations in the same process: what is held before the run's end ------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.lab.process import LabError, LabProcess
+from provmode.lab.server.kerberos_rc4 import rc4
 from provmode.lab.server.kerberos_tokens import (
     ErrorCode,
     Framing,
@@ -71,11 +72,23 @@ def test_the_mechanism_that_a_client_prefers_is_found() -> None:
     assert framing_of(b"NTLMSSP\0\1\0\0\0") is Framing.OTHER
 
 
+@pytest.mark.parametrize(
+    ("key", "plain", "sealed"),
+    [
+        (b"Key", b"Plaintext", "bbf316e8d940af0ad3"),
+        (b"Wiki", b"pedia", "1021bf0420"),
+        (bytes.fromhex("0102030405"), bytes(16), "b2396305f03dc027ccc3524a0a1118a8"),  # RFC 6229
+    ],
+)
+def test_rc4_gives_the_well_known_streams(key: bytes, plain: bytes, sealed: str) -> None:
+    assert rc4(key, plain).hex() == sealed
+
+
 def test_a_body_may_be_longer_than_it_says_by_the_padding_alone() -> None:
     padded = frame(b"s" * 16, b"hello" + b"\1", 5, "t", KERBEROS)
 
-    assert split(padded, KERBEROS, padding=8)[3] == b"hello\1"
-    for protocol, padding in ((KERBEROS, 0), (SPNEGO, 8)):
+    assert split(padded, KERBEROS, padding=1)[3] == b"hello\1"
+    for protocol, padding in ((KERBEROS, 0), (SPNEGO, 1)):
         with pytest.raises(SealBroken):
             split(padded, protocol, padding)
 

@@ -14,10 +14,18 @@ from pathlib import Path
 
 import gssapi
 from gssapi.exceptions import BadChannelBindingsError
-from gssapi.raw import IOV, ChannelBindings, IOVBufferType, set_neg_mechs, unwrap, wrap_iov
+from gssapi.raw import (
+    IOV,
+    ChannelBindings,
+    IOVBufferType,
+    inquire_sec_context_by_oid,
+    set_neg_mechs,
+    unwrap,
+    wrap_iov,
+)
 from gssapi.raw.misc import GSSError
 
-from provmode.lab.server import kerberos_tokens
+from provmode.lab.server import kerberos_rc4, kerberos_tokens
 from provmode.lab.server.kerberos_tokens import ErrorCode
 from provmode.lab.server.mechanisms import ChannelBinding, Refused
 from provmode.lab.server.sealing import SealBroken, Wrapped
@@ -26,6 +34,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of client and server may differ (MS-KILE 3.1.1.2)."""
 _KERBEROS = gssapi.MechType.kerberos
 _SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+_SESSION_KEY = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2.5.5")
+"""``GSS_C_INQ_SSPI_SESSION_KEY``."""
 _CHANNEL_BOUND = 0x800
 """``GSS_C_CHANNEL_BOUND_FLAG``: the client sent a channel binding, and it was the right one (MIT 1.19)."""
 _OTHER_KEY = {31, 35, 44, 45}
@@ -58,7 +68,7 @@ class KerberosAcceptor:
 
 @dataclass
 class Sealed:
-    """A sealed message (RFC 4121 section 4.2.6.2): the token's head, and as many bytes as the message, and padding."""
+    """A sealed message (RFC 4121 section 4.2.6.2): the token's head, and as many bytes as the message."""
 
     header: bytes
     data: bytes
@@ -67,7 +77,7 @@ class Sealed:
 class KerberosMechanism:
     """A ticket for one of a PC's services, and the keys that come with it."""
 
-    padding = 8  # RFC 1964 section 1.2.2.3: to the cipher's block; one byte with RC4 (RFC 4757), none with AES
+    padding = 1  # of a client that uses MIT's library and RC4; with AES there is none
 
     def __init__(
         self,
@@ -133,14 +143,14 @@ class KerberosMechanism:
         return Refused(why, kerberos_tokens.error_token(code, self._ticket, now, wrapped=self._wrapped))
 
     def wrap_winrm(self, data: bytes) -> Wrapped:
-        """Seal *data*: token, data of the same length, and with RC4 one byte of padding.
-
-        Windows leaves the padding out (MS-WSMV 2.2.9.1.2.2.2); MIT's library cannot make a token of RC4 without.
-        """
+        """Seal *data* as Windows does: the token, and as many bytes as there are data."""
         buffers = IOV(IOVBufferType.header, data, IOVBufferType.padding, std_layout=False)
         wrap_iov(self._context, buffers, confidential=True)
         header, sealed, padding = (each.value or b"" for each in buffers)
-        return Sealed(header, sealed + padding)
+        if kerberos_rc4.is_rc4(header):
+            (key, *_) = inquire_sec_context_by_oid(self._context, _SESSION_KEY)
+            return Sealed(*kerberos_rc4.without_padding(header, sealed + padding, len(padding), key))
+        return Sealed(header, sealed)
 
     def unwrap_winrm(self, header: bytes, data: bytes) -> bytes:
         """Open sealed *data*; token and data together are one message of GSS-API."""

@@ -33,7 +33,7 @@ settings.register_profile("search", max_examples=3000, **BUSY)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 SERVERS = {
-    "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config")),
+    "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config", "curl")),
     "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip")),
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),

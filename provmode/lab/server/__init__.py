@@ -6,8 +6,8 @@ From the wire inwards; each module uses only those below it:
 * ``connection``      one TCP connection: HTTP, authentication, sealing, then the service
 * ``http``            HTTP/1.1 framing, as strict as http.sys. Sans-IO
 * ``authentication``  which scheme a connection logs on by, and Basic; ``accounts`` the users who may log on
-* ``mechanisms``      what NTLM and Kerberos have in common; ``ntlm`` and ``kerberos``, verified;
-  ``kerberos_tokens`` and ``kerberos_rc4`` its tokens, made and read
+* ``mechanisms``      what they all are to a connection; ``ntlm``, ``kerberos`` and ``credssp``;
+  ``kerberos_tokens`` and ``kerberos_rc4`` Kerberos' tokens, made and read
 * ``sealing``         ``multipart/encrypted``
 * ``certificates``    the lab's CA and the servers' certificates
 * ``service``         WS-Management of one PC: dispatch, quotas, counters

@@ -1,4 +1,4 @@
-"""Authentication of a connection: NTLM, Kerberos and Basic, really verified.
+"""Authentication of a connection: NTLM, Kerberos, CredSSP, certificates and Basic, really verified.
 
 Each TCP connection has its own `Authenticator`, because NTLM authenticates the connection (MS-NTHT 3.1), and so does
 Kerberos once bodies are sealed. As in Windows, ``Negotiate`` accepts raw NTLMSSP and Kerberos tokens and both wrapped
@@ -18,16 +18,7 @@ from provmode.lab.server.http import HttpAnswer, HttpRequest
 from provmode.lab.server.kerberos_tokens import Framing, framing_of
 from provmode.lab.server.mechanisms import CbtHardening, ChannelBinding, Mechanism, Refused
 from provmode.lab.server.ntlm import NTLMSSP, NtlmMechanism, PcNames
-from provmode.lab.server.sealing import (
-    KERBEROS,
-    SPNEGO,
-    SealBroken,
-    content_type_of,
-    is_sealed,
-    protocol_of,
-    seal,
-    unseal,
-)
+from provmode.lab.server.sealing import CREDSSP, KERBEROS, SPNEGO, SealBroken, is_sealed, seal_answer, unseal
 
 SOAP = "application/soap+xml"
 
@@ -52,6 +43,8 @@ class AuthenticationPolicy:
     """Begins a Kerberos handshake; ``None``: the PC has no keys that a domain knows."""
     certificate: bool = False
     """``Service/Auth/Certificate``: whether a client's certificate is mapped to an account by its principal name."""
+    begin_credssp: Callable[[AccountFile, PcNames], Mechanism] | None = None
+    """Begins a CredSSP handshake; ``None``: ``Service/Auth/CredSSP`` is off."""
     basic: bool = False
     allow_unencrypted: bool = False
     """``Service/AllowUnencrypted``: whether unencrypted HTTP bodies are accepted."""
@@ -65,6 +58,7 @@ class AuthenticationPolicy:
         schemes = ["Negotiate"] if self.negotiate else []
         schemes += ["Kerberos"] if self.kerberos else []
         schemes += ['Basic realm="WSMAN"'] if self.basic else []
+        schemes += ["CredSSP"] if self.begin_credssp else []
         said = f" {base64.b64encode(token).decode('ascii')}" if token else ""
         return tuple(("WWW-Authenticate", each + said if each.lower() == scheme.lower() else each) for each in schemes)
 
@@ -77,7 +71,8 @@ class AuthenticationPolicy:
 
     def takes_tokens(self, scheme: str) -> bool:
         """Return whether a handshake may begin under *scheme*."""
-        return self.kerberos if scheme.lower() == "kerberos" else self.negotiate and scheme.lower() in _NEGOTIATED
+        on = {"kerberos": self.kerberos, "credssp": self.begin_credssp is not None}
+        return on.get(scheme.lower(), self.negotiate and scheme.lower() in _NEGOTIATED)
 
     def begin(self, scheme: str, token: bytes) -> Mechanism:
         """Return the mechanism for the first token of a handshake.
@@ -85,6 +80,8 @@ class AuthenticationPolicy:
         Raises:
             Refused: none that is allowed here understands it.
         """
+        if scheme.lower() == "credssp" and self.begin_credssp is not None:
+            return self.begin_credssp(self.accounts, self.names)
         framing = framing_of(token)
         if scheme.lower() == "kerberos" and framing is not Framing.KERBEROS:
             raise Refused("the scheme Kerberos takes raw Kerberos tokens")
@@ -99,6 +96,8 @@ class AuthenticationPolicy:
 
 MUTUAL = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
 """What a client says in ``Authorization`` to log on with the certificate of its TLS connection."""
+_PROTOCOLS = {"kerberos": KERBEROS, "credssp": CREDSSP}
+"""What a body is sealed for, by scheme; the others are SPNEGO."""
 _NEGOTIATED = ("negotiate", "ntlm")
 """The schemes under which the mechanism is negotiated."""
 
@@ -171,7 +170,7 @@ class Authenticator:
         self.user = self._mechanism.user
         if self.user is None:
             return self._refuse(scheme)
-        self._protocol = KERBEROS if scheme.lower() == "kerberos" else SPNEGO
+        self._protocol = _PROTOCOLS.get(scheme.lower(), SPNEGO)
         self._last_token = token_header if reply else ()
         return None
 
@@ -220,9 +219,7 @@ class Authenticator:
         if self._mechanism is None or not self._mechanism.complete:
             return HttpAnswer(400, close=True)
         try:
-            if protocol_of(content_type).lower() != self._protocol.lower():
-                raise SealBroken("the body is sealed for another authentication than that of the connection")
-            original, message = unseal(self._mechanism, body, self._protocol)
+            original, message = unseal(self._mechanism, content_type, body, self._protocol)
         except SealBroken:
             # The cipher stream has advanced past the broken message: nothing more on this connection can be read.
             self.forget()
@@ -232,7 +229,7 @@ class Authenticator:
     def seal(self, message: bytes, content_type: str) -> tuple[str, bytes]:
         """Return the content type and the body of an answer with *message*; only after a sealed request."""
         assert self._mechanism is not None
-        return content_type_of(self._protocol), seal(self._mechanism, message, content_type, self._protocol)
+        return seal_answer(self._mechanism, message, content_type, self._protocol)
 
 
 def charset_of(content_type: str) -> str:

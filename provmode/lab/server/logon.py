@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.lab.server.authentication import AuthenticationPolicy, TakeTicket
+from provmode.lab.server.credssp import CredSspMechanism
 from provmode.lab.server.mechanisms import CbtHardening
 
 
@@ -23,6 +24,8 @@ class Logon:
     """``Service/Auth/Kerberos``: the scheme of this name. Negotiate takes tickets without it."""
     ntlm: bool = True
     """Whether the policy "Restrict NTLM: Incoming NTLM traffic" lets NTLM in."""
+    credssp: bool = False
+    """``Service/Auth/CredSSP``."""
     certificate: bool = False
     """``Service/Auth/Certificate``: whether the certificate of an account's principal name is mapped to it."""
     cbt: CbtHardening = CbtHardening.RELAXED
@@ -42,7 +45,7 @@ class Logon:
         if unknown:
             raise ValueError(f"unknown ways to log on: {', '.join(sorted(unknown))}")
         read = dict(changes)
-        for name in {"negotiate", "kerberos", "ntlm", "certificate"} & set(read):
+        for name in {"negotiate", "kerberos", "ntlm", "credssp", "certificate"} & set(read):
             if not isinstance(read[name], bool):
                 raise TypeError(f"{name} is {read[name]!r}: give true or false")
         if "cbt" in read:
@@ -55,13 +58,13 @@ class Logon:
 
 
 class Tickets:
-    """What the PCs of a lab need to take Kerberos tickets. The library is loaded with the first keytab."""
+    """What the PCs of a lab share to take Kerberos tickets; made when the first of them needs it."""
 
     def __init__(self) -> None:
         self._replay_cache: int | None = None
 
     def taker(self, keytab: Path, ahead: timedelta) -> TakeTicket:
-        """Return what begins a Kerberos handshake with the keys of *keytab*.
+        """Return what begins a Kerberos handshake with the keys of *keytab*. The library for it is loaded here.
 
         Raises:
             ValueError: the file is no keytab, or the library is missing.
@@ -103,6 +106,7 @@ def with_logon(policy: AuthenticationPolicy, logon: Logon, tickets: Tickets) -> 
         kerberos=logon.kerberos,
         ntlm=logon.ntlm,
         certificate=logon.certificate,
+        begin_credssp=CredSspMechanism if logon.credssp else None,
         cbt=logon.cbt,
         take_ticket=tickets.taker(logon.keytab, logon.ahead) if logon.keytab else None,
     )

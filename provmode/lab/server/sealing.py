@@ -14,32 +14,46 @@ SPNEGO = "application/HTTP-SPNEGO-session-encrypted"
 """Sealed with what ``Negotiate`` has agreed on, be it NTLM or Kerberos."""
 KERBEROS = "application/HTTP-Kerberos-session-encrypted"
 """Sealed with what the scheme ``Kerberos`` has agreed on."""
+CREDSSP = "application/HTTP-CredSSP-session-encrypted"
+"""Sealed in the TLS connection of the scheme ``CredSSP``, in pieces of no more than `PIECE` bytes."""
+PIECE = 16384
 
 
-def content_type_of(protocol: str) -> str:
+_ONE, _MANY = "multipart/encrypted", "multipart/x-multi-encrypted"
+
+
+def content_type_of(protocol: str, *, pieces: int = 1) -> str:
     """Return the content type of a sealed body."""
-    return f'multipart/encrypted;protocol="{protocol}";boundary="Encrypted Boundary"'
+    return f'{_ONE if pieces == 1 else _MANY};protocol="{protocol}";boundary="Encrypted Boundary"'
 
 
 CONTENT_TYPE = content_type_of(SPNEGO)
 _PROTOCOL = re.compile(r';\s*protocol="([^"]*)"', re.IGNORECASE)
 
 _HEAD = re.compile(
-    rb"^--[ ]?Encrypted Boundary\r\n"
+    rb"--[ ]?Encrypted Boundary\r\n"
     rb"[ \t]*Content-Type:[ ]*(?P<protocol>[^\r\n;]+)\r\n"
     rb"[ \t]*OriginalContent:[ ]*type=(?P<type>[^\r\n]*?);Length=(?P<length>[0-9]{1,9})\r\n"
     rb"--[ ]?Encrypted Boundary\r\n"
     rb"[ \t]*Content-Type:[ ]*application/octet-stream\r\n",
     re.IGNORECASE,
 )
+_END = b"--Encrypted Boundary--\r\n"
+_APPLICATION_DATA = b"\x17"
+"""How a TLS record begins (RFC 5246 section 6.2.1)."""
 _TAIL = re.compile(rb"--[ ]?Encrypted Boundary--(\r\n)?$")
 
 
 class Wrapped(Protocol):
     """A message that a security context has sealed."""
 
-    header: bytes
-    data: bytes
+    @property
+    def header(self) -> bytes:
+        """What goes before the data."""
+
+    @property
+    def data(self) -> bytes:
+        """The sealed data."""
 
 
 class Seals(Protocol):
@@ -69,7 +83,7 @@ class SealBroken(Exception):
 
 def is_sealed(content_type: str) -> bool:
     """Return whether *content_type* announces a sealed body."""
-    return content_type.lower().startswith("multipart/encrypted")
+    return content_type.lower().startswith((_ONE, _MANY))
 
 
 def protocol_of(content_type: str) -> str:
@@ -117,7 +131,7 @@ def frame(signature: bytes, sealed: bytes, length: int, content_type: str, proto
             struct.pack("<I", len(signature)),
             signature,
             sealed,
-            b"--Encrypted Boundary--\r\n",
+            _END,
         )
     )
 
@@ -128,14 +142,48 @@ def seal(context: Seals, message: bytes, content_type: str, protocol: str = SPNE
     return frame(wrapped.header, wrapped.data, len(message), content_type, protocol)
 
 
-def unseal(context: SecurityContext, body: bytes, protocol: str = SPNEGO) -> tuple[str, bytes]:
-    """Return the original content type and the message of a sealed body.
+def seal_answer(context: Seals, message: bytes, content_type: str, protocol: str) -> tuple[str, bytes]:
+    """Return content type and body of an answer with *message*."""
+    if protocol != CREDSSP:
+        return content_type_of(protocol), seal(context, message, content_type, protocol)
+    pieces = [message[at : at + PIECE] for at in range(0, len(message), PIECE)] or [b""]
+    sealed = [seal(context, piece, content_type, protocol).removesuffix(_END) for piece in pieces]
+    return content_type_of(protocol, pieces=len(pieces)), b"".join(sealed) + _END
+
+
+def unseal(context: SecurityContext, header: str, body: bytes, protocol: str = SPNEGO) -> tuple[str, bytes]:
+    """Return the original content type and the message of a sealed body; *header* is the body's own content type.
 
     Raises:
         SealBroken: it is not framed as specified, or not sealed with these keys.
     """
+    if protocol_of(header).lower() != protocol.lower():
+        raise SealBroken("the body is sealed for another authentication than that of the connection")
+    if protocol == CREDSSP:
+        return _unseal_pieces(context, header, body)
     content_type, length, signature, data = split(body, protocol, context.padding)
     message = context.unwrap_winrm(signature, data)
     if length not in (len(message), len(data)):
         raise SealBroken(f"the body says {length} bytes, and {len(message)} were in it")
     return content_type, message
+
+
+def _unseal_pieces(context: SecurityContext, header: str, body: bytes) -> tuple[str, bytes]:
+    """Return the original content type and the message of a body in pieces (MS-WSMV 2.2.9.1.3)."""
+    content_type, pieces, at = "", [], 0
+    while not _TAIL.fullmatch(body, at):
+        head = _HEAD.match(body, at)
+        if head is None or head["protocol"].decode("latin-1").lower() != CREDSSP.lower():
+            raise SealBroken("a piece of the encrypted body has no valid MIME head")
+        start = head.end() + 4  # behind the length of the trailer, which TLS says by itself
+        at = start
+        while body[at : at + 1] == _APPLICATION_DATA:
+            at += 5 + int.from_bytes(body[at + 3 : at + 5], "big")
+        piece = context.unwrap_winrm(b"", body[start:at])
+        if len(piece) != int(head["length"]) or len(piece) > PIECE:
+            raise SealBroken("a piece of the encrypted body has not the length that it says")
+        content_type = head["type"].decode("latin-1")
+        pieces.append(piece)
+    if header.lower().startswith(_MANY) != (len(pieces) > 1):
+        raise SealBroken("the content type does not say how many pieces there are")
+    return content_type, b"".join(pieces)

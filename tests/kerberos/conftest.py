@@ -81,11 +81,12 @@ class Realm:
         return cache
 
     def configured(self, path: Path, *, kdc: str | None = None, libdefaults: str = "") -> Path:
-        """Write a krb5.conf like that of the realm: with another KDC, or with more lines under ``[libdefaults]``."""
+        """Write a krb5.conf like that of the realm: with another KDC, with none (empty), or with more `libdefaults`."""
         text = self.krb5_conf.read_text()
+        known = f"kdc = 127.0.0.1:{self.server.portbase}\n"
+        assert known in text
         if kdc is not None:
-            text = text.replace(f"kdc = 127.0.0.1:{self.server.portbase}", f"kdc = {kdc}")
-            assert kdc in text
+            text = text.replace(known, f"kdc = {kdc}\n" if kdc else "")
         path.write_text(text.replace("[libdefaults]\n", f"[libdefaults]\n{libdefaults}\n"))
         return path
 

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.kdc
 
 FLAGS = 2 | 4 | 8 | 16 | 32
 """Mutual authentication, replays and order detected, confidentiality, integrity (RFC 2744 appendix A)."""
+DELEGATE = 1
 KERBEROS, SPNEGO = "1.2.840.113554.1.2.2", "1.3.6.1.5.5.2"
 OS = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/Win32_OperatingSystem"
 IDENTIFY = (
@@ -113,7 +114,13 @@ class GssClient:
         return response.status
 
     def login(
-        self, name: str, *, mech: str = KERBEROS, scheme: str = "Negotiate", bound_to: bytes | None = None
+        self,
+        name: str,
+        *,
+        mech: str = KERBEROS,
+        scheme: str = "Negotiate",
+        bound_to: bytes | None = None,
+        flags: int = FLAGS,
     ) -> int:
         """Log on with the ticket in the environment; return the last status."""
         import gssapi
@@ -122,7 +129,7 @@ class GssClient:
         self.context = gssapi.SecurityContext(
             name=gssapi.Name(f"HTTP@{name}", gssapi.NameType.hostbased_service),
             mech=gssapi.OID.from_int_seq(mech),
-            flags=FLAGS,
+            flags=flags,
             usage="initiate",
             channel_bindings=binding,
         )
@@ -467,6 +474,26 @@ def test_what_is_no_token_is_a_401_without_one(pc: Host, gss: Any, token: bytes)
     assert client.offered == ["Negotiate", "Kerberos"]
 
 
+@pytest.mark.parametrize(("options", "delegated"), [(("-f",), 1), (("-F",), 0)])
+def test_a_ticket_is_delegated_if_the_client_may(
+    realm: Any,
+    domain_lab: LabProcess,
+    pc: Host,
+    name_of: Any,
+    gss: Any,
+    no_ticket: Path,
+    options: tuple[str],
+    delegated: int,
+) -> None:
+    realm.kinit(no_ticket, *options)
+    before = domain_lab.counters(pc.name)["delegated"]
+
+    statuses = [gss(pc).login(name_of(pc), flags=FLAGS), gss(pc).login(name_of(pc), flags=FLAGS | DELEGATE)]
+
+    assert statuses == [200, 200]
+    assert domain_lab.counters(pc.name)["delegated"] - before == delegated
+
+
 # -- sealing ------------------------------------------------------------------------------------------------------
 
 
@@ -601,6 +628,17 @@ def test_a_kdc_that_is_not_there_is_named_at_once(realm: Any, refusing_kdc: Any,
     )
 
     assert "Cannot contact any KDC for realm" in ran.stderr
+
+
+def test_a_realm_without_a_kdc_and_a_name_that_the_kdc_does_not_know_have_their_words(
+    realm: Any, pc: Host, gss: Any, ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = [why(lambda: gss(pc).login(name)) for name in ("nobody.corp.example", "127.0.0.1")]  # noqa: B023
+    monkeypatch.setenv("KRB5_CONFIG", str(realm.configured(tmp_path / "none.conf", kdc="")))
+    nowhere = why(lambda: gss(pc).login("nobody.corp.example"))
+
+    assert all("not found in Kerberos database" in said for said in unknown)
+    assert "Cannot find KDC for realm" in nowhere
 
 
 def test_an_expired_ticket_is_refused_before_anything_is_sent(

@@ -68,7 +68,7 @@ def test_a_sealed_get_is_answered_sealed_and_the_tls_inside_is_1_2(credssp: Any,
     )
     assert b"GetResponse" in got[2]
     assert client.context.get_extra_info("ssl_object").version() == "TLSv1.2"
-    assert credssp.service.counters.refused_logins == 0
+    assert (credssp.service.counters.refused_logins, credssp.service.counters.delegated) == (0, 1)
 
 
 def test_long_messages_go_in_pieces_both_ways(credssp: Any, raw: Any, envelope: Any) -> None:

@@ -115,7 +115,7 @@ class AcceptedRequest:
 class Authenticator:
     """Authentication and unsealing of one connection."""
 
-    __slots__ = ("_last_token", "_mechanism", "_policy", "_protocol", "principal", "refused", "user")
+    __slots__ = ("_last_token", "_mechanism", "_policy", "_protocol", "delegated", "principal", "refused", "user")
 
     def __init__(self, policy: AuthenticationPolicy) -> None:
         self._policy = policy
@@ -127,6 +127,8 @@ class Authenticator:
         self.user: str | None = None
         self.refused = False
         """Whether the last request tried to log on and was refused."""
+        self.delegated = False
+        """Whether the last request ended a logon with which the client has handed over its credentials."""
 
     def authenticate(self, request: HttpRequest) -> AcceptedRequest | HttpAnswer:
         """Return the user and the message, or the HTTP answer if the request goes no further.
@@ -134,7 +136,7 @@ class Authenticator:
         A handshake step is answered with its token, a failed handshake with 401, an unencrypted body with an empty
         500 if sealing is required, and a body sealed with other keys with 400.
         """
-        self.refused = False
+        self.refused = self.delegated = False
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if self._policy.takes_tokens(scheme):
             answer = self._negotiate(scheme, token)
@@ -170,6 +172,7 @@ class Authenticator:
         self.user = self._mechanism.user
         if self.user is None:
             return self._refuse(scheme)
+        self.delegated = self._mechanism.delegated
         self._protocol = _PROTOCOLS.get(scheme.lower(), SPNEGO)
         self._last_token = token_header if reply else ()
         return None

@@ -138,6 +138,7 @@ class Connection(asyncio.Protocol):
             if injection is not None:
                 return HttpAnswer(injection.code)
         accepted = self._authenticator.authenticate(request)
+        self._endpoint.service.counters.delegated += self._authenticator.delegated
         if isinstance(accepted, HttpAnswer):
             self._count_handshake()
             return accepted

@@ -23,6 +23,8 @@ class Counters:
     commands: list[str] = field(default_factory=list)
     """Command lines started, in order; each is a process on the PC."""
     refused_logins: int = 0
+    delegated: int = 0
+    """Logons with which a client has handed over its credentials."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the counters as JSON-able data; ``processes`` is the number of command lines."""
@@ -31,6 +33,7 @@ class Counters:
             "requests": self.requests,
             "handshakes": self.handshakes,
             "refused_logins": self.refused_logins,
+            "delegated": self.delegated,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "actions": dict(self.actions),

@@ -43,6 +43,7 @@ class CredSspMechanism:
     """CredSSP against the accounts of a PC."""
 
     padding = 0
+    delegated = True
 
     def __init__(self, accounts: AccountFile, names: PcNames) -> None:
         self._accounts = accounts

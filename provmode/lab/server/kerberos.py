@@ -36,6 +36,8 @@ _KERBEROS = gssapi.MechType.kerberos
 _SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
 _SESSION_KEY = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2.5.5")
 """``GSS_C_INQ_SSPI_SESSION_KEY``."""
+_DELEGATED = 0x1
+"""``GSS_C_DELEG_FLAG``."""
 _CHANNEL_BOUND = 0x800
 """``GSS_C_CHANNEL_BOUND_FLAG``: the client sent a channel binding, and it was the right one (MIT 1.19)."""
 _OTHER_KEY = {31, 35, 44, 45}
@@ -110,6 +112,11 @@ class KerberosMechanism:
         """The logon name, if the user may log on; only after the handshake."""
         name, _, realm = str(self._context.initiator_name).rstrip("\0").rpartition("@")
         return self._logon_name_of(name, realm)
+
+    @property
+    def delegated(self) -> bool:
+        """Whether the client has forwarded a ticket-granting ticket."""
+        return bool(int(self._context.actual_flags) & _DELEGATED)
 
     def step(self, token: bytes) -> bytes | None:
         """Take the client's ticket; the answer is the proof that the PC could read it (mutual authentication)."""

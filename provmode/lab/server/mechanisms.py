@@ -50,6 +50,10 @@ class Mechanism(SecurityContext, Protocol):
     def user(self) -> str | None:
         """The logon name of the account that logged on; ``None``: the user is genuine and may not use this service."""
 
+    @property
+    def delegated(self) -> bool:
+        """Whether the client has handed over what the PC can log on elsewhere with; only after the handshake."""
+
     def step(self, token: bytes) -> bytes | None:
         """Take the client's token and return the answer, if there is one.
 

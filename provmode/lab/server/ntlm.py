@@ -105,6 +105,7 @@ class NtlmMechanism:
     """NTLM, raw or wrapped in SPNEGO, against the accounts of a PC."""
 
     padding = 0
+    delegated = False
 
     def __init__(self, accounts: AccountFile, names: PcNames, binding: ChannelBinding, *, wrapped: bool) -> None:
         self._accounts = accounts

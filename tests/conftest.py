@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from provmode.ccm.client import READING_LINES
 from provmode.fleet.inventory import Groups
 from provmode.lab.process import Host, LabProcess
 from provmode.transport.logons import PROCESS
 from provmode.transport.session import Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
-from provmode.windows.files import READ_ONLY_LINES
 
 BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # a busy machine is not a failure
 settings.register_profile("same", derandomize=True, **BUSY)  # two runs of one commit give the same result
@@ -222,7 +222,7 @@ def target(
         trust=trust or Trust(ca=lab.ca_file),
         deadlines=deadlines or Deadlines(connect=5, read=20, host=60),
         stack=stack,
-        read_only_lines=READ_ONLY_LINES,
+        read_only_lines=READING_LINES,
     )
 
 

@@ -72,7 +72,7 @@ def answering(conversation: Any, *answers: Any) -> Any:
 
 def marks(contents: bytes) -> Completed:
     """Return what the command for `MobileClient.TCF` prints if the first file has these *contents*."""
-    rest = b"".join(b"@provmode %d failed C:\\Windows\r\n" % number for number in range(1, len(TCF_PATHS)))
+    rest = b"".join(b"@provmode %d absent\r\n" % number for number in range(1, len(TCF_PATHS)))
     return Completed(0, contents + b"@provmode 0 shown\r\n" + rest)
 
 

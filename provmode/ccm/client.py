@@ -29,12 +29,11 @@ from provmode.errors import AccessDenied, RemoteFault
 from provmode.reading import Absent, Known, Reading, Unknown, known, plain
 from provmode.text import shortened
 from provmode.windows.conversation import Conversation, ask, could_not_tell
-from provmode.windows.files import file_info, file_query
+from provmode.windows.files import READ_ONLY_LINES, file_info
 from provmode.windows.model import FileInfo
 from provmode.windows.registry import Key, ValueType, data_of, get_value
 from provmode.windows.system import (
     clock_and_name,
-    folder_of,
     number,
     processes,
     service,
@@ -82,6 +81,7 @@ TCF_PATHS = (
 the two legacy folders (ConfigMgr 2007) are general knowledge, not confirmed."""
 
 _MARK = "@provmode"
+_RESULTS = ("shown", "failed", "absent")
 _ENTRIES = 100
 """Entries of a file that are kept: a real one has one."""
 MAX_FACT = 64 * 1024
@@ -212,18 +212,19 @@ def _modified(file: Reading[FileInfo]) -> Reading[datetime]:
 def tcf_command() -> CommandLine:
     """Return the one command line that prints every existing `MobileClient.TCF`, each followed by a mark.
 
-    ``type`` is built into cmd.exe, so one process prints all files. cmd.exe's messages are localised, so the mark says
-    whether ``type`` succeeded: one of two ``echo`` commands runs. The second one also prints the Windows folder.
+    ``if exist`` and ``type`` are built into cmd.exe, so one process prints all files. cmd.exe's messages are localised,
+    so the mark says how it went: one of three ``echo`` commands runs.
     """
     parts = (
-        f'type "{path}" && echo {_MARK} {number} shown || echo {_MARK} {number} failed %windir%'
+        f'(if exist "{path}" (type "{path}" && echo {_MARK} {number} shown || echo {_MARK} {number} failed) '
+        f"else echo {_MARK} {number} absent)"
         for number, path in enumerate(TCF_PATHS)
     )
     return CommandLine(" & ".join(parts), max_output=len(TCF_PATHS) * (tcf.MAX_BYTES + 1024))
 
 
 def mobile_client_tcf() -> Conversation[Reading[tuple[TcfFile, ...]]]:
-    """Read every `MobileClient.TCF`; if ``type`` failed for one, ask CIM whether the file exists.
+    """Read every `MobileClient.TCF`.
 
     Absent: no folder has the file. A file that exists but could not be read makes the answer `Unknown`.
     """
@@ -251,22 +252,18 @@ def _shown() -> Conversation[Reading[dict[str, bytes]]]:
         completed: Completed = yield tcf_command()
         if completed.cut:
             return (yield from _too_large(completed))
-        contents, windir = _split(completed)
+        contents = _split(completed)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
     except UnexpectedAnswer as error:
         return Unknown("malformed", str(error))
-    shown = {path: data for path, data in contents.items() if data is not None}
+    unreadable = [path for path, (result, _) in contents.items() if result == "failed"]
+    if unreadable:
+        return Unknown("access-denied", f"{', '.join(unreadable)} exists but cannot be read")
+    shown = {path: data for path, (result, data) in contents.items() if result == "shown"}
     for path, data in shown.items():
         if len(data) > tcf.MAX_BYTES:
             return Unknown("too-large", f"{path} has {len(data):,} bytes: {_TOO_LARGE}")
-    failed = tuple(path.replace("%windir%", windir) for path, data in contents.items() if data is None)
-    if failed:
-        unreadable = yield from ask(file_query(failed), _names, "MobileClient.TCF")
-        if isinstance(unreadable, Unknown):
-            return unreadable
-        if isinstance(unreadable, Known) and unreadable.value:
-            return Unknown("access-denied", f"{', '.join(unreadable.value)} exists but cannot be read")
     return Known(shown) if shown else Absent()
 
 
@@ -282,38 +279,37 @@ def _too_large(completed: Completed) -> Conversation[Unknown]:
     return Unknown("too-large", f"{path} has {size} bytes: {_TOO_LARGE}")
 
 
-def _names(found: list[Instance]) -> Reading[tuple[str, ...]]:
-    return Known(tuple(text(item, "Name") or "?" for item in found))
-
-
 def _file(path: str, data: bytes) -> TcfFile:
     content = tcf.read_type_output(data)
     entries = tuple(shortened(entry.text) for entry in content.entries[:_ENTRIES])
     return TcfFile(path, content.armed, content.encoding, entries)
 
 
-def _split(completed: Completed) -> tuple[dict[str, bytes | None], str]:
-    """Return the bytes that ``type`` printed for each path (``None`` if it failed), and the Windows folder.
+def _split(completed: Completed) -> dict[str, tuple[str, bytes]]:
+    """Return for each path how it went (``shown``, ``failed`` or ``absent``), and the bytes that ``type`` printed.
 
     Raises:
-        UnexpectedAnswer: a mark is missing.
+        UnexpectedAnswer: a mark is missing, or says something else.
     """
-    output, position, windir = completed.stdout, 0, ""
-    contents: dict[str, bytes | None] = {}
+    output, position = completed.stdout, 0
+    contents: dict[str, tuple[str, bytes]] = {}
     for index, path in enumerate(TCF_PATHS):
         mark = f"{_MARK} {index} ".encode()
         start = output.find(mark, position)
         end = output.find(b"\n", start)
-        if start < 0 or end < 0:
+        result = output[start + len(mark) : end].decode("utf-8", "replace").strip()
+        if start < 0 or end < 0 or result not in _RESULTS:
             errors = completed.stderr.decode("utf-8", "replace").strip()[:120]
             raise UnexpectedAnswer(
                 f"MobileClient.TCF: the command did not finish (exit code {completed.exit_code}) {errors}"
             )
-        result = output[start + len(mark) : end].decode("utf-8", "replace").strip()
-        contents[path] = output[position:start] if result.startswith("shown") else None
-        windir = result.removeprefix("failed").strip() or windir if result.startswith("failed") else windir
+        contents[path] = (result, output[position:start])
         position = end + 1
-    return contents, folder_of(windir or "C:\\Windows")
+    return contents
+
+
+READING_LINES = READ_ONLY_LINES | {tcf_command().line}
+"""Every command line here that only reads, for the write gate, which compares them as a whole."""
 
 
 # -- everything the verdict needs -------------------------------------------------------------------------------

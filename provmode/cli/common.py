@@ -282,13 +282,14 @@ def refused_logons(*, retry: bool) -> Iterator[None]:
     """Remember over runs which passwords were refused, and say at the end which are not tried any more."""
     from provmode.fleet.refused_logons import RefusedLogons
     from provmode.transport.logons import PROCESS
+    from provmode.transport.stack import notes
 
     memory = RefusedLogons.of_user(now=utc_now)
     try:
         with PROCESS.remembering(memory, retry=retry):
             yield
     finally:
-        for note in filter(None, (*PROCESS.notes(), memory.trouble)):
+        for note in filter(None, (*notes(), memory.trouble)):
             complain(note)
 
 

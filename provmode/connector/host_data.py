@@ -260,8 +260,8 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     Raises:
         UsageError: a value cannot be used; the message names its key and never contains a secret.
     """
+    from provmode.ccm.client import READING_LINES
     from provmode.transport.target import AUTHENTICATIONS, STACKS, Credentials, Deadlines, Endpoint, Target, Trust
-    from provmode.windows.files import READ_ONLY_LINES
 
     name = host_name.rpartition("/")[2]
     scheme = _one_of(name, data, "winrm_scheme", ("http", "https"))
@@ -306,7 +306,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             host=_seconds(name, data, "winrm_host_deadline"),
         ),
         stack=stack,
-        read_only_lines=READ_ONLY_LINES,
+        read_only_lines=READING_LINES,
     )
 
 

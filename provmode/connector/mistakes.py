@@ -225,9 +225,9 @@ def check_libraries(authentication: str, *, stack: str, keyring: bool) -> None:
         try:
             import gssapi
             import krb5
-        except ImportError:
+        except ModuleNotFoundError:
             raise missing_library(authentication) from None
-        except OSError as error:  # a system library below them
+        except ImportError as error:  # the system's library below them
             raise UsageError(
                 f"winrm_transport kerberos cannot load this system's Kerberos library ({error})",
                 next_step="install MIT Kerberos (Debian: libgssapi-krb5-2)",

@@ -183,6 +183,13 @@ class Failures:
             f"{self.where} offers Negotiate and ended it at NTLM's first message", next_step=refusals.NTLM_ENDED
         )
 
+    def no_md5(self) -> LogonNotSent:
+        """Say that our own OpenSSL lets nobody use the digest that NTLM is made of."""
+        return LogonNotSent(
+            f"{self.where} was sent no logon: this computer's OpenSSL allows no HMAC-MD5, which NTLM needs (FIPS)",
+            next_step="use winrm_transport kerberos",
+        )
+
     def refused(self, computer: str = "") -> AuthenticationFailed:
         """It refused the account after it was tried; *computer* is what it calls itself, if it said so."""
         user = self._credentials.user or "the client certificate"

@@ -36,13 +36,19 @@ NOW = datetime(2026, 8, 20, 12, 0, tzinfo=timezone.utc)
 Drive = Callable[..., Any]
 
 
-def shown(*contents: bytes | None, windir: str = "C:\\Windows", cut: bool = False) -> Completed:
-    """Return the output of the command for `MobileClient.TCF`; ``None``: ``type`` failed."""
+FAILED = b"type failed"
+
+
+def shown(*contents: bytes | None, cut: bool = False) -> Completed:
+    """Return the output of the command for `MobileClient.TCF`; ``None``: there is no file, `FAILED`: type failed."""
     output = b""
     for number in range(len(contents) if cut else len(TCF_PATHS)):
         content = contents[number] if number < len(contents) else None
-        mark = f"@provmode {number} " + ("shown" if content is not None else f"failed {windir}")
-        output += (content or b"") + (b"" if cut and number == len(contents) - 1 else f"{mark}\r\n".encode())
+        result = "absent" if content is None else "failed" if content is FAILED else "shown"
+        mark = f"@provmode {number} {result}"
+        output += (content if content and content is not FAILED else b"") + (
+            b"" if cut and number == len(contents) - 1 else f"{mark}\r\n".encode()
+        )
     return Completed(0, output, cut=cut)
 
 
@@ -53,7 +59,7 @@ def test_the_largest_file_is_read_and_one_byte_more_is_refused_with_its_size(dri
     entry = b"SMSPROVISIONINGMODE=1\r\n"
     largest = entry + b"x" * (tcf.MAX_BYTES - len(entry))
 
-    read = drive(mobile_client_tcf(), shown(largest), [])
+    read = drive(mobile_client_tcf(), shown(largest))
     refused = drive(mobile_client_tcf(), shown(largest + b"x"))
 
     assert read == Known((TcfFile(TCF_PATHS[0], True, "as shown by type", ("SMSPROVISIONINGMODE=1",)),))
@@ -102,8 +108,8 @@ def test_a_file_with_many_or_long_entries_does_not_make_a_report_large(drive: Dr
     long = b"Install=" + b"SMSPROVISIONINGMODE=1 " * 40_000
     many = b"SMSPROVISIONINGMODE=1\r\n" * 40_000
 
-    (file,) = drive(mobile_client_tcf(), shown(long), []).value
-    (other,) = drive(mobile_client_tcf(), shown(many), []).value
+    (file,) = drive(mobile_client_tcf(), shown(long)).value
+    (other,) = drive(mobile_client_tcf(), shown(many)).value
 
     assert file.armed
     assert other.armed
@@ -115,15 +121,29 @@ def test_a_file_with_many_or_long_entries_does_not_make_a_report_large(drive: Dr
     "windir", ["C:\\Win\x1bdows", "\\\\server\\share", "C:\\%x%", "C:\\a\0", "x" * 300, "C:\\" + "x" * 300, "C:\\a|b"]
 )
 def test_a_windows_folder_that_is_none_is_could_not_tell(drive: Drive, windir: str) -> None:
-    answer = drive(mobile_client_tcf(), shown(windir=windir))
-    system = drive(
+    reading = drive(
         operating_system(), [Instance("A", {"Version": "1", "BuildNumber": "1", "WindowsDirectory": windir})]
     )
 
-    for reading in (answer, system):
-        assert isinstance(reading, Unknown)
-        assert reading.cause == "malformed"
-        assert "is not a folder" in reading.detail
+    assert isinstance(reading, Unknown)
+    assert reading.cause == "malformed"
+    assert "is not a folder" in reading.detail
+
+
+def test_a_file_that_exists_and_cannot_be_read_is_could_not_tell(drive: Drive) -> None:
+    assert drive(mobile_client_tcf(), shown(b"x", FAILED)) == Unknown(
+        "access-denied", f"{TCF_PATHS[1]} exists but cannot be read"
+    )
+
+
+@pytest.mark.parametrize("result", ["", "shown twice", "absent C:\\Windows", "shown\x1b[2J"])
+def test_a_mark_that_says_something_else_is_could_not_tell(drive: Drive, result: str) -> None:
+    output = shown().stdout.replace(b"@provmode 0 absent", f"@provmode 0 {result}".encode())
+
+    answer = drive(mobile_client_tcf(), Completed(0, output))
+
+    assert isinstance(answer, Unknown)
+    assert answer.cause == "malformed"
 
 
 # -- times and numbers ------------------------------------------------------------------------------------------------
@@ -198,7 +218,7 @@ def in_the_mode(
     processes: Any = IDLE, agent: tuple[Any, ...] = AGENT, registry: Any = TYPES, clock: Any = CLOCK
 ) -> tuple[Any, ...]:
     """Return the answers of a client in the mode, without a time of entry, on a Windows without scheduled tasks."""
-    first = (VERSION, SERVICE, MODE_ON, NO_VALUE, shown(), [])
+    first = (VERSION, SERVICE, MODE_ON, NO_VALUE, shown())
     return (*first, processes, *agent, TYPES, NO_VALUE, [], registry, NO_CLASS, NO_KEY, NO_VALUE, [], clock)
 
 
@@ -206,12 +226,12 @@ def in_the_mode(
     ("answers", "verdict"),
     [
         ((NO_CLASS, [], NO_KEY), "no-client"),
-        ((NO_CLASS, [], TYPES, NO_VALUE, NO_VALUE, shown(), []), "unassessed"),
-        ((NO_CLASS, NO_CLASS, NO_CLASS, NO_CLASS, shown(), NO_CLASS), "unassessed"),
-        ((VERSION, NO_CLASS, NO_VALUE, NO_VALUE, shown(), []), "unassessed"),
-        ((VERSION, SERVICE, NO_CLASS, NO_CLASS, shown(), []), "unassessed"),
-        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(), NO_CLASS), "unassessed"),
-        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(), []), "healthy"),
+        ((NO_CLASS, [], TYPES, NO_VALUE, NO_VALUE, shown()), "unassessed"),
+        ((NO_CLASS, NO_CLASS, NO_CLASS, NO_CLASS, shown()), "unassessed"),
+        ((VERSION, NO_CLASS, NO_VALUE, NO_VALUE, shown()), "unassessed"),
+        ((VERSION, SERVICE, NO_CLASS, NO_CLASS, shown()), "unassessed"),
+        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown(FAILED)), "unassessed"),
+        ((VERSION, SERVICE, NO_VALUE, NO_VALUE, shown()), "healthy"),
         (in_the_mode(), "stuck"),
         (in_the_mode(processes=NO_CLASS), "unassessed"),
         (in_the_mode(processes=[]), "unassessed"),
@@ -248,7 +268,7 @@ def test_what_a_client_says_is_bounded_before_it_is_judged(drive: Drive) -> None
     service = [Instance("A", {"Name": "CcmExec", "State": "Running", "StartMode": "Auto"})]
     missing = Instance("A", {"ReturnValue": "1"})
 
-    remediation = drive(plan_remediation(lambda: NOW, Policy()), version, service, missing, missing, shown(), [])
+    remediation = drive(plan_remediation(lambda: NOW, Policy()), version, service, missing, missing, shown())
 
     assert remediation.assessment.verdict.value == "unassessed"
     assert "5,000,002 characters" in remediation.assessment.reason

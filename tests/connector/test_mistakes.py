@@ -167,6 +167,19 @@ def test_a_missing_extra_ends_the_run_before_it_begins(
     assert f"pip install '.[{authentication}]'" in said
 
 
+def test_a_missing_library_of_the_system_ends_the_run_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gssapi.py").write_text("raise ImportError('libgssapi_krb5.so.2: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gssapi", raising=False)
+
+    said = refusal(winrm_transport="kerberos")
+
+    assert "cannot load this system's Kerberos library (libgssapi_krb5.so.2: cannot open" in said
+    assert "install MIT Kerberos (Debian: libgssapi-krb5-2)" in said
+
+
 def test_a_missing_keyring_library_ends_the_run_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import pytest
 
+from provmode.ccm.client import READING_LINES
 from provmode.ccm.policy import Policy
 from provmode.cli.main import cli
 from provmode.errors import ProvmodeError
@@ -33,7 +34,6 @@ from provmode.remediation.steps import Step
 from provmode.transport.base import ConnectionLost
 from provmode.transport.session import Session
 from provmode.transport.target import Counters, Credentials, Endpoint, Target
-from provmode.windows.files import READ_ONLY_LINES
 from provmode.windows.names import ComputerName
 
 START = datetime(2026, 11, 26, 12, 0, tzinfo=timezone.utc)
@@ -96,7 +96,7 @@ class NearPC:
         target = Target(
             Endpoint(self.name, self.name, 5985, "http", computer=self.meant),
             Credentials("ntlm", "LAB\\auditor", "secret"),
-            read_only_lines=READ_ONLY_LINES,
+            read_only_lines=READING_LINES,
         )
         return Session(
             target,

@@ -169,7 +169,7 @@ class Answers:
         return self.instances(self.asked[-1])
 
     def type(self) -> Completed:
-        marks = [f"@provmode {number} failed C:\\Windows\r\n".encode() for number in range(4)]
+        marks = [f"@provmode {number} absent\r\n".encode() for number in range(4)]
         if self.data is not None:
             marks[0] = self.data + b"@provmode 0 shown\r\n"
         return Completed(0, b"".join(marks))

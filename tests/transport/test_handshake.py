@@ -554,7 +554,7 @@ def test_the_environment_cannot_weaken_the_handshake(
     )
 
     [host] = json.loads(ran.stdout)["hosts"]
-    assert (host["verdict"], host["requests"]) == ("healthy", handshake(stack) + 9)
+    assert (host["verdict"], host["requests"]) == ("healthy", handshake(stack) + 8)
     _, authenticate = proxy.tokens
     assert missing_from_authenticate(authenticate, tls=False) == []
     length, start = struct.unpack_from("<H2xI", authenticate, 12)

@@ -1,10 +1,11 @@
-"""Write what the code's tables say into the schemas of plan and journal, and what they share into the audit's."""
+"""Write what the code's tables say into the schemas of plan, journal, inventory and, where they share it, audit."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from provmode.fleet.asked import schema
 from provmode.fleet.journal_events import line_schema
 from provmode.fleet.plan_file import step_schema
 
@@ -21,7 +22,8 @@ def main() -> None:
     audit["$defs"].update({name: plan["$defs"][name] for name in audit["$defs"] if name != "host"})
     host = audit["$defs"]["host"]["properties"]
     host.update({name: plan["$defs"]["host"]["properties"][name] for name in host})
-    for name, document in (("plan", plan), ("journal", journal), ("audit", audit)):
+    documents = {"plan": plan, "journal": journal, "audit": audit, "inventory": schema()}
+    for name, document in documents.items():
         (DOCS / f"{name}.schema.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

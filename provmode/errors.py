@@ -2,6 +2,7 @@
 
 * ProvmodeError                 every error of provmode; one line: what was tried, what came back, what to do next
   x UsageError (ValueError)     yours: an inventory, a policy, a flag or a file that cannot be used
+    + Mistakes                  several at once, such as all of one file
   x HostError (OSError)         concerns one PC; has the `Cause` that the report groups by
     + Unreachable               the network's: name or connection
     + CertificateUntrusted      yours or the PC's: TLS
@@ -21,6 +22,7 @@ host. So `HostError` and `ReadOnlyRefused` are ``OSError``s.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from provmode.text import SENTENCE, shortened, visible
@@ -63,6 +65,27 @@ class ProvmodeError(Exception):
 
 class UsageError(ProvmodeError, ValueError):
     """An inventory, a policy, a flag or a file cannot be used. Nothing was done."""
+
+
+MISTAKES_SAID = 50
+"""Mistakes that are said one by one; of more, the number."""
+
+
+class Mistakes(UsageError):
+    """Everything that is wrong with one thing. ``str()`` is the first of its mistakes, and how many more there are."""
+
+    def __init__(self, mistakes: Sequence[UsageError]) -> None:
+        self.mistakes = tuple(mistakes)
+        first, more = self.mistakes[0], len(self.mistakes) - 1
+        counted = f" (and {more:,} more mistake{'s' if more > 1 else ''})" if more else ""
+        super().__init__(first.what + counted, next_step=first.next_step)
+
+    @property
+    def lines(self) -> list[str]:
+        """Each mistake as a line; of very many the first, and how many more there are."""
+        more = len(self.mistakes) - MISTAKES_SAID
+        counted = [f"and {more:,} more mistakes"] if more > 0 else []
+        return [*(str(mistake) for mistake in self.mistakes[:MISTAKES_SAID]), *counted]
 
 
 class HostError(ProvmodeError, OSError):

@@ -311,6 +311,8 @@ PURE_FILES = (
     "transport/failures.py",
     "transport/refusals.py",
     "connector/commands.py",
+    "connector/host_names.py",
+    *(f"connector/sources/{name}.py" for name in ("decoding", "names", "headings", "table")),
     "reading.py",
     "errors.py",
     "text.py",

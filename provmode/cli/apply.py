@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provmode.cli.common import (
+    InventoryName,
     complain,
     console_for,
     data_option,
@@ -29,12 +30,18 @@ from provmode.fleet.results import EXIT_CODES, REFUSED
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
     from provmode.fleet.begun import Coming, Settled
+    from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan_file import Plan
 
 
 @click.command(epilog=EXIT_CODES["apply"].help)
 @click.argument("plan_file", metavar="PLAN", type=file_path())
-@click.option("--inventory", help="Inventory to use instead of the one named in the plan.")
+@click.option(
+    "--inventory",
+    type=InventoryName(),
+    metavar="INVENTORY",
+    help="Inventory to use instead of the one named in the plan.",
+)
 @data_option
 @limits_options
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
@@ -62,7 +69,7 @@ def apply(
     """
     from provmode.connector.host_data import read_override
     from provmode.fleet.begun import settle
-    from provmode.fleet.inventory import planned_inventory
+    from provmode.fleet.inventory import inventory_of
     from provmode.fleet.plan_file import PlanRefused, key_from, load
 
     journal = journal or plan_file.with_name(plan_file.name + ".journal")
@@ -73,7 +80,7 @@ def apply(
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
-                inventory or planned_inventory(plan.inventory, plan_file),
+                inventory or inventory_of(plan, plan_file),
                 override=read_override(data),
                 settled=settled,
                 journal=journal,
@@ -87,7 +94,9 @@ def apply(
     return result.exit_code()
 
 
-def run_apply_of(plan: Plan, inventory: str, *, settled: Settled, said: bool = False, **options: Any) -> ApplyResult:
+def run_apply_of(
+    plan: Plan, inventory: str | InventorySource, *, settled: Settled, said: bool = False, **options: Any
+) -> ApplyResult:
     """Apply a plan, with progress, until interrupted; *options* are those of `apply_plan`.
 
     What is about to happen is said on standard error, before the first host, unless it was *said* already.

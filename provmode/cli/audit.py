@@ -16,6 +16,7 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
+    inventory_argument,
     max_unassessed_option,
     print_json,
     printing,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
-@click.argument("inventory")
+@inventory_argument
 @choice_options
 @max_unassessed_option
 @format_option
@@ -49,7 +50,7 @@ def audit(
     retry: bool,
     parallel: int,
 ) -> int:
-    """Look at every host of a pyinfra INVENTORY and say who is stuck, and why. Changes nothing."""
+    """Look at every host of an INVENTORY and say who is stuck, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
 
     override = read_override(data)
@@ -94,7 +95,9 @@ def show_audit(found: Audit, output_format: str = "text", output: Path | None = 
 
 
 def say_what_was_not_learned(found: Audit) -> None:
-    """Say on standard error why a run counts as failed although no host failed."""
+    """Say on standard error what the inventory left out, and why a run counts as failed although no host failed."""
+    for note in found.notes:
+        complain(note)
     if found.no_name_resolves:
         complain("not one of the names resolves: look at this computer's DNS, its search domains and the inventory")
     if found.too_many_unassessed:

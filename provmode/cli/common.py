@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from provmode.clock import utc_now
 from provmode.fleet.allowance import Allowance
@@ -42,6 +43,34 @@ def file_path() -> click.Path:
     """Return the type of an option that names a file."""
     return click.Path(dir_okay=False, path_type=Path)
 
+
+class InventoryName(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """What names an inventory: completes files, also those after ``@csv/`` and ``@list/``."""
+
+    name = "inventory"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what *incomplete* can become."""
+        kind, slash, path = incomplete.partition("/")
+        if not incomplete.startswith("@"):
+            return [CompletionItem(incomplete, type="file")]
+        if not slash:
+            return [CompletionItem(word) for word in ("@csv/", "@list/", "@winrm/") if word.startswith(incomplete)]
+        if kind not in ("@csv", "@list"):
+            return []
+        folder, name = os.path.split(path)
+        try:
+            entries = sorted(os.scandir(os.path.expanduser(folder) or "."), key=lambda entry: entry.name)
+        except OSError:
+            return []
+        return [
+            CompletionItem(f"{kind}/{os.path.join(folder, entry.name)}{'/' if entry.is_dir() else ''}")
+            for entry in entries
+            if entry.name.startswith(name) and (name or not entry.name.startswith("."))
+        ]
+
+
+inventory_argument = click.argument("inventory", type=InventoryName())
 
 _limit = click.option(
     "--limit",

@@ -15,6 +15,7 @@ from provmode.cli.apply import apply
 from provmode.cli.audit import audit
 from provmode.cli.common import complain, give_up_output
 from provmode.cli.demo import demo
+from provmode.cli.inventory import inventory
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
 from provmode.cli.push import push
@@ -22,7 +23,7 @@ from provmode.cli.show import show
 from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
-from provmode.errors import ProvmodeError
+from provmode.errors import Mistakes, ProvmodeError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
 from provmode.text import visible
 
@@ -48,10 +49,12 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         logging.getLogger("provmode").setLevel(logging.DEBUG)
 
 
-for _command in (audit, plan, apply, push, undo, verify, show, traces, demo, lab):
+_commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, demo, lab)
+for _command in (*_commands, *inventory.commands.values()):
     _command.params.append(
         click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug_too, help="As before the command.")
     )
+for _command in _commands:
     cli.add_command(_command)
 
 
@@ -83,7 +86,8 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except ProvmodeError as error:
-        complain(str(error))
+        for line in error.lines if isinstance(error, Mistakes) else [str(error)]:
+            complain(line)
         code = BAD_USAGE
     except OSError as error:
         give_up_output(f"the output cannot be written: {error.strerror or error}")

@@ -24,6 +24,7 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
+    inventory_argument,
     key_file_option,
     max_unassessed_option,
     print_json,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EXIT_CODES["plan"].help)
-@click.argument("inventory")
+@inventory_argument
 @click.option("--output", type=file_path(), help="Write the plan to this file.")
 @choice_options
 @max_unassessed_option
@@ -77,7 +78,7 @@ def plan(
     retry: bool,
     parallel: int,
 ) -> int:
-    """Say what would be changed on which host of a pyinfra INVENTORY, and why. Changes nothing."""
+    """Say what would be changed on which host of an INVENTORY, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import key_from, sign, write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from provmode.cli.common import (
     data_option,
     file_path,
     format_option,
+    inventory_argument,
     key_file_option,
     limits_by_name,
     limits_options,
@@ -47,7 +49,7 @@ VALID = timedelta(hours=1)
 
 
 @click.command(epilog=EXIT_CODES["push"].help)
-@click.argument("inventory")
+@inventory_argument
 @click.option(
     "--max-hosts", metavar="N|all", default=str(FEW), show_default=True, help="Refuse to look at more hosts than this."
 )
@@ -74,7 +76,7 @@ def push(
     parallel: int,
     **limits: Any,
 ) -> int:
-    """Bring a few PCs of a pyinfra INVENTORY into compliance: plan, show the plan, ask, and apply it.
+    """Bring a few PCs of an INVENTORY into compliance: plan, show the plan, ask, and apply it.
 
     This is what plan and apply do, with a plan file, a journal, the lease and safe limits. For many PCs use plan and
     apply: somebody reads the plan before. --yes applies without a question.
@@ -95,6 +97,8 @@ def push(
     named.budget()
     override = read_override(data)
     fleet = load(inventory, override=override)
+    for note in fleet.notes:
+        complain(note)
     names = _few(fleet, limit, exclude, max_hosts)
     named.sizes(len(names))
     pushing = _Push(inventory, fleet, names, file, journal, key, override, as_text=output_format == "text")
@@ -174,7 +178,8 @@ class _Push:
                 waves.append(wave)
             say(lambda console: print_waves(waves, limits, NEW, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
-            complain(f"the plan is kept in {self._file}: provmode apply {self._file}{self._unsigned} makes its changes")
+            apply = f"provmode apply {shlex.quote(str(self._file))}{self._unsigned}"
+            complain(f"the plan is kept in {self._file}: {apply} makes its changes")
             self._show(document, None)
             return REFUSED
         result = run_apply_of(
@@ -187,7 +192,9 @@ class _Push:
             said=not yes,
         )
         self._show(document, result)
-        undo = f"provmode undo {self._journal} --inventory {self._inventory}{self._unsigned}"
+        gone = plan.made_from is not None and not plan.made_from.again
+        inventory = shlex.quote(f"@plan/{self._file}" if gone else self._inventory)
+        undo = f"provmode undo {shlex.quote(str(self._journal))} --inventory {inventory}{self._unsigned}"
         complain(f"the journal is {self._journal}; what can be restored from it: {undo} --dry")
         return _code(planned, result)
 

@@ -11,10 +11,12 @@ import click
 from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
     choice_options,
+    complain,
     console_for,
     data_option,
     file_path,
     format_option,
+    inventory_argument,
     key_file_option,
     print_json,
     printing,
@@ -35,7 +37,7 @@ journals_option = click.option(
 
 
 @click.command(epilog=EXIT_CODES["traces"].help)
-@click.argument("inventory")
+@inventory_argument
 @choice_options
 @journals_option
 @key_file_option
@@ -55,7 +57,7 @@ def traces(
     retry: bool,
     parallel: int,
 ) -> int:
-    """Say what provmode left on the hosts of a pyinfra INVENTORY. Changes nothing; plan --remove-traces removes it."""
+    """Say what provmode left on the hosts of an INVENTORY. Changes nothing; plan --remove-traces removes it."""
     from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.traces import journaled_files, traces_inventory
@@ -68,6 +70,8 @@ def traces(
     with refused_logons(retry=retry), running("looking for traces", parallel) as options:
         chosen = functools.partial(traces_inventory, inventory, limit=limit, exclude=exclude)
         found = chosen(override=override, journaled=journaled, **options)
+    for note in found.notes:
+        complain(note)
     if output is not None:
         file = io.StringIO()
         print_traces(found, console_for(file))

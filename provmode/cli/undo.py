@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from provmode.cli.common import (
+    InventoryName,
     complain,
     confirmed,
     console_for,
@@ -32,7 +33,7 @@ from provmode.fleet.waves import SAFE
 
 @click.command(epilog=EXIT_CODES["undo"].help)
 @click.argument("journal", type=file_path())
-@click.option("--inventory", required=True, help="Inventory of the run.")
+@click.option("--inventory", type=InventoryName(), metavar="INVENTORY", required=True, help="Inventory of the run.")
 @click.option("--dry", is_flag=True, help="Only look, and say what would be restored and what verdict would follow.")
 @click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service or registry; may be repeated.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")

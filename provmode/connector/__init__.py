@@ -4,6 +4,8 @@
 * `commands`       the commands that facts and operations hand to it
 * `host_data`      the ``winrm_*`` keys of an inventory, and the target they add up to
 * `mistakes`       mistakes in those values that can be seen before anything is sent
+* `host_names`     names of PCs that could be taken for other names
+* `sources/`       connectors that find hosts: ``@csv``, ``@list``
 * `session_lease`  the lease on one PC, held through a session
 * `run_lease`      which operations of a pyinfra run share it, and when it is released
 * `undisturbed`    Ctrl-C in a pyinfra run, and the steps that it must not end in the middle
@@ -16,13 +18,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from provmode.connector.sources.connectors import CsvConnector, ListConnector
     from provmode.connector.winrm import WinRMConnector
 
-__all__ = ["WinRMConnector"]
+__all__ = ["CsvConnector", "ListConnector", "WinRMConnector"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the connector for pyinfra's entry point ``provmode.connector:WinRMConnector``.
+    """Load a connector for pyinfra's entry points, such as ``provmode.connector:WinRMConnector``.
 
     Not before: facts import `commands` from here, and must not load what can change a PC.
     """
@@ -30,4 +33,8 @@ def __getattr__(name: str) -> Any:
         from provmode.connector.winrm import WinRMConnector
 
         return WinRMConnector
+    if name in ("CsvConnector", "ListConnector"):
+        from provmode.connector.sources import connectors
+
+        return getattr(connectors, name)
     raise AttributeError(name)

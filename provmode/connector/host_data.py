@@ -12,7 +12,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 
@@ -103,6 +103,8 @@ WINRM_DATA: dict[str, DataMeta] = {
 
 KEYS = frozenset(WINRM_DATA)
 
+SAY_WHERE_THE_PASSWORD_IS = frozenset({"winrm_password_env", "winrm_password_file", "winrm_password_keyring"})
+"""Keys that say where the password is. Some put the password itself there, so no error shows their values."""
 
 OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent"})
 """Our own keys that the connector does not use."""
@@ -235,17 +237,13 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     types = get_type_hints(WinRMData)
     for key, value in own.items():
         if value is not None and types[key] is not Any and not _fits(value, types[key]):
-            shown = "" if key in _NAMES_OF_SECRETS else f" {value!r},"
+            shown = "" if key in SAY_WHERE_THE_PASSWORD_IS else f" {value!r},"
             raise UsageError(f"{name.rpartition('/')[2]}: {key} is{shown} of the wrong type")
     keyring = own.pop("winrm_password_keyring")
     own |= {"winrm_password_keyring": None, "winrm_computer": computer}
     target = target_of(name, {**own, **({"winrm_password": "-"} if keyring else {})})
     check_credentials(target.endpoint, target.credentials)
     checked.add(shared)
-
-
-_NAMES_OF_SECRETS = frozenset({"winrm_password_env", "winrm_password_file", "winrm_password_keyring"})
-"""Keys that say where the password is. Some put the password itself there, so no error shows their values."""
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -317,6 +315,37 @@ def _logs_on_to_kerberos(data: Mapping[str, Any], authentication: str) -> bool:
     places = ("winrm_password", "winrm_password_file", "winrm_password_keyring")
     named = any(data[key] not in (None, "") for key in places) or bool(os.environ.get(data["winrm_password_env"] or ""))
     return named and bool(data["winrm_user"] or os.environ.get(USER_ENVIRONMENT))
+
+
+def mistakes_in(where: str, data: Mapping[str, Any]) -> Iterator[UsageError]:
+    """Yield what is wrong with the values of *data*, each by itself: the rest of a host's data may stand elsewhere.
+
+    *where* begins each message. Values have the types of `WinRMData`, and files are not looked for.
+    """
+    from provmode.transport.target import AUTHENTICATIONS, STACKS
+
+    scheme = data.get("winrm_scheme", "https" if data.get("winrm_port") in (443, 5986) else "http")
+    checks: dict[str, Callable[[Any], object]] = {
+        "winrm_address": lambda value: check_address(f"{where}: winrm_address", value),
+        "winrm_computer": lambda value: _check_computer(where, value),
+        "winrm_port": lambda value: _port(where, data, scheme if scheme in ("http", "https") else "http"),
+        "winrm_scheme": lambda value: _one_of(where, data, "winrm_scheme", ("http", "https")),
+        "winrm_path": lambda value: check_path(f"{where}: winrm_path", value),
+        "winrm_transport": lambda value: _one_of(where, data, "winrm_transport", AUTHENTICATIONS),
+        "winrm_stack": lambda value: _one_of(where, data, "winrm_stack", STACKS),
+        "winrm_user": lambda value: check_user(f"{where}: winrm_user", value, data.get("winrm_transport", "ntlm")),
+        "winrm_password_env": lambda value: _check_variable(where, value),
+        "winrm_kerberos_host": lambda value: check_address(f"{where}: winrm_kerberos_host", value),
+        "winrm_codepage": lambda value: _check_codepage(where, value),
+    }
+    for key, value in data.items():
+        try:
+            if key.endswith("_deadline"):
+                _seconds(where, data, key)
+            elif key in checks:
+                checks[key](value)
+        except UsageError as error:
+            yield error
 
 
 def _address(name: str, data: Mapping[str, Any]) -> str:
@@ -398,11 +427,7 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
         service = data["winrm_password_keyring"]
         return _visible_ends(name, _from_keyring(name, user, service), f"in the keyring under {service}")
     variable = data["winrm_password_env"]
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", variable):
-        raise UsageError(
-            f"{name}: winrm_password_env is not the name of an environment variable",
-            next_step="put the password into a variable, and the variable's name there",
-        )
+    _check_variable(name, variable)
     from_environment = os.environ.get(variable)
     if not from_environment:
         named = f"${variable}" if variable == PASSWORD_ENVIRONMENT else "the variable that winrm_password_env names"
@@ -411,6 +436,19 @@ def password_of(name: str, user: str, data: Mapping[str, Any]) -> str:
             next_step=f"set {named}, winrm_password_file or winrm_password_keyring",
         )
     return _visible_ends(name, from_environment, f"in ${data['winrm_password_env']}")
+
+
+def _check_variable(name: str, variable: str) -> None:
+    """Refuse what is no name of an environment variable, without showing it: it may be the password.
+
+    Raises:
+        UsageError: says what to do.
+    """
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", variable):
+        raise UsageError(
+            f"{name}: winrm_password_env is not the name of an environment variable",
+            next_step="put the password into a variable, and the variable's name there",
+        )
 
 
 def _first_line(name: str, file: str) -> str:

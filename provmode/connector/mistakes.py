@@ -6,6 +6,7 @@ What is wrong here would otherwise show as a fault of the PC, or lead to another
 from __future__ import annotations
 
 import ipaddress
+import re
 import unicodedata
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def check_visible(what: str, value: str, *, blanks: bool = False) -> None:
     Raises:
         UsageError: *what* names the value; the message names the character.
     """
+    if value.isascii() and value.isprintable() and " " not in value:
+        return
     for position, character in enumerate(value):
         called = f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
         if character.isspace() and unicodedata.category(character) != "Cc":
@@ -90,7 +93,13 @@ def _check_ipv6(what: str, address: str, bare: str, zone: str, has_zone: bool) -
         )
 
 
+_PLAIN = re.compile(r"(?!.*xn--)[a-z][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
+"""Names that every resolver takes as they stand: ASCII without encoded letters, and no number."""
+
+
 def _check_name(what: str, address: str) -> None:
+    if len(address) <= 253 and _PLAIN.fullmatch(address):
+        return
     for character in address:
         if character in "/\\":
             raise _wrong(what, address, f"not a host name: it has a {character}", "winrm_path is the listener's path")

@@ -1,12 +1,13 @@
 """Runs over many hosts. One host's failure never ends the run for the others.
 
 * `inventory`       where hosts come from (`InventorySource`), and the fleet they make
-* `host_names`      names of PCs that could be taken for other names
+* `host_lists`      inventories that are no program: names, files of names, the hosts that a plan keeps
 * `ignored`         what pyinfra would silently ignore in an inventory file
 * `ownership`       who can change an inventory before it is run
 * `visit`           who visits the hosts (`Runner`), and one visit
 * `lowered`         settings that protect less than the defaults
 * `identity`        which PC answered for a host
+* `asked`           what a run with an inventory would ask, and what it would leave out
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry

@@ -83,6 +83,8 @@ class Audit:
     """Names, groups and patterns that the run was limited to."""
     exclude: tuple[str, ...] = ()
     """Names, groups and patterns that were left out."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about the inventory, such as what a list left out; a sentence each."""
     began: datetime | None = None
     """When the run began, by the controller's clock."""
     ended: datetime | None = None
@@ -168,7 +170,7 @@ def run_audit(
     """
     policies = policies_of(fleet, names)
     audit = Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies))
-    audit.by_name, audit.began = looked_up(fleet, names), now()
+    audit.by_name, audit.began, audit.notes = looked_up(fleet, names), now(), fleet.notes
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 

@@ -12,8 +12,9 @@ functions that read inventory and group data files are called, here and nowhere 
 from __future__ import annotations
 
 import codecs
+import os
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,15 @@ from pyinfra.context import ctx_inventory, ctx_state
 from typing_extensions import override
 
 from provmode.connector.host_data import combined
+from provmode.connector.host_names import check_host_name, look, spelling
+from provmode.connector.sources.connectors import SOURCES
+from provmode.connector.sources.found import Found, FoundHost, LeftOut
+from provmode.connector.sources.reading import STANDARD_INPUT, is_file
 from provmode.errors import UsageError
-from provmode.fleet.host_names import check_host_name, look, spelling
+from provmode.fleet.host_lists import KeptHosts, file_of, kept_in, split_names
 from provmode.fleet.ignored import refuse_ignored
 from provmode.fleet.ownership import refuse_foreign
+from provmode.fleet.plan_file import MadeFrom, Plan
 from provmode.fleet.selection import choose
 
 SHARD = 250
@@ -42,12 +48,17 @@ class Fleet(Inventory):
 
     connector_of: dict[str, Any]
     groups_of: dict[str, list[str]]
+    found: list[Found]
+    """What each source (``@csv``, ``@list``) found that the inventory names, in order."""
+    is_list: bool = False
+    """Whether the inventory is names and sources alone: its hosts have no data that is not in the sources."""
 
     @override
     def make_hosts_and_groups(self, names: Iterable[Any], groups: Mapping[str, Any]) -> None:
-        connectors, executing = get_all_connectors(), get_execution_connectors()
+        connectors, executing = {**get_all_connectors(), **SOURCES}, {**get_execution_connectors(), **SOURCES}
         data: dict[str, dict[str, Any]] = defaultdict(dict)
         self.connector_of, self.groups_of, self.hosts = {}, defaultdict(list), {}
+        self.found: list[Found] = []
         self._spellings: dict[str, str] = {}
         member_of: dict[str, list[str]] = defaultdict(list)
         for group, (group_names, group_data) in groups.items():
@@ -66,18 +77,38 @@ class Fleet(Inventory):
     ) -> None:
         kind, _, argument = name[1:].partition("/") if name.startswith("@") else ("ssh", "", "")
         if kind not in connectors:
-            raise UsageError(f"{name}: there is no connector @{kind}", next_step="use @winrm/NAME for Windows PCs")
+            near = f"write @{kind.lower()}" if kind.lower() in connectors else "use @winrm/NAME for Windows PCs"
+            raise UsageError(f"{name}: there is no connector @{kind}", next_step=near)
         if not name.startswith("@"):
             expanded: Iterable[Any] = [(name, {}, [])]
+        elif kind in SOURCES:
+            expanded = self._find(kind, argument)
         else:
             if kind == "winrm" and not argument:
                 raise UsageError(f"{name} has no name of a PC", next_step="write it as in @winrm/PC-0001")
             expanded = connectors[kind].make_names_data(argument or None)
         for host_name, connector_data, connector_groups in expanded:
             self._check_name(host_name)
-            self.host_data[host_name] = {**connector_data, **data}
+            if host_name in self.connector_of:
+                raise UsageError(
+                    f"the inventory has {host_name.rpartition('/')[2]} twice, and {name} is one of the two places",
+                    next_step="take it out of one of them",
+                )
+            self.host_data[host_name] = combined((connector_data, data))
             self.connector_of[host_name] = executing.get(kind, executing["ssh"])
-            self.groups_of[host_name] += [*connector_groups, *groups]
+            self.groups_of[host_name] = list(dict.fromkeys((*connector_groups, *groups)))
+
+    def _find(self, kind: str, argument: str) -> Iterable[Any]:
+        """Return the hosts that a source finds.
+
+        Raises:
+            UsageError: it cannot be used, or others can change what it says about the password.
+        """
+        found = SOURCES[kind].find(argument or None)
+        if found.file is not None and not found.keys <= _HARMLESS:
+            refuse_foreign(found.file, "says how the password is used")
+        self.found.append(found)
+        return found.expanded()
 
     def _check_name(self, name: str) -> None:
         """Refuse a name that could be mistaken for another: Windows ignores case, and reports omit the connector."""
@@ -99,6 +130,29 @@ class Fleet(Inventory):
     def names(self) -> list[str]:
         """All host names, in the inventory's order."""
         return list(self.connector_of)
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """What its sources could have found and left out."""
+        return [left_out for found in self.found for left_out in found.left_out]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know about what its sources found, a sentence each."""
+        notes: list[str] = []
+        for found in self.found:
+            notes += found.notes
+            for why, count in Counter(left_out.why for left_out in found.left_out).items():
+                notes.append(f"{found.source}: {count:,} left out, {why}")
+        return notes
+
+    def kept(self, names: Sequence[str]) -> MadeFrom | None:
+        """Return the hosts *names* as a plan keeps them, if sources found them; ``None`` for a program's hosts."""
+        if not self.found or not self.is_list:
+            return None
+        hosts = {host.full_name: host for found in self.found for host in found.hosts}
+        kept = tuple(hosts[name] if name in hosts else FoundHost(name.rpartition("/")[2]) for name in names)
+        return MadeFrom(all(found.again for found in self.found), kept)
 
     def select(self, limits: Sequence[str], exclude: Sequence[str] = ()) -> list[str]:
         """Return the names that *limits* match (all, without any) and *exclude* does not: see `selection.choose`.
@@ -127,6 +181,12 @@ class Fleet(Inventory):
             except PyinfraError as error:
                 raise UsageError(str(error)) from None
             yield list(shard)
+
+
+_HARMLESS = frozenset({"winrm_address", "winrm_port", "winrm_computer", "winrm_read_only", "winrm_codepage"}) | {
+    f"winrm_{what}_deadline" for what in ("connect", "read", "host")
+}
+"""Keys of a table that do not decide how the password is used."""
 
 
 class _Shard(Inventory):
@@ -197,14 +257,19 @@ class PyinfraFile:
 
 @dataclass(frozen=True)
 class HostNames:
-    """Host names separated by commas: ``@winrm/PC-0001,@winrm/PC-0002``."""
+    """Host names separated by commas, ``@winrm/PC-0001,@winrm/PC-0002``, and sources: ``@csv/FILE``, ``@list/FILE``."""
 
     name: str
     path: Path | None = None
 
     def read(self) -> Groups:
         """Return one group with all of them."""
-        return {"all": (self.name.split(","), {})}
+        return {"all": (split_names(self.name), {})}
+
+
+_BY_SUFFIX = {".csv": "csv", ".tsv": "csv", ".txt": "list", ".lst": "list", ".list": "list"}
+_WORKBOOKS = frozenset({".xlsx", ".xls", ".xlsm", ".ods"})
+_FORMS = "@csv/FILE for a table, @list/FILE for names, a pyinfra inventory (FILE.py), or @winrm/NAME,@winrm/NAME"
 
 
 def source_of(inventory: str) -> InventorySource:
@@ -214,13 +279,33 @@ def source_of(inventory: str) -> InventorySource:
         UsageError: it is neither.
     """
     path = Path(inventory)
-    if path.is_file():
-        return PyinfraFile(path)
+    if is_file(path):
+        kind = _BY_SUFFIX.get(path.suffix.lower())
+        if path.suffix.lower() in _WORKBOOKS:
+            raise UsageError(f"{inventory} is a workbook", next_step="save it as CSV UTF-8, and give FILE.csv")
+        return HostNames(f"@{kind}/{inventory}", path) if kind is not None else PyinfraFile(path)
+    if inventory.startswith("@plan/"):
+        return kept_in(Path(os.path.expanduser(inventory.removeprefix("@plan/"))))
     if inventory.startswith("@"):
-        return HostNames(inventory)
-    raise UsageError(
-        f"there is no inventory {inventory}", next_step="give a pyinfra inventory file, or @winrm/NAME,@winrm/NAME"
-    )
+        names = split_names(inventory)
+        file = file_of(names[0]) if len(names) == 1 else None
+        found = Path(os.path.expanduser(file)) if file not in (None, STANDARD_INPUT) else None
+        return HostNames(inventory, found if found is not None and is_file(found) else None)
+    raise UsageError(f"there is no inventory {inventory}", next_step=f"give {_FORMS}")
+
+
+def inventory_of(plan: Plan, file: Path) -> str | InventorySource:
+    """Return the inventory to apply a *plan* with that was read from *file*, if the user names none.
+
+    That is the inventory that it was made with, as it is now. If that was read from standard input or a pipe, it is
+    gone, and the hosts count that the plan keeps.
+
+    Raises:
+        UsageError: the inventory is not there.
+    """
+    if plan.made_from is not None and not plan.made_from.again:
+        return KeptHosts(plan.inventory, plan.made_from.hosts)
+    return planned_inventory(plan.inventory, file)
 
 
 def planned_inventory(inventory: str, plan: Path) -> str:
@@ -229,13 +314,26 @@ def planned_inventory(inventory: str, plan: Path) -> str:
     Raises:
         UsageError: it is in neither.
     """
-    if inventory.startswith("@") or Path(inventory).is_file():
-        return inventory
-    beside = plan.parent / inventory
-    if beside.is_file():
+    if not inventory.startswith("@"):
+        return _here_or_beside(inventory, plan)
+    names = []
+    for name in split_names(inventory):
+        file = file_of(name)
+        if file is None or file == STANDARD_INPUT:
+            names.append(name)
+        else:
+            names.append(name.removesuffix(file) + _here_or_beside(file, plan))
+    return ",".join(names)
+
+
+def _here_or_beside(file: str, plan: Path) -> str:
+    if is_file(Path(file)) or is_file(Path(os.path.expanduser(file))):
+        return file
+    beside = plan.parent / file
+    if is_file(beside):
         return str(beside)
     raise UsageError(
-        f"there is no inventory {inventory} here or beside {plan}, which was made with it",
+        f"there is no inventory {file} here or beside {plan}, which was made with it",
         next_step="give --inventory FILE",
     )
 
@@ -260,7 +358,10 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
         said = error.code if isinstance(error.code, str) else "it ends the program"
         raise UsageError(f"cannot read the inventory {source.name}: {said}{_place(error)}") from None
     except Exception as error:  # noqa: BLE001 - an inventory is the user's own code: it can raise anything
-        raise UsageError(f"cannot read the inventory {source.name}: {_reason(error)}") from None
+        raise UsageError(
+            f"cannot read the inventory {source.name}: {_reason(error)}", next_step=_other_form(source)
+        ) from None
+    fleet.is_list = isinstance(source, HostNames)
     if not fleet.names:
         raise UsageError(f"the inventory {source.name} has no hosts", next_step="an empty run is never a success")
     return fleet
@@ -269,6 +370,13 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
 _QUOTABLE = (OSError, LookupError, NameError, ImportError, AttributeError)
 """Errors with a text that quotes only names. The text of any other error could contain a value, such as a password; so
 could the key of a KeyError, which is a LookupError."""
+
+
+def _other_form(source: InventorySource) -> str:
+    """Return what to write if the file is no program."""
+    if not isinstance(source, PyinfraFile) or source.path.suffix == ".py":
+        return ""
+    return f"if it is no pyinfra inventory, write @csv/{source.name} for a table, @list/{source.name} for names"
 
 
 def _reason(error: Exception) -> str:

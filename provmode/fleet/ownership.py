@@ -18,42 +18,45 @@ LINKS = 40
 """How many links in a row are followed, as in the Linux kernel."""
 
 
-def refuse_foreign(path: Path) -> None:
-    """Refuse a file or a folder that others can change.
+RUNS = "is run as a program, or holds one"
+
+
+def refuse_foreign(path: Path, does: str = RUNS) -> None:
+    """Refuse a file or a folder that others can change; *does* says why that matters.
 
     Raises:
         UsageError: names the path and the cure.
         OSError: it cannot be looked at.
     """
     for _ in range(LINKS):
-        folder = _check(path.parent)
+        folder = _check(path.parent, does if does == RUNS else f"holds a file that {does}")
         entry = path.lstat()
-        _check_owner(path, entry)
+        _check_owner(path, entry, does)
         if not stat.S_ISLNK(entry.st_mode):
             if folder.st_mode & (stat.S_IXGRP | stat.S_IXOTH):  # else nobody else can get at what is in it
-                _check(path)
+                _check(path, does)
             return
         path = path.parent / os.readlink(path)
     raise UsageError(f"{path} is in a circle of links")
 
 
-def _check(path: Path) -> os.stat_result:
+def _check(path: Path, does: str) -> os.stat_result:
     status = path.stat()
-    _check_owner(path, status)
+    _check_owner(path, status, does)
     sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX  # there, all can change only their own
     others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and not _private_group(status))
     if others and not sticky:
         raise UsageError(
-            f"{path} is run as a program, or holds one, and others can write to it",
+            f"{path} {does}, and others can write to it",
             next_step=f"take that from them: chmod go-w {path}",
         )
     return status
 
 
-def _check_owner(path: Path, status: os.stat_result) -> None:
+def _check_owner(path: Path, status: os.stat_result, does: str) -> None:
     if status.st_uid not in (0, os.geteuid()):
         raise UsageError(
-            f"{path} is run as a program, or holds one, and belongs to user {status.st_uid}, not to you or root",
+            f"{path} {does}, and belongs to user {status.st_uid}, not to you or root",
             next_step=f"read it, and copy it or take it over: chown {os.geteuid()} {path}",
         )
 

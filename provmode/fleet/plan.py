@@ -16,7 +16,7 @@ from provmode.fleet.audit import Audit, HostReport, failed_assessment, looked_up
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import lowered_in
-from provmode.fleet.plan_file import FORMAT, VERSION
+from provmode.fleet.plan_file import FORMAT, VERSION, MadeFrom
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
 from provmode.reading import plain
@@ -70,6 +70,8 @@ class Planned:
     proposals: list[Proposal] = field(default_factory=list)
     housekeeping: bool = False
     """Whether it only removes what provmode itself left."""
+    made_from: MadeFrom | None = None
+    """The hosts that it was made from, if the inventory was no program."""
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
@@ -115,6 +117,7 @@ class Planned:
             "limit": list(limit),
             **({"exclude": list(exclude)} if exclude else {}),
             **({"lowered_protection": lowered} if lowered else {}),
+            **({"made_from": self.made_from.to_json()} if self.made_from is not None else {}),
             "hosts": [item.to_json() for item in self.proposals],
         }
 
@@ -161,7 +164,7 @@ def run_plan(
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
-    planned.housekeeping = remedy is not None
+    planned.housekeeping, planned.made_from, planned.audit.notes = remedy is not None, fleet.kept(names), fleet.notes
     planned.audit.by_name, planned.audit.began = looked_up(fleet, names), now()
     answering: dict[str, Answering] = {}
     progress.begin(len(names))

@@ -20,6 +20,8 @@ from typing import Any
 from provmode.atomic_file import write_output
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
+from provmode.connector.host_data import KEYS
+from provmode.connector.sources.found import FoundHost
 from provmode.errors import ProvmodeError, UsageError
 from provmode.fields import object_schema
 from provmode.remediation.steps import KINDS, Step, step_from_json
@@ -66,6 +68,27 @@ class PlannedHost:
 
 
 @dataclass(frozen=True)
+class MadeFrom:
+    """The hosts of a list, a table or a directory that a plan was made from."""
+
+    again: bool
+    """Whether the inventory can be read again. If not, `apply` takes the hosts from here."""
+    hosts: tuple[FoundHost, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field ``made_from`` of a plan."""
+        return {"again": self.again, "hosts": [_kept(host) for host in self.hosts]}
+
+
+def _kept(host: FoundHost) -> dict[str, Any]:
+    return {
+        "name": host.full_name,
+        **({"groups": list(host.groups)} if host.groups else {}),
+        **({"data": dict(host.data)} if host.data else {}),
+    }
+
+
+@dataclass(frozen=True)
 class Plan:
     """A plan that was read, and whose signature was checked."""
 
@@ -78,6 +101,8 @@ class Plan:
     signed: bool
     document: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Everything that the plan says."""
+    made_from: MadeFrom | None = None
+    """The hosts that it was made from, if the inventory was no program."""
 
     @property
     def changing(self) -> tuple[PlannedHost, ...]:
@@ -188,6 +213,7 @@ def _plan(path: Path, document: dict[str, Any]) -> Plan:
             hosts=tuple(_host(host) for host in _list(document, "hosts")),
             signed=document.get("signature") is not None,
             document=document,
+            made_from=_made_from(document["made_from"]) if "made_from" in document else None,
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
@@ -261,6 +287,27 @@ def _host(document: Any) -> PlannedHost:
         policy=Policy.from_mapping(document["policy"], where=name),
         document=document,
     )
+
+
+def _made_from(document: Any) -> MadeFrom:
+    if not isinstance(document, dict) or not isinstance(document.get("again"), bool):
+        raise TypeError(f"made_from is {document!r:.40}")
+    hosts = tuple(_kept_host(host) for host in _list(document, "hosts"))
+    _each_once([host.name for host in hosts])
+    return MadeFrom(document["again"], hosts)
+
+
+def _kept_host(document: Any) -> FoundHost:
+    if not isinstance(document, dict):
+        raise TypeError(f"a host of made_from is {document!r:.40}, not an object")
+    name, data, groups = _text(document, "name"), document.get("data", {}), document.get("groups", [])
+    if not name.startswith("@winrm/") or "/" in name.removeprefix("@winrm/") or name == "@winrm/":
+        raise ValueError(f"made_from has a host {name!r:.60}")
+    if not isinstance(data, dict) or not set(data) <= KEYS - {"winrm_password"}:
+        raise ValueError(f"made_from: the data of {name} has a key that no list has")
+    if not isinstance(groups, list) or not all(isinstance(group, str) and group not in ("", "all") for group in groups):
+        raise TypeError(f"made_from: the groups of {name} are {groups!r:.40}")
+    return FoundHost(name.removeprefix("@winrm/"), data, tuple(groups))
 
 
 def _step(host: str, document: Any) -> Step:

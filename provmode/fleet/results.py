@@ -203,6 +203,15 @@ SHOW = ExitCodes(
     },
 )
 
+INVENTORY = ExitCodes(
+    {},
+    {
+        COMPLIANT: "shown; no PC was asked",
+        BAD_USAGE: "bad usage, or a run with this inventory would end before it asks a PC: each line says why",
+        INTERRUPTED: "interrupted before it was shown",
+    },
+)
+
 LAB = ExitCodes(
     {},
     {
@@ -222,6 +231,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "verify": VERIFY,
     "show": SHOW,
     "traces": TRACES,
+    "inventory": INVENTORY,
     "lab": LAB,
 }
 """The table of every command. Help and documents take their exit codes from here."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pyinfra.api.connectors import get_all_connectors
 
+from provmode.connector.host_names import spelling
+from provmode.connector.sources.connectors import SOURCES
 from provmode.errors import UsageError
-from provmode.fleet.host_names import spelling
 from provmode.fleet.waves import Limits
 
 
@@ -29,7 +30,13 @@ def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
     connectors = get_all_connectors()
 
     def is_file(text: str) -> bool:
-        return text.startswith("@") and text[1:].partition("/")[0].lower() not in connectors
+        kind = text[1:].partition("/")[0].lower()
+        if text.startswith("@") and kind in SOURCES and not Path(text[1:]).is_file():
+            raise UsageError(
+                f"{option} {text} is an inventory, not a choice of hosts",
+                next_step=f"give {option} @FILE for the names in a file",
+            )
+        return text.startswith("@") and (kind in SOURCES or kind not in connectors)
 
     for value in values:
         for part in [value] if is_file(value) and Path(value[1:]).is_file() else value.split(","):

@@ -61,6 +61,8 @@ class TracesFound:
     selected: list[str]
     hosts: list[HostTraces] = field(default_factory=list)
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about the inventory, a sentence each."""
 
     def count(self, outcome: Outcome) -> int:
         """Return how many hosts have *outcome*."""
@@ -119,7 +121,7 @@ def traces_inventory(
     fleet = load(inventory, override=override)
     names = fleet.select(limit, exclude)
     policies_of(fleet, names)  # checks every host's data
-    result = TracesFound([short(name) for name in names])
+    result = TracesFound([short(name) for name in names], notes=fleet.notes)
     copies = journaled or {}
     progress.begin(len(names))
 

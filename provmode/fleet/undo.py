@@ -18,9 +18,9 @@ from typing import Any
 import gevent
 
 from provmode.ccm.policy import Policy
+from provmode.connector.host_names import spelling
 from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
-from provmode.fleet.host_names import spelling
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
 from provmode.fleet.lease import HostLease

@@ -184,8 +184,12 @@ def _sockets() -> int:
     return max(16, min(DIALLING, soft - 64)) if soft != resource.RLIM_INFINITY else DIALLING
 
 
-def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
+def policies_of(
+    fleet: Fleet, names: Sequence[str], *, data_of: Callable[[str], dict[str, Any]] | None = None
+) -> dict[str, Policy]:
     """Check every host's data and return its policy; hosts with the same data share one.
+
+    *data_of* returns a host's data, if not as the fleet has it.
 
     Raises:
         UsageError: another connector, a misspelt key, an unreadable file, an impossible policy; nothing was sent.
@@ -196,7 +200,7 @@ def policies_of(fleet: Fleet, names: Sequence[str]) -> dict[str, Policy]:
     for name in names:
         if not issubclass(fleet.connector_of[name], WinRMConnector):
             raise UsageError(f"{name} is not a @winrm host", next_step=f"write it as @winrm/{short(name)}")
-        data = fleet.data_of(name)
+        data = (data_of or fleet.data_of)(name)
         check_keys(short(name), data)
         check_files(short(name), data, checked)
         check_target(name, data, checked)

@@ -8,6 +8,7 @@
 * `history`   the whole change that a journal records, as text
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text
+* `inventory`  what a run would ask as text
 * `document`  an audit as JSON
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -257,6 +259,24 @@ class InTurn:
                 self.visited[-1].append(short)
                 work(NearVisit(self.bench.pcs[short]))
                 self.at_end_of.get(short, lambda: None)()
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read inventory programs without pyinfra's command line: to import it would make the sockets here cooperative."""
+
+    def values(file: Path | str) -> dict[str, Any]:
+        return {name: value for name, value in runpy.run_path(str(file)).items() if name[:2] != "__"}
+
+    def groups(file: str) -> dict[str, Any]:
+        return {name: value for name, value in values(file).items() if isinstance(value, (list, tuple))}
+
+    def group_data(folder: str) -> dict[str, Any]:
+        return {file.stem: values(file) for file in Path(folder).glob("*.py")}
+
+    stub = SimpleNamespace(_get_groups_from_filename=groups, _get_group_data=group_data)
+    monkeypatch.setitem(sys.modules, "pyinfra_cli.inventory", stub)
+    monkeypatch.setitem(sys.modules, "pyinfra_cli.util", SimpleNamespace(PYTHON_CODES={}))
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from provmode.connector.host_names import check_host_name
 from provmode.errors import UsageError
-from provmode.fleet.host_names import check_host_name
 from provmode.fleet.inventory import Fleet, Groups, load
 
 

@@ -17,6 +17,8 @@ _LOOK_ALIKE = str.maketrans("авгекморстухіјѕԁԛԝнαβεζηι�
 
 def spelling(name: str) -> str:
     """Return what all spellings of one name have in common: case, width and composition do not count."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
@@ -31,6 +33,8 @@ def check_host_name(name: str) -> None:
     Raises:
         UsageError: names the character.
     """
+    if name.isascii() and name.isprintable() and " " not in name:
+        return  # one script, and every character can be seen
     for character in name:
         if character.isspace():
             raise _refused(name, character, "is a blank")

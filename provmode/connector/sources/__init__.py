@@ -1,0 +1,15 @@
+"""Connectors that find hosts: a table of PCs (``@csv``), a list of names (``@list``).
+
+* `found`       what a source finds: hosts with data and groups, and what it leaves out and why
+* `decoding`    the bytes of a text file to text, whatever program wrote it. Pure
+* `names`       a list of names, one a line. Pure
+* `headings`    what the heading of a column means, and the type of its values. Pure
+* `table`       a table with a heading, as spreadsheets export it. Pure
+* `checking`    names and values of all rows, before anything is sent
+* `reading`     the file or standard input that an argument names
+* `connectors`  the connectors for pyinfra
+
+A new source, such as a directory, is a subclass of `connectors.SourceConnector` whose `find` returns a `found.Found`,
+with a row of `connectors.SOURCES` and an entry point in ``pyproject.toml``. Its hosts are spoken to as those of
+``@winrm``.
+"""

@@ -93,8 +93,12 @@ def _check_ipv6(what: str, address: str, bare: str, zone: str, has_zone: bool) -
         )
 
 
-_PLAIN = re.compile(r"(?!.*xn--)[a-z][a-z0-9_-]{0,62}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
-"""Names that every resolver takes as they stand: ASCII without encoded letters, and no number."""
+_NUMBER = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN = re.compile(
+    rf"(?!.*xn--)[a-z][a-z0-9_-]{{0,62}}(?:\.[a-z0-9_-]{{1,63}})*|{_NUMBER}(?:\.{_NUMBER}){{3}}",
+    re.IGNORECASE | re.ASCII,
+)
+"""What every resolver takes as it stands: names in ASCII without encoded letters, and IPv4 addresses."""
 
 
 def _check_name(what: str, address: str) -> None:
@@ -129,10 +133,12 @@ def _check_name(what: str, address: str) -> None:
         )
     if asked.replace(b".", b"").isdigit():
         raise _wrong(what, address, "neither an IP address nor a name", "write four numbers from 0 to 255, or the name")
-    if asked.decode("idna").lower() != unicodedata.normalize("NFC", address).lower():
-        raise _wrong(
-            what, address, f"a name that is looked up as {asked.decode('idna')!a}", "set winrm_address to an IP address"
-        )
+    try:
+        shown = asked.decode("idna")
+    except UnicodeError:
+        raise _wrong(what, address, "a name whose encoded letters (xn--) mean nothing", "type it anew") from None
+    if shown.lower() != unicodedata.normalize("NFC", address).lower():
+        raise _wrong(what, address, f"a name that is looked up as {shown!a}", "set winrm_address to an IP address")
 
 
 def _wrong(what: str, value: str, why: str, next_step: str) -> UsageError:

@@ -279,8 +279,8 @@ def source_of(inventory: str) -> InventorySource:
         UsageError: it is neither.
     """
     path = Path(inventory)
+    kind = _BY_SUFFIX.get(path.suffix.lower()) if not inventory.startswith("@") else None
     if is_file(path):
-        kind = _BY_SUFFIX.get(path.suffix.lower())
         if path.suffix.lower() in _WORKBOOKS:
             raise UsageError(f"{inventory} is a workbook", next_step="save it as CSV UTF-8, and give FILE.csv")
         return HostNames(f"@{kind}/{inventory}", path) if kind is not None else PyinfraFile(path)
@@ -291,6 +291,8 @@ def source_of(inventory: str) -> InventorySource:
         file = file_of(names[0]) if len(names) == 1 else None
         found = Path(os.path.expanduser(file)) if file not in (None, STANDARD_INPUT) else None
         return HostNames(inventory, found if found is not None and is_file(found) else None)
+    if kind is not None:
+        return HostNames(f"@{kind}/{inventory}")  # which says why it cannot be read
     raise UsageError(f"there is no inventory {inventory}", next_step=f"give {_FORMS}")
 
 

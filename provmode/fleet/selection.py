@@ -16,6 +16,7 @@ from pyinfra.api.connectors import get_all_connectors
 
 from provmode.connector.host_names import spelling
 from provmode.connector.sources.connectors import SOURCES
+from provmode.connector.sources.reading import is_file as there
 from provmode.errors import UsageError
 from provmode.fleet.waves import Limits
 
@@ -31,7 +32,7 @@ def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
 
     def is_file(text: str) -> bool:
         kind = text[1:].partition("/")[0].lower()
-        if text.startswith("@") and kind in SOURCES and not Path(text[1:]).is_file():
+        if text.startswith("@") and kind in SOURCES and not there(Path(text[1:])):
             raise UsageError(
                 f"{option} {text} is an inventory, not a choice of hosts",
                 next_step=f"give {option} @FILE for the names in a file",
@@ -39,7 +40,7 @@ def expand(option: str, values: Iterable[str]) -> tuple[str, ...]:
         return text.startswith("@") and (kind in SOURCES or kind not in connectors)
 
     for value in values:
-        for part in [value] if is_file(value) and Path(value[1:]).is_file() else value.split(","):
+        for part in [value] if is_file(value) and there(Path(value[1:])) else value.split(","):
             name = part.strip()
             if not name:
                 raise UsageError(f"{option} {value!r}: a name is empty", next_step="give a name, a group or a pattern")

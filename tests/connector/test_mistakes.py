@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from provmode.connector.host_data import WINRM_DATA, check_files, check_target, target_of
 from provmode.connector.mistakes import check_address
@@ -74,6 +77,7 @@ def refusal(**data: Any) -> str:
         ({"winrm_address": "127\u30020\u30020\u30021"}, "U+3002 IDEOGRAPHIC FULL STOP"),
         ({"winrm_address": "\uff11\uff10.0.0.1"}, "resolvers read as 10.0.0.1"),
         ({"winrm_address": "stra\u00dfe"}, "a name that is looked up as 'strasse'"),
+        ({"winrm_address": "xn--0.corp"}, "whose encoded letters (xn--) mean nothing"),
         ({"winrm_address": "1::2::3"}, "not an IPv6 address"),
         ({"winrm_address": "10.0.0.1%eth0"}, "only those have a zone"),
         ({"winrm_address": "fe80::1"}, "link-local without a zone"),
@@ -132,6 +136,24 @@ def test_an_address_without_a_mistake_is_taken_as_it_is(address: str) -> None:
 )
 def test_an_account_without_a_mistake_is_taken_as_it_is(user: str) -> None:
     assert target_of("PC-1", {**DATA, "winrm_user": user}).credentials.user == user
+
+
+PLAIN = st.from_regex(r"[a-z0-9]{1,3}([.-][a-z0-9]{1,3}){0,4}", fullmatch=True)
+
+
+@given(PLAIN | st.text("xn-_.0127afZ\u00e9", max_size=12))
+def test_an_address_that_is_seen_to_be_plain_at_a_glance_has_no_mistake_at_a_closer_look(address: str) -> None:
+    def said() -> str:
+        try:
+            check_address("winrm_address", address)
+        except UsageError as error:
+            return str(error)
+        return ""
+
+    at_a_glance = said()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("provmode.connector.mistakes._PLAIN", re.compile(r"(?!)"))
+        assert said() == at_a_glance
 
 
 @pytest.mark.parametrize("zone", [LOOPBACK, str(NUMBER)])

@@ -152,7 +152,9 @@ def begin(inventory: str) -> None:
     [
         ("pcs.xlsx", "pcs.xlsx is a workbook; save it as CSV UTF-8, and give FILE.csv"),
         ("pcs", "invalid syntax (line 1); if it is no pyinfra inventory, write @csv/pcs for a table, "),
-        ("gone.csv", "there is no inventory gone.csv; give @csv/FILE for a table, @list/FILE for names, a pyinfra"),
+        ("gone.csv", "@csv: there is no file gone.csv; this is "),
+        ("C:\\PCs\\pcs.txt", "@list: there is no file C:\\PCs\\pcs.txt; this is a path of Windows: copy the file"),
+        ("gone.py", "there is no inventory gone.py; give @csv/FILE for a table, @list/FILE for names, a pyinfra"),
         ("@csv/gone.csv", "@csv: there is no file gone.csv"),
         ("-", "there is no inventory -; give @csv/FILE for a table, @list/FILE for names"),
         ("@CSV/pcs", "@CSV/pcs: there is no connector @CSV; write @csv"),

@@ -93,6 +93,7 @@ def test_a_list_can_have_a_file_in_it(tmp_path: Path) -> None:
         (("PC-1,,PC-2",), (), "--limit 'PC-1,,PC-2': a name is empty; give a name, a group or a pattern"),
         (("",), (), "--limit '': a name is empty; give a name, a group or a pattern"),
         (("@no/such",), (), "--limit @no/such: the file cannot be read: No such file or directory"),
+        (("@" + "x" * 300,), (), f"--limit @{'x' * 300}: the file cannot be read: File name too long"),
     ],
 )
 def test_a_slip_is_one_line_and_never_everything(limit: tuple[str, ...], exclude: tuple[str, ...], told: str) -> None:

@@ -56,7 +56,10 @@ def _wrong_values(where: str, row: Row, fine: set[object]) -> Iterator[UsageErro
     values: dict[str, Any] = dict(row.values)
     address = values.pop("winrm_address", None)
     if address is not None:
-        yield from mistakes_in(where, {"winrm_address": address})
+        try:
+            check_address(f"{where}: winrm_address", address)
+        except UsageError as error:
+            yield error
     key = tuple(sorted(values.items()))
     if key and key not in fine:
         wrong = list(mistakes_in(where, values))

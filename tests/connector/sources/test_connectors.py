@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import re
@@ -10,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyinfra.api.exceptions import PyinfraError
 
 from provmode.connector import CsvConnector, ListConnector, WinRMConnector
 from provmode.connector.sources import reading
+from provmode.connector.sources.checking import mistakes_of
 from provmode.connector.sources.connectors import SOURCES
 from provmode.connector.sources.found import Found, SourceError
+from provmode.connector.sources.table import read_table
 from provmode.errors import UsageError
+from provmode.text import SENTENCE
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +143,23 @@ def test_what_is_left_out_and_what_was_guessed_is_said(tmp_path: Path) -> None:
         "pcs.csv: line 2 is not UTF-8, so the file was read as Windows-1252; save it as UTF-8 to be sure",
     )
     assert found.hosts[0].name == "BÜRO-1"
+
+
+ANY = st.text(max_size=12) | st.from_regex(r"(xn--)?[a-z0-9.:%\[\]/\\_-]{1,12}", fullmatch=True)
+
+
+@given(st.lists(st.tuples(ANY, ANY, ANY, ANY), max_size=5))
+def test_any_cells_are_hosts_or_mistakes_with_a_line(rows: list[tuple[str, str, str, str]]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+    writer.writerow(["name", "address", "groups", "winrm_user"])
+    writer.writerows(rows)
+    table = read_table(out.getvalue().encode("utf-8", "replace"))
+
+    errors = list(mistakes_of(table.rows, "pcs.csv, line {}".format))
+
+    assert all(str(error).startswith(f"pcs.csv, line {line}: ") for line, error in errors)
+    assert all(len(str(error)) <= 2 * SENTENCE + 2 for _, error in errors)
 
 
 # -- paths ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from provmode.connector.sources import reading
 from provmode.connector.sources.checking import mistakes_of
 from provmode.connector.sources.connectors import SOURCES
 from provmode.connector.sources.found import Found, SourceError
+from provmode.connector.sources.headings import WORDS
 from provmode.connector.sources.table import read_table
 from provmode.errors import UsageError
 from provmode.text import SENTENCE
@@ -299,3 +300,33 @@ def test_standard_input_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(reading, "open", closed, raising=False)
 
     assert refusal(ListConnector, "-") == ["@list/- cannot be read: Bad file descriptor; name a file"]
+
+
+# -- the guide ------------------------------------------------------------------------------------------------------
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "inventories.md").read_text("utf-8")
+
+
+def test_the_examples_of_the_guide_are_read(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```text\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "pcs.txt").write_text(next(block for block in blocks if block.startswith("# pcs.txt")))
+    (tmp_path / "pcs.csv").write_text(next(block for block in blocks if block.startswith("name;")))
+
+    names, table = ListConnector.find("pcs.txt"), CsvConnector.find("pcs.csv")
+
+    assert [host.name for host in names.hosts] == ["pc-0001.example.com", "pc-0002.example.com"]
+    assert [(host.name, host.groups) for host in table.hosts] == [
+        ("pc-0001", ("pcs", "office", "pilot")),
+        ("pc-0002", ("pcs", "office")),
+    ]
+    assert [item.what for item in table.left_out] == ["pc-0003"]
+
+
+def test_every_word_for_a_column_is_in_the_guide() -> None:
+    listed = {
+        column: set(re.findall(r"`(\w+)`", words))
+        for column, words in re.findall(r"^\| `(\w+)` \| (.*?) \|", GUIDE, re.M)
+    }
+
+    for column, words in WORDS.items():
+        assert listed[words[0]] == {*words[1:], *({column} if column.startswith("winrm_") else ())}

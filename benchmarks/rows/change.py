@@ -19,7 +19,7 @@ from benchmarks.row import Row
 from provmode.lab.process import LabProcess
 
 SEED = 21
-FACTOR = 1.5
+FACTOR = 0.6
 GROWTH = 1.25
 STUCK = "stuck-no-enabled-time"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.contest import Bench, alternating, run, start
 from benchmarks.row import Row
 
-FACTOR = 1.3
+FACTOR = 0.35
 POOL = 64
 """Hosts at a time in the bare loop: provmode's own default (`provmode.fleet.audit.WORKING`)."""
 

@@ -6,8 +6,8 @@ from benchmarks.contest import Bench, Series
 from benchmarks.job import Measured
 from benchmarks.row import Row
 
-KB_PER_HOST = 60
-GROWTH = 1.15
+KB_PER_HOST = 20
+GROWTH = 1.3
 
 
 def measure(bench: Bench) -> list[Row]:

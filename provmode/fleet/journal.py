@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.errors import UsageError
+from provmode.fleet.group_commit import GroupCommit, forcing
 from provmode.fleet.journal_events import EVENTS, HostRecord, JournalState, StepRecord, apply_line
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
 from provmode.fleet.waves import Limits
@@ -59,6 +60,7 @@ class Journal:
         self._first, self._last, self._size = state.first_hash, state.last_hash, state.size
         self._now = now
         self._broken = False
+        self._disk = GroupCommit(forcing(file.fileno()), state.size)
 
     @property
     def run_id(self) -> str:
@@ -180,20 +182,28 @@ class Journal:
         try:
             self._append(data)
         except OSError:
-            self._broken = True
-            try:
-                self._file.truncate(self._size)
-            except OSError:
-                pass  # the torn line stays, and nothing comes after it
+            self._cut(self._size)
             raise
         self._last, self._size = digest, self._size + len(data)
+        try:
+            self._disk.wait(self._size)  # other hosts write their lines meanwhile, and are waited for together
+        except OSError:
+            self._cut(self._disk.durable)
+            raise
 
     def _append(self, data: bytes) -> None:
         self._file.seek(self._size)
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
-        os.fsync(self._file.fileno())
+
+    def _cut(self, size: int) -> None:
+        """Cut off what could not be written; nothing is written after it."""
+        self._broken = True
+        try:
+            self._file.truncate(size)
+        except OSError:
+            pass  # the torn line stays, and nothing comes after it
 
     def step_begun(self, host: str, number: int, step: Step, previous: bytes | None) -> None:
         """Announce a step, with the bytes of the file before it."""

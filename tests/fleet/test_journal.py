@@ -10,12 +10,14 @@ import json
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -535,6 +537,66 @@ def test_a_failure_of_fsync_stops_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     journal.abandon()
 
     assert read(tmp_path / "journal").hosts == {}
+
+
+def test_lines_that_are_written_together_are_forced_to_disk_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, begun = tmp_path / "journal", list[int]()
+    journal = Journal.create(path, "plan-1", now)
+    real, first, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def slow(file: int) -> None:
+        begun.append(path.stat().st_size)
+        first.set()
+        assert go_on.wait(10)
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    durable: list[bool] = []
+
+    def write(number: int) -> None:
+        journal.step_begun(f"PC-{number}", 0, RequestPolicy(), None)
+        at = path.read_bytes().index(b'"PC-%d"' % number)
+        durable.append(any(size > at for size in begun))
+
+    writing = [gevent.spawn(write, number) for number in range(40)]
+    while not first.is_set():
+        gevent.sleep(0)
+    for _ in range(50):
+        gevent.sleep(0)  # all of them write their lines
+    go_on.set()
+    gevent.joinall(writing, timeout=20, raise_error=True)
+    journal.abandon()
+
+    assert durable == [True] * 40
+    assert len(begun) == 2  # the first line alone, then all that came meanwhile
+    assert len(read(path).hosts) == 40
+
+
+def test_a_failure_of_fsync_fails_all_that_wait_for_it_and_keeps_what_was_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    journal = Journal.create(path, "plan-1", now)
+    journal.step_begun("PC-0", 0, RequestPolicy(), None)
+
+    def broken(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+
+    def write(number: int) -> str:
+        with pytest.raises(OSError, match=r"Input/output|earlier line"):
+            journal.step_begun(f"PC-{number}", 0, RequestPolicy(), None)
+        return "refused"
+
+    writing = [gevent.spawn(write, number) for number in range(1, 20)]
+    gevent.joinall(writing, timeout=20, raise_error=True)
+    journal.abandon()
+
+    assert [one.value for one in writing] == ["refused"] * 19
+    assert set(read(path).hosts) == {"PC-0"}
 
 
 def test_a_step_that_is_begun_again_is_open_again_and_keeps_its_first_bytes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import re
@@ -16,7 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
 
+from pyinfra.api.exceptions import ConnectorDataTypeError
 from pyinfra.api.hiddenvalue import HiddenValue
+from pyinfra.api.util import raise_if_bad_type
 from pyinfra.connectors.base import DataMeta
 
 from provmode.connector.mistakes import (
@@ -105,6 +108,27 @@ KEYS = frozenset(WINRM_DATA)
 
 SAY_WHERE_THE_PASSWORD_IS = frozenset({"winrm_password_env", "winrm_password_file", "winrm_password_keyring"})
 """Keys that say where the password is. Some put the password itself there, so no error shows their values."""
+
+
+@functools.lru_cache(maxsize=1)
+def _types() -> dict[str, Any]:
+    """Return the type of each key; evaluating them costs as much as a question to a PC."""
+    return get_type_hints(WinRMData)
+
+
+def typed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every key of `WINRM_DATA` with its value in a host's *data*, or its default.
+
+    Raises:
+        ConnectorDataTypeError: a value has another type; pyinfra's own error about it.
+    """
+    found = {}
+    for key, kind in _types().items():
+        if key in data:
+            raise_if_bad_type(data[key], kind, ConnectorDataTypeError, f"Invalid connector data `{key}`:")
+        found[key] = data.get(key, WINRM_DATA[key].default)
+    return found
+
 
 OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent"})
 """Our own keys that the connector does not use."""
@@ -234,7 +258,7 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
     if shared in checked:
         return
-    types = get_type_hints(WinRMData)
+    types = _types()
     for key, value in own.items():
         if value is not None and types[key] is not Any and not _fits(value, types[key]):
             shown = "" if key in SAY_WHERE_THE_PASSWORD_IS else f" {value!r},"

@@ -25,7 +25,7 @@ from pyinfra.connectors.base import BaseConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine, extract_control_arguments
 from typing_extensions import Unpack, override
 
-from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys, combined
+from provmode.connector.host_data import WINRM_DATA, WinRMData, check_keys, combined, typed
 from provmode.errors import HostError, ProvmodeError, ReadOnlyRefused
 from provmode.text import json_text, visible
 
@@ -102,7 +102,8 @@ class WinRMConnector(BaseConnector):
         for key in ("winrm_read_only", "provmode_policy"):
             if key in data:
                 setattr(host.data, key, data[key])
-        super().__init__(state, host)
+        self.state, self.host = state, host
+        self.data = typed(host.data.dict())  # as pyinfra does it, which evaluates the types anew for every host
         if self.data["winrm_password"] is not None:
             # `debug-inventory` prints all of a host's data: this way it prints a mask
             host.data.winrm_password = Masked(self.data["winrm_password"])  # type: ignore[no-untyped-call]

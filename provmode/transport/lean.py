@@ -18,7 +18,9 @@ The handshake's first token goes out with the first request, without a 401 first
 from __future__ import annotations
 
 import base64
+import functools
 import logging
+import select
 import socket
 import ssl
 import urllib.parse
@@ -26,6 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gevent
+import gevent.monkey
 
 from provmode.errors import HostError, UsageError
 from provmode.transport import sealed_body
@@ -53,6 +56,10 @@ _TLS_ALERT = b"\x15\x03"
 ignore_environment()
 
 
+_poll = gevent.monkey.get_original("select", "poll")
+"""Looks at a line at once; gevent's own would let others run before it looks."""
+
+
 class _TooSlow(Exception):
     """The answer was not whole within the read deadline."""
 
@@ -76,6 +83,7 @@ class LeanConnection:
         self._computer: ComputerName | None = None
         self._head = _head(target)
         self._message_head = b""
+        self._line = _poll()
 
     @property
     def computer(self) -> ComputerName | None:
@@ -95,6 +103,7 @@ class LeanConnection:
             self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.counters.connections += 1
+        self._line.register(self._socket.fileno(), select.POLLIN)
         self._dialled = self.alive = True
 
     def authenticate(self) -> None:
@@ -225,7 +234,9 @@ class LeanConnection:
         if not self._used:
             self._used = True
             return
-        self._socket.settimeout(0.0)
+        if not self._line.poll(0):
+            return
+        self._socket.settimeout(0.0)  # over TLS it may be a session ticket, which is no data
         try:
             came = self._socket.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -338,14 +349,19 @@ class LeanConnection:
             raise
 
 
+@functools.lru_cache(maxsize=64)
+def _quoted(path: str) -> str:
+    """Return a path as it is written in a request."""
+    return urllib.parse.quote(path, safe="!#$%&'()*+,/:;=?@[]~")
+
+
 def _head(target: Target) -> bytes:
     """Return the beginning of every request to *target*."""
     endpoint = target.endpoint
     address = endpoint.address.partition("%")[0]
     host = f"[{address}]" if ":" in address else address.encode("idna").decode("ascii")
-    path = urllib.parse.quote(endpoint.path, safe="!#$%&'()*+,/:;=?@[]~")
     return (
-        f"POST {path} HTTP/1.1\r\nHost: {host}:{endpoint.port}\r\nUser-Agent: provmode\r\n"
+        f"POST {_quoted(endpoint.path)} HTTP/1.1\r\nHost: {host}:{endpoint.port}\r\nUser-Agent: provmode\r\n"
         "Accept-Encoding: identity\r\nConnection: Keep-Alive\r\n"
     ).encode("ascii")
 

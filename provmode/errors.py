@@ -11,6 +11,7 @@
     + QuotaExceeded             the PC's: too many shells, operations or users
     + DeadlineExceeded (TimeoutError)  the network's or the PC's: no answer in time
     + ProtocolError             the PC's (or another server's at its address): not WS-Management as specified
+    + SpeaksTls                   yours: plain HTTP was spoken to an HTTPS port
     + OtherComputer               yours or DNS's: the PC that answers is not the PC that was meant
     + AnswerLost                the network's: the answer to a change was lost, the change *may have happened*
     + RemoteFault               the PC's: it answered with a fault; the error keeps its code
@@ -141,6 +142,12 @@ class ProtocolError(HostError):
     """The answer is not WS-Management as specified, or broke off."""
 
     cause = Cause.PROTOCOL
+
+
+class SpeaksTls(ProtocolError):
+    """Plain HTTP was spoken to a port that speaks TLS: the inventory has the wrong scheme or port."""
+
+    to_mend = True
 
 
 class OtherComputer(HostError):

@@ -139,8 +139,9 @@ AT_WORK_TOO_LONG = "at-work-too-long"
 """The finding on a PC whose reason to wait has no end; it counts as failed."""
 OTHER_COMPUTER = "other-computer"
 """The cause if the PC that answers is not the PC that was meant."""
-TO_MEND = frozenset({"auth", "tls", "access-denied", OTHER_COMPUTER})
-"""Causes that the operator has to mend: account, certificate, rights, name. They count as failed, also for `apply`."""
+TO_MEND = frozenset({"auth", "tls", "access-denied", OTHER_COMPUTER, "shells-forbidden"})
+"""Causes that the operator has to mend: account, certificate, rights, name, policy. They count as failed, also for
+`apply`."""
 NEXT_STEP: dict[str, str] = {
     "name-resolution": "check the name in the inventory and in DNS",
     "connect-timeout": "the PC is off, away or behind a firewall: try again when it is on",

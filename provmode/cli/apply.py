@@ -23,6 +23,7 @@ from provmode.cli.common import (
     run_options,
     running,
     say,
+    say_if_no_name_resolves,
 )
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
@@ -124,3 +125,4 @@ def show_apply(result: ApplyResult, output_format: str = "text") -> None:
             print_json(result.to_json())
         else:
             print_apply(result, console_for(None))
+    say_if_no_name_resolves(result)

@@ -23,6 +23,7 @@ from provmode.cli.common import (
     refused_logons,
     run_options,
     running,
+    say_if_no_name_resolves,
 )
 from provmode.fleet.results import EXIT_CODES
 
@@ -98,8 +99,7 @@ def say_what_was_not_learned(found: Audit) -> None:
     """Say on standard error what the inventory left out, and why a run counts as failed although no host failed."""
     for note in found.notes:
         complain(note)
-    if found.no_name_resolves:
-        complain("not one of the names resolves: look at this computer's DNS, its search domains and the inventory")
+    say_if_no_name_resolves(found)
     if found.too_many_unassessed:
         complain(found.too_many_unassessed)
 

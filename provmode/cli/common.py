@@ -408,6 +408,12 @@ def printing(*, changes: bool = False) -> Iterator[None]:
         give_up_output(f"the report could not be written in full: {error.strerror or error}")
 
 
+def say_if_no_name_resolves(found: Any) -> None:
+    """Say on standard error why a run counts as failed, if not one of its names resolves."""
+    if found.no_name_resolves:
+        complain("not one of the names resolves: look at this computer's DNS, its search domains and the inventory")
+
+
 def give_up_output(why: str) -> None:
     """Say *why* nothing more is printed; not even what Python would flush at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -33,7 +33,7 @@ from provmode.text import visible
     epilog=EXIT_CODES["audit"].help,
 )
 @click.version_option(__version__, prog_name="provmode")
-@click.option("--debug", is_flag=True, help="Log details of errors to standard error, never a secret.")
+@click.option("--debug", is_flag=True, help="Say on standard error what is asked of each PC, and never a secret.")
 def cli(debug: bool) -> None:
     """Find ConfigMgr clients stuck in provisioning mode, over WinRM."""
     # only our own log: pyspnego logs whole NTLM tokens, from which a weak password can be guessed
@@ -52,7 +52,13 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
 _commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, demo, lab)
 for _command in (*_commands, *inventory.commands.values()):
     _command.params.append(
-        click.Option(["--debug"], is_flag=True, expose_value=False, callback=_debug_too, help="As before the command.")
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            expose_value=False,
+            callback=_debug_too,
+            help="Say on standard error what is asked of each PC.",
+        )
     )
 for _command in _commands:
     cli.add_command(_command)

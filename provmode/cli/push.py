@@ -12,6 +12,7 @@ import click
 
 from provmode.atomic_file import check_output
 from provmode.cli.apply import run_apply_of, show_apply
+from provmode.cli.audit import say_what_was_not_learned
 from provmode.cli.common import (
     complain,
     confirmed,
@@ -34,13 +35,14 @@ from provmode.cli.common import (
 from provmode.cli.plan import made_by
 from provmode.clock import utc_now
 from provmode.errors import UsageError
-from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED
+from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED, counted
 from provmode.fleet.waves import ALL, SAFE, Limits
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
     from provmode.fleet.inventory import Fleet
     from provmode.fleet.plan import Planned
+    from provmode.fleet.selection import Chosen
 
 FEW = 25
 """PCs that are looked at before an eye loses them: for more, a plan is read first, and applied later."""
@@ -99,14 +101,23 @@ def push(
     fleet = load(inventory, override=override)
     for note in fleet.notes:
         complain(note)
-    names = _few(fleet, limit, exclude, max_hosts)
-    named.sizes(len(names))
-    pushing = _Push(inventory, fleet, names, file, journal, key, override, as_text=output_format == "text")
+    chosen = _few(fleet, limit, exclude, max_hosts)
+    named.sizes(len(chosen.names))
+    again = _again(data, key_file, unsigned=unsigned)
+    pushing = _Push(inventory, fleet, chosen, file, journal, key, override, again, as_text=output_format == "text")
     with refused_logons(retry=retry):
         return pushing.run(named, limit=limit, exclude=exclude, yes=yes)
 
 
-def _few(fleet: Fleet, limit: tuple[str, ...], exclude: tuple[str, ...], max_hosts: str) -> list[str]:
+def _again(data: tuple[str, ...], key_file: Path | None, *, unsigned: bool) -> list[str]:
+    """Return the options with which another command is given the same data and key."""
+    words = [word for pair in data for word in ("--data", pair)]
+    if key_file is not None:
+        words += ["--key-file", str(key_file)]
+    return [*words, "--unsigned"] if unsigned else words
+
+
+def _few(fleet: Fleet, limit: tuple[str, ...], exclude: tuple[str, ...], max_hosts: str) -> Chosen:
     """Return the chosen hosts.
 
     Raises:
@@ -114,13 +125,14 @@ def _few(fleet: Fleet, limit: tuple[str, ...], exclude: tuple[str, ...], max_hos
     """
     if max_hosts != ALL and not (max_hosts.isascii() and max_hosts.isdigit() and int(max_hosts) > 0):
         raise UsageError(f"--max-hosts {max_hosts} is not a number of hosts", next_step="give 25, or all")
-    names = fleet.select(limit, exclude)
-    if max_hosts != ALL and len(names) > int(max_hosts):
+    chosen = fleet.choose(limit, exclude)
+    many = len(chosen.names)
+    if max_hosts != ALL and many > int(max_hosts):
         raise UsageError(
-            f"a push is for a few PCs, at most {int(max_hosts)}, and this would be {len(names)}",
-            next_step=f"choose some (--limit), use plan and apply, or give --max-hosts {len(names)}",
+            f"a push is for a few PCs, at most {int(max_hosts)}, and this would be {many}",
+            next_step=f"choose some (--limit), use plan and apply, or give --max-hosts {many}",
         )
-    return names
+    return chosen
 
 
 class _Push:
@@ -130,17 +142,18 @@ class _Push:
         self,
         inventory: str,
         fleet: Fleet,
-        names: list[str],
+        chosen: Chosen,
         file: Path,
         journal: Path,
         key: bytes | None,
         override: dict[str, Any] | None,
+        again: list[str],
         *,
         as_text: bool,
     ) -> None:
-        self._inventory, self._fleet, self._names = inventory, fleet, names
+        self._inventory, self._fleet, self._chosen = inventory, fleet, chosen
         self._file, self._journal, self._key, self._override = file, journal, key, override
-        self._unsigned = " --unsigned" if key is None else ""
+        self._again = again
         self._as_text = as_text
 
     def run(self, limits: Limits, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
@@ -152,7 +165,8 @@ class _Push:
         from provmode.report.lines import count_of
 
         with running("planning", limits.parallel) as options:
-            planned = run_plan(self._fleet, self._names, **options)
+            planned = run_plan(self._fleet, self._chosen.names, **options)
+        planned.audit.about(self._inventory, limit, exclude, self._chosen)
         document = sign(
             planned.document(
                 plan_id=str(uuid.uuid4()),
@@ -168,6 +182,7 @@ class _Push:
         self._show_plan(planned)
         if planned.audit.interrupted or not planned.changing:
             self._show(document, None)
+            say_what_was_not_learned(planned.audit)
             return planned.audit.exit_code()
         write(self._file, document)
         plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
@@ -178,7 +193,7 @@ class _Push:
                 waves.append(wave)
             say(lambda console: print_waves(waves, limits, NEW, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
-            apply = f"provmode apply {shlex.quote(str(self._file))}{self._unsigned}"
+            apply = shlex.join(["provmode", "apply", str(self._file), *self._again])
             complain(f"the plan is kept in {self._file}: {apply} makes its changes")
             self._show(document, None)
             return REFUSED
@@ -193,8 +208,8 @@ class _Push:
         )
         self._show(document, result)
         gone = plan.made_from is not None and not plan.made_from.again
-        inventory = shlex.quote(f"@plan/{self._file}" if gone else self._inventory)
-        undo = f"provmode undo {shlex.quote(str(self._journal))} --inventory {inventory}{self._unsigned}"
+        inventory = f"@plan/{self._file}" if gone else self._inventory
+        undo = shlex.join(["provmode", "undo", str(self._journal), "--inventory", inventory, *self._again])
         complain(f"the journal is {self._journal}; what can be restored from it: {undo} --dry")
         return _code(planned, result)
 
@@ -223,6 +238,6 @@ def _code(planned: Planned, result: ApplyResult) -> int:
     if result.interrupted:
         return INTERRUPTED
     changing = {item.name for item in planned.changing}
-    ends = [host.outcome.counts_as(host.cause) for host in result.hosts]
+    ends = counted(result.hosts, result.by_name)
     found = [item.report.assessment.outcome for item in planned.proposals if item.name not in changing]
     return PUSH.code([*ends, *found])

@@ -23,6 +23,7 @@ from provmode.cli.common import (
     refused_logons,
     run_options,
     running,
+    say_if_no_name_resolves,
 )
 from provmode.fleet.results import EXIT_CODES
 from provmode.text import json_text
@@ -76,10 +77,11 @@ def traces(
         file = io.StringIO()
         print_traces(found, console_for(file))
         write_output(output, json_text(found.to_json(), 2) + "\n" if output_format == "json" else file.getvalue())
-        return found.exit_code()
-    with printing():
-        if output_format == "json":
-            print_json(found.to_json(), 2)
-        else:
-            print_traces(found, console_for(None))
+    else:
+        with printing():
+            if output_format == "json":
+                print_json(found.to_json(), 2)
+            else:
+                print_traces(found, console_for(None))
+    say_if_no_name_resolves(found)
     return found.exit_code()

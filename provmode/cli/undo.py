@@ -25,6 +25,7 @@ from provmode.cli.common import (
     run_options,
     running,
     say,
+    say_if_no_name_resolves,
     yes_option,
 )
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
@@ -36,7 +37,7 @@ from provmode.fleet.waves import SAFE
 @click.option("--inventory", type=InventoryName(), metavar="INVENTORY", required=True, help="Inventory of the run.")
 @click.option("--dry", is_flag=True, help="Only look, and say what would be restored and what verdict would follow.")
 @click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service or registry; may be repeated.")
-@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host; may be repeated.")
+@click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host of the journal; may be repeated.")
 @limits_options
 @yes_option
 @data_option
@@ -66,7 +67,7 @@ def undo(
     from provmode.connector.host_data import read_override
     from provmode.fleet.begun import NEW
     from provmode.fleet.plan_file import key_from
-    from provmode.fleet.selection import expanded
+    from provmode.fleet.selection import expand, expanded
     from provmode.fleet.undo import undo_run, undoing
     from provmode.fleet.undo_preview import preview_undo
     from provmode.report.changes import print_undo
@@ -75,7 +76,7 @@ def undo(
 
     limits = expanded(SAFE.changed(limits_by_name()))
     options: dict[str, Any] = {
-        "hosts": hosts,
+        "hosts": expand("--host", hosts),
         "kinds": _kinds(only),
         "limits": limits,
         "key": key_from(key_file),
@@ -93,6 +94,7 @@ def undo(
                         print_json(preview.to_json())
                     else:
                         print_preview(preview, console_for(None))
+                say_if_no_name_resolves(preview)
                 return preview.exit_code()
             say(lambda console: print_preview(preview, console))
             if preview.interrupted:
@@ -109,6 +111,7 @@ def undo(
             print_json(result.to_json())
         else:
             print_undo(result, console_for(None))
+    say_if_no_name_resolves(result)
     return result.exit_code()
 
 

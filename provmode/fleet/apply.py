@@ -25,9 +25,9 @@ from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
 from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
-from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome
-from provmode.fleet.selection import choose, expanded
-from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
+from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome, counted, none_resolves
+from provmode.fleet.selection import Chosen, choose, expanded
+from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
 
 
@@ -41,6 +41,10 @@ class ApplyResult:
     """Why the run ended before its last wave."""
     notice: str = ""
     """What went wrong without making the run fail."""
+    excluded: tuple[str, ...] = ()
+    """Host names of the plan that ``--exclude`` left out although something would be changed on them."""
+    by_name: frozenset[str] = frozenset()
+    """Hosts whose address is a name, which has to be looked up."""
 
     def count(self, outcome: HostOutcome) -> int:
         """Return how many hosts ended with *outcome*."""
@@ -48,9 +52,12 @@ class ApplyResult:
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        return APPLY.code(
-            (result.outcome.counts_as(result.cause) for result in self.hosts), interrupted=self.interrupted
-        )
+        return APPLY.code(counted(self.hosts, self.by_name), interrupted=self.interrupted)
+
+    @property
+    def no_name_resolves(self) -> bool:
+        """Whether it is DNS, and not the PCs: see `none_resolves`."""
+        return none_resolves({host.host: host.cause for host in self.hosts}, self.by_name)
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
@@ -59,6 +66,7 @@ class ApplyResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
         }
 
@@ -102,7 +110,7 @@ def apply_plan(
     limits = expanded(limits or settle({}, journal, resume=resume, key=key).limits)
     fleet = load(inventory, override=override)
     chosen = _chosen(plan, fleet, limits)
-    sizes, budget = limits.sizes(len(chosen)), limits.budget()
+    sizes, budget = limits.sizes(len(chosen.names)), limits.budget()
     policies = _policies_of(plan, fleet, inventory)
     writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
     try:
@@ -113,7 +121,7 @@ def apply_plan(
             now=now,
             earlier=earlier,
             policies=policies,
-            chosen=chosen,
+            chosen=chosen.names,
             runner=runner or GeventRunner(working=limits.parallel),
             stop=stop,
             progress=progress,
@@ -121,8 +129,10 @@ def apply_plan(
             seconds=seconds,
         )
         announce(run.coming(sizes, limits))
-        progress.begin(len(chosen))
+        progress.begin(len(chosen.names))
         result = run.run(sizes, soak=limits.soak, budget=budget)
+        result.excluded = tuple(map(short, chosen.excluded))
+        result.by_name = looked_up(fleet, [name for name in chosen.names if name in policies])
     except BaseException:
         writer.abandon()
         raise
@@ -130,18 +140,20 @@ def apply_plan(
     return result
 
 
-def _chosen(plan: Plan, fleet: Fleet, limits: Limits) -> list[str]:
+def _chosen(plan: Plan, fleet: Fleet, limits: Limits) -> Chosen:
     """Return the plan's hosts that have something to change and that the limits leave in.
 
     Raises:
         UsageError: a limit names no host of the plan, or no host is left.
     """
-    names = [host.name for host in plan.changing]
+    names = {host.name: None for host in plan.changing}
     if not (limits.limit or limits.exclude):
-        return names
+        return Chosen(tuple(names))
     planned = [host.name for host in plan.hosts]
-    wanted = set(choose(planned, fleet.groups_of, limits.limit, limits.exclude, others=fleet.names, place="the plan"))
-    return [name for name in names if name in wanted]
+    found = choose(planned, fleet.groups_of, limits.limit, limits.exclude, others=fleet.names, place="the plan")
+    return Chosen(
+        tuple(name for name in found.names if name in names), tuple(name for name in found.excluded if name in names)
+    )
 
 
 def _policies_of(plan: Plan, fleet: Fleet, inventory: str | InventorySource) -> dict[str, Policy]:

@@ -28,7 +28,7 @@ from provmode.fleet.journal import HostRecord, Journal, JournalLost
 from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
-from provmode.fleet.visit import Visit, cause_of_failure
+from provmode.fleet.visit import Visit, failure_of
 from provmode.reading import NOT_READ, Unknown
 from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
@@ -57,6 +57,8 @@ class HostResult:
     steps: tuple[str, ...] = ()
     """What was changed, in words."""
     requests: int = 0
+    to_mend: bool = False
+    """Whether it is the operator's to mend, whatever the cause says."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the host's row of the JSON report (contract); cause and next step only if there is one."""
@@ -195,7 +197,8 @@ class HostApply:
         begun = earlier is not None
         if assessment.verdict is Verdict.UNASSESSED:
             return HostResult(
-                planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step
+                *(planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step),
+                to_mend=assessment.to_mend,
             )
         if client.computer == NOT_READ:  # a compliant client is not asked for it
             client = replace(client, computer=session.converse(clock_and_name())[1])
@@ -402,9 +405,6 @@ def _check_same_steps(planned: PlannedHost, earlier: HostRecord | None) -> None:
 
 def unreached(host: str, error: Exception | None) -> HostResult:
     """Return the result for a host that could not be reached because of *error*."""
-    if isinstance(error, OtherComputer):
-        return HostResult(host, HostOutcome.STALE, error.what, cause_of_failure(error), error.next_step)
-    if isinstance(error, ProvmodeError):
-        return HostResult(host, HostOutcome.UNREACHED, error.what, cause_of_failure(error), error.next_step)
-    detail = f"provmode's own error ({type(error).__name__}: {error})"
-    return HostResult(host, HostOutcome.UNREACHED, detail, "protocol")
+    failure = failure_of(error)
+    outcome = HostOutcome.STALE if isinstance(error, OtherComputer) else HostOutcome.UNREACHED
+    return HostResult(host, outcome, failure.what, failure.cause, failure.next_step, to_mend=failure.to_mend)

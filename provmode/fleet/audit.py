@@ -5,7 +5,6 @@ Each host is asked the same as by the fact `ClientState`. Any failure of a host 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,14 +15,15 @@ from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.verdict import Assessment, Outcome, Verdict, unassessed
-from provmode.errors import Cause, HostError, ProvmodeError
+from provmode.errors import Cause, ProvmodeError
 from provmode.fleet.allowance import Allowance
 from provmode.fleet.identity import Answering, twins, with_twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import AUDIT
-from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
+from provmode.fleet.results import AUDIT, none_resolves
+from provmode.fleet.selection import Chosen
+from provmode.fleet.visit import GeventRunner, Runner, Visit, failure_of, looked_up, never, policies_of, short
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,16 @@ class Audit:
     """Names, groups and patterns that were left out."""
     notes: list[str] = field(default_factory=list)
     """What a person should know about the inventory, such as what a list left out; a sentence each."""
+    excluded: tuple[str, ...] = ()
+    """Host names that these left out of the selection."""
     began: datetime | None = None
     """When the run began, by the controller's clock."""
     ended: datetime | None = None
+
+    def about(self, inventory: str, limit: Sequence[str], exclude: Sequence[str], chosen: Chosen) -> None:
+        """Note what the run was about: the *inventory*, and which of its hosts were *chosen*, by which words."""
+        self.inventory, self.limit, self.exclude = inventory, tuple(limit), tuple(exclude)
+        self.excluded = tuple(map(short, chosen.excluded))
 
     @property
     def missing(self) -> list[str]:
@@ -116,11 +123,8 @@ class Audit:
 
     @property
     def no_name_resolves(self) -> bool:
-        """Whether most hosts have names that must be looked up, and not one was found: that is DNS, not the PCs."""
-        named = [report for report in self.reports if report.host in self.by_name]
-        return 2 * len(named) > len(self.reports) and all(
-            report.assessment.cause == Cause.NAME_RESOLUTION for report in named
-        )
+        """Whether it is DNS, and not the PCs: see `none_resolves`."""
+        return none_resolves({report.host: report.assessment.cause for report in self.reports}, self.by_name)
 
     @property
     def too_many_unassessed(self) -> str:
@@ -146,8 +150,9 @@ def audit_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    audit = run_audit(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
-    audit.inventory, audit.limit, audit.exclude = named(inventory), tuple(limit), tuple(exclude)
+    chosen = fleet.choose(limit, exclude)
+    audit = run_audit(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner)
+    audit.about(named(inventory), limit, exclude, chosen)
     return audit
 
 
@@ -210,19 +215,6 @@ def named(inventory: str | InventorySource) -> str:
     return inventory if isinstance(inventory, str) else inventory.name
 
 
-def looked_up(fleet: Fleet, names: Sequence[str]) -> frozenset[str]:
-    """Return the hosts of *names*, without the connector, whose address is a name."""
-    return frozenset(short(name) for name in names if not _numeric(fleet.data_of(name), short(name)))
-
-
-def _numeric(data: Mapping[str, Any], host: str) -> bool:
-    try:
-        ipaddress.ip_address(str(data.get("winrm_address") or host).partition("%")[0].strip("[]"))
-    except ValueError:
-        return False
-    return True
-
-
 def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     position = {name: number for number, name in enumerate(selected)}
     return lambda report: position[report.host]
@@ -230,10 +222,7 @@ def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
 
 def failed_assessment(name: str, error: Exception | None) -> Assessment:
     """Return the assessment of a host that could not be looked at because of *error*."""
-    if isinstance(error, HostError):
-        assessment = unassessed(str(error.cause), error.what, error.next_step)
-        return replace(assessment, to_mend=error.to_mend)
-    if isinstance(error, ProvmodeError):
-        return unassessed("protocol", error.what, error.next_step)
-    logger.debug("unforeseen error about %s", name, exc_info=error)
-    return unassessed("protocol", f"provmode's own error ({type(error).__name__}: {error})", "report it")
+    if not isinstance(error, ProvmodeError):
+        logger.debug("unforeseen error about %s", name, exc_info=error)
+    failure = failure_of(error)
+    return replace(unassessed(failure.cause, failure.what, failure.next_step), to_mend=failure.to_mend)

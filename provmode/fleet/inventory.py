@@ -37,7 +37,7 @@ from provmode.fleet.host_lists import KeptHosts, file_of, kept_in, split_names
 from provmode.fleet.ignored import refuse_ignored
 from provmode.fleet.ownership import refuse_foreign
 from provmode.fleet.plan_file import MadeFrom, Plan
-from provmode.fleet.selection import choose
+from provmode.fleet.selection import Chosen, choose
 
 SHARD = 250
 """Hosts that share one pyinfra state: few enough that its quadratic padding costs nothing."""
@@ -160,6 +160,10 @@ class Fleet(Inventory):
         Raises:
             UsageError: one of them matches no host, or no host is left.
         """
+        return list(self.choose(limits, exclude).names)
+
+    def choose(self, limits: Sequence[str], exclude: Sequence[str] = ()) -> Chosen:
+        """Return the names that `select` returns, and those that *exclude* took away from them."""
         return choose(self.names, self.groups_of, limits, exclude)
 
     def data_of(self, name: str) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from provmode import __version__
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, Verdict
-from provmode.fleet.audit import Audit, HostReport, failed_assessment, looked_up, named
+from provmode.fleet.audit import Audit, HostReport, failed_assessment, named
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION, MadeFrom
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
+from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
 from provmode.windows.conversation import Conversation
@@ -115,9 +115,10 @@ class Planned:
             "by": by,
             "inventory": inventory,
             "limit": list(limit),
-            **({"exclude": list(exclude)} if exclude else {}),
+            **({"exclude": list(exclude), "excluded": list(self.audit.excluded)} if exclude else {}),
             **({"lowered_protection": lowered} if lowered else {}),
             **({"made_from": self.made_from.to_json()} if self.made_from is not None else {}),
+            **({"interrupted": True, "missing": self.audit.missing} if self.audit.interrupted else {}),
             "hosts": [item.to_json() for item in self.proposals],
         }
 
@@ -139,9 +140,9 @@ def plan_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    planned = run_plan(fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner)
-    audit = planned.audit
-    audit.inventory, audit.limit, audit.exclude = named(inventory), tuple(limit), tuple(exclude)
+    chosen = fleet.choose(limit, exclude)
+    planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner)
+    planned.audit.about(named(inventory), limit, exclude, chosen)
     return planned
 
 

@@ -7,11 +7,13 @@ Exit codes 2 and 4 add up to 6. Code 8 is used only if none of these applies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from provmode.ccm.verdict import TO_MEND, Outcome
+from provmode.errors import Cause
 
 COMPLIANT, BAD_USAGE, PENDING, REFUSED, FAILED, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 8, 130
 
@@ -34,12 +36,12 @@ class HostOutcome(str, Enum):
     UNREACHED = "unreached"
     NOT_STARTED = "not-started"
 
-    def counts_as(self, cause: str | None) -> HostOutcome:
+    def counts_as(self, cause: str | None, *, to_mend: bool = False) -> HostOutcome:
         """Return the outcome by which a host with *cause* counts for the exit code.
 
-        If the cause is the operator's to mend, nobody worked on the PC, and trying again does not help: a failure.
+        If the cause is the operator's *to_mend*, nobody worked on the PC, and trying again does not help: a failure.
         """
-        return HostOutcome.FAILED if cause in TO_MEND else self
+        return HostOutcome.FAILED if to_mend or cause in TO_MEND else self
 
     def __str__(self) -> str:
         """Return the word itself."""
@@ -70,6 +72,45 @@ MEANINGS: Mapping[HostOutcome, str] = {
 }
 
 
+class Ending(Protocol):
+    """How a host ended, as the exit code counts it."""
+
+    @property
+    def host(self) -> str:
+        """Its name, without the connector."""
+
+    @property
+    def outcome(self) -> HostOutcome:
+        """How it ended."""
+
+    @property
+    def cause(self) -> str | None:
+        """Why it could not be reached, if so."""
+
+    @property
+    def to_mend(self) -> bool:
+        """Whether that is the operator's to mend, whatever the cause says."""
+
+
+def counted(endings: Iterable[Ending], by_name: Set[str]) -> list[HostOutcome]:
+    """Return the outcome by which each host counts for the exit code; *by_name* are those that are looked up."""
+    hosts = list(endings)
+    no_dns = none_resolves({each.host: each.cause for each in hosts}, by_name)
+    return [
+        each.outcome.counts_as(each.cause, to_mend=each.to_mend or (no_dns and each.cause == Cause.NAME_RESOLUTION))
+        for each in hosts
+    ]
+
+
+def none_resolves(causes: Mapping[str, str | None], by_name: Set[str]) -> bool:
+    """Return whether most hosts have names that must be looked up, and not one was found: that is DNS, not the PCs.
+
+    *causes* says for each host why it could not be reached; *by_name* are the hosts that are looked up.
+    """
+    named = [cause for host, cause in causes.items() if host in by_name]
+    return 2 * len(named) > len(causes) and all(cause == Cause.NAME_RESOLUTION for cause in named)
+
+
 @dataclass(frozen=True)
 class ExitCodes:
     """The exit codes of one command: which outcome of a host leads to which code, and what each code means."""
@@ -93,18 +134,20 @@ class ExitCodes:
         return "\b\nExit codes:\n" + "\n".join(rows)
 
 
+_TO_MEND = "another PC answers, or an account, a certificate, rights, remote shells or DNS have to be mended"
+"""What counts as failed in every command that reaches for PCs: the causes of `TO_MEND`, and DNS."""
+
 AUDIT = ExitCodes(
     {Outcome.PENDING: PENDING, Outcome.FAILED: FAILED, Outcome.UNASSESSED: UNKNOWN},
     {
         COMPLIANT: "nothing to do: compliant, or left alone for now (self-healing, in-progress)",
         PENDING: "changes pending",
         FAILED: (
-            "failed on some host: a client is broken, something is at work for too long, another PC answers, or an "
-            "account, a certificate, rights or DNS have to be mended; or more hosts are unassessed than "
-            "--max-unassessed allows"
+            f"failed on some host: a client is broken, something is at work for too long, {_TO_MEND}; "
+            "or more hosts are unassessed than --max-unassessed allows"
         ),
         PENDING | FAILED: "changes pending and failed",
-        UNKNOWN: "nothing pending or failed, but some hosts not assessed: off, away or too slow",
+        UNKNOWN: "nothing pending or failed, but some hosts not assessed: off, away, too slow, without WinRM",
         BAD_USAGE: "bad usage, or provmode's own error",
         INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
     },
@@ -116,9 +159,7 @@ TRACES = ExitCodes(
     {
         COMPLIANT: "nothing of provmode is on any host",
         PENDING: "something of provmode is on some host",
-        FAILED: (
-            "failed on some host: another PC answers, or an account, a certificate, rights or DNS have to be mended"
-        ),
+        FAILED: f"failed on some host: {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing was found, but some hosts could not be looked at",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -137,10 +178,7 @@ APPLY = ExitCodes(
         COMPLIANT: "everything planned is done, or was done already",
         PENDING: "some hosts were stale or not started: plan anew",
         REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
-        FAILED: (
-            "a change failed (the report names the step and what `undo` restores), another PC answers, or an account, "
-            "a certificate or rights have to be mended"
-        ),
+        FAILED: f"a change failed (the report names the step and what `undo` restores), {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, or provmode's own error",
@@ -151,13 +189,10 @@ APPLY = ExitCodes(
 PUSH = ExitCodes(
     {**APPLY.code_of, **AUDIT.code_of},
     {
-        COMPLIANT: "every PC is compliant, or has become so",
-        PENDING: "changes are pending on some host: it was stale, not started or left alone",
+        COMPLIANT: "every PC is compliant, has become so, or is left alone for now (self-healing, in-progress)",
+        PENDING: "changes are pending on some host: it was stale or not started, or it cannot be changed",
         REFUSED: "nothing was changed, because nobody confirmed it",
-        FAILED: (
-            "a change failed, a client is broken, something is at work for too long, another PC answers, or an "
-            "account, a certificate, rights or DNS have to be mended"
-        ),
+        FAILED: f"a change failed, a client is broken, something is at work for too long, {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached or not assessed",
         BAD_USAGE: "bad usage, too many hosts, or provmode's own error",
@@ -172,10 +207,7 @@ UNDO = ExitCodes(
         PENDING: "something was changed since the run and left as it is, or some hosts were not started; "
         "with --dry also: something would be restored",
         REFUSED: "nothing was restored, because nobody confirmed it",
-        FAILED: (
-            "restoring failed on some host, another PC answers, or an account, a certificate or rights have to be "
-            "mended"
-        ),
+        FAILED: f"restoring failed on some host, {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
         BAD_USAGE: "bad usage, a damaged journal, or provmode's own error",

@@ -10,6 +10,7 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyinfra.api.connectors import get_all_connectors
@@ -73,6 +74,15 @@ def _names_in(option: str, path: Path) -> list[str]:
     return names
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Hosts that a user chose."""
+
+    names: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    """Hosts that would be among them without ``--exclude``: a report counts them too."""
+
+
 def choose(
     names: Sequence[str],
     groups_of: Mapping[str, Sequence[str]],
@@ -81,8 +91,8 @@ def choose(
     *,
     others: Sequence[str] = (),
     place: str = "the inventory",
-) -> list[str]:
-    """Return those of *names* that match any of *limit* (all, without any) and none of *exclude*, in their order.
+) -> Chosen:
+    """Choose those of *names* that match any of *limit* (all, without any) and none of *exclude*, in their order.
 
     *others* are hosts that may be excluded as well, though they are none of *names*. Errors say that a word matches
     nothing in *place*.
@@ -92,13 +102,15 @@ def choose(
     """
     wanted, unwanted = expand("--limit", limit), expand("--exclude", exclude)
     index = _Index(names, groups_of, place)
-    left = index.all_of("--limit", wanted) if wanted else set(names)
+    meant = index.all_of("--limit", wanted) if wanted else set(names)
+    out: set[str] = set()
     if unwanted:
         wider = _Index([*names, *others], groups_of, place) if others else index
-        left = left - wider.all_of("--exclude", unwanted)
-    if names and not left:
+        out = meant & wider.all_of("--exclude", unwanted)
+    if names and meant == out:
         raise UsageError("--limit and --exclude leave no host", next_step="an empty run is never a success")
-    return [name for name in names if name in left]
+    in_order = [name for name in names if name in meant]
+    return Chosen(tuple(name for name in in_order if name not in out), tuple(name for name in in_order if name in out))
 
 
 class _Index:

@@ -10,14 +10,14 @@ from typing import Any
 
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, unassessed
-from provmode.fleet.audit import failed_assessment
+from provmode.fleet.audit import failed_assessment, named
 from provmode.fleet.identity import Answering
 from provmode.fleet.inventory import InventorySource, load
 from provmode.fleet.journal import read
 from provmode.fleet.plan import Planned, Remedy, run_plan
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import TRACES
-from provmode.fleet.visit import GeventRunner, Runner, Visit, never, policies_of, short
+from provmode.fleet.results import TRACES, none_resolves
+from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.remediation.traces import Traces, look_for_traces, plan_removal
 from provmode.windows.files import sha256
 from provmode.windows.system import clock_and_name
@@ -63,6 +63,16 @@ class TracesFound:
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
     """What a person should know about the inventory, a sentence each."""
+    excluded: tuple[str, ...] = ()
+    """Host names that ``--exclude`` left out."""
+    by_name: frozenset[str] = frozenset()
+    """Hosts whose address is a name, which has to be looked up."""
+
+    @property
+    def missing(self) -> list[str]:
+        """Hosts that were not looked at because the run was interrupted."""
+        seen = {host.host for host in self.hosts}
+        return [name for name in self.selected if name not in seen]
 
     def count(self, outcome: Outcome) -> int:
         """Return how many hosts have *outcome*."""
@@ -70,19 +80,30 @@ class TracesFound:
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        return TRACES.code((host.outcome for host in self.hosts), interrupted=self.interrupted)
+        outcomes = [host.outcome for host in self.hosts]
+        return TRACES.code(
+            [*outcomes, *([Outcome.FAILED] if self.no_name_resolves else [])], interrupted=self.interrupted
+        )
+
+    @property
+    def no_name_resolves(self) -> bool:
+        """Whether it is DNS, and not the PCs: see `none_resolves`."""
+        return none_resolves(
+            {host.host: host.failure.cause if host.failure is not None else None for host in self.hosts}, self.by_name
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what was found on every host (contract)."""
         unassessed = self.count(Outcome.UNASSESSED) + self.count(Outcome.FAILED)
         summary = {"traces": self.count(Outcome.PENDING), "none": self.count(Outcome.COMPLIANT)}
-        seen = {host.host for host in self.hosts}
         document: dict[str, Any] = {
             "summary": {**summary, "unassessed": unassessed, "total": len(self.selected)},
             "hosts": [host.to_json() for host in self.hosts],
         }
+        if self.excluded:
+            document["excluded"] = list(self.excluded)
         if self.interrupted:
-            document |= {"interrupted": True, "missing": [name for name in self.selected if name not in seen]}
+            document |= {"interrupted": True, "missing": self.missing}
         return document
 
 
@@ -119,9 +140,13 @@ def traces_inventory(
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
-    names = fleet.select(limit, exclude)
+    chosen = fleet.choose(limit, exclude)
+    names = chosen.names
     policies_of(fleet, names)  # checks every host's data
-    result = TracesFound([short(name) for name in names], notes=fleet.notes)
+    result = TracesFound(
+        [short(name) for name in names], notes=fleet.notes, excluded=tuple(map(short, chosen.excluded))
+    )
+    result.by_name = looked_up(fleet, names)
     copies = journaled or {}
     progress.begin(len(names))
 
@@ -142,10 +167,8 @@ def traces_inventory(
     (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
     result.interrupted = stop()
     if not result.interrupted:
-        seen = {report.host for report in result.hosts}
         lost = RuntimeError("it was never looked at")
-        missing = [name for name in result.selected if name not in seen]
-        result.hosts += [HostTraces(name, None, failed_assessment(name, lost)) for name in missing]
+        result.hosts += [HostTraces(name, None, failed_assessment(name, lost)) for name in result.missing]
     position = {name: number for number, name in enumerate(result.selected)}
     result.hosts.sort(key=lambda report: position[report.host])
     return result
@@ -171,6 +194,7 @@ def plan_traces(
     copies = journaled or {}
     remedy: Remedy = lambda name, policy: plan_removal(now, policy, copies.get(short(name), frozenset()))  # noqa: E731
     fleet = load(inventory, override=override)
-    return run_plan(
-        fleet, fleet.select(limit, exclude), now=now, progress=progress, stop=stop, runner=runner, remedy=remedy
-    )
+    chosen = fleet.choose(limit, exclude)
+    planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, remedy=remedy)
+    planned.audit.about(named(inventory), limit, exclude, chosen)
+    return planned

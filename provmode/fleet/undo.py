@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,20 @@ from provmode.fleet.apply import finish
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
 from provmode.fleet.lease import HostLease
-from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import UNDO, UNDO_OUTCOMES, HostOutcome
-from provmode.fleet.selection import choose, expanded
-from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, policies_of, short
+from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
+from provmode.fleet.results import UNDO, UNDO_OUTCOMES, HostOutcome, counted, none_resolves
+from provmode.fleet.selection import Chosen, choose, expanded
+from provmode.fleet.visit import (
+    Failure,
+    GeventRunner,
+    Runner,
+    Visit,
+    failure_of,
+    looked_up,
+    never,
+    policies_of,
+    short,
+)
 from provmode.fleet.waves import SAFE, Limits
 from provmode.remediation.decide import check_idle
 from provmode.remediation.execute import NotProved, StaleStep, execute
@@ -47,9 +57,12 @@ class HostUndoResult:
     """What cannot be undone."""
     detail: str = ""
     cause: str | None = None
+    next_step: str = ""
+    to_mend: bool = False
+    """Whether it is the operator's to mend, whatever the cause says."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the host's row of the JSON report (contract)."""
+        """Return the host's row of the JSON report (contract); the next step only if there is one."""
         return {
             "host": self.host,
             "ended": self.outcome.value,
@@ -57,6 +70,7 @@ class HostUndoResult:
             "cannot": list(self.cannot),
             "detail": self.detail,
             "cause": self.cause,
+            **({"next_step": self.next_step} if self.next_step else {}),
         }
 
 
@@ -70,6 +84,10 @@ class UndoResult:
     """What went wrong without making the undo fail."""
     ended_early: str = ""
     """Why the undo ended before its last wave."""
+    excluded: tuple[str, ...] = ()
+    """Host names of the journal that ``--exclude`` left out."""
+    by_name: frozenset[str] = frozenset()
+    """Hosts whose address is a name, which has to be looked up."""
 
     def count(self, outcome: HostOutcome) -> int:
         """Return how many hosts ended with *outcome*."""
@@ -77,9 +95,12 @@ class UndoResult:
 
     def exit_code(self) -> int:
         """Return the undo's exit code (contract): see `provmode.fleet.results`."""
-        return UNDO.code(
-            (result.outcome.counts_as(result.cause) for result in self.hosts), interrupted=self.interrupted
-        )
+        return UNDO.code(counted(self.hosts, self.by_name), interrupted=self.interrupted)
+
+    @property
+    def no_name_resolves(self) -> bool:
+        """Whether it is DNS, and not the PCs: see `none_resolves`."""
+        return none_resolves({host.host: host.cause for host in self.hosts}, self.by_name)
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
@@ -88,6 +109,7 @@ class UndoResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
         }
 
@@ -109,6 +131,8 @@ class Undoing:
     fleet: Fleet
     names: tuple[str, ...]
     """The inventory's names of the hosts, in its order."""
+    excluded: tuple[str, ...]
+    """Host names of the journal that ``--exclude`` left out."""
     policies: Mapping[str, Policy]
     limits: Limits
     kinds: frozenset[str] | None
@@ -154,10 +178,13 @@ def undoing(
     limits.budget()
     fleet = load(inventory, override=override)
     source = inventory if isinstance(inventory, str) else inventory.name
-    names = tuple(_chosen(journal, state, fleet, source, hosts, limits))
-    limits.sizes(len(names))
+    chosen = _chosen(journal, state, fleet, source, hosts, limits)
+    limits.sizes(len(chosen.names))
     return Undoing(
-        journal, state, fleet, names, policies_of(fleet, names), limits, None if kinds is None else frozenset(kinds)
+        *(journal, state, fleet, chosen.names, tuple(map(short, chosen.excluded))),
+        policies=policies_of(fleet, chosen.names),
+        limits=limits,
+        kinds=None if kinds is None else frozenset(kinds),
     )
 
 
@@ -226,20 +253,24 @@ def undo_run(
         writer.abandon()
         raise
     result.notice = finish(writer, "undo-ended", complete=not result.interrupted)
+    result.excluded, result.by_name = chosen.excluded, looked_up(chosen.fleet, chosen.names)
     return result
 
 
 def _chosen(
     journal: Path, state: JournalState, fleet: Fleet, source: str, hosts: Sequence[str], limits: Limits
-) -> list[str]:
-    """Return the inventory's names of the hosts to undo."""
+) -> Chosen:
+    """Return the inventory's names of the hosts to undo, in its order."""
     in_journal = {spelling(host): host for host in state.hosts}
     for host in hosts:
         if spelling(short(host)) not in in_journal:
-            raise UsageError(f"the journal {journal} has nothing about {short(host)}")
+            raise UsageError(
+                f"the journal {journal} has nothing about {short(host)}",
+                next_step=f"provmode show {journal} names its hosts",
+            )
     present = {short(name): name for name in fleet.names}
     wanted = (*limits.limit, *(in_journal[spelling(short(host))] for host in hosts))
-    names = choose(
+    found = choose(
         [present.get(host, host) for host in state.hosts],
         fleet.groups_of,
         wanted,
@@ -247,11 +278,11 @@ def _chosen(
         others=fleet.names,
         place="the journal",
     )
-    for name in names:
+    for name in found.names:
         if short(name) not in present:
             raise UsageError(f"{source} has no host {name}", next_step="give the inventory of the run")
-    chosen = set(names)
-    return [name for name in fleet.names if name in chosen]
+    chosen = set(found.names)
+    return Chosen(tuple(name for name in fleet.names if name in chosen), found.excluded)
 
 
 def undo_hosts(
@@ -298,10 +329,8 @@ def undo_hosts(
         if host_result is None and visit.error is None:
             return  # the run was stopped before this host's turn
         if host_result is None:
-            error = visit.error
-            detail = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
-            ended = HostOutcome.STALE if isinstance(error, OtherComputer) else HostOutcome.UNREACHED
-            host_result = undo.result(ended, detail, cause_of_failure(error))
+            ended = HostOutcome.STALE if isinstance(visit.error, OtherComputer) else HostOutcome.UNREACHED
+            host_result = undo.away(ended, failure_of(visit.error))
         result.hosts.append(host_result)
         progress.ended(host_result)
         left, in_wave, worked = left - 1, in_wave - 1, worked or bool(undo.steps)
@@ -309,15 +338,17 @@ def undo_hosts(
             reached = len(result.hosts) - result.count(HostOutcome.UNREACHED)
             result.ended_early = budget.spent(result.count(HostOutcome.FAILED), reached, to_come=in_wave)
 
-    position = 0
-    for size in limits.sizes(len(names)):
+    position, sizes = 0, limits.sizes(len(names))
+    for number, size in enumerate(sizes, 1):
         until = seconds() + limits.soak
         while worked and not stopped() and (rest := until - seconds()) > 0:
+            soaks(progress, number, len(sizes), rest)
             pause(min(rest, 0.5))
         if stopped():
             break
         wave, position = names[position : position + size], position + size
         in_wave, worked = size, False
+        wave_begins(progress, number, len(sizes), size)
         (runner or GeventRunner()).visit(fleet, wave, work, stop=stopped, finish_begun=True)
     result.interrupted = stop()
     begun = {each.host for each in result.hosts}
@@ -377,7 +408,7 @@ class HostUndo:
         try:
             session.converse(check_idle(self._now, self._policy))
         except StaleStep as error:
-            return self.result(HostOutcome.STALE, error.what)
+            return self.result(HostOutcome.STALE, error.what, next_step=error.next_step)
         session.read_only = False
         lease = HostLease(self._host, session, self._write_line, self._journal.run_id, earlier=self._leases)
         try:
@@ -450,9 +481,15 @@ class HostUndo:
         except OSError as error:
             raise JournalLost(f"the journal cannot be written: {error.strerror}") from None
 
-    def result(self, outcome: HostOutcome, detail: str = "", cause: str | None = None) -> HostUndoResult:
+    def away(self, outcome: HostOutcome, failure: Failure) -> HostUndoResult:
+        """Return how a host ended that could not be reached."""
+        return replace(self.result(outcome, failure.what, failure.cause, failure.next_step), to_mend=failure.to_mend)
+
+    def result(
+        self, outcome: HostOutcome, detail: str = "", cause: str | None = None, next_step: str = ""
+    ) -> HostUndoResult:
         """Return how the host ended, with what was restored so far."""
-        return HostUndoResult(self._host, outcome, tuple(self._restored), self._cannot, detail, cause)
+        return HostUndoResult(self._host, outcome, tuple(self._restored), self._cannot, detail, cause, next_step)
 
 
 def _cannot(record: StepRecord) -> str:

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from provmode.ccm.verdict import Assessment
-from provmode.errors import OtherComputer, ProvmodeError
+from provmode.errors import OtherComputer
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.results import UNDO, HostOutcome
+from provmode.fleet.results import UNDO, UNDO_OUTCOMES, HostOutcome, counted, none_resolves
 from provmode.fleet.undo import Undoing, not_undoable
-from provmode.fleet.visit import GeventRunner, Runner, Visit, cause_of_failure, never, short
+from provmode.fleet.visit import GeventRunner, Runner, Visit, failure_of, looked_up, never, short
 from provmode.remediation.foresee import Foreseen, foresee
 
 
@@ -28,9 +28,18 @@ class HostPreview:
     """What cannot be undone."""
     detail: str = ""
     cause: str | None = None
+    next_step: str = ""
+    to_mend: bool = False
+    """Whether it is the operator's to mend, whatever the cause says."""
+
+    @property
+    def verdicts(self) -> tuple[str, str] | None:
+        """The verdict now and after the undo, if both can be told."""
+        seen = self.foreseen
+        return None if seen is None or seen.then is None else (seen.now.verdict.value, seen.then.verdict.value)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the host's row of the JSON report (contract)."""
+        """Return the host's row of the JSON report (contract); the next step only if there is one."""
         seen = self.foreseen
         return {
             "host": self.host,
@@ -42,6 +51,7 @@ class HostPreview:
             "cannot": list(self.cannot),
             "detail": self.detail,
             "cause": self.cause,
+            **({"next_step": self.next_step} if self.next_step else {}),
         }
 
 
@@ -55,18 +65,43 @@ class UndoPreview:
 
     hosts: list[HostPreview] = field(default_factory=list)
     interrupted: bool = False
+    excluded: tuple[str, ...] = ()
+    """Host names of the journal that ``--exclude`` left out."""
+    by_name: frozenset[str] = frozenset()
+    """Hosts whose address is a name, which has to be looked up."""
+
+    @property
+    def no_name_resolves(self) -> bool:
+        """Whether it is DNS, and not the PCs: see `none_resolves`."""
+        return none_resolves({host.host: host.cause for host in self.hosts}, self.by_name)
+
+    @property
+    def other_verdict(self) -> int:
+        """How many hosts would get another verdict by the undo."""
+        return sum(host.verdicts is not None and len(set(host.verdicts)) > 1 for host in self.hosts)
+
+    def count(self, outcome: HostOutcome) -> int:
+        """Return how many hosts would end with *outcome*."""
+        return sum(host.outcome is outcome for host in self.hosts)
 
     def exit_code(self) -> int:
         """Return the exit code of ``undo --dry`` (contract): that of `undo`, but 2 if something would be restored."""
-        counted = [
-            HostOutcome.STALE if host.outcome is HostOutcome.RESTORED else host.outcome.counts_as(host.cause)
-            for host in self.hosts
-        ]
-        return UNDO.code(counted, interrupted=self.interrupted)
+        outcomes = counted(self.hosts, self.by_name)
+        return UNDO.code(
+            [HostOutcome.STALE if each is HostOutcome.RESTORED else each for each in outcomes],
+            interrupted=self.interrupted,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what would become of every host (contract)."""
-        return {"dry": True, "interrupted": self.interrupted, "hosts": [host.to_json() for host in self.hosts]}
+        summary = {outcome.value: self.count(outcome) for outcome in UNDO_OUTCOMES}
+        return {
+            "dry": True,
+            "summary": {**summary, "other_verdict": self.other_verdict, "total": len(self.hosts)},
+            "interrupted": self.interrupted,
+            **({"excluded": list(self.excluded)} if self.excluded else {}),
+            "hosts": [host.to_json() for host in self.hosts],
+        }
 
 
 def preview_undo(
@@ -81,7 +116,8 @@ def preview_undo(
 
     *now* is the controller's clock, UTC.
     """
-    preview, found = UndoPreview(), dict[str, HostPreview]()
+    preview, found = UndoPreview(excluded=chosen.excluded), dict[str, HostPreview]()
+    preview.by_name = looked_up(chosen.fleet, chosen.names)
     cannot = {name: not_undoable(chosen.state.hosts[short(name)], chosen.kinds) for name in chosen.names}
     progress.begin(len(chosen.names))
 
@@ -108,9 +144,11 @@ def _preview(
     host: str, seen: Foreseen | None, error: Exception | None, cannot: tuple[str, ...], *, read_only: bool
 ) -> HostPreview:
     if seen is None:
-        detail = error.what if isinstance(error, ProvmodeError) else f"{type(error).__name__}: {error}"
+        failure = failure_of(error)
         outcome = HostOutcome.STALE if isinstance(error, OtherComputer) else HostOutcome.UNREACHED
-        return HostPreview(host, outcome, None, cannot, detail, cause_of_failure(error))
+        return HostPreview(
+            *(host, outcome, None, cannot, failure.what, failure.cause, failure.next_step), to_mend=failure.to_mend
+        )
     if read_only and (seen.restored or seen.left):
         detail = "the inventory says not to change it (winrm_read_only)"
         return HostPreview(host, HostOutcome.FAILED, seen, cannot, detail)

@@ -8,8 +8,9 @@ for while few are worked on, and hosts that never answer cost a run one connect 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import resource
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -19,9 +20,10 @@ from gevent.pool import Pool
 from pyinfra.api import Host
 
 from provmode.ccm.policy import Policy, PolicyError
+from provmode.ccm.verdict import NEXT_STEP
 from provmode.connector.host_data import check_files, check_keys, check_target
 from provmode.connector.winrm import LAST_ERROR, WinRMConnector
-from provmode.errors import HostError, UsageError
+from provmode.errors import HostError, ProvmodeError, UsageError
 from provmode.fleet.inventory import Fleet
 from provmode.transport.session import Session
 from provmode.transport.target import Counters
@@ -220,6 +222,35 @@ def short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def cause_of_failure(error: Exception | None) -> str:
-    """Return the cause for which a host could not be reached; ``protocol`` for an unforeseen error."""
-    return str(error.cause) if isinstance(error, HostError) else "protocol"
+def looked_up(fleet: Fleet, names: Sequence[str]) -> frozenset[str]:
+    """Return the hosts of *names*, without the connector, whose address is a name."""
+    return frozenset(short(name) for name in names if not _numeric(fleet.data_of(name), short(name)))
+
+
+def _numeric(data: Mapping[str, Any], host: str) -> bool:
+    try:
+        ipaddress.ip_address(str(data.get("winrm_address") or host).partition("%")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a host could not be reached."""
+
+    what: str
+    cause: str
+    next_step: str
+    to_mend: bool = False
+    """Whether it is the operator's to mend, whatever the cause says."""
+
+
+def failure_of(error: Exception | None) -> Failure:
+    """Return why a host could not be reached; the cause of an unforeseen error is ``protocol``."""
+    if isinstance(error, HostError):
+        cause = str(error.cause)
+        return Failure(error.what, cause, error.next_step or NEXT_STEP[cause], error.to_mend)
+    if isinstance(error, ProvmodeError):
+        return Failure(error.what, "protocol", error.next_step or NEXT_STEP["protocol"])
+    return Failure(f"provmode's own error ({type(error).__name__}: {error})", "protocol", "report it")

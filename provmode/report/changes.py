@@ -21,7 +21,16 @@ from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, UNDO_OUTCOMES, Host
 from provmode.fleet.undo import HostUndoResult, UndoResult
 from provmode.reading import Known, Reading, Unknown, known
 from provmode.remediation.steps import Step
-from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.report.lines import (
+    and_left_out,
+    count_of,
+    fold,
+    is_wide,
+    line,
+    names_of,
+    print_left_out,
+    print_missing,
+)
 from provmode.report.planned import Row, lowered_in, rows_in, rows_of
 from provmode.report.terminal import case_of, print_lowered, said
 from provmode.wsman.notation import NotationError, format_operation
@@ -39,7 +48,9 @@ _WORST_FIRST = tuple(_STYLES)
 
 def print_plan(planned: Planned, console: Console) -> None:
     """Print what would change (identical changes folded), what that sets off, and what is left alone and why."""
-    print_rows(rows_of(planned), planned.audit.lowered, len(planned.audit.selected), console)
+    audit = planned.audit
+    missing = audit.missing if audit.interrupted else ()
+    print_rows(rows_of(planned), audit.lowered, len(audit.selected), console, missing, audit.excluded)
 
 
 def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetime) -> None:
@@ -70,11 +81,22 @@ def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetim
     else:
         line("signed; not checked, because no key was given: anybody can have changed it", console, 2)
     console.print()
-    print_rows(rows, lowered, len(rows), console)
+    missing, excluded = (tuple(map(str, plan.document.get(field) or ())) for field in ("missing", "excluded"))
+    print_rows(rows, lowered, len(rows) + len(missing), console, missing, excluded)
 
 
-def print_rows(rows: Sequence[Row], lowered: Sequence[LoweredOn], total: int, console: Console) -> None:
-    """Print what a plan says of *total* hosts."""
+def print_rows(
+    rows: Sequence[Row],
+    lowered: Sequence[LoweredOn],
+    total: int,
+    console: Console,
+    missing: Sequence[str] = (),
+    excluded: Sequence[str] = (),
+) -> None:
+    """Print what a plan says of *total* hosts: *missing* are those that an interrupted run did not look at.
+
+    *excluded* are hosts that are none of them, because the user left them out.
+    """
     changing = [row for row in rows if row.steps]
     line(f"changes  {len(changing)} of {total}", console, 0, "bold")
     steps = [(step, row) for row in changing for step in row.steps]
@@ -90,8 +112,13 @@ def print_rows(rows: Sequence[Row], lowered: Sequence[LoweredOn], total: int, co
     console.print()
     _left_alone(rows, console)
     _which_pc(rows, console)
+    if missing:
+        print_missing(missing, total, console)
+    print_left_out(excluded, console)
     print_lowered(lowered, console)
-    line(f"{count_of(total)}: {len(changing)} to change, {total - len(changing)} left alone", console, 0, "bold")
+    counts = f"{count_of(total)}: {len(changing)} to change, {len(rows) - len(changing)} left alone"
+    not_seen = f", {len(missing)} not looked at" if missing else ""
+    line(f"{counts}{not_seen}{and_left_out(excluded)}", console, 0, "bold")
 
 
 def _commands(step: Step) -> list[str]:
@@ -253,8 +280,9 @@ def print_apply(result: ApplyResult, console: Console) -> None:
         console.print()
     if result.ended_early:
         line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    print_left_out(result.excluded, console)
     counts = ", ".join(f"{result.count(each)} {each.value}" for each in APPLY_OUTCOMES if result.count(each))
-    line(f"{count_of(total)}: {counts or 'nothing to do'}", console, 0, "bold")
+    line(f"{count_of(total)}: {counts or 'nothing to do'}{and_left_out(result.excluded)}", console, 0, "bold")
 
 
 def _detail(result: HostResult) -> str:
@@ -278,7 +306,8 @@ _SAID_WHOLE = frozenset({HostOutcome.UNREACHED, HostOutcome.FAILED, HostOutcome.
 
 def _undone(result: HostUndoResult) -> tuple[str, ...]:
     """Return what is said of a host after an undo, without what differs from host to host."""
-    return (*result.restored, case_of(result.detail, result.host), *result.cannot)
+    step = f"-> {result.next_step}" if result.next_step else ""
+    return (*result.restored, case_of(result.detail, result.host), *result.cannot, step)
 
 
 def print_undo(result: UndoResult, console: Console) -> None:
@@ -289,7 +318,8 @@ def print_undo(result: UndoResult, console: Console) -> None:
             for host in members:
                 cause = f"{host.cause}: " if host.cause else ""
                 parts = (*host.restored, f"{cause}{host.detail}" if host.detail else "", *host.cannot)
-                line(f"{host.host}: {'; '.join(filter(None, parts))}".removesuffix(": "), console, 2)
+                step = f" -> {host.next_step}" if host.next_step else ""
+                line(f"{host.host}: {'; '.join(filter(None, parts))}{step}".removesuffix(": "), console, 2)
             continue
         for lines, hosts in fold(members, lambda host: "\n".join(_undone(host))):
             line(names_of([host.host for host in hosts], console), console, 2, "bold")
@@ -297,5 +327,7 @@ def print_undo(result: UndoResult, console: Console) -> None:
                 line(text, console, 6)
     if result.ended_early:
         line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    print_left_out(result.excluded, console)
     counts = ", ".join(f"{result.count(each)} {each.value}" for each in UNDO_OUTCOMES if result.count(each))
-    line(f"{count_of(len(result.hosts))}: {counts or 'nothing to do'}", console, 0, "bold")
+    total = count_of(len(result.hosts))
+    line(f"{total}: {counts or 'nothing to do'}{and_left_out(result.excluded)}", console, 0, "bold")

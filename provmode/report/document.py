@@ -29,7 +29,7 @@ def document(audit: Audit) -> dict[str, Any]:
         "ended": plain(audit.ended),
         "inventory": audit.inventory,
         "limit": list(audit.limit),
-        **({"exclude": list(audit.exclude)} if audit.exclude else {}),
+        **({"exclude": list(audit.exclude), "excluded": list(audit.excluded)} if audit.exclude else {}),
         "summary": summary,
         "hosts": [report.to_json() for report in audit.reports],
     }

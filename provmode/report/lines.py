@@ -58,6 +58,26 @@ def count_of(number: int) -> str:
     return f"{number:,} host{'s' if number != 1 else ''}"
 
 
+def print_left_out(excluded: Sequence[str], console: Console) -> None:
+    """Print the hosts that ``--exclude`` left out, if any."""
+    if excluded:
+        line(f"left out by --exclude  {count_of(len(excluded))}", console, 0, "bold")
+        line(names_of(excluded, console), console, 2)
+        console.print()
+
+
+def and_left_out(excluded: Sequence[str]) -> str:
+    """Return how many hosts were left out, for the end of a report's last line."""
+    return f"; {count_of(len(excluded))} left out" if excluded else ""
+
+
+def print_missing(missing: Sequence[str], total: int, console: Console) -> None:
+    """Print which of *total* hosts were not looked at because the run was interrupted."""
+    line(Text.assemble(("interrupted", "bold red"), (f"  {len(missing)} of {total} not looked at", "bold")), console)
+    line(names_of(missing, console), console, 2)
+    console.print()
+
+
 def fold(items: Iterable[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
     """Group the items by their *key*; the largest group comes first."""
     groups: dict[str, list[T]] = {}

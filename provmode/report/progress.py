@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from provmode.fleet.audit import HostReport
+from provmode.fleet.traces import HostTraces
+from provmode.fleet.undo_preview import HostPreview
 from provmode.report.lines import count_of
+from provmode.report.traces import TRACED
+from provmode.report.undoing import WOULD
 
 EVERY = 30.0
 """Seconds between two lines, also if no host ended between them. A run that is done before prints none."""
@@ -33,8 +37,7 @@ class LogProgress:
 
     def ended(self, result: Any) -> None:
         """One more host has ended."""
-        word = result.assessment.verdict if isinstance(result, HostReport) else getattr(result, "outcome", "done")
-        self._outcomes[str(word)] += 1
+        self._outcomes[_word(result)] += 1
         self.look()
 
     def wave(self, number: int, waves: int, hosts: int) -> None:
@@ -65,3 +68,14 @@ class LogProgress:
     def _say(self, text: str) -> None:
         self._said = self._seconds()
         self._write(f"{self._words}: {text}")
+
+
+def _word(result: Any) -> str:
+    """Return in a word or two what came of a host."""
+    if isinstance(result, HostReport):
+        return result.assessment.verdict.value
+    if isinstance(result, HostTraces):
+        return TRACED[result.outcome]
+    if isinstance(result, HostPreview):
+        return WOULD[result.outcome]
+    return str(getattr(result, "outcome", "done"))

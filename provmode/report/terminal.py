@@ -15,7 +15,16 @@ from provmode.ccm.rules import duration
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Outcome, Verdict, outcome
 from provmode.fleet.audit import Audit, HostReport
 from provmode.fleet.lowered import LoweredOn
-from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.report.lines import (
+    and_left_out,
+    count_of,
+    fold,
+    is_wide,
+    line,
+    names_of,
+    print_left_out,
+    print_missing,
+)
 
 _STYLE = {
     Outcome.PENDING: "bold red",
@@ -46,7 +55,9 @@ def print_audit(audit: Audit, console: Console) -> None:
         reports = [report for report in audit.reports if report.assessment.verdict is verdict]
         if reports:
             _section(verdict, reports, len(audit.selected), console)
-    _missing(audit, console)
+    if audit.interrupted:
+        print_missing(audit.missing, len(audit.selected), console)
+    print_left_out(audit.excluded, console)
     print_lowered(audit.lowered, console)
     _total(audit, console)
 
@@ -157,15 +168,6 @@ def _cause(report: HostReport) -> str:
     return report.assessment.cause or "protocol"
 
 
-def _missing(audit: Audit, console: Console) -> None:
-    if audit.interrupted:
-        heading = Text("interrupted", style="bold red")
-        heading.append(f"  {len(audit.missing)} of {len(audit.selected)} not looked at", style="bold")
-        line(heading, console)
-        line(names_of(audit.missing, console), console, 2)
-        console.print()
-
-
 def print_lowered(lowered: Sequence[LoweredOn], console: Console) -> None:
     """Print the settings that protect less than the defaults, each with the number of its hosts."""
     if not lowered:
@@ -183,4 +185,4 @@ def _total(audit: Audit, console: Console) -> None:
     for number, (verdict, count) in enumerate(parts):
         counts.append(", " if number else "")
         counts.append(f"{count} {verdict.value}", style=_STYLE[outcome(verdict)])
-    line(counts, console)
+    line(counts.append(and_left_out(audit.excluded)), console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -9,7 +10,16 @@ from rich.console import Console
 from provmode.ccm.verdict import Outcome
 from provmode.fleet.traces import HostTraces, TracesFound
 from provmode.remediation.traces import SAYS, Trace
-from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.report.lines import and_left_out, count_of, fold, is_wide, line, names_of, print_left_out, print_missing
+
+_NOT_LOOKED_AT = "not looked at"
+TRACED = {
+    Outcome.PENDING: "with traces",
+    Outcome.COMPLIANT: "without",
+    Outcome.UNASSESSED: _NOT_LOOKED_AT,
+    Outcome.FAILED: _NOT_LOOKED_AT,
+}
+"""What was found on a host, in words."""
 
 
 def print_traces(found: TracesFound, console: Console) -> None:
@@ -24,15 +34,14 @@ def print_traces(found: TracesFound, console: Console) -> None:
         line("could not be looked at", console, 0, "bold yellow")
         _cases(unread, console)
         console.print()
-    total = len(found.selected)
-    unassessed = found.count(Outcome.UNASSESSED) + found.count(Outcome.FAILED)
-    line(
-        f"{count_of(total)}: {found.count(Outcome.PENDING)} with traces, {found.count(Outcome.COMPLIANT)} without, "
-        f"{unassessed} not looked at",
-        console,
-        0,
-        "bold",
-    )
+    if found.interrupted:
+        print_missing(found.missing, len(found.selected), console)
+    print_left_out(found.excluded, console)
+    counts = Counter({TRACED[outcome]: 0 for outcome in TRACED})
+    counts.update(TRACED[host.outcome] for host in found.hosts)
+    counts[_NOT_LOOKED_AT] += len(found.missing)
+    words = ", ".join(f"{count} {word}" for word, count in counts.items())
+    line(f"{count_of(len(found.selected))}: {words}{and_left_out(found.excluded)}", console, 0, "bold")
 
 
 def _cases(found: Sequence[tuple[str, str]], console: Console) -> None:

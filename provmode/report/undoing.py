@@ -10,9 +10,10 @@ from provmode.fleet.undo_preview import HostPreview, UndoPreview
 from provmode.fleet.visit import short
 from provmode.remediation.foresee import in_short
 from provmode.report.coming import print_waves
-from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.report.lines import and_left_out, count_of, fold, is_wide, line, names_of, print_left_out
+from provmode.report.terminal import case_of
 
-_WOULD = {
+WOULD = {
     HostOutcome.RESTORED: "would be restored",
     HostOutcome.NOTHING: "nothing to restore",
     HostOutcome.STALE: "would be left as it is, at least in part",
@@ -20,6 +21,7 @@ _WOULD = {
     HostOutcome.UNREACHED: "could not be looked at",
     HostOutcome.NOT_STARTED: "was not looked at",
 }
+"""What an undo would make of a host, in words."""
 
 
 def print_undoing(chosen: Undoing, source: str, console: Console) -> None:
@@ -40,33 +42,37 @@ def print_undoing(chosen: Undoing, source: str, console: Console) -> None:
 def print_preview(preview: UndoPreview, console: Console) -> None:
     """Print what an undo would restore on each PC, and the verdict of each before and after it."""
     total = len(preview.hosts)
-    for outcome, members in fold(preview.hosts, lambda host: _WOULD[host.outcome]):
+    for outcome, members in fold(preview.hosts, lambda host: WOULD[host.outcome]):
         line(f"{outcome}  {len(members)} of {total}", console, 0, "bold")
         if is_wide(console):
             for host in members:
-                line(f"{host.host}: {'; '.join(filter(None, _lines(host).splitlines()))}", console, 2)
+                step = f" -> {host.next_step}" if host.next_step else ""
+                line(f"{host.host}: {'; '.join(_lines(host))}{step}".removesuffix(": "), console, 2)
             continue
-        for lines, hosts in fold(members, _lines):
+        for _, hosts in fold(members, lambda host: "\n".join((*_case(host), host.next_step))):
             line(names_of([host.host for host in hosts], console, len(hosts)), console, 2, "bold")
-            for text in filter(None, lines.split("\n")):
+            for text in _lines(hosts[0]) if len(hosts) == 1 else _case(hosts[0]):
                 line(text, console, 6)
-    worse = [host for host in preview.hosts if _verdicts(host) and len(set(_verdicts(host))) > 1]
-    changed = f", {len(worse)} with another verdict" if worse else ""
-    restored = sum(host.outcome is HostOutcome.RESTORED for host in preview.hosts)
-    line(f"{count_of(total)}: {restored} would be restored{changed}", console, 0, "bold")
+            if hosts[0].next_step:
+                line(f"-> {hosts[0].next_step}", console, 6)
+    print_left_out(preview.excluded, console)
+    changed = f", {preview.other_verdict} with another verdict" if preview.other_verdict else ""
+    restored = f"{preview.count(HostOutcome.RESTORED)} would be restored"
+    line(f"{count_of(total)}: {restored}{changed}{and_left_out(preview.excluded)}", console, 0, "bold")
 
 
-def _verdicts(host: HostPreview) -> tuple[str, ...]:
+def _case(host: HostPreview) -> list[str]:
+    """Return what is said of a host without what differs from host to host, so that the same of many folds."""
+    return [case_of(text, host.host) for text in _lines(host)]
+
+
+def _lines(host: HostPreview) -> list[str]:
+    """Return what is said of a host, without the next step."""
     seen = host.foreseen
-    if seen is None or seen.then is None:
-        return ()
-    return seen.now.verdict.value, seen.then.verdict.value
-
-
-def _lines(host: HostPreview) -> str:
-    seen = host.foreseen
+    cause = f"{host.cause}: " if host.cause else ""
+    detail = f"{cause}{host.detail}" if host.detail else ""
     if seen is None:
-        return "\n".join((host.detail, *host.cannot))
+        return list(filter(None, (detail, *host.cannot)))
     after = "could not tell" if seen.then is None else seen.then.verdict.value
     verdict = f"verdict: {seen.now.verdict.value} now, {after} after the undo"
-    return "\n".join((*seen.restored, *seen.left, host.detail, *host.cannot, verdict if seen.restored else ""))
+    return list(filter(None, (*seen.restored, *seen.left, detail, *host.cannot, verdict if seen.restored else "")))

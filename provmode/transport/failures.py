@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from provmode.errors import AuthenticationFailed, CertificateUntrusted, DeadlineExceeded, ProtocolError
+from provmode.errors import AuthenticationFailed, CertificateUntrusted, DeadlineExceeded, ProtocolError, SpeaksTls
 from provmode.transport import refusals
 from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.framing import MAX_ANSWER
@@ -124,9 +124,9 @@ class Failures:
         """Our ticket ended while the connection was open: a new connection needs a new one."""
         return ConnectionLost(f"the Kerberos ticket for {self.where} ended in the middle of a conversation", sent=sent)
 
-    def speaks_tls(self) -> ProtocolError:
+    def speaks_tls(self) -> SpeaksTls:
         """Plain HTTP was sent to a port that speaks TLS."""
-        return ProtocolError(f"{self.where} was spoken to in plain HTTP and speaks TLS", next_step=refusals.HTTPS_PORT)
+        return SpeaksTls(f"{self.where} was spoken to in plain HTTP and speaks TLS", next_step=refusals.HTTPS_PORT)
 
     # -- TLS --------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from provmode.connector.winrm import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, ProvmodeError
 from provmode.fleet.inventory import Fleet
 from provmode.fleet.inventory import load as load_inventory
-from provmode.fleet.visit import cause_of_failure, policies_of, short
+from provmode.fleet.visit import failure_of, policies_of, short
 from provmode.lab.fleet import compose
 from provmode.lab.process import LabProcess
 from provmode.windows.codepages import codec_of
@@ -320,7 +320,7 @@ class Connections:
                 return connected
             except HostError as refused:
                 error = refused
-        return f"{short(name)} could not be looked at: {cause_of_failure(error)}: {error}"
+        return f"{short(name)} could not be looked at: {failure_of(error).cause}: {error}"
 
     def close(self) -> None:
         """Disconnect from every PC."""

@@ -50,7 +50,7 @@ def test_a_verdict_has_its_outcome(verdict: Verdict) -> None:
 
 @pytest.mark.parametrize("cause", NEXT_STEP)
 def test_a_cause_that_the_operator_has_to_mend_is_a_failure_and_another_is_not(cause: str) -> None:
-    theirs = cause in ("auth", "tls", "access-denied", "other-computer")
+    theirs = cause in ("auth", "tls", "access-denied", "other-computer", "shells-forbidden")
 
     assert unassessed(cause, "x").outcome is (Outcome.FAILED if theirs else Outcome.UNASSESSED)
     assert replace(unassessed(cause, "x"), to_mend=True).outcome is Outcome.FAILED

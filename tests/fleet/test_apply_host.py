@@ -162,7 +162,13 @@ def test_a_result_as_json_has_a_cause_and_a_next_step_only_if_there_is_one() -> 
         ),
         (
             ZeroDivisionError("by zero"),
-            HostResult("PC-1", HostOutcome.UNREACHED, "provmode's own error (ZeroDivisionError: by zero)", "protocol"),
+            HostResult(
+                "PC-1",
+                HostOutcome.UNREACHED,
+                "provmode's own error (ZeroDivisionError: by zero)",
+                "protocol",
+                "report it",
+            ),
         ),
     ],
 )

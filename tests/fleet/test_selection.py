@@ -14,7 +14,7 @@ GROUPS = {"@winrm/PC-1": ["Office"], "@winrm/LAPTOP-3": ["Office", "Pilot"], "@w
 
 
 def chosen(*limit: str, exclude: tuple[str, ...] = ()) -> list[str]:
-    return [name.removeprefix("@winrm/") for name in choose(NAMES, GROUPS, limit, exclude)]
+    return [name.removeprefix("@winrm/") for name in choose(NAMES, GROUPS, limit, exclude).names]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,14 @@ def test_a_file_without_names_is_refused(tmp_path: Path, data: bytes, told: str)
 
 
 def test_a_host_elsewhere_may_be_excluded_and_not_chosen() -> None:
-    assert choose(NAMES[:2], GROUPS, (), ["laptop-3"], others=NAMES, place="the plan") == NAMES[:2]
+    found = choose(NAMES[:2], GROUPS, (), ["laptop-3"], others=NAMES, place="the plan")
+
+    assert (list(found.names), found.excluded) == (NAMES[:2], ())
     with pytest.raises(UsageError, match="--limit LAPTOP-3 matches no host and no group of the plan"):
         choose(NAMES[:2], GROUPS, ["LAPTOP-3"], others=NAMES, place="the plan")
+
+
+def test_hosts_that_were_left_out_are_those_that_would_have_been_chosen() -> None:
+    found = choose(NAMES, GROUPS, ["PC-*"], ["office", "ÄRZTE", "pc-2"])
+
+    assert (found.names, found.excluded) == (("@winrm/pc-1.example.org",), ("@winrm/PC-1", "@winrm/PC-2"))

@@ -7,6 +7,9 @@ from provmode.fleet.apply_host import HostResult
 from provmode.fleet.audit import HostReport
 from provmode.fleet.progress import SILENT, WaveProgress, soaks, wave_begins
 from provmode.fleet.results import HostOutcome
+from provmode.fleet.traces import HostTraces
+from provmode.fleet.undo_preview import HostPreview
+from provmode.remediation.traces import Traces
 from provmode.report.progress import EVERY, LogProgress
 
 
@@ -68,3 +71,17 @@ def test_a_progress_that_knows_no_waves_is_not_told_of_them() -> None:
     assert not isinstance(SILENT, WaveProgress)
     wave_begins(SILENT, 1, 2, 3)
     soaks(SILENT, 1, 2, 3.0)
+
+
+def test_a_line_says_what_came_of_a_host_in_plain_words() -> None:
+    log = Log()
+    log.progress.begin(4)
+
+    log.progress.ended(HostTraces("PC-1", Traces((), ("the folder cannot be read",))))
+    log.progress.ended(HostTraces("PC-2", Traces(())))
+    log.progress.ended(HostPreview("PC-3", HostOutcome.RESTORED))
+    log.time += EVERY
+    log.progress.ended(HostResult("PC-4", HostOutcome.CHANGED))
+
+    words = "1 not looked at, 1 without, 1 would be restored, 1 changed"
+    assert log.lines == [f"applying: 4 of 4 hosts done ({words}); 30 s so far"]

@@ -116,6 +116,7 @@ def test_plain_http_to_an_https_listener_is_called_so(
     error = error_of(port, authentication)
 
     assert "was spoken to in plain HTTP and speaks TLS" in error.what
+    assert error.to_mend, "trying again does not help"
     assert "set winrm_scheme https" in error.next_step
 
 

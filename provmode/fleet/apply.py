@@ -23,7 +23,7 @@ from provmode.fleet.begun import Coming, settle
 from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal
-from provmode.fleet.plan_file import Plan, PlanRefused
+from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused
 from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome, counted, none_resolves
 from provmode.fleet.selection import Chosen, choose, expanded
@@ -261,12 +261,16 @@ class PlanRun:
 
     def coming(self, waves: Sequence[int], limits: Limits) -> Coming:
         """Return what is about to happen."""
+        waiting = self._waiting(waves)
+        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits)
+
+    def _waiting(self, waves: Sequence[int]) -> tuple[tuple[PlannedHost, ...], ...]:
+        """Return the hosts of each wave that an earlier run did not finish, without waves that have none."""
         left, found = list(self._planned), []
         for size in waves:
             wave, left = left[:size], left[size:]
             found.append(tuple(host for host in wave if self._work[host.name].done_before() is None))
-        waiting = tuple(wave for wave in found if wave)
-        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits)
+        return tuple(wave for wave in found if wave)
 
     def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
@@ -274,17 +278,21 @@ class PlanRun:
         No further host is begun once the failure *budget* is sure to be exceeded, even if the rest of the wave
         succeeds.
         """
-        names, position = list(self._work), 0
+        names, position, number = list(self._work), 0, 0
         self._budget = budget
-        for number, size in enumerate(waves, 1):
+        to_come = len(self._waiting(waves))
+        for size in waves:
             wave, position = names[position : position + size], position + size
-            if self._worked and not self._soak(soak, number, len(waves)):
+            waiting = sum(self._work[name].done_before() is None for name in wave)
+            number += waiting > 0
+            if self._worked and not self._soak(soak, number, to_come):
                 break
             if self._ended_early():
                 break
             self._worked = False
             self._in_wave = len(wave)
-            wave_begins(self._progress, number, len(waves), len(wave))
+            if waiting:
+                wave_begins(self._progress, number, to_come, waiting)
             self._wave(wave)
             if self._ended_early():
                 break

@@ -32,8 +32,8 @@ def print_waves(waves: Sequence[Sequence[str]], limits: Limits, source: str, con
     line(f"limits: {limits_text(limits)} ({source})", console, 2)
 
 
-def limits_text(limits: Limits) -> str:
-    """Return the limits as the options that name them."""
+def limits_text(limits: Limits, shown: int | None = 8) -> str:
+    """Return the limits as the options that name them; of chosen hosts the first few, or all."""
     words = limits.to_json()
     chosen = [f"--limit {name}" for name in limits.limit] + [f"--exclude {name}" for name in limits.exclude]
     return " ".join(
@@ -42,7 +42,11 @@ def limits_text(limits: Limits) -> str:
             f"--soak {limits.soak:g}",
             f"--max-failures {words['max_failures']}",
             f"--parallel {limits.parallel}",
-            *([*chosen[:8], f"and {len(chosen) - 8} more"] if len(chosen) > 8 else chosen),
+            *(
+                chosen[:shown]
+                if shown is None or len(chosen) <= shown
+                else [*chosen[:shown], f"and {len(chosen) - shown} more"]
+            ),
         )
     )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from typing import Any
 
 from rich.console import Console
 
 from provmode.fleet.history import History, StepTimes
 from provmode.fleet.journal_events import StepRecord
+from provmode.fleet.waves import LIMITS, Limits
+from provmode.report.coming import limits_text
 from provmode.report.lines import count_of, line
 from provmode.text import json_text
 
@@ -23,7 +26,7 @@ def print_history(history: History, console: Console) -> None:
         ended = f"ended {_at(run.ended)}" if run.ended else "did not finish, or its last lines were cut off"
         line(f"{run.command}: began {_at(run.began)}, {ended}", console, 2)
         for name, value in run.settings.items():
-            line(f"{name}: {value if isinstance(value, str) else json_text(value, None)}", console, 6)
+            line(f"{name}: {_setting(name, value)}", console, 6)
     console.print()
     line("steps", console, 0, "bold")
     for host, record, times in history.steps():
@@ -46,6 +49,13 @@ def print_history(history: History, console: Console) -> None:
     records = [record for _, record, _ in history.steps()]
     changed, undone = sum(record.ending == "changed" for record in records), sum(record.undone for record in records)
     line(f"{count_of(len(history.hosts))}: {changed} steps changed something, {undone} undone", console, 0, "bold")
+
+
+def _setting(name: str, value: Any) -> str:
+    """Return how a run was to be made, in words: its limits as the options that name them."""
+    if name == "limits" and LIMITS.accepts(value):
+        return limits_text(Limits.from_json(value), shown=None)
+    return value if isinstance(value, str) else json_text(value, None)
 
 
 def _at(time: str) -> str:

@@ -322,3 +322,19 @@ def test_the_commands_that_a_push_names_have_its_data_and_its_key(fleet: Fleet) 
     assert (ran.code, done.code) == (3, 0)
     assert f"provmode apply '{output}' {again} makes its changes" in ran.err
     assert done.err.endswith(f"{undo}\n")
+
+
+# -- the waves of a resume --------------------------------------------------------------------------------------------
+
+
+def test_a_resume_counts_the_same_waves_before_and_while_it_runs(fleet: Fleet) -> None:
+    fleet.pcs[2].refuse("provmode-claim", times=None)
+    first = fleet.run("apply", "--wave", "1,1,1", "--max-failures", "none")
+    fleet.pcs[2].heal()
+
+    again = fleet.run("apply", "--resume")
+
+    assert (first.code, again.code) == (4, 0)
+    assert "provmode: applying: wave 4 of 4 begins: 1 host\n" in first.err
+    assert "  wave 1 of 1: 1 host: PC-3\n" in again.err
+    assert " begins: " not in again.err

@@ -215,7 +215,8 @@ def test_only_the_chosen_hosts_of_a_plan_are_changed(commands: Any) -> None:
     unknown = commands.run("apply", plan, "--unsigned", "--resume", "--limit", "PC-5")
 
     assert (ran.code, bool(one.changes), ran.out.splitlines()[-1]) == (0, True, "1 host: 1 changed; 1 host left out")
-    assert (again.code, bool(three.changes), again.out.splitlines()[-1]) == (0, True, "2 hosts: 2 changed")
+    assert (again.code, bool(three.changes)) == (0, True)
+    assert again.out.splitlines()[-1] == "2 hosts: 2 changed; 1 host left out"
     assert (unknown.code, two.changes, healthy.changes) == (1, [], [])
     assert "--limit PC-5 matches no host and no group of the plan; did you mean PC-" in unknown.err
 

@@ -86,6 +86,10 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         code = BAD_USAGE
+    except click.UsageError as error:
+        helped = error.ctx.command_path if error.ctx is not None else "provmode"
+        complain(f"{error.format_message().rstrip('.')}; {helped} --help says more")
+        code = BAD_USAGE
     except click.ClickException as error:
         complain(error.format_message())
         code = BAD_USAGE

@@ -251,7 +251,7 @@ def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: 
     if not fits or signature != ours:
         raise PlanRefused(
             f"the signature of {path} does not fit: the plan was changed, or signed with another key",
-            next_step="plan anew",
+            next_step="give the key that it was signed with, or plan anew",
         )
 
 

@@ -144,8 +144,29 @@ class _Index:
         return exact.union(*(hosts for known, hosts in self._hosts.items() if fits(known)))
 
     def _unknown(self, option: str, word: str) -> UsageError:
-        near = difflib.get_close_matches(spelling(word), self._shown, n=1, cutoff=0.75)
+        near = self._nearest(spelling(word))
         return UsageError(
             f"{option} {word} matches no host and no group of {self._place}",
-            next_step=f"did you mean {self._shown[near[0]]}?" if near else "",
+            next_step=f"did you mean {near}?" if near else "",
         )
+
+    def _nearest(self, word: str) -> str:
+        """Return the name that was probably meant: of those that are alike, the one with most of the same ends."""
+
+        def ends(known: str) -> int:
+            return _same(word, known) + _same(word[::-1], known[::-1])
+
+        near = difflib.get_close_matches(word, self._shown, n=50, cutoff=0.75)
+        alike = [known for known in near if _ratio(word, known) == _ratio(word, near[0])]
+        return self._shown[max(alike, key=ends)] if alike else ""
+
+
+def _same(one: str, other: str) -> int:
+    """Return how many characters are the same at the beginning of both."""
+    return next(
+        (number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _ratio(word: str, known: str) -> float:
+    return difflib.SequenceMatcher(a=known, b=word).ratio()

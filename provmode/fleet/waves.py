@@ -32,7 +32,8 @@ def wave_sizes(text: str, hosts: int) -> list[int]:
         match = re.fullmatch(r"([0-9]{1,7})(%?)", part)
         if match is None or int(match.group(1)) == 0 or (match.group(2) and int(match.group(1)) > 100):
             raise UsageError(
-                f"--wave {text}: {part!r} is not a number of hosts or a percentage", next_step="10,100,25%"
+                f"--wave {text}: {part!r} is not a number of hosts or a percentage",
+                next_step="write it as in 10,100,25%",
             )
         size = -(-hosts * int(match.group(1)) // 100) if match.group(2) else int(match.group(1))
         size = min(size, left)
@@ -56,7 +57,9 @@ def number_and_share(text: str, option: str) -> tuple[int | None, float | None]:
         elif re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?%", part) and percent is None and float(part[:-1]) <= 100:
             percent = float(part[:-1])
         else:
-            raise UsageError(f"{option} {text}: {part!r} is not a number or a percentage", next_step="5,2%")
+            raise UsageError(
+                f"{option} {text}: {part!r} is not a number or a percentage", next_step="write it as in 5,2%"
+            )
     return number, percent
 
 

@@ -142,8 +142,8 @@ def test_a_run_works_with_closed_standard_streams(tmp_path: Path, closed: str) -
         (("lab", "--mix", "healthy=lots"), "healthy"),
         (("lab", "--truth", "/nonexistent/truth"), "cannot write /nonexistent/truth: there is no such folder"),
         (("demo", "--truth", "/nonexistent/truth"), "cannot write /nonexistent/truth: there is no such folder"),
-        (("nosuch",), "No such command"),
-        (("audit",), "INVENTORY"),
+        (("nosuch",), "No such command 'nosuch'; provmode --help says more"),
+        (("audit",), "Missing argument 'INVENTORY'; provmode audit --help says more"),
     ],
 )
 def test_bad_usage_is_one_clear_line_too(provmode: Run, arguments: tuple[str, ...], message: str) -> None:

@@ -152,7 +152,7 @@ def test_an_allowance_that_is_none_is_bad_usage(provmode: Run) -> None:
     ran = provmode("audit", "@winrm/pc-1", "--max-unassessed", "some")
 
     assert ran.returncode == 1
-    assert "--max-unassessed some: 'some' is not a number or a percentage; 5,2%" in ran.stderr
+    assert "--max-unassessed some: 'some' is not a number or a percentage; write it as in 5,2%" in ran.stderr
 
 
 def test_a_broken_client_is_a_failure(provmode: Run, tmp_path: Path) -> None:

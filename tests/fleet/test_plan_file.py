@@ -134,7 +134,10 @@ def test_without_a_key_a_plan_has_an_empty_signature() -> None:
 def test_a_plan_is_refused_if_its_signature_does_not_prove_it(path: Path, document: Document) -> None:
     unsigned, edited = sign(document, None), {**document, "by": "somebody else"}
     without_mac = {**document, "signature": {"algorithm": "HMAC-SHA256"}}
-    does_not_fit = "the signature of PLAN does not fit: the plan was changed, or signed with another key; plan anew"
+    does_not_fit = (
+        "the signature of PLAN does not fit: the plan was changed, or signed with another key; "
+        "give the key that it was signed with, or plan anew"
+    )
 
     assert refusal(path, unsigned, KEY, unsigned=False) == (
         "the plan PLAN is not signed; sign plans with a key, or give --unsigned"

@@ -125,3 +125,14 @@ def test_hosts_that_were_left_out_are_those_that_would_have_been_chosen() -> Non
     found = choose(NAMES, GROUPS, ["PC-*"], ["office", "ÄRZTE", "pc-2"])
 
     assert (found.names, found.excluded) == (("@winrm/pc-1.example.org",), ("@winrm/PC-1", "@winrm/PC-2"))
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [("PC-0001", "PC-00001"), ("PC-0021", "PC-00021"), ("pc-00031", "PC-00030"), ("PCC-00012", "PC-00012")],
+)
+def test_of_many_like_names_the_one_with_the_same_ends_is_proposed(slip: str, meant: str) -> None:
+    names = [f"@winrm/PC-{number:05}" for number in range(1, 31)]
+
+    with pytest.raises(UsageError, match=rf"did you mean {meant}\?"):
+        choose(names, {}, [slip])

@@ -70,7 +70,10 @@ def test_a_wave_that_is_not_a_number_is_refused(text: str, part: str) -> None:
     with pytest.raises(UsageError) as refused:
         wave_sizes(text, 10)
 
-    assert str(refused.value) == f"--wave {text}: '{part}' is not a number of hosts or a percentage; 10,100,25%"
+    assert (
+        str(refused.value)
+        == f"--wave {text}: '{part}' is not a number of hosts or a percentage; write it as in 10,100,25%"
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def test_an_invalid_budget_is_refused(text: str, part: str) -> None:
     with pytest.raises(UsageError) as refused:
         Budget.parse(text)
 
-    assert str(refused.value) == f"--max-failures {text}: '{part}' is not a number or a percentage; 5,2%"
+    assert str(refused.value) == f"--max-failures {text}: '{part}' is not a number or a percentage; write it as in 5,2%"
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 10), st.integers(0, 100))

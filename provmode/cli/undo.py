@@ -100,7 +100,7 @@ def undo(
             if preview.interrupted:
                 return INTERRUPTED
         say(lambda console: print_undoing(chosen, NEW, console))
-        if not confirmed(f"Restore this on {count_of(len(chosen.names))}?", yes=yes):
+        if not confirmed(f"Restore this on {count_of(chosen.restoring)}?", yes=yes):
             return REFUSED
         with running("undoing", limits.parallel) as common:
             result = undo_run(journal, inventory, **options, **common)

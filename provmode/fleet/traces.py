@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.ccm.model import ClientReadings
-from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, unassessed
+from provmode.ccm.verdict import OTHER_COMPUTER, TO_MEND, Assessment, Outcome, cause_of, unassessed
 from provmode.fleet.audit import failed_assessment, named
 from provmode.fleet.identity import Answering
 from provmode.fleet.inventory import InventorySource, load
@@ -41,7 +41,14 @@ class HostTraces:
             return self.failure.outcome if self.failure is not None else Outcome.UNASSESSED
         if self.traces.found:
             return Outcome.PENDING
+        if self.to_mend:
+            return Outcome.FAILED
         return Outcome.UNASSESSED if self.traces.unread else Outcome.COMPLIANT
+
+    @property
+    def to_mend(self) -> bool:
+        """Whether something could not be looked at for a cause that is the operator's to mend."""
+        return self.traces is not None and any(cause_of(cause) in TO_MEND for cause in self.traces.causes)
 
     def to_json(self) -> dict[str, Any]:
         """Return the host's row of the JSON report (contract)."""
@@ -81,6 +88,7 @@ class TracesFound:
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
         outcomes = [host.outcome for host in self.hosts]
+        outcomes += [Outcome.FAILED for host in self.hosts if host.to_mend]
         return TRACES.code(
             [*outcomes, *([Outcome.FAILED] if self.no_name_resolves else [])], interrupted=self.interrupted
         )

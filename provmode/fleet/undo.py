@@ -143,6 +143,11 @@ class Undoing:
         return undoable(self.state.hosts[short(name)], self.kinds)
 
     @property
+    def restoring(self) -> int:
+        """On how many hosts there is something to restore."""
+        return sum(bool(self.steps_of(name)) for name in self.names)
+
+    @property
     def waves(self) -> list[list[str]]:
         """The names of the hosts in each wave."""
         left, found = list(self.names), []

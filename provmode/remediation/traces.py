@@ -83,6 +83,8 @@ class Traces:
     found: tuple[Trace, ...]
     unread: tuple[str, ...] = ()
     """What could not be looked at, and why."""
+    causes: tuple[str, ...] = ()
+    """The cause of each: that of an `Unknown`."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -110,16 +112,17 @@ def look_for_traces(journaled: Set[str] = frozenset()) -> Conversation[Traces]:
     """
     clock, _ = yield from clock_and_name()
     found: list[Trace] = []
-    unread: list[str] = []
+    unread: list[tuple[str, str]] = []
     try:
         completed: Completed = yield traces_command()
         parts = _split(completed)
     except (RemoteFault, AccessDenied) as error:
         parts = None
-        unread.append(f"files: {could_not_tell(error).detail}")
+        told = could_not_tell(error)
+        unread.append((f"files: {told.detail}", told.cause))
     except UnexpectedAnswer as error:
         parts = None
-        unread.append(f"files: {error}")
+        unread.append((f"files: {error}", "protocol"))
     if parts is not None:
         for path, names in zip(TCF_PATHS, parts, strict=False):
             found += yield from _files(path, names, journaled)
@@ -128,12 +131,12 @@ def look_for_traces(journaled: Set[str] = frozenset()) -> Conversation[Traces]:
             found.append(_lease(parts[-1], now))
     guard = yield from read_value(Key.parse(GUARD_KEY), GUARD_VALUE)
     if isinstance(guard, Unknown):
-        unread.append(f"exit guard: {guard.detail or guard.cause}")
+        unread.append((f"exit guard: {guard.detail or guard.cause}", guard.cause))
     found += _guard(guard)
     busy = next((trace for trace in found if trace.kind == "lease" and trace.stays), None)
     if busy is not None:  # whoever is at work may need every one of them
         found = [trace if trace.stays else replace(trace, stays=busy.stays) for trace in found]
-    return Traces(tuple(found), tuple(unread))
+    return Traces(tuple(found), tuple(text for text, _ in unread), tuple(cause for _, cause in unread))
 
 
 def _split(completed: Completed) -> list[list[str]]:

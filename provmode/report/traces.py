@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from provmode.ccm.verdict import Outcome
+from provmode.ccm.verdict import Outcome, step_for
 from provmode.fleet.traces import HostTraces, TracesFound
 from provmode.remediation.traces import SAYS, Trace
 from provmode.report.lines import and_left_out, count_of, fold, is_wide, line, names_of, print_left_out, print_missing
@@ -67,4 +67,7 @@ def _text(trace: Trace) -> str:
 def _unread(host: HostTraces) -> list[str]:
     if host.failure is not None:
         return [f"{host.failure.cause}: {host.failure.reason}; {host.failure.next_step}"]
-    return list(host.traces.unread) if host.traces is not None else []
+    if host.traces is None:
+        return []
+    pairs = zip(host.traces.unread, host.traces.causes, strict=True)
+    return [f"{text}; {step_for(cause)}" for text, cause in pairs]

@@ -26,7 +26,9 @@ WOULD = {
 
 def print_undoing(chosen: Undoing, source: str, console: Console) -> None:
     """Print what an undo is about to do, by its journal; *source* says where its limits come from."""
-    line(f"about to undo {count_of(len(chosen.names))}", console, 0, "bold")
+    rest = len(chosen.names) - chosen.restoring
+    nothing = f"; {count_of(rest)} with nothing to restore" if rest else ""
+    line(f"about to undo {count_of(chosen.restoring)}{nothing}", console, 0, "bold")
     steps = [
         (in_short(undo), short(name))
         for name in chosen.names

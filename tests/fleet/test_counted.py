@@ -338,3 +338,30 @@ def test_a_resume_counts_the_same_waves_before_and_while_it_runs(fleet: Fleet) -
     assert "provmode: applying: wave 4 of 4 begins: 1 host\n" in first.err
     assert "  wave 1 of 1: 1 host: PC-3\n" in again.err
     assert " begins: " not in again.err
+
+
+# -- what is counted is what is meant ---------------------------------------------------------------------------------
+
+
+def test_an_undo_asks_about_the_hosts_on_which_there_is_something_to_restore(fleet: Fleet) -> None:
+    fleet.bench.pc("overdue", "PC-5", seed=5)
+    assert fleet.run("plan", "--output", fleet.plan, "--unsigned").code == 2
+    fleet.applied()
+    fleet.commands.answer = "n"
+
+    ran = fleet.run("undo", "--only", "service", "--limit", "PC-4,PC-5")
+
+    assert "about to undo 1 host; 1 host with nothing to restore\n" in ran.err
+    assert "Restore this on 1 host? [y/N]" in ran.err
+
+
+@pytest.mark.parametrize(("left", "code"), [(False, 4), (True, 6)])
+def test_traces_that_the_account_may_not_look_for_are_a_failure(fleet: Fleet, *, left: bool, code: int) -> None:
+    if left:
+        fleet.applied()
+    fleet.pcs[0].refuse("MobileClient.TCF.provmode-", times=None)
+
+    ran = fleet.run("traces", "--limit", "PC-1,PC-2")
+
+    assert ran.code == code
+    assert "; give the account the rights that docs/reference.md lists, or use another\n" in ran.out

@@ -77,7 +77,7 @@ def test_a_line_says_what_came_of_a_host_in_plain_words() -> None:
     log = Log()
     log.progress.begin(4)
 
-    log.progress.ended(HostTraces("PC-1", Traces((), ("the folder cannot be read",))))
+    log.progress.ended(HostTraces("PC-1", Traces((), ("the folder cannot be read",), ("protocol",))))
     log.progress.ended(HostTraces("PC-2", Traces(())))
     log.progress.ended(HostPreview("PC-3", HostOutcome.RESTORED))
     log.time += EVERY

@@ -310,8 +310,7 @@ class _Screen:
 def refused_logons(*, retry: bool) -> Iterator[None]:
     """Remember over runs which passwords were refused, and say at the end which are not tried any more."""
     from provmode.fleet.refused_logons import RefusedLogons
-    from provmode.transport.logons import PROCESS
-    from provmode.transport.stack import notes
+    from provmode.transport.logons import PROCESS, notes
 
     memory = RefusedLogons.of_user(now=utc_now)
     try:

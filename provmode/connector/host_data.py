@@ -295,6 +295,11 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     user = _user(name, data, authentication, needed=needs_password)
     in_keyring = data["winrm_password"] is None and not data["winrm_password_file"] and data["winrm_password_keyring"]
     stack = _one_of(name, data, "winrm_stack", STACKS)
+    if stack == "pywinrm" and authentication == "kerberos" and data["winrm_kerberos_keytab"]:
+        raise UsageError(
+            f"{name}: winrm_stack pywinrm takes Kerberos tickets from the cache only, and winrm_kerberos_keytab is set",
+            next_step="run kinit -k -t with that keytab before, or leave winrm_stack out",
+        )
     check_libraries(authentication, stack=stack, keyring=needs_password and bool(in_keyring))
     if data["winrm_kerberos_host"] is not None:
         check_address(f"{name}: winrm_kerberos_host", data["winrm_kerberos_host"])
@@ -334,7 +339,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
 
 def _logs_on_to_kerberos(data: Mapping[str, Any], authentication: str) -> bool:
     """Return whether Kerberos gets its ticket by a password: if a user is named, a password is, and no keytab."""
-    if authentication != "kerberos" or data["winrm_kerberos_keytab"]:
+    if authentication != "kerberos" or data["winrm_kerberos_keytab"] or data["winrm_stack"] == "pywinrm":
         return False
     places = ("winrm_password", "winrm_password_file", "winrm_password_keyring")
     named = any(data[key] not in (None, "") for key in places) or bool(os.environ.get(data["winrm_password_env"] or ""))

@@ -19,6 +19,7 @@
 * `traces`          what provmode left on the PCs, and planning its removal
 * `history`         the whole change that a journal records, in order
 * `journal`         the file that every change is written to before it is made
+* `group_commit`    forces the journal to disk for all who wait at once
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run
 * `refused_logons`  the file of passwords that were refused in earlier runs

@@ -338,14 +338,21 @@ class PlanRun:
         if result is not None:
             self._end(result, journal=False)
             return
-        result = visit.connected(lambda: None if self._ended_early() else work.run(visit))
+        result = visit.connected(lambda: self._in_turn(work, visit))
         self.journal_lost = self.journal_lost or work.journal_lost
-        if result is None and visit.error is None:
-            return  # the run was ended before this host's turn: not started
+        if result is None and visit.error is not None:  # else it was ended in its turn, or the run before it
+            self._worked = True
+            self._end(unreached(short(name), visit.error), journal=False)
+
+    def _in_turn(self, work: HostApply, visit: Visit) -> HostResult | None:
+        """Work on a host and count it, both within its turn: whoever is next sees whether the run goes on."""
+        if self._ended_early():
+            return None
+        result = work.run(visit)
+        self.journal_lost = self.journal_lost or work.journal_lost
         self._worked = True
-        if result is None:
-            result = unreached(short(name), visit.error)
         self._end(result, journal=result.outcome is not HostOutcome.UNREACHED)
+        return result
 
     def _end(self, result: HostResult, *, journal: bool) -> None:
         if journal:

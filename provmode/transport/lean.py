@@ -159,6 +159,8 @@ class LeanConnection:
             raise failures.tls_failed(str(error.reason or "no reason given")) from None
         except (_TooSlow, TimeoutError):
             raise failures.tls_silent() from None
+        except OSError:
+            raise failures.tls_closed() from None
         self._socket = secured
         return channel_binding(secured.getpeercert(binary_form=True) or b"")
 

@@ -217,3 +217,11 @@ class Logons:
 
 PROCESS = Logons()
 """The logons of this process: every host that the connector reaches shares them."""
+
+SAYING: list[Callable[[], list[str]]] = [PROCESS.notes]
+"""Who has something to say about the logons of this process; Kerberos' tickets join once they are used."""
+
+
+def notes() -> list[str]:
+    """Return what is to be said about the logons of this process, a line each."""
+    return [note for say in SAYING for note in say()]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from provmode.transport.base import Connection
-from provmode.transport.logons import PROCESS
 from provmode.transport.target import Counters, Target
 
-TICKETS = "provmode.transport.tickets"
 LEAN = frozenset({"ntlm", "kerberos"})
 """The authentications that `provmode.transport.lean` speaks."""
 
@@ -27,9 +24,3 @@ def connection(target: Target, *, counters: Counters, seconds: Callable[[], floa
     from provmode.transport.pywinrm import PywinrmConnection
 
     return PywinrmConnection(target, counters=counters, seconds=seconds)
-
-
-def notes() -> list[str]:
-    """Return what is to be said about the logons of this process, a line each."""
-    tickets = sys.modules.get(TICKETS)  # loaded only by a host that uses Kerberos
-    return [*PROCESS.notes(), *(tickets.PROCESS.notes() if tickets is not None else [])]

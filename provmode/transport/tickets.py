@@ -23,6 +23,7 @@ import spnego
 import spnego.exceptions
 
 from provmode.transport.kerberos_words import NO_CREDENTIAL, SILENCE, principal_of
+from provmode.transport.logons import SAYING
 from provmode.transport.security import SecurityContext, bound_to
 from provmode.transport.target import Credentials
 
@@ -160,6 +161,7 @@ class Tickets:
 
 PROCESS = Tickets()
 """The tickets of this process: every PC that the connector reaches shares them."""
+SAYING.append(PROCESS.notes)
 
 
 def _caught(call: Callable[[], T]) -> tuple[T | None, Exception | None]:

@@ -298,3 +298,10 @@ def test_a_ca_file_without_a_certificate_says_so(client_files: Make) -> None:
 
     with pytest.raises(UsageError, match=r"CA bundle .*key.pem: no certificate is in it"):
         check_files("PC-1", {"winrm_ca": key}, set())
+
+
+def test_a_keytab_is_refused_beside_the_stack_that_would_ignore_it() -> None:
+    said = refusal(winrm_transport="kerberos", winrm_stack="pywinrm", winrm_kerberos_keytab="audit.keytab")
+
+    assert "winrm_stack pywinrm takes Kerberos tickets from the cache only" in said
+    assert "kinit -k -t" in said

@@ -715,6 +715,8 @@ def test_two_hosts_of_one_run_that_are_one_pc_are_not_leased_at_once(pc: Bench) 
     leases[1].release()
     left = pc.leases()
     leases[0].release()
+    for lease in leases:
+        lease._session.close()
 
     assert len(left) == 2
     assert pc.leases() == []

@@ -202,7 +202,7 @@ def test_a_file_in_a_folder_that_is_called_like_a_source_can_be_chosen_from() ->
     Path("list").mkdir()
     Path("list/today").write_text("PC-1\n")
 
-    assert choose(["@winrm/PC-1", "@winrm/PC-2"], {}, ["@list/today"]) == ["@winrm/PC-1"]
+    assert choose(["@winrm/PC-1", "@winrm/PC-2"], {}, ["@list/today"]).names == ("@winrm/PC-1",)
 
 
 # -- who can change a table -----------------------------------------------------------------------------------------

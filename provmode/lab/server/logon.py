@@ -72,7 +72,9 @@ class Tickets:
         try:
             from provmode.lab.server import kerberos
         except ImportError as error:
-            raise ValueError(f"a PC with a keytab needs pip install 'provmode[kerberos]' ({error})") from error
+            raise ValueError(
+                f"a PC with a keytab needs the libraries of the extra `kerberos`, see docs/install.md ({error})"
+            ) from error
         acceptor = kerberos.KerberosAcceptor(keytab, self._replay_cache_name(), ahead)
         return lambda binding, logon_name_in, wrapped: kerberos.KerberosMechanism(
             acceptor, binding, logon_name_in, wrapped=wrapped

@@ -7,22 +7,25 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import gc
 import logging
 import sys
 from collections import Counter
 from pathlib import Path
 
-import pyinfra_cli.inventory  # noqa: F401 - a run imports it late; here it comes before the measurement
+import pyinfra_cli.inventory  # noqa: F401 - what a run imports late comes before the measurement here
 from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 
 from benchmarks.contenders.meter import Meter
 from benchmarks.job import Job, Read
 from provmode.ccm.model import ClientReadings
+from provmode.cli.entry import ALLOCATIONS
 from provmode.clock import utc_now
 from provmode.fleet.audit import Audit, run_audit
 from provmode.fleet.inventory import load
 from provmode.reading import Known, Unknown
 from provmode.report.document import as_json
+from provmode.transport import lean  # noqa: F401 - as above
 
 
 def main() -> None:
@@ -32,6 +35,7 @@ def main() -> None:
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
     get_all_connectors()
     get_execution_connectors()
+    gc.set_threshold(ALLOCATIONS, 20, 50)  # as the command does
     meter = Meter("provmode")
     fleet = load(job.inventory)
     audit = run_audit(fleet, fleet.names, now=utc_now)

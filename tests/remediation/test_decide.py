@@ -22,6 +22,7 @@ from provmode.errors import AccessDenied, AnswerLost, RemoteFault
 from provmode.reading import NOT_READ, Absent, Known, Unknown
 from provmode.remediation.decide import (
     LEFT_ALONE,
+    NO_SHELL,
     Remediation,
     check_idle,
     decide,
@@ -430,3 +431,13 @@ def test_a_client_is_asked_the_same_for_a_plan_as_for_an_audit() -> None:
 
     assert client == audited.converse(client_state(clock, POLICY.legitimate_processes))
     assert planned.asked[: len(audited.asked)] == audited.asked
+
+
+@pytest.mark.parametrize(("cause", "expected"), [("shells-forbidden", NO_SHELL), ("access-denied", "")])
+def test_only_a_policy_against_shells_keeps_a_client_in_the_mode_from_being_changed(cause: str, expected: str) -> None:
+    client = replace(CLIENT, tcf=Unknown(cause, "it could not be read"))
+
+    remediation = decide(client, Assessment(Verdict.OVERDUE, "", ""), {})
+
+    assert remediation.left_alone == expected
+    assert bool(remediation.steps) is not bool(expected)

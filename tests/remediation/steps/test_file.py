@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from provmode.ccm.client import TCF_PATHS
 from provmode.ccm.model import ClientReadings, TcfFile
 from provmode.errors import AccessDenied, AnswerLost
-from provmode.reading import Known
+from provmode.reading import Known, Unknown
 from provmode.remediation.decide import disarm
 from provmode.remediation.execute import ALREADY, CHANGED, execute
 from provmode.remediation.steps import DisarmTcf, SetFile, Step, step_from_json
@@ -290,3 +292,23 @@ def test_a_file_is_still_disarmed_unless_the_client_shows_it_armed(path: str, ar
     client = ClientReadings(datetime(2026, 1, 1, tzinfo=timezone.utc), tcf=Known((file,)))
 
     assert DISARM.still_done(client) is done
+
+
+def test_what_a_client_shows_after_a_file_step_is_its_other_files_and_this_one_as_it_becomes() -> None:
+    here, there = TCF_PATHS[0], TCF_PATHS[1]
+    other, armed = TcfFile(there, False, "ANSI", ()), TcfFile(here, True, "ANSI", ("SMSPROVISIONINGMODE=1",))
+    client = ClientReadings(datetime(2026, 1, 1, tzinfo=timezone.utc), tcf=Known((armed, other)))
+
+    def after(step: SetFile, data: bytes | None, before: ClientReadings = client) -> Any:
+        shown = step.shown_after(before, data)
+        return shown.tcf if shown is not None else None
+
+    disarmed = after(SetFile(here.upper(), OLD, NEW), DISARMED)
+    removed = after(SetFile(here, OLD, None), None)
+    unread = replace(client, tcf=Unknown("access-denied", "it cannot be read"))
+
+    assert [(file.path, file.armed) for file in disarmed.value] == [(there, False), (here.upper(), False)]
+    assert removed == Known((other,))
+    assert after(CHANGE, b"new") is None  # no MobileClient.TCF
+    assert after(SetFile(here, OLD, NEW), ARMED, unread) == unread.tcf
+    assert [file.armed for file in after(SetFile(here, OLD, NEW), ARMED).value] == [False, True]

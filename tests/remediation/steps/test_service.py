@@ -238,3 +238,12 @@ def test_a_start_mode_is_still_set_unless_the_client_shows_another(reading: Read
     client = ClientReadings(datetime(2026, 1, 1, tzinfo=timezone.utc), service=reading)
 
     assert SetStartMode("CcmExec", "Disabled", "Auto").still_done(client) is done
+
+
+@pytest.mark.parametrize("read", [Absent(), Unknown("access-denied", "it is not shown")])
+@pytest.mark.parametrize(("service", "field"), [("CcmExec", "service"), ("SMSTSMGR", "task_sequence_agent")])
+def test_a_start_mode_shows_only_on_a_service_that_was_read(service: str, field: str, read: Reading[Service]) -> None:
+    step = SetStartMode(service, "Disabled", "Auto")
+    client = ClientReadings(datetime(2026, 1, 1, tzinfo=timezone.utc), **{field: read})  # type: ignore[arg-type]
+
+    assert step.shown_after(client, None) is None

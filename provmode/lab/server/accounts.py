@@ -58,6 +58,11 @@ class AccountFile:
 
     def __init__(self, accounts: Iterable[Account], folder: Path | None = None) -> None:
         self.accounts = tuple(accounts)
+        self._hashes: dict[str, bytes] = {}
+        for account in self.accounts:
+            digest = nt_hash(account.password)
+            for spelling in account.spellings():
+                self._hashes.setdefault(spelling.lower(), digest)
         handle, name = tempfile.mkstemp(prefix="accounts-", dir=folder)  # mkstemp: mode 0600 from the start
         self.path = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -93,6 +98,10 @@ class AccountFile:
             if realm and (name.lower(), realm.lower()) == (account.user.lower(), account.dns_domain.lower()):
                 return account.logon_name
         return None
+
+    def nt_hash_of(self, name: str) -> bytes | None:
+        """Return the NT hash of the account that a client calls *name*, or ``None``: there is no such account."""
+        return self._hashes.get(name.lower())
 
     def remove(self) -> None:
         """Delete the file."""

@@ -12,6 +12,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.http import HttpAnswer, HttpRequest
@@ -138,7 +139,9 @@ class Authenticator:
         """
         self.refused = self.delegated = False
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if self._policy.takes_tokens(scheme):
+        if not scheme:
+            pass  # the connection has logged on before, or has not
+        elif self._policy.takes_tokens(scheme):
             answer = self._negotiate(scheme, token)
             if answer is not None:
                 return answer
@@ -235,6 +238,7 @@ class Authenticator:
         return seal_answer(self._mechanism, message, content_type, self._protocol)
 
 
+@lru_cache(maxsize=256)
 def charset_of(content_type: str) -> str:
     """Return the ``charset`` of a content type; UTF-8 by default."""
     for part in content_type.split(";")[1:]:

@@ -108,7 +108,9 @@ class Connection(asyncio.Protocol):
             answer = HttpAnswer(500, close=True)
         token = self._authenticator.take_last_token()
         if answer is not None:
-            self._send(replace(answer, headers=answer.headers + token), close=not request.keep_alive)
+            if token:
+                answer = replace(answer, headers=answer.headers + token)
+            self._send(answer, close=not request.keep_alive)
         self._task = None
         if not self._closing:
             self._next()

@@ -48,7 +48,7 @@ class CredSspMechanism:
     def __init__(self, accounts: AccountFile, names: PcNames) -> None:
         self._accounts = accounts
         with accounts.in_force():
-            inner = acceptor(names, wrapped=True)
+            inner = acceptor(accounts, names, wrapped=True)
         self._context = spnego.server(
             protocol="credssp", credssp_negotiate_context=inner, credssp_tls_context=tls_context()
         )

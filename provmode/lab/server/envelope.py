@@ -5,10 +5,11 @@ Header rules: MS-WSMV 3.1.4.1.1 to 3.1.4.1.10 and DSP0226 sections 5 and 6.
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from xml.etree.ElementTree import Element
 
 from provmode.lab.server import faults
@@ -52,6 +53,19 @@ _UNDERSTOOD = {
     },
     WSMV: {"DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId", "CompressionType"},
 }
+_KNOWN = {f"{{{namespace}}}{name}" for namespace, names in _UNDERSTOOD.items() for name in names}
+ACTION, RESOURCE_URI = f"{{{ADDRESSING}}}Action", f"{{{WSMAN}}}ResourceURI"
+_MESSAGE_ID, _TO = f"{{{ADDRESSING}}}MessageID", f"{{{ADDRESSING}}}To"
+_REPLY_TO, _FAULT_TO, _ADDRESS = (f"{{{ADDRESSING}}}{name}" for name in ("ReplyTo", "FaultTo", "Address"))
+_SELECTORS, _OPTIONS = f"{{{WSMAN}}}SelectorSet", f"{{{WSMAN}}}OptionSet"
+_TIMEOUT, _ENVELOPE_SIZE = f"{{{WSMAN}}}OperationTimeout", f"{{{WSMAN}}}MaxEnvelopeSize"
+_OPERATION_ID, _SESSION_ID = f"{{{WSMV}}}OperationID", f"{{{WSMV}}}SessionId"
+_BODY, _HEADER = f"{{{SOAP}}}Body", f"{{{SOAP}}}Header"
+_MUST_UNDERSTAND = f"{{{SOAP}}}mustUnderstand"
+_LOCALES = (
+    (f"{{{WSMAN}}}Locale", faults.UNSUPPORTED_LOCALE),
+    (f"{{{WSMV}}}DataLocale", faults.UNSUPPORTED_DATA_LOCALE),
+)
 _HOST = re.compile(r"^[a-z]+://(\[[^\]]*\]|[^/:]*)", re.IGNORECASE)
 _DURATION = re.compile(
     r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$", re.ASCII
@@ -140,7 +154,7 @@ def read_root(message: bytes, charset: str) -> Element:
         root = parse(message, charset)
     except MalformedXml as error:
         raise SoapFault(faults.SCHEMA_VALIDATION) from error
-    if root.tag != f"{{{SOAP}}}Envelope" or root.find(f"{{{SOAP}}}Body") is None:
+    if root.tag != f"{{{SOAP}}}Envelope" or root.find(_BODY) is None:
         raise SoapFault(faults.SCHEMA_VALIDATION)
     return root
 
@@ -151,7 +165,7 @@ def body_of(root: Element) -> Element | None:
     Raises:
         SoapFault: the body has more than one element.
     """
-    body = root.find(f"{{{SOAP}}}Body")
+    body = root.find(_BODY)
     if body is None or len(body) > 1:
         raise SoapFault(faults.SCHEMA_VALIDATION)
     return body[0] if len(body) else None
@@ -159,16 +173,20 @@ def body_of(root: Element) -> Element | None:
 
 def header_elements(root: Element) -> list[Element]:
     """Return the elements of the SOAP header."""
-    header = root.find(f"{{{SOAP}}}Header")
+    header = root.find(_HEADER)
     return [] if header is None else list(header)
 
 
-def partial(root: Element) -> Partial:
-    """Return what a fault needs of a request; the rest of the request need not be valid."""
-    texts = {element.tag: (element.text or "").strip() for element in header_elements(root)}
+def header_texts(root: Element) -> dict[str, str]:
+    """Return the texts of the SOAP header's elements by name."""
+    return {element.tag: (element.text or "").strip() for element in header_elements(root)}
+
+
+def partial(texts: Mapping[str, str]) -> Partial:
+    """Return what a fault needs of a request with these `header_texts`; the rest of it need not be valid."""
     return Partial(
-        texts.get(f"{{{ADDRESSING}}}MessageID") or None,
-        machine_of(texts.get(f"{{{ADDRESSING}}}To", "")),
+        texts.get(_MESSAGE_ID) or None,
+        machine_of(texts.get(_TO, "")),
         _operation_id(texts),
     )
 
@@ -181,7 +199,7 @@ def machine_of(to: str) -> str:
 
 def _operation_id(texts: Mapping[str, str]) -> str | None:
     """Return the ``OperationID`` to echo: only if the request also has a ``SessionId``."""
-    return texts.get(f"{{{WSMV}}}OperationID") if f"{{{WSMV}}}SessionId" in texts else None
+    return texts.get(_OPERATION_ID) if _SESSION_ID in texts else None
 
 
 def read_request(root: Element, limits: Limits) -> Request:
@@ -197,33 +215,35 @@ def read_request(root: Element, limits: Limits) -> Request:
             raise SoapFault(faults.INVALID_HEADER)
         headers[element.tag] = element
     texts = {tag: (element.text or "").strip() for tag, element in headers.items()}
-    message_id = texts.get(f"{{{ADDRESSING}}}MessageID", "")
+    message_id = texts.get(_MESSAGE_ID, "")
     if not message_id or len(message_id) > MAX_MESSAGE_ID:
         raise SoapFault(faults.INVALID_HEADER)
     _check_addresses(headers)
     _check_locales(headers)
     return Request(
-        action=_required(texts, ADDRESSING, "Action"),
+        action=_required(texts, ACTION),
         resource_uri=_resource_uri(texts),
         message_id=message_id,
-        selectors=_pairs(headers.get(f"{{{WSMAN}}}SelectorSet"), "Selector"),
+        selectors=_pairs(headers.get(_SELECTORS), "Selector"),
         options={name.upper(): value for name, value in _options(headers)},
-        timeout=_timeout(texts.get(f"{{{WSMAN}}}OperationTimeout"), limits),
-        max_envelope=_max_envelope(texts.get(f"{{{WSMAN}}}MaxEnvelopeSize"), limits),
+        timeout=_timeout(texts.get(_TIMEOUT), limits),
+        max_envelope=_max_envelope(texts.get(_ENVELOPE_SIZE), limits),
         body=body_of(root),
-        to=_required(texts, ADDRESSING, "To"),
+        to=_required(texts, _TO),
         operation_id=_operation_id(texts),
     )
 
 
 def must_understand(element: Element) -> bool:
     """Return whether a header must be understood. Windows also accepts the attribute without a namespace."""
-    value = element.get(f"{{{SOAP}}}mustUnderstand", element.get("mustUnderstand", "false"))
+    value = element.get(_MUST_UNDERSTAND, element.get("mustUnderstand", "false"))
     return value.strip().lower() in ("true", "1")
 
 
 def _check_understood(element: Element) -> None:
     """Reject a header that must be understood but is not (SOAP 1.2 part 1, section 5.4.8)."""
+    if element.tag in _KNOWN:
+        return
     namespace = element.tag[1:].rpartition("}")[0] if element.tag.startswith("{") else ""
     if must_understand(element) and local(element) not in _UNDERSTOOD.get(namespace, ()):
         raise SoapFault(replace(faults.MUST_UNDERSTAND, not_understood=(namespace, local(element))))
@@ -231,29 +251,26 @@ def _check_understood(element: Element) -> None:
 
 def _check_addresses(headers: Mapping[str, Element]) -> None:
     """Reject a request whose answer would go anywhere but to the client (MS-WSMV 3.1.4.1.3 and 3.1.4.1.4)."""
-    reply_to = headers.get(f"{{{ADDRESSING}}}ReplyTo")
+    reply_to = headers.get(_REPLY_TO)
     if reply_to is None:
         raise SoapFault(faults.HEADER_REQUIRED)
-    fault_to = headers.get(f"{{{ADDRESSING}}}FaultTo")
+    fault_to = headers.get(_FAULT_TO)
     for element in [reply_to] if fault_to is None else [reply_to, fault_to]:
-        address = (element.findtext(f"{{{ADDRESSING}}}Address") or "").strip()
+        address = (element.findtext(_ADDRESS) or "").strip()
         if address.rstrip("/") != ANONYMOUS:
             raise SoapFault(faults.UNSUPPORTED_ADDRESSING)
 
 
 def _check_locales(headers: Mapping[str, Element]) -> None:
     """Reject a language that must be understood (MS-WSMV 3.1.4.1.8 and 3.1.4.1.9)."""
-    for tag, fault in (
-        (f"{{{WSMAN}}}Locale", faults.UNSUPPORTED_LOCALE),
-        (f"{{{WSMV}}}DataLocale", faults.UNSUPPORTED_DATA_LOCALE),
-    ):
+    for tag, fault in _LOCALES:
         if tag in headers and must_understand(headers[tag]):
             raise SoapFault(fault)
 
 
-def _required(texts: Mapping[str, str], namespace: str, name: str) -> str:
+def _required(texts: Mapping[str, str], tag: str) -> str:
     """Return the text of a required addressing header."""
-    value = texts.get(f"{{{namespace}}}{name}", "")
+    value = texts.get(tag, "")
     if not value:
         raise SoapFault(faults.HEADER_REQUIRED)
     return value
@@ -261,7 +278,7 @@ def _required(texts: Mapping[str, str], namespace: str, name: str) -> str:
 
 def _resource_uri(texts: Mapping[str, str]) -> str:
     """Return the resource URI, which every request needs."""
-    uri = texts.get(f"{{{WSMAN}}}ResourceURI", "")
+    uri = texts.get(RESOURCE_URI, "")
     if not uri:
         raise SoapFault(faults.INVALID_RESOURCE_URI)
     return uri
@@ -282,7 +299,7 @@ def _pairs(parent: Element | None, child: str) -> tuple[tuple[str, str], ...]:
 
 def _options(headers: Mapping[str, Element]) -> tuple[tuple[str, str], ...]:
     """Return the options as (name, value)."""
-    return _pairs(headers.get(f"{{{WSMAN}}}OptionSet"), "Option")
+    return _pairs(headers.get(_OPTIONS), "Option")
 
 
 def _timeout(text: str | None, limits: Limits) -> float:
@@ -296,6 +313,7 @@ def _timeout(text: str | None, limits: Limits) -> float:
     return min(seconds, limits.max_timeout)
 
 
+@lru_cache(maxsize=32)
 def parse_duration(text: str) -> float | None:
     """Return the seconds of an ``xs:duration`` (a year is 365 days, a month 30); ``None`` if it is not a duration."""
     match = _DURATION.match(text)
@@ -329,8 +347,10 @@ _DECLARATIONS = {
 
 
 def _new_id() -> str:
-    """Return a message identifier, in capitals as Windows writes them."""
-    return str(uuid.uuid4()).upper()
+    """Return a message identifier, a random UUID (RFC 4122 section 4.4) in capitals as Windows writes them."""
+    digits = os.urandom(16).hex().upper()
+    variant = "89AB"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def write_answer(

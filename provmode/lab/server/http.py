@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 SERVER = "Microsoft-HTTPAPI/2.0"
 HEAD_LIMIT = 16384
@@ -33,6 +34,7 @@ _REASONS = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+_REASON_LINES = {status: f"HTTP/1.1 {status} {reason}" for status, reason in _REASONS.items()}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -70,14 +72,12 @@ class HttpAnswer:
 
     def encode(self) -> bytes:
         """Return the bytes for the wire, with ``Server``, ``Date`` and ``Content-Length``."""
-        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, '')}"]
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        lines.append(f"Server: {SERVER}")
-        lines.append(f"Date: {_date()}")
-        if self.close:
-            lines.append("Connection: close")
-        lines.append(f"Content-Length: {len(self.body)}")
-        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + self.body
+        head = _REASON_LINES.get(self.status) or f"HTTP/1.1 {self.status} "
+        for name, value in self.headers:
+            head += f"\r\n{name}: {value}"
+        closed = "\r\nConnection: close" if self.close else ""
+        head += f"\r\nServer: {SERVER}\r\nDate: {_date()}{closed}\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        return head.encode("latin-1") + self.body
 
 
 @dataclass
@@ -196,13 +196,22 @@ def _parse_headers(lines: Iterable[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        key = name.lower()
-        if not colon or not _TOKEN.match(name) or "\n" in value or "\0" in value:
+        key = _key(name)
+        if not colon or not key or "\n" in value or "\0" in value:
             raise HttpRefusal(400, "a malformed header")
-        if key in headers and key in ("content-length", "host", "authorization"):
+        if key not in headers:
+            headers[key] = value.strip()
+        elif key in ("content-length", "host", "authorization"):
             raise HttpRefusal(400, f"{name} occurs twice")
-        headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+        else:
+            headers[key] = f"{headers[key]}, {value.strip()}"
     return headers
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> str:
+    """Return the name of a header in lower case; empty: it is not one."""
+    return name.lower() if _TOKEN.match(name) else ""
 
 
 def _body_length(method: str, headers: Mapping[str, str]) -> int:

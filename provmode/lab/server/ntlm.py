@@ -1,32 +1,35 @@
 """NTLM: really verified, with the names of one PC: its challenge says which computer, and which domain, answers.
 
-pyspnego's acceptor names the machine it runs on. Clients use these names: some take the domain of their account from
-``TargetName``, others compare the computer's name with the one they meant.
+NTLMv2 is `ntlmv2`'s; what is older, and SPNEGO around it, is pyspnego's. pyspnego's own challenge names the machine
+it runs on. Clients use these names: some take the domain of their account from ``TargetName``, others compare the
+computer's name with the one they meant.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import spnego
 from spnego._context import GSSMech
 from spnego._ntlm import NTLMProxy
-from spnego._ntlm_raw.messages import AvId, Challenge, NegotiateFlags, TargetInfo, Version
+from spnego._ntlm_raw.messages import Negotiate
 from spnego.channel_bindings import GssChannelBindings
-from spnego.exceptions import BadBindingsError, SpnegoError
+from spnego.exceptions import BadBindingsError, InvalidTokenError, SpnegoError
 
 from provmode.lab.machine import DNS_DOMAIN, NETBIOS_DOMAIN
+from provmode.lab.server import ntlmv2
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.mechanisms import ChannelBinding, Refused
+from provmode.lab.server.ntlmv2 import NotProved, Sealing
 from provmode.lab.server.sealing import SealBroken, Wrapped
 
-NTLMSSP = b"NTLMSSP\0"
+NTLMSSP = ntlmv2.SIGNATURE
 """How every message begins that is not wrapped in SPNEGO."""
-_AUTHENTICATE = NTLMSSP + b"\3\0\0\0"
-_MSV_AV_CHANNEL_BINDINGS = 10
-"""MS-NLMP 2.2.2.1."""
 _NETBIOS_LENGTH = 15
 
 
@@ -50,55 +53,119 @@ class PcNames:
         """Return the computer's full DNS name, which has all characters of its name."""
         return f"{self.computer}.{self.dns_domain}"
 
+    @cached_property
+    def target_info(self) -> bytes:
+        """The names as AV pairs, in Windows' order."""
+        pairs = {
+            ntlmv2.NB_DOMAIN: self.domain,
+            ntlmv2.NB_COMPUTER: self.netbios,
+            ntlmv2.DNS_DOMAIN: self.dns_domain,
+            ntlmv2.DNS_COMPUTER: self.dns,
+            ntlmv2.DNS_TREE: self.dns_domain,
+        }
+        return b"".join(ntlmv2.av_pair(each, name.encode("utf-16-le")) for each, name in pairs.items())
 
-def acceptor(names: PcNames, *, wrapped: bool) -> Any:
+    @cached_property
+    def version(self) -> bytes:
+        """The PC's version of Windows (MS-NLMP 2.2.2.10)."""
+        major, minor, build = (int(part) for part in self.os_version.split("."))
+        return struct.pack("<BBH3xB", major, minor, build, 15)
+
+
+def acceptor(accounts: AccountFile, names: PcNames, *, wrapped: bool) -> Any:
     """Return a new acceptor of raw NTLM, or with *wrapped* of NTLM in SPNEGO, that names the PC."""
-    inner = _Acceptor(names)
+    inner = _Acceptor(accounts, names)
     if not wrapped:
         return inner
     options = spnego.NegotiateOptions.use_negotiate
     return spnego.server(protocol="negotiate", options=options, _negotiate_contexts={GSSMech.ntlm: inner})
 
 
-class _Acceptor(NTLMProxy):
-    """pyspnego's acceptor, with another challenge."""
+@dataclass(frozen=True)
+class _SentChallenge:
+    """The challenge, as pyspnego asks for it."""
 
-    def __init__(self, names: PcNames) -> None:
+    server_challenge: bytes
+    data: bytes
+
+    def pack(self) -> bytes:
+        """Return the message."""
+        return self.data
+
+
+@dataclass(frozen=True)
+class _LoggedOn:
+    """The account that has logged on, as pyspnego asks for it."""
+
+    domain: str | None
+    username: str
+
+
+class _Acceptor(NTLMProxy):
+    """pyspnego's acceptor, with another challenge and another check of NTLMv2."""
+
+    def __init__(self, accounts: AccountFile, names: PcNames) -> None:
         super().__init__(usage="accept", options=spnego.NegotiateOptions.use_ntlm)
+        self._accounts = accounts
         self._names = names
 
+    @property
+    def sealing(self) -> Sealing | None:
+        """The session's keys, made anew; ``None``: it is one of an older kind, which pyspnego seals."""
+        flags = int(self._context_attr)
+        return Sealing(flags, self.session_key) if flags & Sealing.NEEDS == Sealing.NEEDS else None
+
     def _step_accept_negotiate(self, token: bytes) -> bytes:
-        """Answer a NEGOTIATE message: pyspnego's flags and challenge, the PC's names, all of it as the MIC covers it.
+        """Answer a NEGOTIATE message with the PC's names; a member of a domain names the domain as its target.
 
-        A member of a domain names the domain as its target (MS-NLMP 3.2.5.1.1).
+        See MS-NLMP 3.2.5.1.1.
         """
-        made = Challenge.unpack(super()._step_accept_negotiate(token))
-        flags = made.flags & ~NegotiateFlags.target_type_server | NegotiateFlags.target_type_domain
-        self._temp_challenge = Challenge(
-            flags,
-            made.server_challenge,
-            target_name=self._names.domain,
-            target_info=self._target_info(made.target_info),
-            version=self._version() if flags & NegotiateFlags.version else None,
-        )
-        return self._temp_challenge.pack()
+        negotiate = Negotiate.unpack(token)
+        flags = ntlmv2.challenge_flags(negotiate.flags)
+        if not flags:
+            raise ValueError("neither Unicode nor OEM")
+        names, nonce = self._names, os.urandom(8)
+        info = names.target_info + ntlmv2.av_pair(ntlmv2.TIME, ntlmv2.file_time(time.time_ns())) + bytes(4)
+        message = ntlmv2.challenge_message(flags, nonce, names.domain, info, names.version)
+        self._temp_negotiate = negotiate
+        self._temp_challenge = _SentChallenge(nonce, message)  # type: ignore[assignment]
+        return message
 
-    def _target_info(self, made: TargetInfo | None) -> TargetInfo:
-        """Return the names, and the time that pyspnego put there."""
-        info = TargetInfo()
-        info[AvId.nb_domain_name] = self._names.domain
-        info[AvId.nb_computer_name] = self._names.netbios
-        info[AvId.dns_domain_name] = self._names.dns_domain
-        info[AvId.dns_computer_name] = self._names.dns
-        info[AvId.dns_tree_name] = self._names.dns_domain
-        assert made is not None
-        info[AvId.timestamp] = made[AvId.timestamp]
-        return info
+    def _step_accept_authenticate(self, token: bytes, channel_bindings: GssChannelBindings | None) -> None:
+        """Check the client's proof of its password."""
+        try:
+            response = ntlmv2.read_response(token)
+            if response is not None:
+                self._prove(response, channel_bindings)
+        except NotProved as error:
+            raise InvalidTokenError(context_msg=str(error)) from error  # CredSSP tells the client of these
+        if response is None:
+            super()._step_accept_authenticate(token, channel_bindings)
 
-    def _version(self) -> Version:
-        """Return the PC's version of Windows."""
-        major, minor, build = (int(part) for part in self._names.os_version.split("."))
-        return Version(major, minor, build)
+    def _prove(self, response: ntlmv2.Response, channel_bindings: GssChannelBindings | None) -> None:
+        """Complete the handshake if *response* proves the password."""
+        assert self._temp_negotiate is not None
+        assert self._temp_challenge is not None
+        name = f"{response.domain}\\{response.user}" if response.domain else response.user
+        nt_hash = self._accounts.nt_hash_of(name)
+        if nt_hash is None:
+            raise NotProved("unknown user")
+        _check_bindings(response.pairs.get(ntlmv2.BINDINGS), channel_bindings)
+        challenge = self._temp_challenge
+        before = self._temp_negotiate.pack() + challenge.pack()
+        self._session_key = ntlmv2.session_key(response, nt_hash, challenge.server_challenge, before)
+        domain, _, user = name.rpartition("\\")
+        self._credential = _LoggedOn(domain or None, user)  # type: ignore[assignment]
+        self._context_attr = response.flags
+        self._complete = True
+
+
+def _check_bindings(bound: bytes | None, right: GssChannelBindings | None) -> None:
+    """Refuse a client that has bound its handshake to another channel, or to none though this is asked for."""
+    if right is None:
+        return
+    if bound not in (ntlmv2.bindings_hash(right.pack()), bytes(16)):
+        raise BadBindingsError(context_msg="the client's channel binding is not that of this connection")
 
 
 class NtlmMechanism:
@@ -110,8 +177,9 @@ class NtlmMechanism:
     def __init__(self, accounts: AccountFile, names: PcNames, binding: ChannelBinding, *, wrapped: bool) -> None:
         self._accounts = accounts
         self._binding = binding
+        self._sealing: Sealing | None = None
         with accounts.in_force():
-            self._context = acceptor(names, wrapped=wrapped)
+            self._context = acceptor(accounts, names, wrapped=wrapped)
 
     @property
     def complete(self) -> bool:
@@ -131,11 +199,13 @@ class NtlmMechanism:
                 reply: bytes | None = self._context.step(token, channel_bindings=bindings)
         except (SpnegoError, ValueError, struct.error, IndexError, KeyError) as error:
             raise Refused(str(error)) from error
+        if isinstance(self._context, _Acceptor) and self._context.complete:  # SPNEGO's own checks use pyspnego's keys
+            self._sealing = self._context.sealing
         return reply
 
     def _bindings(self, token: bytes) -> GssChannelBindings | None:
         """Return the binding that the client must have used, if this PC checks bindings."""
-        if self._binding.data is None or _AUTHENTICATE not in token:
+        if self._binding.data is None or ntlmv2.AUTHENTICATE not in token:
             return None
         bound = channel_binding_of(token)
         if bound is None or not any(bound):
@@ -146,11 +216,15 @@ class NtlmMechanism:
 
     def wrap_winrm(self, data: bytes) -> Wrapped:
         """Seal *data*."""
+        if self._sealing is not None:
+            return self._sealing.wrap(data)
         return self._context.wrap_winrm(data)  # type: ignore[no-any-return]
 
     def unwrap_winrm(self, header: bytes, data: bytes) -> bytes:
         """Open sealed *data*."""
         try:
+            if self._sealing is not None:
+                return self._sealing.unwrap(header, data)
             return bytes(self._context.unwrap_winrm(header, data))
         except (SpnegoError, ValueError, struct.error) as error:
             raise SealBroken(str(error)) from error
@@ -161,7 +235,7 @@ def channel_binding_of(token: bytes) -> bytes | None:
 
     The message is MS-NLMP 2.2.1.3; the NTLMv2 client challenge with its AV pairs is 2.2.2.7.
     """
-    start = token.find(_AUTHENTICATE)
+    start = token.find(ntlmv2.AUTHENTICATE)
     if start < 0 or len(token) < start + 28:
         return None
     length, offset = struct.unpack_from("<H2xI", token, start + 20)
@@ -171,7 +245,7 @@ def channel_binding_of(token: bytes) -> bytes | None:
         identifier, size = struct.unpack_from("<HH", response, position)
         if identifier == 0:
             return None
-        if identifier == _MSV_AV_CHANNEL_BINDINGS:
+        if identifier == ntlmv2.BINDINGS:
             return response[position + 4 : position + 4 + size]
         position += 4 + size
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import signal
 from collections import Counter
@@ -75,6 +76,8 @@ async def serve(
         members, https=options.https, client_certificates=options.client_certificates, keytabs=options.keytabs
     )
     async with Lab(fleet, basic=options.basic, dns_domain=options.dns_domain) as lab:
+        gc.freeze()  # the fleet stays until the end: to look through it for garbage again and again is in vain
+        gc.set_threshold(50_000)
         _write_truth(members, options)
         written = _write_files(lab, options, control=control, state=state or STATE_FILE)
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import lru_cache
 from typing import Protocol
 
 BOUNDARY = b"Encrypted Boundary"
@@ -22,6 +23,7 @@ PIECE = 16384
 _ONE, _MANY = "multipart/encrypted", "multipart/x-multi-encrypted"
 
 
+@lru_cache(maxsize=256)
 def content_type_of(protocol: str, *, pieces: int = 1) -> str:
     """Return the content type of a sealed body."""
     return f'{_ONE if pieces == 1 else _MANY};protocol="{protocol}";boundary="Encrypted Boundary"'
@@ -38,6 +40,8 @@ _HEAD = re.compile(
     rb"[ \t]*Content-Type:[ ]*application/octet-stream\r\n",
     re.IGNORECASE,
 )
+_STREAM, _USUAL_HEAD = b"application/octet-stream\r\n", 512
+"""How a head ends, and within how many bytes it usually does."""
 _END = b"--Encrypted Boundary--\r\n"
 _APPLICATION_DATA = b"\x17"
 """How a TLS record begins (RFC 5246 section 6.2.1)."""
@@ -86,6 +90,7 @@ def is_sealed(content_type: str) -> bool:
     return content_type.lower().startswith((_ONE, _MANY))
 
 
+@lru_cache(maxsize=256)
 def protocol_of(content_type: str) -> str:
     """Return what the content type of a sealed body says it is sealed for; empty: nothing."""
     found = _PROTOCOL.search(content_type)
@@ -101,11 +106,12 @@ def split(body: bytes, protocol: str = SPNEGO, padding: int = 0) -> tuple[str, i
     Raises:
         SealBroken: the body is not framed as in MS-WSMV 2.2.9.1.
     """
-    head = _HEAD.match(body)
-    if head is None or head["protocol"].decode("latin-1").lower() not in (SPNEGO.lower(), protocol.lower()):
+    at = body.find(_STREAM, 0, _USUAL_HEAD)
+    head = body[: at + len(_STREAM)] if at >= 0 else _unusual_head(body)
+    sealed_for, content_type, length = _read_head(head) if at >= 0 else _read_head.__wrapped__(head)
+    start = len(head)
+    if sealed_for not in (SPNEGO.lower(), protocol.lower()):
         raise SealBroken("the encrypted body has no valid MIME head")
-    length = int(head["length"])
-    start = head.end()
     if len(body) < start + 4:
         raise SealBroken("the encrypted body ends before the signature")
     (signature_length,) = struct.unpack_from("<I", body, start)
@@ -115,7 +121,22 @@ def split(body: bytes, protocol: str = SPNEGO, padding: int = 0) -> tuple[str, i
     data_end = next(ends, None)
     if signature_length > 256 or data_end is None:
         raise SealBroken("the encrypted body does not end where its length says")
-    return head["type"].decode("latin-1"), length, body[start + 4 : data_start], body[data_start:data_end]
+    return content_type, length, body[start + 4 : data_start], body[data_start:data_end]
+
+
+def _unusual_head(body: bytes) -> bytes:
+    """Return the head of a sealed body that is long, or in other letters; empty: there is none."""
+    found = _HEAD.match(body)
+    return found[0] if found else b""
+
+
+@lru_cache(maxsize=4096)
+def _read_head(head: bytes) -> tuple[str, str, int]:
+    """Return what the head of a sealed body says: sealed for what, original content type, length; else empty."""
+    found = _HEAD.fullmatch(head)
+    if found is None:
+        return "", "", 0
+    return found["protocol"].decode("latin-1").lower(), found["type"].decode("latin-1"), int(found["length"])
 
 
 def frame(signature: bytes, sealed: bytes, length: int, content_type: str, protocol: str = SPNEGO) -> bytes:

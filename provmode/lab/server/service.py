@@ -6,7 +6,7 @@ It gets the user from the connection, which has verified it, and knows nothing o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -15,19 +15,19 @@ from provmode.lab.server import faults
 from provmode.lab.server.cim import CimOperations, Target, read_target
 from provmode.lab.server.counters import Counters
 from provmode.lab.server.envelope import (
-    ADDRESSING,
+    ACTION,
     ENUMERATION,
+    RESOURCE_URI,
     SHELL,
     SOAP,
     TRANSFER,
     WINRM_3,
-    WSMAN,
     Limits,
     Partial,
     Request,
     Stack,
     body_of,
-    header_elements,
+    header_texts,
     partial,
     read_request,
     read_root,
@@ -40,8 +40,10 @@ from provmode.lab.server.shells import CMD, Shells, StartCommand
 from provmode.lab.server.xmltree import escape
 
 IDENTITY = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
-END = "http://schemas.microsoft.com/wbem/wsman/1/wsman/End"
-FULL_DUPLEX = "http://schemas.microsoft.com/wbem/wsman/1/wsman/FullDuplex"
+END = (
+    "http://schemas.microsoft.com/wbem/wsman/1/wsman/End",
+    "http://schemas.microsoft.com/wbem/wsman/1/wsman/FullDuplex",
+)
 """The message with which a client says that an operation is over, and its resource (MS-WSMV 3.1.4.19)."""
 _PROFILES = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
 _PREFIXES = {
@@ -92,6 +94,8 @@ class ReceivedMessage:
     partial: Partial
     info: RequestInfo
     fault: Fault | None = None
+    ends: bool = False
+    """Whether it is End, which has fewer headers than a request; older stacks do not know it."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,12 @@ class WinRMService:
             root = read_root(message, charset)
         except SoapFault as fault:
             return ReceivedMessage(None, Partial(), RequestInfo(self._number, "", ""), fault.fault)
-        texts = {element.tag.rpartition("}")[2]: element.text or "" for element in header_elements(root)}
-        action = texts.get("Action", "").strip().rpartition("/")[2] or ("Identify" if _identifies(root) else "")
+        texts = header_texts(root)
+        by_name = texts if ACTION in texts and RESOURCE_URI in texts else _without_namespaces(texts)
+        action = by_name.get(ACTION, "").rpartition("/")[2] or ("Identify" if _identifies(root) else "")
         self.counters.actions[action] += 1
-        return ReceivedMessage(
-            root, partial(root), RequestInfo(self._number, action, texts.get("ResourceURI", "").strip())
-        )
+        info = RequestInfo(self._number, action, by_name.get(RESOURCE_URI, ""))
+        return ReceivedMessage(root, partial(texts), info, ends=(texts.get(ACTION), texts.get(RESOURCE_URI)) == END)
 
     async def answer(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer:
         """Carry out *received* and return the answer; a bad request gives a fault, not an exception."""
@@ -153,7 +157,7 @@ class WinRMService:
             return SoapAnswer(200, self.identify(authenticated=bool(caller.user)))
         if not caller.user:
             raise SoapFault(faults.ACCESS_DENIED)
-        if self.options.stack.version >= "3" and _ends(received.root):
+        if received.ends and self.options.stack.version >= "3":
             return SoapAnswer(200, "", last=True)
         request = read_request(received.root, self.options.limits)
         self._check_quota()
@@ -286,10 +290,10 @@ class WinRMService:
         return f"<wsmid:SecurityProfiles>{names}</wsmid:SecurityProfiles>"
 
 
-def _ends(root: Element) -> bool:
-    """Return whether a message is End: it has fewer headers than a request, and older stacks do not know it."""
-    texts = {element.tag: (element.text or "").strip() for element in header_elements(root)}
-    return (texts.get(f"{{{ADDRESSING}}}Action"), texts.get(f"{{{WSMAN}}}ResourceURI")) == (END, FULL_DUPLEX)
+def _without_namespaces(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return action and resource of a message that has them in other namespaces."""
+    local = {tag.rpartition("}")[2]: text for tag, text in texts.items()}
+    return {ACTION: local.get("Action", ""), RESOURCE_URI: local.get("ResourceURI", "")}
 
 
 def _identifies(root: Element) -> bool:

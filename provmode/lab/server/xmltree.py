@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 from xml.sax.saxutils import escape as _escape
 
 DEPTH_LIMIT = 100
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -33,16 +34,17 @@ def parse(data: bytes, charset: str) -> Element:
     text = text.rstrip("\0")
     if "\0" in text:  # with NULs expat guesses another encoding and would evade the check below
         raise MalformedXml("a NUL character")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+    if "<!" in text and ("<!DOCTYPE" in text or "<!ENTITY" in text):
         raise MalformedXml("a document type declaration")
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text, count=1)  # the text is decoded: its encoding no longer applies
+    if "<?xml" in text:
+        text = _DECLARATION.sub("", text, count=1)  # the text is decoded: its encoding no longer applies
     parser = XMLParser()  # noqa: S314 - no document type, so no entity to expand
     try:
         parser.feed(text)
         root = parser.close()
     except ParseError as error:
         raise MalformedXml(str(error)) from error
-    if _deeper_than(root, DEPTH_LIMIT):
+    if text.count("<") > DEPTH_LIMIT and _deeper_than(root, DEPTH_LIMIT):
         raise MalformedXml("nested too deeply")
     assert isinstance(root, Element)
     return root

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -40,6 +41,7 @@ _LONGEST_NUMBER = 40
 _WORDS = {"select", "from", "where", "and", "or", "not", "like", "is", "null", "true", "false", "isa"}
 
 
+@lru_cache(maxsize=128)  # a fleet is asked the same everywhere, and a query does not change
 def parse(text: str) -> Query:
     """Return the query in *text*.
 

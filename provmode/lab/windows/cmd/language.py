@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Union
 
 
@@ -96,6 +97,7 @@ class _Reader:
 _OPERATORS = ("&&", "||", "&", "|", ")")
 
 
+@lru_cache(maxsize=256)  # a fleet is asked the same everywhere, and nodes do not change
 def parse(line: str) -> Node:
     """Return the commands of a line.
 

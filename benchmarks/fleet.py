@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from provmode.lab.process import LabProcess
 
 SEED = 11
 HEALTHY, SILENT = "healthy", "black-hole"
+PROCESSES = max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+"""Processes of the lab: the contender has a core for itself, so on two cores there is one."""
 
 
 @dataclass
@@ -67,7 +70,7 @@ def running(healthy: int, silent: int) -> Iterator[Fleet]:
     mix = {HEALTHY: healthy + spare, **({SILENT: silent + spare} if silent else {})}
     with (
         tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder,
-        LabProcess(sum(mix.values()), SEED, mix=mix) as lab,
+        LabProcess(sum(mix.values()), SEED, mix=mix, processes=PROCESSES) as lab,
     ):
         hosts = [_host(lab, each.name, each.address, each.port, each.persona == SILENT) for each in lab.hosts]
         yield Fleet(lab, Path(folder), hosts)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import LONGEST, ROOT, Bench, ContenderFailed, start
+from benchmarks.fleet import PROCESSES
 from benchmarks.job import Host, Job
 from benchmarks.row import Row
 from provmode.lab.process import LabProcess
@@ -33,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
 def _lab(mix: Mapping[str, float], hosts: int) -> Iterator[tuple[LabProcess, Path]]:
     with tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder:
         inventory = Path(folder, "lab.py")
-        with LabProcess(hosts, SEED, mix=mix, inventory=inventory) as lab:
+        with LabProcess(hosts, SEED, mix=mix, inventory=inventory, processes=PROCESSES) as lab:
             yield lab, Path(folder)
 
 

@@ -29,6 +29,13 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--dns-domain", metavar="NAME", default=DNS_DOMAIN, show_default=True, help="The domain of the PCs.")
 @click.option("--truth", type=_FILE, help="Write the persona and verdict of every PC to this file.")
 @click.option("--inventory", type=_FILE, help="Write a pyinfra inventory to this file.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Share the PCs out over so many processes: one does for some 2,000 requests a second.",
+)
 @click.option("--control", is_flag=True, help="Take requests on standard input, one line of JSON each: docs/lab.md.")
 def lab(
     hosts: int,
@@ -41,6 +48,7 @@ def lab(
     dns_domain: str,
     truth: Path | None,
     inventory: Path | None,
+    processes: int,
     control: bool,
 ) -> int:
     """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it.
@@ -48,6 +56,7 @@ def lab(
     With --control it also moves their clocks on, injects faults and reports what was changed on them.
     """
     # here and not above: the whole command line imports this file, and most of its commands run no lab
+    from provmode.lab.server.processes import WorkerEnded
     from provmode.lab.server.run import LabOptions, parse_mix, serve
 
     for path in filter(None, (truth, inventory)):
@@ -64,9 +73,10 @@ def lab(
             dns_domain=dns_domain,
             truth=truth,
             inventory=inventory,
+            processes=processes,
         )
         return asyncio.run(serve(options, control=control))
-    except ValueError as error:
+    except (ValueError, WorkerEnded) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""

@@ -42,7 +42,7 @@ class LabProcess:
     """A lab of *hosts* PCs; as a context manager it starts on entry and stops on exit.
 
     *mix* maps personas to their shares (``{"healthy": 9, "overdue": 1}``); without it the fleet's own mix is used. The
-    same *seed* gives the same fleet.
+    same *seed* gives the same fleet, in however many *processes* it runs.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class LabProcess:
         client_certificates: bool = False,
         keytabs: Path | None = None,
         dns_domain: str | None = None,
+        processes: int = 1,
     ) -> None:
         self._arguments = ["--hosts", str(hosts), "--seed", str(seed), "--https", str(https), "--control"]
         if mix is not None:
@@ -67,6 +68,8 @@ class LabProcess:
         for flag, path in (("--truth", truth), ("--inventory", inventory), ("--keytabs", keytabs)):
             if path is not None:
                 self._arguments += [flag, str(path)]
+        if processes > 1:
+            self._arguments += ["--processes", str(processes)]
         if basic:
             self._arguments.append("--basic")
         if client_certificates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -29,25 +29,31 @@ def build_fleet(
     *,
     https: float = 0.0,
     client_certificates: bool = False,
-    keytabs: Path | None = None,
+    keytabs: Mapping[str, Path] | None = None,
+    now: datetime | None = None,
 ) -> list[HostSpec]:
     """Build the PCs of a fleet; *https* is the share, 0 to 1, of those that listen on HTTPS.
 
-    With *client_certificates* these take the certificate of the lab's account. *keytabs* is a folder with
-    ``NAME.keytab`` for each PC that takes Kerberos tickets.
+    With *client_certificates* these take the certificate of the lab's account. *keytabs* are those of `find_keytabs`.
+    *now* is the time of all PCs with a right clock.
+    """
+    now, found = now or datetime.now(timezone.utc), keytabs or {}
+    return [
+        replace(spec, logon=Logon(certificate=client_certificates and spec.https, keytab=found.get(spec.name)))
+        for spec in [_spec(member, now, https) for member in members]
+    ]
+
+
+def find_keytabs(members: Sequence[FleetMember], folder: Path | None) -> dict[str, Path]:
+    """Return the ``NAME.keytab`` in *folder* of each PC that takes Kerberos tickets.
 
     Raises:
         ValueError: no PC has a keytab there.
     """
-    now = datetime.now(timezone.utc)
-    specs = [_spec(member, now, https) for member in members]
-    found = {} if keytabs is None else {path.stem: path for path in keytabs.glob("*.keytab")}
-    if keytabs is not None and not found.keys() & {spec.name for spec in specs}:
-        raise ValueError(f"{keytabs} has no keytab of any PC: it would be called {specs[0].name}.keytab")
-    return [
-        replace(spec, logon=Logon(certificate=client_certificates and spec.https, keytab=found.get(spec.name)))
-        for spec in specs
-    ]
+    found = {} if folder is None else {path.stem: path for path in folder.glob("*.keytab")}
+    if folder is not None and not found.keys() & {member.name for member in members}:
+        raise ValueError(f"{folder} has no keytab of any PC: it would be called {members[0].name}.keytab")
+    return found
 
 
 def _spec(member: FleetMember, now: datetime, https: float) -> HostSpec:

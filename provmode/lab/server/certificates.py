@@ -33,12 +33,14 @@ class ServerCertificate:
 
 
 class CertificateAuthority:
-    """The lab's CA; writes ``ca.pem`` for clients into *folder*."""
+    """The lab's CA, which `make_authority` has made; writes ``ca.pem`` for clients into *folder*."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, authority: str) -> None:
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = _sign("provmode lab CA", self._key.public_key(), "provmode lab CA", self._key, [], ca=True)
+        key = serialization.load_pem_private_key(authority.encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+        self._certificate = x509.load_pem_x509_certificate(authority.encode())
         self.path = folder / "ca.pem"
         self.path.write_bytes(_pem(self._certificate))
 
@@ -70,6 +72,13 @@ class CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(name, key.public_key(), name, key, _server_names([name]))
         return _load(certificate, key, self._folder)
+
+
+def make_authority() -> str:
+    """Return the key and the certificate of a new CA, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _sign("provmode lab CA", key.public_key(), "provmode lab CA", key, [], ca=True)
+    return (_key_pem(key) + _pem(certificate)).decode("ascii")
 
 
 def _sign(

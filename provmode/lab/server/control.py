@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from provmode.lab.server.hosting import HostSpec, Lab
@@ -20,7 +20,7 @@ from provmode.lab.server.injection import Injection
 from provmode.lab.server.local_registry import read_registry, write_registry
 from provmode.lab.server.local_services import write_service
 from provmode.lab.server.service import WinRMService
-from provmode.lab.server.state import describe
+from provmode.lab.server.state import Listening, describe
 from provmode.lab.windows.pc import PC
 
 STOP = "stop"
@@ -63,6 +63,10 @@ class Control:
             return {"error": f"{error} is missing"}
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
+
+    async def carry_out(self, line: str) -> dict[str, Any]:
+        """Do as `answer`; for `serve_control`."""
+        return self.answer(line)
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -137,15 +141,14 @@ def _mutations(spec: HostSpec) -> list[dict[str, str]]:
     return [mutation.to_json() for mutation in spec.machine.mutations]
 
 
-async def serve_control(lab: Lab) -> None:
-    """Serve the control channel on standard input and output until it ends."""
-    control = Control(lab)
+async def serve_control(lab: Listening, carry_out: Callable[[str], Awaitable[dict[str, Any]]]) -> None:
+    """Serve the control channel on standard input and output until it ends; *carry_out* answers a request."""
     reader = asyncio.StreamReader(limit=2**24)
     transport = await _connect(reader)
     _write_line({"op": "ready", **describe(lab)})
     try:
         while line := await reader.readline():
-            answer = control.answer(line.decode("utf-8", "replace"))
+            answer = await carry_out(line.decode("utf-8", "replace"))
             if not answer:
                 return
             _write_line(answer)

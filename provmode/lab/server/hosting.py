@@ -17,7 +17,7 @@ from provmode.lab.machine import DNS_DOMAIN, NETBIOS_DOMAIN, Machine
 from provmode.lab.server import listener
 from provmode.lab.server.accounts import Account, AccountFile
 from provmode.lab.server.authentication import AuthenticationPolicy
-from provmode.lab.server.certificates import CertificateAuthority, ServerCertificate
+from provmode.lab.server.certificates import CertificateAuthority, ServerCertificate, make_authority
 from provmode.lab.server.connection import Endpoint
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.listener import LOOPBACK, Port
@@ -99,6 +99,22 @@ class LabHost:
         }
 
 
+@dataclass(frozen=True)
+class LabKeys:
+    """The secrets of a lab: its passwords and its CA."""
+
+    password: str
+    other_password: str
+    """That of the same account on PCs where it has another."""
+    authority: str
+    """Key and certificate of the CA, in PEM."""
+
+    @classmethod
+    def make(cls) -> LabKeys:
+        """Return new ones."""
+        return cls(secrets.token_urlsafe(18), secrets.token_urlsafe(18), make_authority())
+
+
 class LabClock:
     """The lab's clock in seconds; it runs, and can be moved on."""
 
@@ -117,7 +133,14 @@ class LabClock:
 class Lab:
     """A fleet that listens; use it as an asynchronous context manager, or call `start` and `stop`."""
 
-    def __init__(self, specs: Iterable[HostSpec], *, basic: bool = False, dns_domain: str = DNS_DOMAIN) -> None:
+    def __init__(
+        self,
+        specs: Iterable[HostSpec],
+        *,
+        basic: bool = False,
+        dns_domain: str = DNS_DOMAIN,
+        keys: LabKeys | None = None,
+    ) -> None:
         self._specs = list(specs)
         self._basic = basic
         self._dns_domain = dns_domain
@@ -126,7 +149,8 @@ class Lab:
         self._logons = {spec.name: spec.logon for spec in self._specs}
         self._tickets = Tickets()
         self.clock = LabClock()
-        self.account = Account("provmode", secrets.token_urlsafe(18), dns_domain=dns_domain)
+        self._keys = keys or LabKeys.make()
+        self.account = Account("provmode", self._keys.password, dns_domain=dns_domain)
         self.services: dict[str, WinRMService] = {}
         """By name of the PC; PCs that never answer have no service."""
         self.hosts: list[LabHost] = []
@@ -167,14 +191,15 @@ class Lab:
     def _prepare(self) -> None:
         """Write the account files and make the certificates."""
         assert self.folder is not None
-        self.authority = CertificateAuthority(self.folder)
+        self.authority = CertificateAuthority(self.folder, self._keys.authority)
+        self.ca_file = self.authority.path
         self._accounts = AccountFile([self.account], self.folder)
-        other_password = replace(self.account, password=secrets.token_urlsafe(18))
+        other_password = replace(self.account, password=self._keys.other_password)
         self._other_password_accounts = AccountFile([other_password], self.folder)
         self.password_file = self.folder / "password"
         self.password_file.touch(mode=0o600)
         self.password_file.write_text(self.account.password + "\n", encoding="utf-8")
-        self.user_certificate = self.folder / "user.pem"
+        self.user_certificate = self.certificate_file = self.folder / "user.pem"
         self.authority.issue_to_user(f"{self.account.user}@{self._dns_domain}", self.user_certificate)
         self._trusted: ServerCertificate | None = None
         self._distrusted: ServerCertificate | None = None

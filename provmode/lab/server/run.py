@@ -6,17 +6,21 @@ import asyncio
 import gc
 import json
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from provmode.lab.fleet import FleetMember, compose, truth
 from provmode.lab.machine import DNS_DOMAIN
-from provmode.lab.server.build import build_fleet
-from provmode.lab.server.control import serve_control
-from provmode.lab.server.hosting import USER, Lab
-from provmode.lab.server.state import STATE_FILE, describe, inventory, write_json
+from provmode.lab.server.build import build_fleet, find_keytabs
+from provmode.lab.server.control import Control, serve_control
+from provmode.lab.server.hosting import USER, Lab, LabKeys
+from provmode.lab.server.processes import SharedLab
+from provmode.lab.server.state import STATE_FILE, Listening, describe, inventory, write_json
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class LabOptions:
     """Where to write the persona and verdict of every PC."""
     inventory: Path | None = None
     """Where to write a pyinfra inventory; without one the state goes to ``.lab/fleet.json``."""
+    processes: int = 1
+    """Over how many processes the PCs are shared out; 1: they are in this one."""
 
 
 def parse_mix(text: str) -> dict[str, float]:
@@ -70,26 +76,76 @@ async def serve(
     Raises:
         ValueError: an unknown persona in the mix, or keytabs that cannot be used.
         OSError: no port or file descriptor left, or a file cannot be written.
+        WorkerEnded: one of several processes ended.
     """
     members = compose(options.hosts, options.seed, options.mix)
+    if options.processes > 1 and len(members) > 1:
+        shared = SharedLab([member.name for member in members], _jobs(members, options))
+        async with shared:
+            work = _write_and_wait(shared, shared.answer, members, options, echo, control=control, state=state)
+            await shared.while_it_runs(work)
+        return 0
     fleet = build_fleet(
-        members, https=options.https, client_certificates=options.client_certificates, keytabs=options.keytabs
+        members,
+        https=options.https,
+        client_certificates=options.client_certificates,
+        keytabs=find_keytabs(members, options.keytabs),
     )
     async with Lab(fleet, basic=options.basic, dns_domain=options.dns_domain) as lab:
-        gc.freeze()  # the fleet stays until the end: to look through it for garbage again and again is in vain
-        gc.set_threshold(50_000)
-        _write_truth(members, options)
-        written = _write_files(lab, options, control=control, state=state or STATE_FILE)
-        try:
-            if control:
-                await _until_stopped(serve_control(lab), ignore_interrupt=True)
-            else:
-                _announce(lab, options, echo)
-                await _until_stopped(asyncio.Event().wait(), ignore_interrupt=False)
-        finally:
-            for path in written:
-                path.unlink(missing_ok=True)
+        settle()
+        await _write_and_wait(lab, Control(lab).carry_out, members, options, echo, control=control, state=state)
     return 0
+
+
+def settle() -> None:
+    """Spare the garbage collector the fleet, which stays until the end: it would look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
+
+
+def _jobs(members: Sequence[FleetMember], options: LabOptions) -> list[dict[str, Any]]:
+    """Return the share of each process; all have the same keys and count time from the same moment."""
+    keytabs = find_keytabs(members, options.keytabs)
+    processes = min(options.processes, len(members))
+    job = {
+        "hosts": options.hosts,
+        "seed": options.seed,
+        "mix": options.mix,
+        "https": options.https,
+        "basic": options.basic,
+        "client_certificates": options.client_certificates,
+        "keytabs": {name: str(path) for name, path in keytabs.items()},
+        "dns_domain": options.dns_domain,
+        "keys": asdict(LabKeys.make()),
+        "now": datetime.now(timezone.utc).isoformat(),
+        "at": time.monotonic(),
+        "processes": processes,
+    }
+    return [{**job, "number": number} for number in range(processes)]
+
+
+async def _write_and_wait(
+    lab: Listening,
+    carry_out: Callable[[str], Awaitable[dict[str, Any]]],
+    members: Sequence[FleetMember],
+    options: LabOptions,
+    echo: Callable[[str], None],
+    *,
+    control: bool,
+    state: Path | None,
+) -> None:
+    """Write the files for clients, and keep them until the lab is to stop."""
+    _write_truth(members, options)
+    written = _write_files(lab, options, control=control, state=state or STATE_FILE)
+    try:
+        if control:
+            await until_stopped(serve_control(lab, carry_out), ignore_interrupt=True)
+        else:
+            await until_stopped(_announce_and_wait(lab, options, echo), ignore_interrupt=False)
+    finally:
+        for path in written:
+            path.unlink(missing_ok=True)
 
 
 def _write_truth(members: Sequence[FleetMember], options: LabOptions) -> None:
@@ -98,7 +154,7 @@ def _write_truth(members: Sequence[FleetMember], options: LabOptions) -> None:
         options.truth.write_text(json.dumps(truth(members), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
+def _write_files(lab: Listening, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
     """Write what clients need to find the lab; return the files to remove when the lab ends."""
     if options.inventory is not None:
         options.inventory.write_text(inventory(lab), encoding="utf-8")
@@ -109,7 +165,7 @@ def _write_files(lab: Lab, options: LabOptions, *, control: bool, state: Path) -
     return [state]
 
 
-async def _until_stopped(work: object, *, ignore_interrupt: bool) -> None:
+async def until_stopped(work: object, *, ignore_interrupt: bool) -> None:
     """Run *work* until it ends or a signal comes. A lab under control leaves Ctrl-C to the program that started it."""
     task = asyncio.ensure_future(work)  # type: ignore[call-overload]
     loop = asyncio.get_running_loop()
@@ -124,10 +180,18 @@ async def _until_stopped(work: object, *, ignore_interrupt: bool) -> None:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _announce(lab: Lab, options: LabOptions, echo: Callable[[str], None]) -> None:
+async def _announce_and_wait(lab: Listening, options: LabOptions, echo: Callable[[str], None]) -> None:
+    """Print what runs, and wait without end. Signals are heeded before the first line is printed."""
+    _announce(lab, options, echo)
+    await asyncio.Event().wait()
+
+
+def _announce(lab: Listening, options: LabOptions, echo: Callable[[str], None]) -> None:
     """Print what runs and how to use it."""
     personas = Counter(host.persona for host in lab.hosts)
-    echo(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1, seed {options.seed}")
+    processes = min(options.processes, len(lab.hosts))
+    shared = f" in {processes} processes" if processes > 1 else ""
+    echo(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1{shared}, seed {options.seed}")
     for persona, count in sorted(personas.items(), key=lambda item: (-item[1], item[0])):
         echo(f"  {count:6,}  {persona}")
     echo(f"account {USER}, password in {lab.password_file}")

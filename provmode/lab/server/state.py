@@ -6,27 +6,36 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from provmode.lab.server.hosting import USER, Lab, LabHost
+from provmode.lab.server.hosting import USER, LabHost
 
 STATE_FILE = Path(".lab") / "fleet.json"
 """Where ``provmode lab`` writes its state, under the current directory."""
 
 
-def describe(lab: Lab) -> dict[str, Any]:
+class Listening(Protocol):
+    """A lab whose PCs listen, be it in this process or in several."""
+
+    hosts: list[LabHost]
+    password_file: Path
+    ca_file: Path
+    certificate_file: Path
+
+
+def describe(lab: Listening) -> dict[str, Any]:
     """Return what a client needs to use *lab*, without the password itself."""
     return {
         "pid": os.getpid(),
         "user": USER,
         "password_file": str(lab.password_file),
-        "ca_file": str(lab.authority.path),
-        "certificate_file": str(lab.user_certificate),
+        "ca_file": str(lab.ca_file),
+        "certificate_file": str(lab.certificate_file),
         "hosts": [host.to_json() for host in lab.hosts],
     }
 
 
-def host_data(lab: Lab, host: LabHost) -> dict[str, Any]:
+def host_data(lab: Listening, host: LabHost) -> dict[str, Any]:
     """Return the inventory data of one PC."""
     return {
         "winrm_address": host.address,
@@ -35,11 +44,11 @@ def host_data(lab: Lab, host: LabHost) -> dict[str, Any]:
         "winrm_transport": "ntlm",
         "winrm_user": USER,
         "winrm_password_file": str(lab.password_file),
-        "winrm_ca": str(lab.authority.path),
+        "winrm_ca": str(lab.ca_file),
     }
 
 
-def inventory(lab: Lab) -> str:
+def inventory(lab: Listening) -> str:
     """Return a pyinfra inventory of *lab*: the group ``lab``, a line for each PC."""
     lines = [
         '"""The lab fleet that ran when this file was written. The lab removes this file when it ends."""',

@@ -33,10 +33,11 @@ class ServerCertificate:
 
 
 class CertificateAuthority:
-    """The lab's CA, which `make_authority` has made; writes ``ca.pem`` for clients into *folder*."""
+    """The lab's CA: a new one, or that of `make_authority`; writes ``ca.pem`` for clients into *folder*."""
 
-    def __init__(self, folder: Path, authority: str) -> None:
+    def __init__(self, folder: Path, authority: str | None = None) -> None:
         self._folder = folder
+        authority = authority or make_authority()
         key = serialization.load_pem_private_key(authority.encode(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key

@@ -7,6 +7,7 @@ cut off in the middle, and the server shares the CPU with the client that is mea
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 
 from provmode.lab.server.authentication import AcceptedRequest, AuthenticationPolicy, Authenticator, charset_of
@@ -83,37 +84,59 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _next(self) -> None:
-        """Begin the next request if all of it has arrived."""
-        try:
-            request = self._reader.take()
-        except HttpRefusal as refusal:
-            self._endpoint.service.counters.requests += 1
-            self._send(refusal_answer(refusal))
-            return
-        if request is not None:
-            self._task = asyncio.get_running_loop().create_task(self._serve(request))
-        elif self._reader.take_expectation() and self._transport is not None:
-            self._transport.write(CONTINUE)
+        """Answer the requests that have arrived whole, one after the other, until one has to be waited for."""
+        while self._task is None and not self._closing:
+            try:
+                request = self._reader.take()
+            except HttpRefusal as refusal:
+                self._endpoint.service.counters.requests += 1
+                self._send(refusal_answer(refusal))
+                return
+            if request is None:
+                if self._reader.take_expectation() and self._transport is not None:
+                    self._transport.write(CONTINUE)
+                return
+            self._serve(request)
 
-    async def _serve(self, request: HttpRequest) -> None:
-        """Answer one request, then begin the next."""
+    def _serve(self, request: HttpRequest) -> None:
+        """Answer one request: at once, or in a task if there is something to wait for."""
         counters = self._endpoint.service.counters
         counters.requests += 1
         counters.bytes_in += request.wire_bytes
         try:
-            answer = await self._answer(request)
-        except Exception as error:  # noqa: BLE001 - a bug of the lab: report it, but answer the client
-            report = {"message": "the lab failed to answer a request", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(report)
-            answer = HttpAnswer(500, close=True)
-        token = self._authenticator.take_last_token()
-        if answer is not None:
-            if token:
-                answer = replace(answer, headers=answer.headers + token)
-            self._send(answer, close=not request.keep_alive)
+            answer = self._answer(request)
+        except Exception as error:  # noqa: BLE001 - see _failed
+            answer = self._failed(error)
+        if isinstance(answer, HttpAnswer):
+            self._finish(request, answer)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._serve_later(request, answer))
+
+    async def _serve_later(self, request: HttpRequest, work: Awaitable[HttpAnswer | None]) -> None:
+        """Send the answer that *work* returns, then begin the next request."""
+        try:
+            answer = await work
+        except Exception as error:  # noqa: BLE001 - see _failed
+            answer = self._failed(error)
+        self._finish(request, answer)
         self._task = None
-        if not self._closing:
-            self._next()
+        self._next()
+
+    @staticmethod
+    def _failed(error: Exception) -> HttpAnswer:
+        """Report a bug of the lab; return an answer all the same."""
+        report = {"message": "the lab failed to answer a request", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(report)
+        return HttpAnswer(500, close=True)
+
+    def _finish(self, request: HttpRequest, answer: HttpAnswer | None) -> None:
+        """Send *answer*, if there is one."""
+        token = self._authenticator.take_last_token()
+        if answer is None:
+            return
+        if token:
+            answer = replace(answer, headers=answer.headers + token)
+        self._send(answer, close=not request.keep_alive)
 
     def _send(self, answer: HttpAnswer, *, close: bool = False) -> None:
         """Write *answer*; close the connection afterwards if it says so."""
@@ -126,15 +149,15 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._transport.close()
 
-    async def _answer(self, request: HttpRequest) -> HttpAnswer | None:
-        """Return the answer to *request*; ``None``: send nothing, the connection is closed."""
+    def _answer(self, request: HttpRequest) -> HttpAnswer | Awaitable[HttpAnswer | None]:
+        """Return the answer to *request*, or what to wait for; ``None``: send nothing, the connection is closed."""
         if request.target.partition("?")[0].rstrip("/").lower() != PATH:
             return HttpAnswer(404)
         if request.method != "POST":
             return HttpAnswer(405, (("Allow", "POST"),))
         anonymous = self._anonymous_identify(request)
         if anonymous is not None:
-            return await self._soap(anonymous)
+            return self._soap(anonymous)
         if "authorization" in request.headers:
             injection = self._endpoint.service.injections.triggered_by_handshake()
             if injection is not None:
@@ -144,7 +167,7 @@ class Connection(asyncio.Protocol):
         if isinstance(accepted, HttpAnswer):
             self._count_handshake()
             return accepted
-        return await self._soap(accepted)
+        return self._soap(accepted)
 
     def _anonymous_identify(self, request: HttpRequest) -> AcceptedRequest | None:
         """Return an Identify request marked as unauthenticated (MS-WSMV 3.1.4.1.23), or ``None``."""
@@ -159,14 +182,19 @@ class Connection(asyncio.Protocol):
         counters.handshakes += 1
         counters.refused_logins += self._authenticator.refused
 
-    async def _soap(self, accepted: AcceptedRequest) -> HttpAnswer | None:
+    def _soap(self, accepted: AcceptedRequest) -> HttpAnswer | Awaitable[HttpAnswer | None]:
         """Let the service answer, unless an injection applies."""
         service = self._endpoint.service
         received = service.read(accepted.message, accepted.charset)
         injection = service.injections.triggered_by(received.info)
         if injection is not None:
-            return await self._inject(injection, accepted, received)
-        return self._pack(await service.answer(received, self._caller(accepted)), accepted)
+            return self._inject(injection, accepted, received)
+        answer = service.answer_at_once(received, self._caller(accepted))
+        return self._wait(accepted, received) if answer is None else self._pack(answer, accepted)
+
+    async def _wait(self, accepted: AcceptedRequest, received: ReceivedMessage) -> HttpAnswer:
+        """Return the service's answer when it has one."""
+        return self._pack(await self._endpoint.service.answer(received, self._caller(accepted)), accepted)
 
     def _caller(self, accepted: AcceptedRequest) -> Caller:
         """Return the user and address of the client."""

@@ -46,6 +46,8 @@ END = (
 )
 """The message with which a client says that an operation is over, and its resource (MS-WSMV 3.1.4.19)."""
 _PROFILES = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/"
+_RECEIVE = "Receive"
+"""The one operation that waits: for a command's output."""
 _PREFIXES = {
     "CreateResponse": "s a x w rsp p",
     "CommandResponse": "s a x w rsp p",
@@ -137,6 +139,21 @@ class WinRMService:
         info = RequestInfo(self._number, action, by_name.get(RESOURCE_URI, ""))
         return ReceivedMessage(root, partial(texts), info, ends=(texts.get(ACTION), texts.get(RESOURCE_URI)) == END)
 
+    def answer_at_once(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer | None:
+        """Do as `answer` if there is nothing to wait for; otherwise do nothing and return ``None``."""
+        if self.options.latency > 0 or received.info.action == _RECEIVE:
+            return None
+        self._in_flight += 1
+        try:
+            request = self._accept(received, caller)
+            if isinstance(request, SoapAnswer):
+                return request
+            return self._written(request, *self._perform_at_once(request, caller))
+        except SoapFault as fault:
+            return self.fault_answer(fault.fault, received.partial)
+        finally:
+            self._in_flight -= 1
+
     async def answer(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer:
         """Carry out *received* and return the answer; a bad request gives a fault, not an exception."""
         self._in_flight += 1
@@ -149,11 +166,19 @@ class WinRMService:
 
     async def _answer(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer:
         """Carry out *received*; raise faults."""
+        request = self._accept(received, caller)
+        if isinstance(request, SoapAnswer):
+            await self._wait(0 if request.last else self.options.latency)
+            return request
+        await self._wait(min(self.options.latency, request.timeout))
+        return self._written(request, *await self._perform(request, caller))
+
+    def _accept(self, received: ReceivedMessage, caller: Caller) -> Request | SoapAnswer:
+        """Return the request in *received*, or the answer to a message that is none; raise faults."""
         if received.fault:
             raise SoapFault(received.fault)
         assert received.root is not None
         if _identifies(received.root):
-            await self._wait(self.options.latency)
             return SoapAnswer(200, self.identify(authenticated=bool(caller.user)))
         if not caller.user:
             raise SoapFault(faults.ACCESS_DENIED)
@@ -161,12 +186,7 @@ class WinRMService:
             return SoapAnswer(200, "", last=True)
         request = read_request(received.root, self.options.limits)
         self._check_quota()
-        late = self.options.latency >= request.timeout
-        await self._wait(min(self.options.latency, request.timeout))
-        body, prefixes = await self._perform(request, caller)
-        if late:
-            raise SoapFault(faults.TIMED_OUT)  # the request was carried out: only its answer is lost
-        return self._written(request, body, prefixes)
+        return request
 
     @staticmethod
     async def _wait(seconds: float) -> None:
@@ -175,7 +195,9 @@ class WinRMService:
             await asyncio.sleep(seconds)
 
     def _written(self, request: Request, body: str, prefixes: str) -> SoapAnswer:
-        """Return the answer in its envelope, or a fault if the envelope is too large for the client."""
+        """Return the answer in its envelope, or a fault if it is late, or too large for the client."""
+        if self.options.latency >= request.timeout:
+            raise SoapFault(faults.TIMED_OUT)  # the request was carried out: only its answer is lost
         action = request.action + "Response"
         text = write_answer(action, body, request, self.options.stack, self.options.language, prefixes)
         if len(text) * 2 > request.max_envelope:
@@ -193,12 +215,18 @@ class WinRMService:
         return faults.quota(fault, limit, noun, as_wmi_error=self.options.stack.wmi_errors)
 
     async def _perform(self, request: Request, caller: Caller) -> tuple[str, str]:
+        """Do as `_perform_at_once`, and wait for the output of a command."""
+        if request.action == SHELL + "/Receive" and request.resource_uri.lower() == CMD:
+            return await self.shells.receive(request, caller.user), _PREFIXES["ReceiveResponse"]
+        return self._perform_at_once(request, caller)
+
+    def _perform_at_once(self, request: Request, caller: Caller) -> tuple[str, str]:
         """Carry out *request*; return the body of the answer and the namespaces its envelope declares."""
         target = read_target(request)
         if target is not None:
             body = self._perform_cim(request, target, caller.user)
         elif request.resource_uri.lower() == CMD:
-            body = await self._perform_shell(request, caller)
+            body = self._perform_shell(request, caller)
         else:
             raise SoapFault(faults.RESOURCE_NOT_FOUND)
         name = request.action.rpartition("/")[2] + "Response"
@@ -224,7 +252,7 @@ class WinRMService:
             raise SoapFault(faults.INVALID_ACTION)
         return cim.invoke(target, method, request)
 
-    async def _perform_shell(self, request: Request, caller: Caller) -> str:
+    def _perform_shell(self, request: Request, caller: Caller) -> str:
         """Carry out a shell operation."""
         shells = self.shells
         action = request.action
@@ -236,8 +264,6 @@ class WinRMService:
             body, line = shells.command(request, caller.user)
             self.counters.commands.append(line)
             return body
-        if action == SHELL + "/Receive":
-            return await shells.receive(request, caller.user)
         if action == SHELL + "/Send":
             return shells.send(request, caller.user)
         if action == SHELL + "/Signal":

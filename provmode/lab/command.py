@@ -34,7 +34,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Share the PCs out over so many processes: one does for some 2,000 requests a second.",
+    help="Share the PCs out over so many processes: one does for some 3,000 requests a second.",
 )
 @click.option("--control", is_flag=True, help="Take requests on standard input, one line of JSON each: docs/lab.md.")
 def lab(

@@ -13,6 +13,7 @@ import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.http import HttpAnswer, HttpRequest
@@ -103,8 +104,7 @@ _NEGOTIATED = ("negotiate", "ntlm")
 """The schemes under which the mechanism is negotiated."""
 
 
-@dataclass(frozen=True)
-class AcceptedRequest:
+class AcceptedRequest(NamedTuple):
     """A request of a known user, or an anonymous Identify (*user* is empty): the SOAP message and how it came."""
 
     user: str

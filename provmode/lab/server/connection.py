@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from provmode.lab.server.authentication import AcceptedRequest, AuthenticationPolicy, Authenticator, charset_of
 from provmode.lab.server.certificates import principal_of
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         if answer is None:
             return
         if token:
-            answer = replace(answer, headers=answer.headers + token)
+            answer = answer._replace(headers=answer.headers + token)
         self._send(answer, close=not request.keep_alive)
 
     def _send(self, answer: HttpAnswer, *, close: bool = False) -> None:
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
         if kind is Kind.PLAIN_TEXT:
             return self._pack(answer, accepted, sealed=False)
         if kind is Kind.CLOSE_AFTER:
-            return replace(self._pack(answer, accepted), close=True)
+            return self._pack(answer, accepted)._replace(close=True)
         self._withhold(self._pack(answer, accepted), cut=kind is Kind.CUT_ANSWER)
         return None
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from provmode.lab.server import faults
@@ -107,8 +108,7 @@ class Request:
         return next((value for key, value in self.selectors if key.lower() == name.lower()), None)
 
 
-@dataclass(frozen=True)
-class Partial:
+class Partial(NamedTuple):
     """What a fault needs of a request whose headers are not checked yet."""
 
     message_id: str | None = None
@@ -202,8 +202,8 @@ def _operation_id(texts: Mapping[str, str]) -> str | None:
     return texts.get(_OPERATION_ID) if _SESSION_ID in texts else None
 
 
-def read_request(root: Element, limits: Limits) -> Request:
-    """Check the headers of a request and return it.
+def read_request(root: Element, limits: Limits, texts: Mapping[str, str] | None = None) -> Request:
+    """Check the headers of a request and return it; *texts* are its `header_texts`, if they are known.
 
     Raises:
         SoapFault: a header is missing, malformed, not understood, or asks for something unsupported.
@@ -214,7 +214,7 @@ def read_request(root: Element, limits: Limits) -> Request:
         if element.tag in headers:
             raise SoapFault(faults.INVALID_HEADER)
         headers[element.tag] = element
-    texts = {tag: (element.text or "").strip() for tag, element in headers.items()}
+    texts = header_texts(root) if texts is None else texts
     message_id = texts.get(_MESSAGE_ID, "")
     if not message_id or len(message_id) > MAX_MESSAGE_ID:
         raise SoapFault(faults.INVALID_HEADER)

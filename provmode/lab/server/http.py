@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 SERVER = "Microsoft-HTTPAPI/2.0"
 HEAD_LIMIT = 16384
@@ -46,8 +47,7 @@ class HttpRefusal(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One whole request."""
 
     method: str
@@ -60,8 +60,7 @@ class HttpRequest:
     """Its bytes on the wire, headers included."""
 
 
-@dataclass(frozen=True)
-class HttpAnswer:
+class HttpAnswer(NamedTuple):
     """One answer."""
 
     status: int

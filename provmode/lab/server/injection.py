@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind(str, Enum):
@@ -42,8 +42,7 @@ class Kind(str, Enum):
     """The next request that logs on is answered with the HTTP status ``code``, empty, as by a broken acceptor."""
 
 
-@dataclass(frozen=True)
-class RequestInfo:
+class RequestInfo(NamedTuple):
     """What an injection can match of a request."""
 
     number: int

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from provmode.lab.machine import Machine
@@ -79,8 +81,7 @@ class ServiceOptions:
     basic: bool = False
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """The client of a request."""
 
     user: str
@@ -88,20 +89,23 @@ class Caller:
     address: str = "127.0.0.1"
 
 
-@dataclass(frozen=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """A message, parsed as far as possible; *fault* is the answer to a message that could not be parsed."""
 
     root: Element | None
     partial: Partial
     info: RequestInfo
     fault: Fault | None = None
-    ends: bool = False
-    """Whether it is End, which has fewer headers than a request; older stacks do not know it."""
+    texts: Mapping[str, str] = MappingProxyType({})
+    """Those of its headers."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is End, which has fewer headers than a request; older stacks do not know it."""
+        return self.texts.get(ACTION) == END[0] and self.texts.get(RESOURCE_URI) == END[1]
 
 
-@dataclass(frozen=True)
-class SoapAnswer:
+class SoapAnswer(NamedTuple):
     """An answer: HTTP status and envelope."""
 
     status: int
@@ -137,7 +141,7 @@ class WinRMService:
         action = by_name.get(ACTION, "").rpartition("/")[2] or ("Identify" if _identifies(root) else "")
         self.counters.actions[action] += 1
         info = RequestInfo(self._number, action, by_name.get(RESOURCE_URI, ""))
-        return ReceivedMessage(root, partial(texts), info, ends=(texts.get(ACTION), texts.get(RESOURCE_URI)) == END)
+        return ReceivedMessage(root, partial(texts), info, texts=texts)
 
     def answer_at_once(self, received: ReceivedMessage, caller: Caller) -> SoapAnswer | None:
         """Do as `answer` if there is nothing to wait for; otherwise do nothing and return ``None``."""
@@ -184,7 +188,7 @@ class WinRMService:
             raise SoapFault(faults.ACCESS_DENIED)
         if received.ends and self.options.stack.version >= "3":
             return SoapAnswer(200, "", last=True)
-        request = read_request(received.root, self.options.limits)
+        request = read_request(received.root, self.options.limits, received.texts)
         self._check_quota()
         return request
 

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import spnego
@@ -101,11 +101,17 @@ class _LoggedOn:
     username: str
 
 
+@cache
+def _blank() -> dict[str, Any]:
+    """Return the attributes of pyspnego's acceptor before its first step, which are the same for all."""
+    return dict(vars(NTLMProxy(usage="accept", options=spnego.NegotiateOptions.use_ntlm)))
+
+
 class _Acceptor(NTLMProxy):
     """pyspnego's acceptor, with another challenge and another check of NTLMv2."""
 
     def __init__(self, accounts: AccountFile, names: PcNames) -> None:
-        super().__init__(usage="accept", options=spnego.NegotiateOptions.use_ntlm)
+        vars(self).update(_blank())
         self._accounts = accounts
         self._names = names
 

@@ -121,6 +121,69 @@ def _kdc(**options: Any) -> Iterator[Any]:
         shutil.rmtree(realm.tmpdir, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Domain:
+    """A Samba domain controller in a network of its own."""
+
+    folder: Path
+    realm: str
+    administrator: str
+    password: str
+    pid: int
+
+    def run(
+        self, *command: str, cwd: Path | None = None, timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in the domain's network, with a ticket of the administrator unless *environment* says more."""
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
+        enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        if cwd is not None:
+            enter.append(f"--wd={cwd}")
+        own = {"KRB5_CONFIG": str(self.folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{self.folder / 'ccache'}"}
+        return subprocess.run(
+            [*enter, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **own, **environment},
+            timeout=timeout,
+        )
+
+
+@pytest.fixture(scope="session")
+def start_domain() -> Callable[..., Any]:
+    """Return the context manager that runs a domain controller for LAB.TEST in a folder."""
+    return _domain
+
+
+@contextmanager
+def _domain(folder: Path, objects: Path | None = None) -> Iterator[Domain]:
+    """Run a domain controller, made from nothing. It needs no root: it has namespaces of its own.
+
+    *objects* is a program with a function ``add(directory)``, for Samba's Python, which fills the directory.
+    """
+    apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    script = Path(__file__).parent / "servers" / "domain_controller.py"
+    with (folder / "stderr").open("w") as stderr:
+        program = subprocess.Popen(
+            [*apart, "/usr/bin/python3", str(script), str(folder), *([str(objects)] if objects else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    try:
+        ready = program.stdout.readline()
+        assert ready == "ready\n", (folder / "stderr").read_text()
+        yield Domain(folder, "LAB.TEST", "Administrator", "Pa55-word-of-the-lab", program.pid)
+    finally:
+        program.stdin.close()  # its sign to stop
+        program.wait(timeout=30)
+        program.stdout.close()
+
+
 def _free_ports() -> int:
     """Return the first of ten ports for a KDC, above those that the kernel gives to clients."""
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

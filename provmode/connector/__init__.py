@@ -5,7 +5,7 @@
 * `host_data`      the ``winrm_*`` keys of an inventory, and the target they add up to
 * `mistakes`       mistakes in those values that can be seen before anything is sent
 * `host_names`     names of PCs that could be taken for other names
-* `sources/`       connectors that find hosts: ``@csv``, ``@list``
+* `sources/`       connectors that find hosts: ``@csv``, ``@list``, ``@ad``
 * `session_lease`  the lease on one PC, held through a session
 * `run_lease`      which operations of a pyinfra run share it, and when it is released
 * `undisturbed`    Ctrl-C in a pyinfra run, and the steps that it must not end in the middle
@@ -18,10 +18,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from provmode.connector.sources.connectors import CsvConnector, ListConnector
+    from provmode.connector.sources.connectors import AdConnector, CsvConnector, ListConnector
     from provmode.connector.winrm import WinRMConnector
 
-__all__ = ["CsvConnector", "ListConnector", "WinRMConnector"]
+__all__ = ["AdConnector", "CsvConnector", "ListConnector", "WinRMConnector"]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
         from provmode.connector.winrm import WinRMConnector
 
         return WinRMConnector
-    if name in ("CsvConnector", "ListConnector"):
+    if name in ("AdConnector", "CsvConnector", "ListConnector"):
         from provmode.connector.sources import connectors
 
         return getattr(connectors, name)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import os
 import traceback
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Fleet(Inventory):
     connector_of: dict[str, Any]
     groups_of: dict[str, list[str]]
     found: list[Found]
-    """What each source (``@csv``, ``@list``) found that the inventory names, in order."""
+    """What each source (``@csv``, ``@list``, ``@ad``) found that the inventory names, in order."""
     is_list: bool = False
     """Whether the inventory is names and sources alone: its hosts have no data that is not in the sources."""
 
@@ -142,8 +142,7 @@ class Fleet(Inventory):
         notes: list[str] = []
         for found in self.found:
             notes += found.notes
-            for why, count in Counter(left_out.why for left_out in found.left_out).items():
-                notes.append(f"{found.source}: {count:,} left out, {why}")
+            notes += found.left_out_counted()
         return notes
 
     def kept(self, names: Sequence[str]) -> MadeFrom | None:

@@ -73,6 +73,27 @@ class SecurityContext:
         """Whether the PC was given the account's ticket."""
         return bool(self._context.context_attr & spnego.ContextReq.delegate)
 
+    @property
+    def mechanism(self) -> str:
+        """The mechanism that the handshake agreed on: ``kerberos`` or ``ntlm``; empty before that."""
+        return self._context.negotiated_protocol or ""
+
+    def seal_whole(self, message: bytes) -> bytes:
+        """Return *message* sealed, with its signature, as SASL has it."""
+        return self._context.wrap(message).data
+
+    def open_whole(self, sealed: bytes) -> bytes:
+        """Return the message in *sealed*.
+
+        Raises:
+            SealError: it is signed and not sealed.
+            Exception: one of pyspnego's or gssapi's: the seal is broken.
+        """
+        opened = self._context.unwrap(sealed)
+        if not opened.encrypted:
+            raise SealError("it is not sealed")
+        return opened.data
+
     def seal(self, message: bytes) -> tuple[int, bytes, bytes]:
         """Return the length to state for *message* (with the cipher's padding), its signature, and its sealed bytes.
 

@@ -36,6 +36,8 @@ RENEW_BEFORE = 60.0
 """Seconds before a ticket's end at which a new one is got."""
 FLAGS = spnego.ContextReq.mutual_auth | spnego.ContextReq.sequence_detect | spnego.ContextReq.replay_detect
 PROTECTION = spnego.ContextReq.integrity | spnego.ContextReq.confidentiality
+WRAPPED = {"kerberos": spnego.NegotiateOptions.use_gssapi, "negotiate": spnego.NegotiateOptions.use_negotiate}
+"""Which code makes the tokens: Kerberos' library, or pyspnego's SPNEGO around it. The account's ticket is all it has."""
 _MINOR = 2**32
 """GSS-API gives Kerberos' negative numbers as positive ones of 32 bits."""
 
@@ -108,8 +110,19 @@ class Tickets:
             "(kinit -f), or the domain does not trust the PC for delegation"
         ]
 
-    def context(self, credentials: Credentials, host: str, binding: bytes, seconds: float) -> SecurityContext:
-        """Return a context to the PC *host*, with its first token made, within *seconds*.
+    def context(
+        self,
+        credentials: Credentials,
+        host: str,
+        binding: bytes,
+        seconds: float,
+        *,
+        service: str = SERVICE,
+        mechanism: str = "kerberos",
+    ) -> SecurityContext:
+        """Return a context to the *service* of *host*, with its first token made, within *seconds*.
+
+        *mechanism* is how the tokens of Kerberos are wrapped: ``kerberos`` bare, ``negotiate`` in SPNEGO.
 
         Raises:
             KerberosFailed: no ticket could be got.
@@ -117,7 +130,7 @@ class Tickets:
         """
         ends = time.monotonic() + seconds
         ticket = self._ticket(source_of(credentials), ends)
-        begin = functools.partial(_begin, ticket, host, binding, credentials.kerberos_delegation)
+        begin = functools.partial(_begin, ticket, host, binding, credentials.kerberos_delegation, service, mechanism)
         return self.run(begin, ends - time.monotonic())
 
     def run(self, call: Callable[[], T], seconds: float) -> T:
@@ -233,7 +246,7 @@ def _is_granting(context: Any, ticket: Any) -> bool:
     return krb5.unparse_name_flags(context, ticket.server).startswith(b"krbtgt/")
 
 
-def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool) -> SecurityContext:
+def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool, service: str, mechanism: str) -> SecurityContext:
     """Return a context to *host* whose first token is made from *ticket*. Blocks."""
     import krb5
 
@@ -248,11 +261,11 @@ def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool) -> Securit
             spnego.client(
                 spnego.KerberosCCache(f"MEMORY:{(cache.name or b'').decode()}"),
                 hostname=host,
-                service=SERVICE,
-                protocol="kerberos",
+                service=service,
+                protocol=mechanism,
                 channel_bindings=bound_to(binding),
                 context_req=wanted,
-                options=spnego.NegotiateOptions.use_gssapi,
+                options=WRAPPED[mechanism],
             )
         )
         security.begin()

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).parent
-
-
 # -- Kerberos ---------------------------------------------------------------------------------------------------------
 
 
@@ -75,50 +72,11 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 # -- Active Directory -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Domain:
-    """A Samba domain controller in a network of its own."""
-
-    folder: Path
-    realm: str
-    administrator: str
-    password: str
-    pid: int
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in the domain's network."""
-        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
-        enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        environment = {**os.environ, "KRB5_CONFIG": str(self.folder / "krb5.conf")}
-        environment["KRB5CCNAME"] = f"FILE:{self.folder / 'ccache'}"
-        return subprocess.run(
-            [*enter, *command], capture_output=True, text=True, check=False, env=environment, timeout=60
-        )
-
-
 @pytest.fixture(scope="session")
-def active_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Domain]:
-    """A domain controller for LAB.TEST, made from nothing. It needs no root: it has namespaces of its own."""
-    folder = tmp_path_factory.mktemp("domain")
-    apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    with (folder / "stderr").open("w") as stderr:
-        program = subprocess.Popen(
-            [*apart, "/usr/bin/python3", str(HERE / "domain_controller.py"), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    assert program.stdin is not None
-    assert program.stdout is not None
-    try:
-        ready = program.stdout.readline()
-        assert ready == "ready\n", (folder / "stderr").read_text()
-        yield Domain(folder, "LAB.TEST", "Administrator", "Pa55-word-of-the-lab", program.pid)
-    finally:
-        program.stdin.close()  # its sign to stop
-        program.wait(timeout=30)
-        program.stdout.close()
+def active_directory(start_domain: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A domain controller for LAB.TEST, made from nothing."""
+    with start_domain(tmp_path_factory.mktemp("domain")) as domain:
+        yield domain
 
 
 # -- a browser --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A Samba domain controller in a network namespace of its own: ``unshare --net --mount python3 THIS FOLDER``.
+"""A Samba domain controller in namespaces of its own: ``unshare --net --mount python3 THIS FOLDER [OBJECTS]``.
 
 It prints ``ready`` when a ticket can be had, and ends when its standard input does. It runs on the system's Python,
 which has the package ``samba``.
@@ -6,6 +6,7 @@ which has the package ``samba``.
 
 import os
 import pathlib
+import runpy
 import socket
 import subprocess
 import sys
@@ -62,6 +63,9 @@ def main() -> None:
     config.write_text(SMB_CONF.format(realm=REALM, domain=DOMAIN, folder=folder))
     (folder / "krb5.conf").write_text(KRB5_CONF.format(realm=REALM))
     _provision(folder, config)
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    subprocess.run(["mount", "--bind", str(folder / "resolv.conf"), "/etc/resolv.conf"], check=True)
+    _fill(config, sys.argv[2:])
     with subprocess.Popen(
         ["/usr/sbin/samba", "--foreground", "--no-process-group", f"--configfile={config}"],
         stdout=sys.stderr,
@@ -102,6 +106,35 @@ def _provision(folder: pathlib.Path, config: pathlib.Path) -> None:
         use_rfc2307=False,
         lp=parameters,
     )
+
+
+def _fill(config: pathlib.Path, objects: "list[str]") -> None:
+    """Give the controller its own name in DNS and in Kerberos, and the directory the objects of a program."""
+    import ldb
+    import samba.param
+    from samba.auth import system_session
+    from samba.dcerpc import dnsp
+    from samba.ndr import ndr_pack
+    from samba.samdb import SamDB
+
+    parameters = samba.param.LoadParm()
+    parameters.load(str(config))
+    directory = SamDB(session_info=system_session(), lp=parameters)
+    base = str(directory.domain_dn())
+    service = ldb.Message(ldb.Dn(directory, f"CN=DC1,OU=Domain Controllers,{base}"))
+    names = [f"ldap/dc1.{REALM.lower()}", f"ldap/dc1.{REALM.lower()}/{REALM.lower()}"]
+    service["servicePrincipalName"] = ldb.MessageElement(names, ldb.FLAG_MOD_ADD, "servicePrincipalName")
+    directory.modify(service)
+    address = dnsp.DnssrvRpcRecord()
+    address.wType, address.rank, address.dwTtlSeconds = dnsp.DNS_TYPE_A, dnsp.DNS_RANK_ZONE, 900
+    address.data = "127.0.0.1"
+    zone = f"DC={REALM.lower()},CN=MicrosoftDNS,DC=DomainDnsZones,{base}"
+    node = {"dn": f"DC=dc1,{zone}", "objectClass": "dnsNode", "dnsRecord": ndr_pack(address)}
+    directory.add(node)
+    for program in objects:
+        directory.transaction_start()
+        runpy.run_path(program)["add"](directory)
+        directory.transaction_commit()
 
 
 def _wait(folder: pathlib.Path, samba: "subprocess.Popen[bytes]") -> None:

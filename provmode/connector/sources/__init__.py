@@ -1,4 +1,4 @@
-"""Connectors that find hosts: a table of PCs (``@csv``), a list of names (``@list``).
+"""Connectors that find hosts: a table of PCs (``@csv``), a list of names (``@list``), Active Directory (``@ad``).
 
 * `found`       what a source finds: hosts with data and groups, and what it leaves out and why
 * `decoding`    the bytes of a text file to text, whatever program wrote it. Pure
@@ -7,6 +7,12 @@
 * `table`       a table with a heading, as spreadsheets export it. Pure
 * `checking`    names and values of all rows, before anything is sent
 * `reading`     the file or standard input that an argument names
+* `wanted`      what the argument of ``@ad`` asks for. Pure
+* `distinguished_names`  names of objects in a directory. Pure
+* `ldap`        LDAP with one server, without a socket. Pure
+* `domain_controllers`   a domain controller: found, logged on to, asked
+* `computers`   computer accounts as hosts, and which are left out. Pure
+* `active_directory`     the computers of an OU or a group
 * `connectors`  the connectors for pyinfra
 
 A new source, such as a directory, is a subclass of `connectors.SourceConnector` whose `find` returns a `found.Found`,

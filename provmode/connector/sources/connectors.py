@@ -1,4 +1,4 @@
-"""``@csv`` and ``@list`` for pyinfra: connectors that find hosts in files, and speak to them as ``@winrm`` does.
+"""``@csv``, ``@list`` and ``@ad`` for pyinfra: connectors that find hosts, and speak to them as ``@winrm`` does.
 
 pyinfra executes the hosts of an inventory connector by the connector that was typed. So these are connectors of WinRM,
 and the hosts that they find are called ``@winrm/NAME`` whichever source found them.
@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 from pyinfra import logger
 from typing_extensions import override
 
+from provmode.connector.mistakes import check_libraries
 from provmode.connector.sources.checking import mistakes_of
 from provmode.connector.sources.decoding import Mistake
 from provmode.connector.sources.found import Found, FoundHost, LeftOut, SourceError
 from provmode.connector.sources.names import read_names
 from provmode.connector.sources.reading import Opened, read_source
 from provmode.connector.sources.table import Row, read_table
+from provmode.connector.sources.wanted import read_argument
 from provmode.connector.winrm import WinRMConnector
 from provmode.errors import UsageError
 from provmode.text import shortened
@@ -45,7 +47,7 @@ class SourceConnector(WinRMConnector):
     @classmethod
     def make_names_data(cls, name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         found = cls.find(name)
-        for note in found.notes:
+        for note in (*found.notes, *found.left_out_counted()):
             logger.warning(note)
         yield from found.expanded()
 
@@ -94,7 +96,41 @@ class ListConnector(SourceConnector):
         return _found(opened, rows, read.mistakes, read.notes)
 
 
-SOURCES: Mapping[str, type[SourceConnector]] = {source.kind: source for source in (CsvConnector, ListConnector)}
+class AdConnector(SourceConnector):
+    """
+    Finds PCs in Active Directory: those of a domain, an OU or a group that are enabled and in use.
+
+    .. code:: shell
+
+        pyinfra @ad/corp.example/Clients/Berlin exec -- hostname
+        pyinfra '@ad/corp.example/Clients?group=Pilot&stale=0' exec -- hostname
+    """
+
+    kind = "ad"
+
+    @override
+    @classmethod
+    def find(cls, argument: str | None) -> Found:
+        try:
+            wanted = read_argument(argument)
+            try:
+                from provmode.connector.sources.active_directory import find
+
+                check_libraries("kerberos", stack="lean", keyring=False)
+            except ModuleNotFoundError:
+                raise UsageError(
+                    "@ad needs libraries that are not installed here", next_step="in the checkout: pip install '.[ad]'"
+                ) from None
+            return find(wanted)
+        except SourceError:
+            raise
+        except UsageError as error:
+            raise SourceError(error) from None
+
+
+SOURCES: Mapping[str, type[SourceConnector]] = {
+    source.kind: source for source in (CsvConnector, ListConnector, AdConnector)
+}
 """The sources by what stands after ``@``; their entry points are in ``pyproject.toml``."""
 OF_FILES = ("csv", "list")
 """Those whose argument is a path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,11 @@ class Found:
     """The file that it was read from, if others could change it meanwhile."""
     keys: frozenset[str] = frozenset()
     """The keys of ``winrm_*`` that it sets."""
+
+    def left_out_counted(self) -> list[str]:
+        """Return how many are left out for each reason, a sentence each."""
+        counts = Counter(left_out.why for left_out in self.left_out)
+        return [f"{self.source}: {count:,} left out, {why}" for why, count in counts.items()]
 
     def expanded(self) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         """Yield name, data and groups of each host, as pyinfra takes them from a connector."""

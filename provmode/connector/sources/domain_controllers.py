@@ -1,0 +1,273 @@
+"""A domain controller: found by DNS, logged on to with Kerberos, and asked over LDAP in sealed messages.
+
+The bind is GSS-SPNEGO with signing, sealing and the controller's own proof of who it is; without them nothing is asked.
+No password is sent. Every wait has a deadline.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from sansldap import LDAPMessage
+
+from provmode.connector.host_data import PASSWORD_ENVIRONMENT, USER_ENVIRONMENT
+from provmode.connector.mistakes import check_keytab
+from provmode.connector.sources.ldap import NotLdap, Refused, Talk, Wire, bind
+from provmode.connector.sources.wanted import Wanted, is_dns_name
+from provmode.errors import Cause, Unreachable, UsageError
+from provmode.text import shortened, visible
+
+T = TypeVar("T")
+
+PORT = 389
+SERVICE = "ldap"
+CONNECT = 5.0
+"""Seconds for DNS, for the connection to one controller, and for a ticket."""
+SILENCE = 30.0
+"""Seconds for the next piece of an answer."""
+WHOLE = 120.0
+"""Seconds for everything."""
+MOST_CONTROLLERS = 4
+"""Controllers that are tried before the domain counts as silent."""
+_LOOK = "look at DNS, at port 389 and at the firewall, or name another one with server=DC"
+
+
+class Directory:
+    """A connection to a domain controller, logged on and sealed."""
+
+    def __init__(self, connection: Any, server: str, ends: float) -> None:
+        self.server = server
+        self._socket, self._ends = connection, ends
+        self._wire = Wire()
+        self._waiting: deque[LDAPMessage] = deque()
+
+    @property
+    def wire(self) -> Wire:
+        """What conversations are made with."""
+        return self._wire
+
+    def carry_out(self, talk: Talk[T]) -> T:
+        """Return what a conversation ends with.
+
+        Raises:
+            UsageError: the controller was silent, broke off or answered something that is not LDAP.
+            Refused: it answered with an error.
+        """
+        try:
+            send = next(talk)
+            while True:
+                if send:
+                    self._send(send)
+                send = talk.send(self._next())
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+        except NotLdap as error:
+            raise UsageError(
+                f"the domain controller {self.server}: {visible(str(error))}", next_step="is it a domain controller?"
+            ) from None
+
+    def seal(self, context: Any) -> None:
+        """Seal everything from now on with the keys of *context*."""
+        if self._waiting:
+            raise NotLdap("it sent something unsealed after the handshake")
+        self._wire.sealed(context.seal_whole, context.open_whole)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(self._seconds())
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as error:
+            raise self._broken(error.strerror or type(error).__name__) from None
+
+    def _next(self) -> LDAPMessage:
+        while not self._waiting:
+            try:
+                self._socket.settimeout(self._seconds())
+                data = self._socket.recv(262_144)
+            except TimeoutError:
+                raise self._silent() from None
+            except OSError as error:
+                raise self._broken(error.strerror or type(error).__name__) from None
+            if not data:
+                raise self._broken("it closed the connection")
+            try:
+                self._waiting.extend(self._wire.feed(data))
+            except NotLdap:
+                raise
+            except Exception as error:  # noqa: BLE001 - pyspnego's and gssapi's errors on a broken seal
+                raise UsageError(
+                    f"the domain controller {self.server} sent a message whose seal is broken ({type(error).__name__})",
+                    next_step="something between here and there changes what is sent",
+                ) from None
+        return self._waiting.popleft()
+
+    def _seconds(self) -> float:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise UsageError(
+                f"the domain controller {self.server} was not done within {WHOLE:g} s", next_step="ask for an OU"
+            )
+        return min(SILENCE, left)
+
+    def _silent(self) -> UsageError:
+        return UsageError(
+            f"the domain controller {self.server} did not answer for {SILENCE:g} s", next_step="try again; " + _LOOK
+        )
+
+    def _broken(self, why: str) -> UsageError:
+        return UsageError(f"the connection to the domain controller {self.server} broke ({why})", next_step=_LOOK)
+
+
+@contextmanager
+def opened(wanted: Wanted) -> Iterator[Directory]:
+    """Log on to a domain controller of a domain.
+
+    Raises:
+        UsageError: there is none, none answers, there is no ticket, or it refused it.
+    """
+    ends = time.monotonic() + WHOLE
+    servers = [wanted.server] if wanted.server else controllers_of(wanted.domain)
+    server, connection = _connected(servers, wanted.domain)
+    try:
+        directory = Directory(connection, server, ends)
+        context = _context(wanted, server)
+        try:
+            directory.carry_out(bind(directory.wire, functools.partial(_step, context, server)))
+            _require(context, server)
+            directory.seal(context)
+        except NotLdap as error:
+            raise UsageError(f"the domain controller {server}: {error}") from None
+        except Refused as refused:
+            raise _not_let_in(server, refused) from None
+        yield directory
+    finally:
+        with suppress(OSError):  # it ends either way
+            connection.close()
+
+
+def controllers_of(domain: str) -> list[str]:
+    """Return the domain controllers that DNS names, in the order in which to try them.
+
+    Raises:
+        UsageError: DNS names none, or does not answer.
+    """
+    import dns.exception
+    import dns.resolver
+
+    record = f"_ldap._tcp.dc._msdcs.{domain}"
+    cure = "look at this computer's DNS servers: they have to know the domain; or name one with server=DC"
+    try:
+        answer: Any = dns.resolver.resolve(record, "SRV", lifetime=CONNECT, search=False)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        raise UsageError(f"DNS knows no domain controller of {domain} ({record})", next_step=cure) from None
+    except (dns.exception.DNSException, OSError, ValueError) as error:
+        raise UsageError(f"DNS does not answer for {record} ({type(error).__name__})", next_step=cure) from None
+    found = [str(one.target).rstrip(".").lower() for one in answer.rrset.processing_order()]
+    servers = [server for server in found if is_dns_name(server)]
+    if not servers:
+        raise UsageError(f"DNS names no domain controller of {domain} that has a name", next_step=cure)
+    return servers[:MOST_CONTROLLERS]
+
+
+def _connected(servers: list[str], domain: str) -> tuple[str, Any]:
+    """Return the first controller that answers, and the connection to it."""
+    from provmode.transport.dial import dial
+    from provmode.transport.target import Endpoint
+
+    failed = []
+    for server in servers:
+        try:
+            return server, dial(Endpoint(server, server, PORT), CONNECT, seconds=time.monotonic)
+        except Unreachable as error:
+            failed.append(f"{server} {_WHY.get(error.cause, 'cannot be reached')}")
+    raise UsageError(f"no domain controller of {domain} answers: {', '.join(failed)}", next_step=_LOOK)
+
+
+_WHY = {
+    Cause.CONNECT_TIMEOUT: f"was silent for {CONNECT:g} s or cannot be reached",
+    Cause.REFUSED: "refused the connection",
+    Cause.NAME_RESOLUTION: "does not resolve",
+}
+
+
+def _context(wanted: Wanted, server: str) -> Any:
+    """Return a Kerberos context to a controller, with its first token made."""
+    from pathlib import Path
+
+    from provmode.transport.target import Credentials
+    from provmode.transport.tickets import PROCESS, KerberosFailed
+
+    user, password = wanted.user, ""
+    environment = os.environ.get(USER_ENVIRONMENT, "")
+    if not user and not wanted.keytab and "@" in environment:
+        user, password = environment, os.environ.get(PASSWORD_ENVIRONMENT, "")
+    keytab = Path(os.path.expanduser(wanted.keytab)) if wanted.keytab else None
+    if keytab is not None:
+        check_keytab("@ad", keytab)
+    credentials = Credentials("kerberos", user, password, keytab=keytab)
+    try:
+        return PROCESS.context(credentials, server, b"", CONNECT, service=SERVICE, mechanism="negotiate")
+    except KerberosFailed as failed:
+        raise _no_ticket(failed.code, failed.text, user, server) from None
+
+
+def _no_ticket(code: int, text: str, user: str, server: str) -> UsageError:
+    from provmode.transport.kerberos_words import (
+        EXPIRED,
+        NO_CACHE,
+        NO_CREDENTIAL,
+        S_UNKNOWN,
+        about_ticket,
+        principal_of,
+    )
+
+    account = principal_of(user) if user else ""
+    refusal = about_ticket(code, text, account=account, service=f"{SERVICE}/{server}", seconds=CONNECT)
+    cure = refusal.next_step
+    if code in (NO_CREDENTIAL, NO_CACHE, EXPIRED):
+        cure = f"run kinit {account or 'user@REALM'}, or give keytab=FILE after the ?"
+    elif code == S_UNKNOWN:
+        cure = "name the domain controller by its full DNS name with server=DC, or take server= out"
+    return UsageError(f"cannot ask {server}: {refusal.what}", next_step=cure)
+
+
+def _step(context: Any, server: str, token: bytes | None) -> bytes:
+    """Return the next token of the handshake."""
+    from provmode.transport.tickets import PROCESS, KerberosFailed
+
+    try:
+        answer: bytes = PROCESS.run(lambda: context.step(token), CONNECT)
+        return answer
+    except KerberosFailed as failed:
+        raise UsageError(
+            f"the handshake with the domain controller {server} failed ({shortened(failed.text, 120)})",
+            next_step="compare the clocks, and whether DNS leads to the right server",
+        ) from None
+
+
+def _require(context: Any, server: str) -> None:
+    """Refuse a handshake that does not sign, seal and prove who the controller is."""
+    missing = ["an end"] if not context.complete else context.missing()
+    if not missing and context.mechanism != "kerberos":
+        missing = ["Kerberos"]
+    if missing:
+        raise UsageError(
+            f"the handshake with the domain controller {server} lacks {' and '.join(missing)}",
+            next_step="nothing was asked; something between here and there may have changed it",
+        )
+
+
+def _not_let_in(server: str, refused: Refused) -> UsageError:
+    said = visible(shortened(" ".join(refused.text.replace("\0", " ").split()), 120))
+    return UsageError(
+        f"the domain controller {server} refused the logon (LDAP {refused.code}{': ' + said if said else ''})",
+        next_step="check the ticket (klist), the clocks, and that DNS leads to the right server",
+    )

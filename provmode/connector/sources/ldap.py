@@ -1,0 +1,262 @@
+"""LDAP with one server, without a socket: bytes in, bytes out. Pure.
+
+The messages are sansldap's. Here are their frames, the sealed ones of SASL included (RFC 4422 section 3.7), the bind
+and the search by pages (RFC 2696). A server is believed no size: frames, entries, pages and everything together are
+bounded, and what is not LDAP ends the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import sansldap
+from sansldap import LDAPFilter, LDAPMessage, SearchScope
+
+T = TypeVar("T")
+Talk = Generator[bytes, LDAPMessage, T]
+"""A conversation: yields what to send, empty to wait for more, and is sent the next message of the server."""
+
+PAGE = 1_000
+"""Entries of a page: Active Directory's MaxPageSize, above which it cuts off."""
+LARGEST_FRAME = 16 * 1024 * 1024
+MOST_BYTES = 512 * 1024 * 1024
+MOST_ENTRIES = 300_000
+MOST_PAGES = 3_000
+"""Pages of a search, which could all be empty."""
+MOST_STEPS = 6
+"""Messages of a handshake."""
+SPNEGO = "GSS-SPNEGO"
+
+SUCCESS, BIND_IN_PROGRESS = 0, 14
+SUBTREE, ONE_LEVEL, BASE = SearchScope.SUBTREE, SearchScope.ONE_LEVEL, SearchScope.BASE
+
+
+class NotLdap(Exception):
+    """The server's answer is not LDAP as specified, or larger than anybody needs."""
+
+
+class Refused(Exception):
+    """The server answered with an error."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object of the directory; the attributes by their names in lower case."""
+
+    name: str
+    values: Mapping[str, tuple[bytes, ...]]
+
+    def text(self, attribute: str) -> str:
+        """Return the first value as text; empty if there is none, or if it is no text."""
+        values = self.values.get(attribute.lower(), ())
+        try:
+            return values[0].decode() if values else ""
+        except UnicodeDecodeError:
+            return ""
+
+    def number(self, attribute: str) -> int | None:
+        """Return the first value as a whole number; ``None`` if there is none, or if it is none."""
+        text = self.text(attribute)
+        return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else None
+
+
+class Wire:
+    """The frames of one connection. After `sealed` was called, each is sealed."""
+
+    def __init__(self) -> None:
+        self._client = sansldap.LDAPClient()
+        self._left = bytearray()
+        self._received = 0
+        self._seal: Callable[[bytes], bytes] | None = None
+        self._open: Callable[[bytes], bytes] | None = None
+        self._plain = bytearray()
+
+    @property
+    def client(self) -> sansldap.LDAPClient:
+        """Makes the requests."""
+        return self._client
+
+    def to_send(self) -> bytes:
+        """Return the requests that were made, as they are sent."""
+        data = self._client.data_to_send()
+        if self._seal is None or not data:
+            return data
+        sealed = self._seal(data)
+        return len(sealed).to_bytes(4, "big") + sealed
+
+    def sealed(self, seal: Callable[[bytes], bytes], unseal: Callable[[bytes], bytes]) -> None:
+        """Seal everything from now on.
+
+        Raises:
+            NotLdap: the server has sent something that is not sealed.
+        """
+        if self._left:
+            raise NotLdap("it sent something unsealed after the handshake")
+        self._seal, self._open = seal, unseal
+
+    def feed(self, data: bytes) -> list[LDAPMessage]:
+        """Return the messages that are complete with *data*.
+
+        Raises:
+            NotLdap: they are none, or too large.
+            Exception: what unsealing raised: the seal is broken.
+        """
+        self._received += len(data)
+        if self._received > MOST_BYTES:
+            raise NotLdap(f"it sent over {MOST_BYTES // 1024 // 1024} MiB")
+        if self._open is None:
+            return self._messages(self._left, data)
+        self._left += data
+        messages: list[LDAPMessage] = []
+        place = 0
+        while len(self._left) >= place + 4:
+            length = int.from_bytes(self._left[place : place + 4], "big")
+            if length > LARGEST_FRAME:
+                raise NotLdap("it announced a sealed message that is too large")
+            if len(self._left) < place + 4 + length:
+                break
+            messages += self._messages(self._plain, self._open(bytes(self._left[place + 4 : place + 4 + length])))
+            place += 4 + length
+        del self._left[:place]
+        return messages
+
+    def _messages(self, left: bytearray, data: bytes) -> list[LDAPMessage]:
+        left += data
+        messages: list[LDAPMessage] = []
+        place = 0
+        while (length := _length_at(left, place)) is not None and place + length <= len(left):
+            try:
+                messages += self._client.receive(bytes(left[place : place + length]))
+            except Exception as error:  # noqa: BLE001 - the parser's errors on hostile bytes are of many types
+                raise NotLdap(_first_line(error)) from None
+            place += length
+        del left[:place]
+        return messages
+
+
+def _length_at(data: bytearray, place: int) -> int | None:
+    """Return the length of the message that begins at *place*, its head included; ``None`` if more has to come.
+
+    Raises:
+        NotLdap: no message begins there, or too large a one.
+    """
+    if len(data) > place and data[place] != 0x30:
+        raise NotLdap("it sent something that is not LDAP")
+    if len(data) < place + 2:
+        return None
+    first = data[place + 1]
+    if first < 0x80:
+        return 2 + first
+    size = first & 0x7F
+    if not 1 <= size <= 4:
+        raise NotLdap("it sent a message of unknown length")
+    if len(data) < place + 2 + size:
+        return None
+    length = int.from_bytes(data[place + 2 : place + 2 + size], "big")
+    if length > LARGEST_FRAME:
+        raise NotLdap("it announced a message that is too large")
+    return 2 + size + length
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def bind(wire: Wire, step: Callable[[bytes | None], bytes]) -> Talk[None]:
+    """Log on with the tokens that *step* makes of the server's.
+
+    Raises:
+        Refused: the server refused them.
+        NotLdap: the server answered something else.
+    """
+    token = step(None)
+    for _ in range(MOST_STEPS):
+        wire.client.bind_sasl(SPNEGO, cred=token)
+        answer = yield wire.to_send()
+        if not isinstance(answer, sansldap.BindResponse):
+            raise NotLdap("it answered a bind with something else")
+        code = int(answer.result.result_code)
+        if code not in (SUCCESS, BIND_IN_PROGRESS):
+            raise Refused(code, answer.result.diagnostics_message)
+        token = step(answer.server_sasl_creds) if answer.server_sasl_creds else b""
+        if code == SUCCESS:
+            return
+    raise NotLdap("its handshake does not end")
+
+
+def search(
+    wire: Wire, base: str, scope: SearchScope, wanted: LDAPFilter, attributes: Sequence[str], *, page: int = PAGE
+) -> Talk[list[Entry]]:
+    """Return the entries below *base* that *wanted* fits, asked for by pages. Referrals to other servers are ignored.
+
+    Raises:
+        Refused: the server answered with an error.
+        NotLdap: the server answered something else, or more than anybody needs.
+    """
+    entries: list[Entry] = []
+    cookie = b""
+    for _ in range(MOST_PAGES):
+        control = sansldap.PagedResultControl(critical=True, size=page, cookie=cookie)
+        number = wire.client.search_request(
+            base, scope=scope, filter=wanted, attributes=list(attributes), controls=[control]
+        )
+        answer = yield wire.to_send()
+        while not isinstance(answer, sansldap.SearchResultDone):
+            if answer.message_id != number or len(entries) >= MOST_ENTRIES:
+                raise NotLdap(f"it sent over {MOST_ENTRIES:,} objects" if entries else "it mixed up its answers")
+            if isinstance(answer, sansldap.SearchResultEntry):
+                values = {one.name.lower(): tuple(one.values) for one in answer.attributes}
+                entries.append(Entry(answer.object_name, values))
+            elif not isinstance(answer, sansldap.SearchResultReference):
+                raise NotLdap("it answered a search with something else")
+            answer = yield b""
+        if int(answer.result.result_code) != SUCCESS:
+            raise Refused(int(answer.result.result_code), answer.result.diagnostics_message)
+        pages = [one for one in answer.controls if isinstance(one, sansldap.PagedResultControl)]
+        cookie = pages[0].cookie if pages else b""
+        if not cookie:
+            return entries
+    raise NotLdap(f"it sent over {MOST_PAGES:,} pages")
+
+
+# -- filters: their values are bytes of their own, so that nothing in them has to be escaped -----------------------
+
+
+def equal(attribute: str, value: str) -> LDAPFilter:
+    """Return the filter for *attribute* having *value*."""
+    return sansldap.FilterEquality(attribute, value.encode())
+
+
+def all_of(*filters: LDAPFilter) -> LDAPFilter:
+    """Return the filter for all *filters*."""
+    return sansldap.FilterAnd(list(filters))
+
+
+def any_of(*filters: LDAPFilter) -> LDAPFilter:
+    """Return the filter for at least one of *filters*."""
+    return sansldap.FilterOr(list(filters))
+
+
+def nested_member_of(group: str) -> LDAPFilter:
+    """Return the filter for members of *group*, a distinguished name, and of groups in it (MS-ADTS 3.1.1.3.4.4.3)."""
+    return sansldap.FilterExtensibleMatch("1.2.840.113556.1.4.1941", "memberOf", group.encode(), False)
+
+
+def read_filter(text: str) -> LDAPFilter:
+    """Return the filter that a person wrote.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    try:
+        return LDAPFilter.from_string(text if text.startswith("(") else f"({text})")
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    except (IndexError, TypeError, NotImplementedError) as error:  # sansldap's on some broken ones
+        raise ValueError(f"no filter ({type(error).__name__})") from None

@@ -1,0 +1,72 @@
+"""The objects of the directory that is asked in these tests; runs on the system's Python, before Samba starts."""
+
+import time
+from typing import Any
+
+DAY = 86_400
+COMPUTER, DISABLED = 4096, 4098
+MANY = 250
+PASSWORD = "Pa55-word-of-an-auditor"  # noqa: S105
+
+
+def add(directory: Any) -> None:
+    """Add OUs, computers, groups and an account that may only read."""
+    base = str(directory.domain_dn())
+    for unit in ("OU=Clients", "OU=Berlin,OU=Clients", "OU=München,OU=Clients", "OU=Halle\\, Saale,OU=Clients"):
+        directory.add({"dn": f"{unit},{base}", "objectClass": "organizationalUnit"})
+    for unit in ("OU=Many", "OU=Empty"):
+        directory.add({"dn": f"{unit},{base}", "objectClass": "organizationalUnit"})
+
+    berlin, munich, halle = (f"OU={name},OU=Clients" for name in ("Berlin", "München", "Halle\\, Saale"))
+    for number in range(1, 5):
+        computer(directory, f"PC-000{number}", berlin)
+    computer(directory, "PC-0005", munich, system="Windows 11 Enterprise")
+    computer(directory, "PC-0006", halle, system="Windows Server 2022 Standard")
+    computer(directory, "BÜRO-1", munich)
+    computer(directory, "LONGCOMPUTERNAM", munich, dns="longcomputername-17.lab.test")
+    computer(directory, "NEVER-1", berlin, logon=None)
+    computer(directory, "DISABLED-1", berlin, control=DISABLED)
+    computer(directory, "STALE-1", berlin, logon=200)
+    computer(directory, "STALE-2", berlin, logon=100)
+    computer(directory, "NAMELESS-1", berlin, dns="")
+    computer(directory, "FOREIGN-1", berlin, dns="foreign-1.evil.example")
+    computer(directory, "SUFFIX-1", berlin, dns="suffix-1.evillab.test")
+    computer(directory, "DOUBLE-1", berlin, dns="pc-0001.lab.test")
+    computer(directory, "ODD-1", berlin, dns="odd\x1b[31m.lab.test")
+    for number in range(MANY):
+        computer(directory, f"MANY-{number:04}", "OU=Many")
+
+    for name, members in (
+        ("Inner", [f"CN=PC-0002,{berlin},{base}"]),
+        ("Pilot (all)", [f"CN=PC-0001,{berlin},{base}", f"CN=Inner,CN=Users,{base}"]),
+    ):
+        directory.add(
+            {"dn": f"CN={name},CN=Users,{base}", "objectClass": "group", "sAMAccountName": name, "member": members}
+        )
+    directory.newuser("auditor", PASSWORD)
+
+
+def computer(
+    directory: Any,
+    name: str,
+    unit: str,
+    *,
+    control: int = COMPUTER,
+    logon: "int | None" = 3,
+    dns: "str | None" = None,
+    system: str = "Windows 10 Pro",
+) -> None:
+    """Add a computer; *logon* is how many days ago it logged on."""
+    attributes = {
+        "dn": f"CN={name},{unit},{directory.domain_dn()}",
+        "objectClass": "computer",
+        "sAMAccountName": f"{name}$",
+        "userAccountControl": str(control),
+        "operatingSystem": system,
+    }
+    dns = f"{name.lower()}.lab.test" if dns is None else dns
+    if dns:
+        attributes["dNSHostName"] = dns
+    if logon is not None:
+        attributes["lastLogonTimestamp"] = str(int((time.time() - logon * DAY + 11_644_473_600) * 10_000_000))
+    directory.add(attributes, controls=["relax:0"])

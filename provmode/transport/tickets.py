@@ -37,7 +37,7 @@ RENEW_BEFORE = 60.0
 FLAGS = spnego.ContextReq.mutual_auth | spnego.ContextReq.sequence_detect | spnego.ContextReq.replay_detect
 PROTECTION = spnego.ContextReq.integrity | spnego.ContextReq.confidentiality
 WRAPPED = {"kerberos": spnego.NegotiateOptions.use_gssapi, "negotiate": spnego.NegotiateOptions.use_negotiate}
-"""Which code makes the tokens: Kerberos' library, or pyspnego's SPNEGO around it. The account's ticket is all it has."""
+"""Which code makes the tokens: Kerberos' library, or pyspnego's SPNEGO around it, which has the ticket alone."""
 _MINOR = 2**32
 """GSS-API gives Kerberos' negative numbers as positive ones of 32 bits."""
 

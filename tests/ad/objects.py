@@ -6,7 +6,7 @@ from typing import Any
 DAY = 86_400
 COMPUTER, DISABLED = 4096, 4098
 MANY = 250
-PASSWORD = "Pa55-word-of-an-auditor"  # noqa: S105
+PASSWORD = "Pa55-word-of-an-auditor"
 
 
 def add(directory: Any) -> None:

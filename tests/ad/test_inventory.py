@@ -1,0 +1,215 @@
+"""Inventories from a real directory: Samba's, over sealed LDAP with Kerberos."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.active_directory, pytest.mark.kdc]
+
+Run = Callable[..., Any]
+PASSWORD = "Pa55-word-of-an-auditor"
+BERLIN = ["NEVER-1", "PC-0001", "PC-0002", "PC-0003", "PC-0004"]
+MUNICH = ["BÜRO-1", "longcomputername-17", "PC-0005"]
+
+
+def names(document: Any) -> list[str]:
+    return [host["host"] for host in document["hosts"]]
+
+
+@pytest.mark.parametrize(
+    ("inventory", "found"),
+    [
+        ("lab.test/Clients/Berlin", BERLIN),
+        ("LAB.TEST/clients/berlin/", BERLIN),
+        ("lab.test/Clients/München", MUNICH),
+        ("lab.test/Clients/Halle%2C Saale", ["PC-0006"]),
+        ("lab.test/Clients", sorted([*BERLIN, *MUNICH, "PC-0006"], key=str.lower)),
+        ("lab.test?group=Pilot (all)", ["PC-0001", "PC-0002"]),
+        ("lab.test?group=inner", ["PC-0002"]),
+        ("lab.test/Clients/Halle%2C Saale?group=Domain Computers", ["PC-0006"]),  # it is their primary group
+        ("lab.test?filter=(&(name=PC-*)(|(name=*2)(name=*3)))", ["PC-0002", "PC-0003"]),
+        ("lab.test?filter=operatingSystem=Windows Server*", ["PC-0006"]),
+        ("lab.test/Clients/Berlin?stale=0", [*BERLIN, "STALE-1", "STALE-2"]),
+        ("lab.test/Clients/Berlin?stale=150", [*BERLIN, "STALE-2"]),
+        ("lab.test/Clients/Berlin?disabled=1", ["DISABLED-1", *BERLIN]),
+        ("lab.test/Domain Controllers?dc=1", ["DC1"]),
+        ("lab.test/Clients/Berlin?server=dc1.lab.test", BERLIN),
+    ],
+)
+def test_who_is_found(shown: Run, inventory: str, found: list[str]) -> None:
+    assert sorted(names(shown(f"@ad/{inventory}")), key=str.lower) == found
+
+
+def test_who_is_left_out_and_why(shown: Run) -> None:
+    document = shown("@ad/lab.test")
+
+    assert {(item["what"], item["why"]) for item in document["left_out"]} == {
+        ("DC1", "a domain controller"),
+        ("DISABLED-1", "disabled"),
+        ("STALE-1", "stale: no logon for 90 days"),
+        ("STALE-2", "stale: no logon for 90 days"),
+        ("NAMELESS-1", "no dNSHostName"),
+        ("FOREIGN-1", "its dNSHostName is outside the domain"),
+        ("SUFFIX-1", "its dNSHostName is outside the domain"),
+        ("DOUBLE-1", "its dNSHostName is that of another"),
+        ("ODD-1", "its dNSHostName is no name"),
+    }
+    assert "lab.test: 2 left out, stale: no logon for 90 days" in document["notes"]
+
+
+def test_how_a_host_is_asked_and_its_groups(shown: Run) -> None:
+    document = shown("@ad/lab.test/Clients", "--limit", "ou:Clients/München")
+
+    assert names(document) == MUNICH
+    host = next(host for host in document["hosts"] if host["host"] == "PC-0005")
+    assert (host["address"], host["transport"], host["computer"]) == ("pc-0005.lab.test", "kerberos", "PC-0005")
+    assert host["groups"] == ["ou:Clients", "ou:Clients/München", "os:Windows 11"]
+
+
+def test_every_page_is_read(corp: Any) -> None:
+    """250 computers in pages of 40; Active Directory gives at most 1,000 at a time."""
+    code = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from provmode.connector.sources import ldap\n"
+        "from provmode.connector.sources.domain_controllers import opened\n"
+        "from provmode.connector.sources.wanted import Wanted\n"
+        "with opened(Wanted('lab.test')) as there:\n"
+        "    talk = ldap.search(there.wire, 'OU=Many,DC=lab,DC=test', ldap.SUBTREE, ldap.equal('objectClass',\n"
+        "        'computer'), ['name'], page=40)\n"
+        "    print(len({entry.text('name') for entry in there.carry_out(talk)}))\n"
+    )
+    ran = corp.run(sys.executable, "-c", code)
+
+    assert ran.stdout.strip() == "250", ran.stderr
+
+
+def test_a_password_serves_as_well_as_a_ticket(shown: Run, tmp_path: Path) -> None:
+    account = {"PROVMODE_USER": "auditor@lab.test", "PROVMODE_PASSWORD": PASSWORD}
+
+    assert names(shown("@ad/lab.test/Clients/Berlin", KRB5CCNAME=f"FILE:{tmp_path}/none", **account)) == BERLIN
+
+
+def test_a_keytab_serves_as_well_as_a_ticket(corp: Any, shown: Run, tmp_path: Path) -> None:
+    keytab = tmp_path / "auditor.keytab"
+    lines = f"addent -password -p auditor@LAB.TEST -k 2 -e aes256-cts-hmac-sha1-96\n{PASSWORD}\nwkt {keytab}\n"
+    subprocess.run(["ktutil"], input=lines, text=True, check=True, capture_output=True)
+
+    document = shown(
+        f"@ad/lab.test/Clients/Berlin?keytab={keytab}&user=auditor@LAB.TEST", KRB5CCNAME=f"FILE:{tmp_path}/none"
+    )
+
+    assert names(document) == BERLIN
+
+
+@pytest.mark.parametrize(
+    ("inventory", "said"),
+    [
+        (
+            "lab.test/Clients/Berln",
+            "lab.test/Clients has no OU 'Berln' that this account can see; it has Berlin, Halle, Saale, München",
+        ),
+        ("lab.test/Berlin*", "lab.test has no OU 'Berlin*' that this account can see; it has Clients, "),
+        (
+            "lab.test/Empty/X",
+            "lab.test/Empty has no OU 'X' that this account can see; it has no OU at all",
+        ),
+        ("lab.test/Empty", "lab.test/Empty has no computer to ask; an empty run is never a success"),
+        ("lab.test?group=*", "lab.test has no group '*' that this account can see; give its sAMAccountName"),
+        (
+            "lab.test/Clients?filter=(name=STALE*)",
+            "lab.test/Clients, with this filter has no computer to ask: 2 left out, stale: no logon for 90 days; "
+            "stale=0",
+        ),
+        ("lab.test?filter=((a=b)", "@ad: filter '((a=b)' is no LDAP filter"),
+        ("other.test", "DNS knows no domain controller of other.test (_ldap._tcp.dc._msdcs.other.test); look at"),
+        ("other.test?server=dc1.lab.test", "other.test: it has no domain other.test; check the domain's DNS name"),
+        ("lab.test?server=dc9.lab.test", "no domain controller of lab.test answers: dc9.lab.test does not resolve"),
+    ],
+)
+def test_what_does_not_work_is_one_line_with_the_cure(provmode: Run, inventory: str, said: str) -> None:
+    ran = provmode("audit", f"@ad/{inventory}")
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"provmode: {said}"), line
+    assert "; " in line
+
+
+def test_without_a_ticket_nobody_is_asked(provmode: Run, tmp_path: Path) -> None:
+    none = f"FILE:{tmp_path}/none"
+    wrong = {"PROVMODE_USER": "auditor@LAB.TEST", "PROVMODE_PASSWORD": "wrong"}
+
+    no_ticket = provmode("audit", "@ad/lab.test", KRB5CCNAME=none)
+    refused = provmode("audit", "@ad/lab.test", KRB5CCNAME=none, **wrong)
+
+    assert no_ticket.stderr == (
+        "provmode: cannot ask dc1.lab.test: there is no Kerberos ticket here; run kinit user@REALM, or give "
+        "keytab=FILE after the ?\n"
+    )
+    assert "the domain refused the password of auditor@LAB.TEST; correct it" in refused.stderr
+    assert no_ticket.returncode == refused.returncode == 1
+
+
+def test_an_audit_asks_the_pcs_that_were_found(provmode: Run) -> None:
+    """There are accounts and no PCs, so each is called by the name of the directory and said not to resolve."""
+    ran = provmode("audit", "@ad/lab.test/Clients/Berlin", "--format", "json")
+
+    document = json.loads(ran.stdout)
+    assert document["inventory"] == "@ad/lab.test/Clients/Berlin"
+    assert sorted(host["host"] for host in document["hosts"]) == BERLIN
+    assert all("pc-000" in host["reason"] or "never-1" in host["reason"] for host in document["hosts"])
+    assert "lab.test/Clients/Berlin: 1 left out, disabled" in ran.stderr
+
+
+def test_a_plan_keeps_the_names_that_it_was_made_from(provmode: Run, tmp_path: Path) -> None:
+    key = {"PROVMODE_PLAN_KEY": "0123456789abcdef0123456789abcdef"}
+
+    ran = provmode("plan", "@ad/lab.test/Clients/Berlin", "--output", "plan.json", **key)
+
+    kept = json.loads((tmp_path / "plan.json").read_text())["made_from"]
+    assert kept["again"] is True, ran.stderr
+    assert [host["name"] for host in kept["hosts"]] == [f"@winrm/{name}" for name in BERLIN]
+    assert kept["hosts"][1]["data"] == {
+        "winrm_address": "pc-0001.lab.test",
+        "winrm_computer": "PC-0001",
+        "winrm_transport": "kerberos",
+    }
+
+
+def test_nothing_of_the_directory_can_be_read_on_the_wire(corp: Any, tmp_path: Path) -> None:
+    """Every byte that the client sends and receives, without the bind."""
+    code = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from provmode.connector.sources import domain_controllers\n"
+        "from provmode.connector.sources.connectors import AdConnector\n"
+        "from provmode.connector.sources.ldap import Wire\n"
+        "seen, feed, to_send = bytearray(), Wire.feed, Wire.to_send\n"
+        "def record(self, data): seen.extend(data); return feed(self, data)\n"
+        "def sent(self): data = to_send(self); seen.extend(data); return data\n"
+        "Wire.feed, Wire.to_send = record, sent\n"
+        "AdConnector.find('lab.test/Clients')\n"
+        "print(len(seen), [word for word in (b'PC-0001', b'pc-0001', b'Clients', b'objectCategory')\n"
+        "    if word in seen])\n"
+    )
+    ran = corp.run(sys.executable, "-c", code)
+
+    size, _, found = ran.stdout.partition(" ")
+    assert int(size) > 4000, ran.stderr
+    assert found == "[]\n"
+
+
+def test_pyinfra_finds_the_same_hosts(corp: Any, tmp_path: Path) -> None:
+    ran = corp.run(
+        sys.executable, "-m", "pyinfra", "-y", "@ad/lab.test/Clients/Berlin", "debug-inventory", cwd=tmp_path
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert all(f"@winrm/{name}" in ran.stdout + ran.stderr for name in BERLIN)
+    assert "left out, disabled" in ran.stderr + ran.stdout

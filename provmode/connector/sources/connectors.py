@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from pyinfra import logger
 from typing_extensions import override
 
-from provmode.connector.mistakes import check_libraries
 from provmode.connector.sources.checking import mistakes_of
 from provmode.connector.sources.decoding import Mistake
 from provmode.connector.sources.found import Found, FoundHost, LeftOut, SourceError
@@ -114,13 +113,20 @@ class AdConnector(SourceConnector):
         try:
             wanted = read_argument(argument)
             try:
-                from provmode.connector.sources.active_directory import find
+                import gssapi
+                import krb5
 
-                check_libraries("kerberos", stack="lean", keyring=False)
+                from provmode.connector.sources.active_directory import find
             except ModuleNotFoundError:
                 raise UsageError(
                     "@ad needs libraries that are not installed here", next_step="in the checkout: pip install '.[ad]'"
                 ) from None
+            except ImportError as error:  # the system's library below them
+                raise UsageError(
+                    f"@ad cannot load this system's Kerberos library ({error})",
+                    next_step="install MIT Kerberos (Debian: libgssapi-krb5-2)",
+                ) from None
+            del gssapi, krb5
             return find(wanted)
         except SourceError:
             raise

@@ -12,8 +12,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
+import dns.exception
+import dns.resolver
 from sansldap import LDAPMessage
 
 from provmode.connector.host_data import PASSWORD_ENVIRONMENT, USER_ENVIRONMENT
@@ -22,6 +25,10 @@ from provmode.connector.sources.ldap import NotLdap, Refused, Talk, Wire, bind
 from provmode.connector.sources.wanted import Wanted, is_dns_name
 from provmode.errors import Cause, Unreachable, UsageError
 from provmode.text import shortened, visible
+from provmode.transport.dial import dial
+from provmode.transport.kerberos_words import EXPIRED, NO_CACHE, NO_CREDENTIAL, S_UNKNOWN, about_ticket, principal_of
+from provmode.transport.target import Credentials, Endpoint
+from provmode.transport.tickets import PROCESS, KerberosFailed
 
 T = TypeVar("T")
 
@@ -159,9 +166,6 @@ def controllers_of(domain: str) -> list[str]:
     Raises:
         UsageError: DNS names none, or does not answer.
     """
-    import dns.exception
-    import dns.resolver
-
     record = f"_ldap._tcp.dc._msdcs.{domain}"
     cure = "look at this computer's DNS servers: they have to know the domain; or name one with server=DC"
     try:
@@ -179,9 +183,6 @@ def controllers_of(domain: str) -> list[str]:
 
 def _connected(servers: list[str], domain: str) -> tuple[str, Any]:
     """Return the first controller that answers, and the connection to it."""
-    from provmode.transport.dial import dial
-    from provmode.transport.target import Endpoint
-
     failed = []
     for server in servers:
         try:
@@ -200,11 +201,6 @@ _WHY = {
 
 def _context(wanted: Wanted, server: str) -> Any:
     """Return a Kerberos context to a controller, with its first token made."""
-    from pathlib import Path
-
-    from provmode.transport.target import Credentials
-    from provmode.transport.tickets import PROCESS, KerberosFailed
-
     user, password = wanted.user, ""
     environment = os.environ.get(USER_ENVIRONMENT, "")
     if not user and not wanted.keytab and "@" in environment:
@@ -220,15 +216,6 @@ def _context(wanted: Wanted, server: str) -> Any:
 
 
 def _no_ticket(code: int, text: str, user: str, server: str) -> UsageError:
-    from provmode.transport.kerberos_words import (
-        EXPIRED,
-        NO_CACHE,
-        NO_CREDENTIAL,
-        S_UNKNOWN,
-        about_ticket,
-        principal_of,
-    )
-
     account = principal_of(user) if user else ""
     refusal = about_ticket(code, text, account=account, service=f"{SERVICE}/{server}", seconds=CONNECT)
     cure = refusal.next_step
@@ -241,8 +228,6 @@ def _no_ticket(code: int, text: str, user: str, server: str) -> UsageError:
 
 def _step(context: Any, server: str, token: bytes | None) -> bytes:
     """Return the next token of the handshake."""
-    from provmode.transport.tickets import PROCESS, KerberosFailed
-
     try:
         answer: bytes = PROCESS.run(lambda: context.step(token), CONNECT)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,34 +64,35 @@ def test_a_computer_becomes_a_host() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ({"userAccountControl": "4098"}, "disabled"),
-        ({"userAccountControl": "532480"}, "a domain controller"),
-        ({"userAccountControl": "83890176"}, "a domain controller"),  # a read-only one
-        ({"userAccountControl": None}, "it may not be read whether it is disabled"),
-        ({"lastLogonTimestamp": filetime(91)}, "stale: no logon for 90 days"),
-        ({"lastLogonTimestamp": None}, "stale: joined over 90 days ago, and never logged on"),
-        ({"lastLogonTimestamp": "0"}, "stale: joined over 90 days ago, and never logged on"),
-        ({"lastLogonTimestamp": None, "whenCreated": "soon"}, "stale: joined over 90 days ago, and never logged on"),
-        ({"dNSHostName": None}, "no dNSHostName"),
-        ({"dNSHostName": "pc-0001.evil.example"}, "its dNSHostName is outside the domain"),
-        ({"dNSHostName": "pc-0001.evilcorp.example"}, "its dNSHostName is outside the domain"),
-        ({"dNSHostName": "corp.example"}, "its dNSHostName is outside the domain"),
-        ({"dNSHostName": "10.0.0.1"}, "its dNSHostName is outside the domain"),
-        ({"dNSHostName": "pc-0001..corp.example"}, "its dNSHostName is no name"),
-        ({"dNSHostName": ".corp.example"}, "its dNSHostName is no name"),
-        ({"dNSHostName": "a@b.corp.example"}, "its dNSHostName is no name"),
-        ({"dNSHostName": "evil.example/.corp.example"}, "its dNSHostName is no name"),
-        ({"dNSHostName": "pc\x1b[2J.corp.example"}, "its dNSHostName is no name"),
-        ({"sAMAccountName": "PC 1$"}, "its name is no name of a PC"),
-        ({"sAMAccountName": "*$"}, "its name is no name of a PC"),
-        ({"sAMAccountName": "12345$"}, "its name is no name of a PC"),
-        ({"sAMAccountName": "РC-0001$"}, "its name is no name of a PC"),  # a Cyrillic letter
-        ({"sAMAccountName": None}, "its name is no name of a PC"),
-    ],
-)
+LEFT_OUT: list[tuple[dict[str, str | None], str]] = [
+    ({"userAccountControl": "4098"}, "disabled"),
+    ({"userAccountControl": "532480"}, "a domain controller"),
+    ({"userAccountControl": "83890176"}, "a domain controller"),  # a read-only one
+    ({"userAccountControl": None}, "it may not be read whether it is disabled"),
+    ({"lastLogonTimestamp": filetime(91)}, "stale: no logon for 90 days"),
+    ({"lastLogonTimestamp": None}, "stale: joined over 90 days ago, and never logged on"),
+    ({"lastLogonTimestamp": "0"}, "stale: joined over 90 days ago, and never logged on"),
+    ({"lastLogonTimestamp": None, "whenCreated": "soon"}, "stale: joined over 90 days ago, and never logged on"),
+    ({"dNSHostName": None}, "no dNSHostName"),
+    ({"dNSHostName": "pc-0001.evil.example"}, "its dNSHostName is outside the domain"),
+    ({"dNSHostName": "pc-0001.evilcorp.example"}, "its dNSHostName is outside the domain"),
+    ({"dNSHostName": "corp.example"}, "its dNSHostName is outside the domain"),
+    ({"dNSHostName": "10.0.0.1"}, "its dNSHostName is outside the domain"),
+    ({"dNSHostName": "pc-0001..corp.example"}, "its dNSHostName is no name"),
+    ({"dNSHostName": ".corp.example"}, "its dNSHostName is no name"),
+    ({"dNSHostName": "a@b.corp.example"}, "its dNSHostName is no name"),
+    ({"dNSHostName": "evil.example/.corp.example"}, "its dNSHostName is no name"),
+    ({"dNSHostName": "pc\x1b[2J.corp.example"}, "its dNSHostName is no name"),
+    ({"sAMAccountName": "PC 1$"}, "its name is no name of a PC"),
+    ({"sAMAccountName": "*$"}, "its name is no name of a PC"),
+    ({"sAMAccountName": "12345$"}, "its name is no name of a PC"),
+    ({"sAMAccountName": "РC-0001$"}, "its name is no name of a PC"),  # a Cyrillic letter
+    ({"sAMAccountName": None}, "its name is no name of a PC"),
+]
+REASONS = {reason for _, reason in LEFT_OUT}
+
+
+@pytest.mark.parametrize(("values", "reason"), LEFT_OUT)
 def test_what_is_left_out_is_said(values: dict[str, str | None], reason: str) -> None:
     hosts, (left_out,) = asked(entry(**values))
 
@@ -206,3 +208,12 @@ def test_ten_thousand_accounts_take_a_second_or_so() -> None:
 
     assert len(hosts) == 10_000
     assert time.process_time() - began < 4, "many times what it takes on a quiet machine"
+
+
+def test_the_guide_has_every_reason() -> None:
+    root = Path(__file__).parents[3]
+    section = (root / "docs" / "inventories.md").read_text("utf-8").partition("**What is left out**")[2]
+    listed = {row.strip("| ").partition(" |")[0] for row in section.partition("\n\n")[2].splitlines()[2:13]}
+    reasons = set(REASONS) | {"its dNSHostName is that of another", "its name looks like another"}
+
+    assert listed == reasons

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -96,3 +98,10 @@ def test_no_argument_breaks_it(text: str) -> None:
 
 def test_the_filter_is_the_last_option() -> None:
     assert OPTIONS[-1] == "filter"
+
+
+def test_the_guide_has_every_option() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "inventories.md").read_text("utf-8")
+    section = guide.partition("## Active Directory\n")[2].partition("\n## ")[0]
+
+    assert tuple(re.findall(r"^\| `(\w+)=", section, re.MULTILINE)) == OPTIONS

@@ -135,19 +135,25 @@ class Domain:
         self, *command: str, cwd: Path | None = None, timeout: float = 60, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in the domain's network, with a ticket of the administrator unless *environment* says more."""
-        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
-        enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        if cwd is not None:
-            enter.append(f"--wd={cwd}")
-        own = {"KRB5_CONFIG": str(self.folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{self.folder / 'ccache'}"}
         return subprocess.run(
-            [*enter, *command],
+            [*self.enter(cwd), *command],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **own, **environment},
+            env={**os.environ, **self.environment, **environment},
             timeout=timeout,
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs in the domain find it by."""
+        return {"KRB5_CONFIG": str(self.folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{self.folder / 'ccache'}"}
+
+    def enter(self, cwd: Path | None = None) -> list[str]:
+        """Return what to write before a command to run it in the domain's network."""
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
+        enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        return [*enter, f"--wd={cwd}"] if cwd is not None else enter
 
 
 @pytest.fixture(scope="session")

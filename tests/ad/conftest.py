@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +29,31 @@ def provmode(corp: Any, tmp_path: Path) -> Callable[..., Any]:
     return lambda *arguments, **environment: corp.run(
         sys.executable, "-m", "provmode", *arguments, cwd=tmp_path, timeout=120, **environment
     )
+
+
+@pytest.fixture
+def pc_port(corp: Any, tmp_path: Path) -> Iterator[int]:
+    """The port of the PC of the lab that is a member of the domain: it has the key that the domain has for it."""
+    keytabs = tmp_path / "keytabs"
+    keytabs.mkdir()
+    export = ["domain", "exportkeytab", str(keytabs / "PC-00001.keytab"), "--principal=PC-00001$"]
+    made = corp.run("/usr/bin/samba-tool", *export, f"--configfile={corp.folder / 'smb.conf'}")
+    assert made.returncode == 0, made.stderr
+    inventory = tmp_path / "lab_inventory.py"
+    options = ["--hosts", "1", "--mix", "healthy=1", "--dns-domain", "lab.test", "--keytabs", str(keytabs)]
+    with subprocess.Popen(
+        [*corp.enter(tmp_path), sys.executable, "-m", "provmode", "lab", *options, "--inventory", str(inventory)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **corp.environment},
+    ) as lab:
+        try:
+            assert lab.stdout is not None
+            assert any("Ctrl-C" in line for line in lab.stdout), "the lab did not start"
+            (port,) = re.findall(r"winrm_port\D+(\d+)", inventory.read_text())
+            yield int(port)
+        finally:
+            lab.terminate()
 
 
 @pytest.fixture

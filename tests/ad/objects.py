@@ -1,15 +1,18 @@
 """The objects of the directory that is asked in these tests; runs on the system's Python, before Samba starts."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 DAY = 86_400
 COMPUTER, DISABLED = 4096, 4098
 MANY = 250
+PC = "PC-00001"
+"""A PC of the lab, which is there and answers."""
 PASSWORD = "Pa55-word-of-an-auditor"
 
 
-def add(directory: Any) -> None:
+def add(directory: Any, name_here: "Callable[[str], None]") -> None:
     """Add OUs, computers, groups and an account that may only read."""
     base = str(directory.domain_dn())
     for unit in ("OU=Clients", "OU=Berlin,OU=Clients", "OU=München,OU=Clients", "OU=Halle\\, Saale,OU=Clients"):
@@ -43,7 +46,11 @@ def add(directory: Any) -> None:
         directory.add(
             {"dn": f"CN={name},CN=Users,{base}", "objectClass": "group", "sAMAccountName": name, "member": members}
         )
-    directory.newuser("auditor", PASSWORD)
+    directory.newuser("provmode", PASSWORD)
+
+    directory.add({"dn": f"OU=Lab,{base}", "objectClass": "organizationalUnit"})
+    computer(directory, PC, "OU=Lab", password="Pa55-word-of-a-computer")
+    name_here(PC.lower())
 
 
 def computer(
@@ -55,9 +62,10 @@ def computer(
     logon: "int | None" = 3,
     dns: "str | None" = None,
     system: str = "Windows 10 Pro",
+    password: str = "",
 ) -> None:
     """Add a computer; *logon* is how many days ago it logged on."""
-    attributes = {
+    attributes: dict[str, Any] = {
         "dn": f"CN={name},{unit},{directory.domain_dn()}",
         "objectClass": "computer",
         "sAMAccountName": f"{name}$",
@@ -69,4 +77,8 @@ def computer(
         attributes["dNSHostName"] = dns
     if logon is not None:
         attributes["lastLogonTimestamp"] = str(int((time.time() - logon * DAY + 11_644_473_600) * 10_000_000))
+    if password:
+        attributes["clearTextPassword"] = f'"{password}"'.encode("utf-16-le")
+        attributes["servicePrincipalName"] = [f"{service}/{dns}" for service in ("HOST", "HTTP", "WSMAN")]
+        attributes["msDS-SupportedEncryptionTypes"] = "28"
     directory.add(attributes, controls=["relax:0"])

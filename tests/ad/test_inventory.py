@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,18 +92,18 @@ def test_every_page_is_read(corp: Any) -> None:
 
 
 def test_a_password_serves_as_well_as_a_ticket(shown: Run, tmp_path: Path) -> None:
-    account = {"PROVMODE_USER": "auditor@lab.test", "PROVMODE_PASSWORD": PASSWORD}
+    account = {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD}
 
     assert names(shown("@ad/lab.test/Clients/Berlin", KRB5CCNAME=f"FILE:{tmp_path}/none", **account)) == BERLIN
 
 
 def test_a_keytab_serves_as_well_as_a_ticket(corp: Any, shown: Run, tmp_path: Path) -> None:
-    keytab = tmp_path / "auditor.keytab"
-    lines = f"addent -password -p auditor@LAB.TEST -k 2 -e aes256-cts-hmac-sha1-96\n{PASSWORD}\nwkt {keytab}\n"
+    keytab = tmp_path / "provmode.keytab"
+    lines = f"addent -password -p provmode@LAB.TEST -k 2 -e aes256-cts-hmac-sha1-96\n{PASSWORD}\nwkt {keytab}\n"
     subprocess.run(["ktutil"], input=lines, text=True, check=True, capture_output=True)
 
     document = shown(
-        f"@ad/lab.test/Clients/Berlin?keytab={keytab}&user=auditor@LAB.TEST", KRB5CCNAME=f"FILE:{tmp_path}/none"
+        f"@ad/lab.test/Clients/Berlin?keytab={keytab}&user=provmode@LAB.TEST", KRB5CCNAME=f"FILE:{tmp_path}/none"
     )
 
     assert names(document) == BERLIN
@@ -144,7 +145,7 @@ def test_what_does_not_work_is_one_line_with_the_cure(provmode: Run, inventory: 
 
 def test_without_a_ticket_nobody_is_asked(provmode: Run, tmp_path: Path) -> None:
     none = f"FILE:{tmp_path}/none"
-    wrong = {"PROVMODE_USER": "auditor@LAB.TEST", "PROVMODE_PASSWORD": "wrong"}
+    wrong = {"PROVMODE_USER": "provmode@LAB.TEST", "PROVMODE_PASSWORD": "wrong"}
 
     no_ticket = provmode("audit", "@ad/lab.test", KRB5CCNAME=none)
     refused = provmode("audit", "@ad/lab.test", KRB5CCNAME=none, **wrong)
@@ -153,7 +154,7 @@ def test_without_a_ticket_nobody_is_asked(provmode: Run, tmp_path: Path) -> None
         "provmode: cannot ask dc1.lab.test: there is no Kerberos ticket here; run kinit user@REALM, or give "
         "keytab=FILE after the ?\n"
     )
-    assert "the domain refused the password of auditor@LAB.TEST; correct it" in refused.stderr
+    assert "the domain refused the password of provmode@LAB.TEST; correct it" in refused.stderr
     assert no_ticket.returncode == refused.returncode == 1
 
 
@@ -181,6 +182,25 @@ def test_a_plan_keeps_the_names_that_it_was_made_from(provmode: Run, tmp_path: P
         "winrm_computer": "PC-0001",
         "winrm_transport": "kerberos",
     }
+
+
+@pytest.mark.parametrize("ticket", [True, False])
+def test_a_pc_of_the_domain_is_found_and_audited(
+    corp: Any, provmode: Run, pc_port: int, tmp_path: Path, ticket: bool
+) -> None:
+    """From the directory to the verdict with Kerberos alone, by a ticket or by one logon with a password."""
+    account = {"KRB5CCNAME": f"FILE:{tmp_path}/tickets"}
+    if ticket:
+        environment = {**os.environ, **corp.environment, **account}
+        kinit = [*corp.enter(), "kinit", "provmode@LAB.TEST"]
+        subprocess.run(kinit, input=PASSWORD, text=True, check=True, capture_output=True, env=environment)
+    else:
+        account |= {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD}
+
+    ran = provmode(*("audit", "@ad/lab.test/Lab", "--data", f"winrm_port={pc_port}", "--format", "json"), **account)
+
+    (host,) = json.loads(ran.stdout)["hosts"]
+    assert (host["host"], host["verdict"]) == ("PC-00001", "healthy"), (host["reason"], ran.stderr)
 
 
 def test_nothing_of_the_directory_can_be_read_on_the_wire(corp: Any, tmp_path: Path) -> None:

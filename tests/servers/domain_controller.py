@@ -125,15 +125,19 @@ def _fill(config: pathlib.Path, objects: "list[str]") -> None:
     names = [f"ldap/dc1.{REALM.lower()}", f"ldap/dc1.{REALM.lower()}/{REALM.lower()}"]
     service["servicePrincipalName"] = ldb.MessageElement(names, ldb.FLAG_MOD_ADD, "servicePrincipalName")
     directory.modify(service)
-    address = dnsp.DnssrvRpcRecord()
-    address.wType, address.rank, address.dwTtlSeconds = dnsp.DNS_TYPE_A, dnsp.DNS_RANK_ZONE, 900
-    address.data = "127.0.0.1"
-    zone = f"DC={REALM.lower()},CN=MicrosoftDNS,DC=DomainDnsZones,{base}"
-    node = {"dn": f"DC=dc1,{zone}", "objectClass": "dnsNode", "dnsRecord": ndr_pack(address)}
-    directory.add(node)
+
+    def name_here(name: str) -> None:
+        """Let DNS say that *name* is this computer."""
+        address = dnsp.DnssrvRpcRecord()
+        address.wType, address.rank, address.dwTtlSeconds = dnsp.DNS_TYPE_A, dnsp.DNS_RANK_ZONE, 900
+        address.data = "127.0.0.1"
+        zone = f"DC={REALM.lower()},CN=MicrosoftDNS,DC=DomainDnsZones,{base}"
+        directory.add({"dn": f"DC={name},{zone}", "objectClass": "dnsNode", "dnsRecord": ndr_pack(address)})
+
+    name_here("dc1")
     for program in objects:
         directory.transaction_start()
-        runpy.run_path(program)["add"](directory)
+        runpy.run_path(program)["add"](directory, name_here)
         directory.transaction_commit()
 
 

@@ -31,8 +31,8 @@ def provmode(corp: Any, tmp_path: Path) -> Callable[..., Any]:
     )
 
 
-@pytest.fixture
-def pc_port(corp: Any, tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(params=["healthy"])
+def pc_port(request: pytest.FixtureRequest, corp: Any, tmp_path: Path) -> Iterator[int]:
     """The port of the PC of the lab that is a member of the domain: it has the key that the domain has for it."""
     keytabs = tmp_path / "keytabs"
     keytabs.mkdir()
@@ -40,7 +40,7 @@ def pc_port(corp: Any, tmp_path: Path) -> Iterator[int]:
     made = corp.run("/usr/bin/samba-tool", *export, f"--configfile={corp.folder / 'smb.conf'}")
     assert made.returncode == 0, made.stderr
     inventory = tmp_path / "lab_inventory.py"
-    options = ["--hosts", "1", "--mix", "healthy=1", "--dns-domain", "lab.test", "--keytabs", str(keytabs)]
+    options = ["--hosts", "1", "--mix", f"{request.param}=1", "--dns-domain", "lab.test", "--keytabs", str(keytabs)]
     with subprocess.Popen(
         [*corp.enter(tmp_path), sys.executable, "-m", "provmode", "lab", *options, "--inventory", str(inventory)],
         stdout=subprocess.PIPE,

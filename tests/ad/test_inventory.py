@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.active_directory, pytest.mark.kdc]
 
 Run = Callable[..., Any]
 PASSWORD = "Pa55-word-of-an-auditor"
+KEY = {"PROVMODE_PLAN_KEY": "0123456789abcdef0123456789abcdef"}
 BERLIN = ["NEVER-1", "PC-0001", "PC-0002", "PC-0003", "PC-0004"]
 MUNICH = ["BÜRO-1", "longcomputername-17", "PC-0005"]
 
@@ -170,9 +171,7 @@ def test_an_audit_asks_the_pcs_that_were_found(provmode: Run) -> None:
 
 
 def test_a_plan_keeps_the_names_that_it_was_made_from(provmode: Run, tmp_path: Path) -> None:
-    key = {"PROVMODE_PLAN_KEY": "0123456789abcdef0123456789abcdef"}
-
-    ran = provmode("plan", "@ad/lab.test/Clients/Berlin", "--output", "plan.json", **key)
+    ran = provmode("plan", "@ad/lab.test/Clients/Berlin", "--output", "plan.json", **KEY)
 
     kept = json.loads((tmp_path / "plan.json").read_text())["made_from"]
     assert kept["again"] is True, ran.stderr
@@ -201,6 +200,23 @@ def test_a_pc_of_the_domain_is_found_and_audited(
 
     (host,) = json.loads(ran.stdout)["hosts"]
     assert (host["host"], host["verdict"]) == ("PC-00001", "healthy"), (host["reason"], ran.stderr)
+
+
+@pytest.mark.parametrize("pc_port", ["armed"], indirect=True)
+def test_a_plan_is_applied_to_the_pc_that_the_directory_names(provmode: Run, pc_port: int, tmp_path: Path) -> None:
+    """With one logon a run, and the directory asked anew by `apply`."""
+    account = {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD, **KEY}
+    account["KRB5CCNAME"] = f"FILE:{tmp_path}/none"
+    port = ["--data", f"winrm_port={pc_port}"]
+
+    planned = provmode("plan", "@ad/lab.test/Lab", *port, "--output", "plan.json", **account)
+    gone = provmode("apply", "plan.json", "--inventory", "@ad/lab.test/Clients/Berlin", *port, **account)
+    applied = provmode("apply", "plan.json", *port, **account)
+
+    assert planned.returncode == 2, planned.stderr
+    assert "PC-00001" in gone.stdout + gone.stderr
+    assert gone.returncode != 0
+    assert applied.returncode == 0, applied.stdout + applied.stderr
 
 
 def test_nothing_of_the_directory_can_be_read_on_the_wire(corp: Any, tmp_path: Path) -> None:

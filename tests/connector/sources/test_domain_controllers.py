@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,8 @@ from provmode.connector.sources.domain_controllers import Directory, controllers
 from provmode.connector.sources.found import SourceError
 from provmode.connector.sources.wanted import Wanted
 from provmode.errors import Cause, Unreachable, UsageError
+from provmode.transport.sealed_body import SealError
+from provmode.transport.security import SecurityContext
 
 
 @pytest.fixture
@@ -117,6 +120,14 @@ def test_what_a_controller_says_does_not_reach_the_terminal() -> None:
 
     assert str(error).isprintable()
     assert "LDAP 49: " in str(error)
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_message_that_is_signed_and_not_sealed_is_not_read(encrypted: bool) -> None:
+    context: Any = SimpleNamespace(unwrap=lambda data: SimpleNamespace(data=data, encrypted=encrypted))
+
+    with nullcontext() if encrypted else pytest.raises(SealError, match="not sealed"):
+        assert SecurityContext(context).open_whole(b"x") == b"x"
 
 
 # -- DNS ------------------------------------------------------------------------------------------------------------

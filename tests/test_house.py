@@ -313,7 +313,7 @@ PURE_FILES = (
     "connector/commands.py",
     "connector/host_names.py",
     *(f"connector/sources/{name}.py" for name in ("decoding", "names", "headings", "table")),
-    *(f"connector/sources/{name}.py" for name in ("wanted", "distinguished_names", "ldap", "computers")),
+    *(f"connector/sources/{name}.py" for name in ("wanted", "distinguished_names", "ldap", "computers", "laps")),
     "reading.py",
     "errors.py",
     "text.py",

@@ -81,10 +81,12 @@ class MadeFrom:
 
 
 def _kept(host: FoundHost) -> dict[str, Any]:
+    """Return what a plan keeps of a host: no password."""
+    data = {key: value for key, value in host.data.items() if key != "winrm_password"}
     return {
         "name": host.full_name,
         **({"groups": list(host.groups)} if host.groups else {}),
-        **({"data": dict(host.data)} if host.data else {}),
+        **({"data": data} if data else {}),
     }
 
 

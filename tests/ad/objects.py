@@ -12,6 +12,41 @@ PC = "PC-00001"
 PASSWORD = "Pa55-word-of-an-auditor"
 
 
+LAPS = {
+    "ms-Mcs-AdmPwd": ("1.2.840.113556.1.8000.2554.50051.1", "2.5.5.5", "19", "904"),
+    "ms-Mcs-AdmPwdExpirationTime": ("1.2.840.113556.1.8000.2554.50051.2", "2.5.5.16", "65", "0"),
+    "msLAPS-Password": ("1.2.840.113556.1.6.44.1.1", "2.5.5.12", "64", "904"),
+    "msLAPS-EncryptedPassword": ("1.2.840.113556.1.6.44.1.2", "2.5.5.10", "4", "904"),
+    "msLAPS-PasswordExpirationTime": ("1.2.840.113556.1.6.44.1.3", "2.5.5.16", "65", "0"),
+}
+"""The attributes of both kinds of LAPS: OID, syntax, searchFlags (904: confidential, among others)."""
+
+
+def extend(directory: Any) -> None:
+    """Extend the schema as LAPS does."""
+    import ldb
+
+    schema = str(directory.get_schema_basedn())
+    for name, (number, syntax, om_syntax, flags) in LAPS.items():
+        directory.add(
+            {
+                "dn": f"CN={name},{schema}",
+                "objectClass": "attributeSchema",
+                "lDAPDisplayName": name,
+                "attributeID": number,
+                "attributeSyntax": syntax,
+                "oMSyntax": om_syntax,
+                "isSingleValued": "TRUE",
+                "searchFlags": flags,
+            }
+        )
+    directory.set_schema_update_now()
+    computer_class = ldb.Message(ldb.Dn(directory, f"CN=Computer,{schema}"))
+    computer_class["mayContain"] = ldb.MessageElement(list(LAPS), ldb.FLAG_MOD_ADD, "mayContain")
+    directory.modify(computer_class)
+    directory.set_schema_update_now()
+
+
 def add(directory: Any, name_here: "Callable[[str], None]") -> None:
     """Add OUs, computers, groups and an account that may only read."""
     base = str(directory.domain_dn())
@@ -48,6 +83,16 @@ def add(directory: Any, name_here: "Callable[[str], None]") -> None:
         )
     directory.newuser("provmode", PASSWORD)
 
+    directory.add({"dn": f"OU=Laps,{base}", "objectClass": "organizationalUnit"})
+    later = str(int((time.time() + 30 * DAY + 11_644_473_600) * 10_000_000))
+    windows = {"msLAPS-Password": '{"n":"admin","t":"1d9","p":"Secret-of-new"}', "msLAPS-PasswordExpirationTime": later}
+    legacy = {"ms-Mcs-AdmPwd": "Secret-of-old", "ms-Mcs-AdmPwdExpirationTime": later}
+    encrypted = {"msLAPS-EncryptedPassword": "\x01\x02", "msLAPS-PasswordExpirationTime": later}
+    computer(directory, "LAPS-NEW", "OU=Laps", more=windows)
+    computer(directory, "LAPS-OLD", "OU=Laps", more=legacy)
+    computer(directory, "LAPS-ENC", "OU=Laps", more=encrypted)
+    computer(directory, "LAPS-NONE", "OU=Laps")
+
     directory.add({"dn": f"OU=Lab,{base}", "objectClass": "organizationalUnit"})
     computer(directory, PC, "OU=Lab", password="Pa55-word-of-a-computer")
     name_here(PC.lower())
@@ -63,6 +108,7 @@ def computer(
     dns: "str | None" = None,
     system: str = "Windows 10 Pro",
     password: str = "",
+    more: "dict[str, str] | None" = None,
 ) -> None:
     """Add a computer; *logon* is how many days ago it logged on."""
     attributes: dict[str, Any] = {
@@ -77,6 +123,7 @@ def computer(
         attributes["dNSHostName"] = dns
     if logon is not None:
         attributes["lastLogonTimestamp"] = str(int((time.time() - logon * DAY + 11_644_473_600) * 10_000_000))
+    attributes |= more or {}
     if password:
         attributes["clearTextPassword"] = f'"{password}"'.encode("utf-16-le")
         attributes["servicePrincipalName"] = [f"{service}/{dns}" for service in ("HOST", "HTTP", "WSMAN")]

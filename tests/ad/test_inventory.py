@@ -66,6 +66,33 @@ def test_who_is_left_out_and_why(shown: Run) -> None:
     assert "lab.test: 2 left out, stale: no logon for 90 days" in document["notes"]
 
 
+def test_laps_gives_each_pc_an_account_of_its_own(provmode: Run, shown: Run, tmp_path: Path) -> None:
+    document = shown("@ad/lab.test/Laps?laps=1")
+    planned = provmode("plan", "@ad/lab.test/Laps?laps=1", "--output", "plan.json", **KEY)
+
+    assert [(host["host"], host["user"], host["transport"]) for host in document["hosts"]] == [
+        ("LAPS-NEW", ".\\admin", "ntlm"),
+        ("LAPS-OLD", ".\\Administrator", "ntlm"),
+    ]
+    assert [(item["what"], item["why"]) for item in document["left_out"]] == [
+        ("LAPS-ENC", "LAPS keeps its password encrypted"),
+        ("LAPS-NONE", "it has no LAPS password"),
+    ]
+    written = (tmp_path / "plan.json").read_text() + planned.stdout + planned.stderr + json.dumps(document)
+    assert "LAPS-NEW" in written
+    assert "Secret-of" not in written
+
+
+def test_who_may_not_read_laps_is_told_so(provmode: Run, tmp_path: Path) -> None:
+    """Active Directory says nothing of an attribute that an account may not read."""
+    account = {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD}
+
+    ran = provmode("audit", "@ad/lab.test/Laps?laps=1", KRB5CCNAME=f"FILE:{tmp_path}/none", **account)
+
+    assert ran.returncode == 1
+    assert "3 left out, its LAPS password may not be read; its LAPS password may not be read: let your" in ran.stderr
+
+
 def test_how_a_host_is_asked_and_its_groups(shown: Run) -> None:
     document = shown("@ad/lab.test/Clients", "--limit", "ou:Clients/München")
 

@@ -33,6 +33,7 @@ SMB_CONF = """
     winbindd socket directory = {folder}/winbindd
     ntp signd socket directory = {folder}/ntp
     log file = {folder}/log
+    dsdb:schema update allowed = yes
     ldap server require strong auth = allow_sasl_over_tls
 [sysvol]
     path = {folder}/state/sysvol
@@ -136,8 +137,10 @@ def _fill(config: pathlib.Path, objects: "list[str]") -> None:
 
     name_here("dc1")
     for program in objects:
+        functions = runpy.run_path(program)
+        functions["extend"](directory)
         directory.transaction_start()
-        runpy.run_path(program)["add"](directory, name_here)
+        functions["add"](directory, name_here)
         directory.transaction_commit()
 
 

@@ -12,6 +12,7 @@
 * `ldap`        LDAP with one server, without a socket. Pure
 * `domain_controllers`   a domain controller: found, logged on to, asked
 * `computers`   computer accounts as hosts, and which are left out. Pure
+* `laps`        the local administrator that LAPS keeps in a directory. Pure
 * `active_directory`     the computers of an OU or a group
 * `connectors`  the connectors for pyinfra
 

@@ -7,12 +7,13 @@ from collections import Counter
 
 from sansldap import FilterPresent, LDAPFilter
 
-from provmode.connector.sources import ldap
+from provmode.connector.sources import laps, ldap
 from provmode.connector.sources.computers import ATTRIBUTES, hosts_of
 from provmode.connector.sources.distinguished_names import domain_name
 from provmode.connector.sources.domain_controllers import Directory, opened
 from provmode.connector.sources.found import Found, SourceError
 from provmode.connector.sources.wanted import Wanted
+from provmode.connector.winrm import Masked
 from provmode.errors import UsageError
 from provmode.text import shortened, visible
 
@@ -34,12 +35,14 @@ def find(wanted: Wanted) -> Found:
             filters = [ldap.equal("objectCategory", "computer"), *own]
             if wanted.group:
                 filters.append(_members(directory, wanted))
+            attributes = (*ATTRIBUTES, *(laps.ATTRIBUTES if wanted.laps else ()))
             accounts = directory.carry_out(
-                ldap.search(directory.wire, base, ldap.SUBTREE, ldap.all_of(*filters), ATTRIBUTES)
+                ldap.search(directory.wire, base, ldap.SUBTREE, ldap.all_of(*filters), attributes)
             )
         except ldap.Refused as refused:
             raise _refused(wanted, refused) from None
-    hosts, left_out = hosts_of(accounts, wanted, suffixes, time.time())
+    hosts, left_out = hosts_of(accounts, wanted, suffixes, time.time(), masked=Masked)
+    cures = [f"{why}: {cure}" for why, cure in laps.CURES.items() if any(item.why == why for item in left_out)]
     if not hosts:
         counts = Counter(item.why for item in left_out)
         why = "; ".join(f"{count:,} left out, {why}" for why, count in counts.items())
@@ -48,10 +51,13 @@ def find(wanted: Wanted) -> Found:
                 f"{_called(wanted)} has no computer to ask{': ' + why if why else ''}",
                 next_step="an empty run is never a success"
                 if not why
+                else cures[0]
+                if cures
                 else "stale=0, disabled=1 and dc=1 take them in; `provmode inventory show` of a wider OU names them",
             )
         )
-    return Found(wanted.name, hosts, left_out, keys=frozenset(key for host in hosts for key in host.data))
+    notes = tuple(f"{wanted.name}: {cure}" for cure in cures)
+    return Found(wanted.name, hosts, left_out, notes, keys=frozenset(key for host in hosts for key in host.data))
 
 
 def _called(wanted: Wanted) -> str:

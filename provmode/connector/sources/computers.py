@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Protocol
+from typing import Any, Protocol
+
+from pyinfra.api.hiddenvalue import HiddenValue
 
 from provmode.connector.host_names import check_host_name, look
 from provmode.connector.sources.checking import LONGEST_GROUP
 from provmode.connector.sources.distinguished_names import path_of
 from provmode.connector.sources.found import FoundHost, LeftOut
+from provmode.connector.sources.laps import local_account
 from provmode.connector.sources.wanted import Wanted
 from provmode.errors import UsageError
 from provmode.text import shortened, visible
@@ -51,6 +55,9 @@ class Account(Protocol):
     def text(self, attribute: str) -> str:
         """Return the first value as text; empty if there is none."""
 
+    def has(self, attribute: str) -> bool:
+        """Return whether there is a value."""
+
     def number(self, attribute: str) -> int | None:
         """Return the first value as a whole number; ``None`` if there is none."""
 
@@ -60,11 +67,16 @@ _Candidate = tuple[str, FoundHost, str]
 
 
 def hosts_of(
-    accounts: Iterable[Account], wanted: Wanted, suffixes: Iterable[str], now: float
+    accounts: Iterable[Account],
+    wanted: Wanted,
+    suffixes: Iterable[str],
+    now: float,
+    *,
+    masked: Callable[[str], Any] = HiddenValue,
 ) -> tuple[tuple[FoundHost, ...], tuple[LeftOut, ...]]:
     """Return the hosts among *accounts*, by name, and those that are left out.
 
-    *suffixes* are the domain's own DNS suffixes, *now* is in seconds since 1970.
+    *suffixes* are the domain's own DNS suffixes, *now* is in seconds since 1970. *masked* hides a password.
     """
     ends = tuple(f".{suffix.lower().strip('.')}" for suffix in suffixes if suffix.strip("."))
     candidates: list[_Candidate] = []
@@ -75,10 +87,16 @@ def hosts_of(
         place = _shown("/".join((wanted.domain, *path)))
         address = account.text("dNSHostName").rstrip(".").lower()
         why = _why_not(account, wanted, now) or _wrong_names(name, address, ends)
+        local = local_account(account) if wanted.laps and not why else None
+        why = local.why_not if local is not None else why
         if why:
             left_out.append(LeftOut(_shown(name or account.name), why, place))
         else:
-            candidates.append((place, _host(name, address, path, account.text("operatingSystem")), address))
+            host = _host(name, address, path, account.text("operatingSystem"))
+            if local is not None:
+                user = {"winrm_transport": "ntlm", "winrm_user": f".\\{local.user}"}
+                host = replace(host, data={**host.data, **user, "winrm_password": masked(local.password)})
+            candidates.append((place, host, address))
     kept, others = _without_doubles(candidates)
     left_out += others
     return tuple(kept), tuple(sorted(left_out, key=lambda item: (item.why, item.what)))

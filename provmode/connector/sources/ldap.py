@@ -60,6 +60,10 @@ class Entry:
         except UnicodeDecodeError:
             return ""
 
+    def has(self, attribute: str) -> bool:
+        """Return whether there is a value."""
+        return bool(self.values.get(attribute.lower()))
+
     def number(self, attribute: str) -> int | None:
         """Return the first value as a whole number; ``None`` if there is none, or if it is none."""
         text = self.text(attribute)

@@ -21,7 +21,7 @@ LONGEST = 4_000
 """Characters of an argument."""
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
-OPTIONS = ("group", "stale", "disabled", "dc", "server", "user", "keytab", "filter")
+OPTIONS = ("group", "stale", "disabled", "dc", "laps", "server", "user", "keytab", "filter")
 """The options, the one that takes the rest of the text last."""
 
 
@@ -38,6 +38,8 @@ class Wanted:
     disabled: bool = False
     controllers: bool = False
     """Whether domain controllers are wanted."""
+    laps: bool = False
+    """Whether to log on to each PC with the account that LAPS keeps for it."""
     server: str = ""
     """The domain controller to ask; empty: one that DNS names."""
     user: str = ""
@@ -97,10 +99,11 @@ def _with_options(wanted: Wanted, text: str) -> Wanted:
 
 
 def _with_option(wanted: Wanted, key: str, value: str) -> Wanted:
-    if key in ("disabled", "dc"):
+    if key in ("disabled", "dc", "laps"):
         if value not in ("0", "1"):
             raise UsageError(f"@ad: {key} is {value[:40]!a}", next_step=f"write {key}=1 to have these, or leave it out")
-        return replace(wanted, controllers=value == "1") if key == "dc" else replace(wanted, disabled=value == "1")
+        flags: dict[str, Any] = {"controllers" if key == "dc" else key: value == "1"}
+        return replace(wanted, **flags)
     if key == "stale":
         days = int(value) if re.fullmatch("[0-9]{1,5}", value, re.ASCII) else -1
         if days != 0 and days < FEWEST_DAYS:

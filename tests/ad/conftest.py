@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,8 +33,8 @@ def provmode(corp: Any, tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(params=["healthy"])
-def pc_port(request: pytest.FixtureRequest, corp: Any, tmp_path: Path) -> Iterator[int]:
-    """The port of the PC of the lab that is a member of the domain: it has the key that the domain has for it."""
+def pc(request: pytest.FixtureRequest, corp: Any, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """The port and the password of a PC of the lab; it has the key that the domain has for it."""
     keytabs = tmp_path / "keytabs"
     keytabs.mkdir()
     export = ["domain", "exportkeytab", str(keytabs / "PC-00001.keytab"), "--principal=PC-00001$"]
@@ -49,9 +50,10 @@ def pc_port(request: pytest.FixtureRequest, corp: Any, tmp_path: Path) -> Iterat
     ) as lab:
         try:
             assert lab.stdout is not None
-            assert any("Ctrl-C" in line for line in lab.stdout), "the lab did not start"
+            said = "".join(iter(lab.stdout.readline, "Ctrl-C ends the lab\n"))
+            (password_file,) = re.findall(r"password in (\S+)", said)
             (port,) = re.findall(r"winrm_port\D+(\d+)", inventory.read_text())
-            yield int(port)
+            yield SimpleNamespace(port=port, password=Path(password_file).read_text().strip())
         finally:
             lab.terminate()
 

@@ -83,6 +83,28 @@ def test_laps_gives_each_pc_an_account_of_its_own(provmode: Run, shown: Run, tmp
     assert "Secret-of" not in written
 
 
+def test_a_pc_takes_the_account_that_laps_keeps_for_it(corp: Any, provmode: Run, pc: Any) -> None:
+    code = (
+        "import json, sys, ldb, samba.param\n"
+        "from samba.auth import system_session\n"
+        "from samba.samdb import SamDB\n"
+        "parameters = samba.param.LoadParm(); parameters.load(sys.argv[1])\n"
+        "directory = SamDB(session_info=system_session(), lp=parameters)\n"
+        "change = ldb.Message(ldb.Dn(directory, 'CN=PC-00001,OU=Lab,DC=lab,DC=test'))\n"
+        "value = json.dumps({'n': 'provmode', 't': '1d9', 'p': sys.stdin.readline()})\n"
+        "change['p'] = ldb.MessageElement(value, ldb.FLAG_MOD_REPLACE, 'msLAPS-Password')\n"
+        "directory.modify(change)\n"
+    )
+    python = [*corp.enter(), "/usr/bin/python3", "-c", code, str(corp.folder / "smb.conf")]
+    subprocess.run(python, input=pc.password, text=True, check=True, capture_output=True)
+
+    ran = provmode("audit", "@ad/lab.test/Lab?laps=1", "--data", f"winrm_port={pc.port}", "--format", "json")
+
+    (host,) = json.loads(ran.stdout)["hosts"]
+    assert (host["host"], host["verdict"]) == ("PC-00001", "healthy"), (host["reason"], ran.stderr)
+    assert pc.password not in ran.stdout + ran.stderr
+
+
 def test_who_may_not_read_laps_is_told_so(provmode: Run, tmp_path: Path) -> None:
     """Active Directory says nothing of an attribute that an account may not read."""
     account = {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD}
@@ -212,7 +234,7 @@ def test_a_plan_keeps_the_names_that_it_was_made_from(provmode: Run, tmp_path: P
 
 @pytest.mark.parametrize("ticket", [True, False])
 def test_a_pc_of_the_domain_is_found_and_audited(
-    corp: Any, provmode: Run, pc_port: int, tmp_path: Path, ticket: bool
+    corp: Any, provmode: Run, pc: Any, tmp_path: Path, ticket: bool
 ) -> None:
     """From the directory to the verdict with Kerberos alone, by a ticket or by one logon with a password."""
     account = {"KRB5CCNAME": f"FILE:{tmp_path}/tickets"}
@@ -223,18 +245,18 @@ def test_a_pc_of_the_domain_is_found_and_audited(
     else:
         account |= {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD}
 
-    ran = provmode(*("audit", "@ad/lab.test/Lab", "--data", f"winrm_port={pc_port}", "--format", "json"), **account)
+    ran = provmode(*("audit", "@ad/lab.test/Lab", "--data", f"winrm_port={pc.port}", "--format", "json"), **account)
 
     (host,) = json.loads(ran.stdout)["hosts"]
     assert (host["host"], host["verdict"]) == ("PC-00001", "healthy"), (host["reason"], ran.stderr)
 
 
-@pytest.mark.parametrize("pc_port", ["armed"], indirect=True)
-def test_a_plan_is_applied_to_the_pc_that_the_directory_names(provmode: Run, pc_port: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pc", ["armed"], indirect=True)
+def test_a_plan_is_applied_to_the_pc_that_the_directory_names(provmode: Run, pc: Any, tmp_path: Path) -> None:
     """With one logon a run, and the directory asked anew by `apply`."""
     account = {"PROVMODE_USER": "provmode@lab.test", "PROVMODE_PASSWORD": PASSWORD, **KEY}
     account["KRB5CCNAME"] = f"FILE:{tmp_path}/none"
-    port = ["--data", f"winrm_port={pc_port}"]
+    port = ["--data", f"winrm_port={pc.port}"]
 
     planned = provmode("plan", "@ad/lab.test/Lab", *port, "--output", "plan.json", **account)
     gone = provmode("apply", "plan.json", "--inventory", "@ad/lab.test/Clients/Berlin", *port, **account)

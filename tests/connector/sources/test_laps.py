@@ -60,6 +60,7 @@ def test_both_kinds_of_laps_are_read(values: dict[str, bytes], user: str, passwo
         ({"msLAPS_Password": b'{"n":"admin","p":""}'}, NO_ACCOUNT),
         ({"ms_Mcs_AdmPwd": b"x" * 300}, NO_ACCOUNT),
         ({"ms_Mcs_AdmPwd": b"a\nb"}, NO_ACCOUNT),
+        ({"msLAPS_Password": b'{"n":"a\\u001bb","p":"x"}'}, NO_ACCOUNT),
     ],
 )
 def test_why_there_is_none(values: dict[str, bytes], why: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+import select
 import socket
 import struct
 import threading
@@ -310,6 +311,7 @@ def test_an_answer_that_comes_before_the_request_is_one_error(extra: bytes) -> N
         session.connect()
         connected.set()
         assert sent.wait(10)
+        assert select.select([session._connection._socket], [], [], 10)[0]  # type: ignore[union-attr]  # it has come
         error = ask(session)
 
     assert "something that is not WinRM (an answer that nobody asked for)" in str(error)

@@ -243,7 +243,7 @@ def _got_from(source: Source) -> Ticket:
 def _is_granting(context: Any, ticket: Any) -> bool:
     import krb5
 
-    return krb5.unparse_name_flags(context, ticket.server).startswith(b"krbtgt/")
+    return bytes(krb5.unparse_name_flags(context, ticket.server)).startswith(b"krbtgt/")
 
 
 def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool, service: str, mechanism: str) -> SecurityContext:

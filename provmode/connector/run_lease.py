@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gevent.lock import BoundedSemaphore
+from gevent.lock import RLock
 from pyinfra.api.state import BaseStateCallback
 from typing_extensions import override
 
@@ -39,8 +39,8 @@ class RunLease:
 
     def __init__(self, lease: SessionLease, host: Host, state: State) -> None:
         self._lease, self._host, self._state = lease, host, state
-        self._step = BoundedSemaphore(1)
-        """Held while a step is carried out: the lease is not released in the middle of one."""
+        self._step = RLock()
+        """Held while a step is carried out, and while the lease is released: neither is left in the middle."""
         self._run_ended = False
         self._followed: dict[str, bool] = {}
         """The operations that share a lease, by their hash: whether another one follows that shares it."""
@@ -97,7 +97,7 @@ class RunLease:
 
     def release(self) -> None:
         """Release the lease if there is one to be released; say so if that fails."""
-        with undisturbed():
+        with self._step, undisturbed():
             released = self._lease.release()
         if released is False:
             self._host.log(

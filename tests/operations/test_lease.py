@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
+from gevent.event import Event
 from pyinfra import host
 from pyinfra.api import Config, Inventory, State
 from pyinfra.api.connect import connect_all, disconnect_all
@@ -24,6 +26,7 @@ from deploys.comply import comply
 from operations import registry, service
 from operations.step import StepCommand, one_lease
 from provmode.ccm.client import CCMEXEC
+from provmode.connector.run_lease import RunLease
 from provmode.lab.process import Host, LabProcess
 from provmode.reading import known
 from provmode.remediation.lease import FOLDER, NAME, release, take
@@ -552,3 +555,39 @@ def test_operations_within_a_call_share_a_lease_or_each_take_their_own(
         ]
     )
     assert left(pc) == []
+
+
+class SlowToRelease:
+    """A lease whose release takes a while; it keeps what happened."""
+
+    taken = True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.go_on = Event()
+
+    def release(self) -> bool | None:
+        if not self.taken:
+            self.told.append("nothing to release")
+            return None
+        self.taken = False
+        self.told.append("release begins")
+        self.go_on.wait()
+        self.told.append("released")
+        return True
+
+
+def test_the_end_of_a_run_waits_until_a_lease_that_is_being_released_is_free() -> None:
+    slow = SlowToRelease()
+    lease = RunLease(slow, None, None)  # type: ignore[arg-type]
+    releasing = gevent.spawn(lease.release)
+    gevent.sleep(0)
+    ending = gevent.spawn(lambda: (lease.end_run(), slow.told.append("the connection is closed")))
+    for _ in range(20):
+        gevent.sleep(0)
+    before = list(slow.told)
+    slow.go_on.set()
+    gevent.joinall([releasing, ending], timeout=10, raise_error=True)
+
+    assert before == ["release begins"]
+    assert slow.told == ["release begins", "released", "nothing to release", "the connection is closed"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from provmode.transport import lean, pywinrm  # noqa: F401 - each takes variables out of the environment once, here
+
 
 @pytest.fixture(params=["lean", "pywinrm"])
 def stack(request: pytest.FixtureRequest) -> str:

@@ -16,11 +16,9 @@ from provmode.transport.failures import Failures
 from provmode.transport.kerberos_words import about_pc, about_ticket
 from provmode.transport.ntlm_checks import Handshake as NtlmChecks
 from provmode.transport.ntlm_checks import weak
-from provmode.transport.security import SecurityContext, ntlm
+from provmode.transport.security import PROOF, SecurityContext, ntlm
 from provmode.transport.target import Target
 from provmode.windows.names import ComputerName
-
-PROOF = "the PC's own proof of who it is"
 
 
 class Logon(Protocol):

@@ -25,10 +25,12 @@ NTLM_SERVICE = "http"
 """The service in NTLM's target name (MsvAvTargetName), as requests-ntlm writes it."""
 
 
+PROOF = "the PC's own proof of who it is"
+"""What errors call mutual authentication."""
 REQUIRED_OF_KERBEROS = {
     spnego.ContextReq.integrity: "signing",
     spnego.ContextReq.confidentiality: "sealing",
-    spnego.ContextReq.mutual_auth: "the PC's own proof of who it is",
+    spnego.ContextReq.mutual_auth: PROOF,
 }
 """What both sides have to agree on (RFC 4121 section 4.1.1.1), by what errors call it."""
 

@@ -78,7 +78,6 @@ class Ticket:
     tickets: tuple[Any, ...]
     ends: float
     """When the first of them ends, in seconds since 1970."""
-    forwardable: bool
 
 
 class Tickets:
@@ -236,8 +235,7 @@ def _got_from(source: Source) -> Ticket:
         got = [ticket for ticket in cache if _is_granting(context, ticket)]
     if not got:
         raise KerberosFailed(NO_CREDENTIAL, "no ticket-granting ticket in the cache")
-    forwardable = all(bool(ticket.ticket_flags & krb5.TicketFlags.forwardable) for ticket in got)
-    return Ticket(client, tuple(got), min(float(ticket.times.endtime) for ticket in got), forwardable)
+    return Ticket(client, tuple(got), min(float(ticket.times.endtime) for ticket in got))
 
 
 def _is_granting(context: Any, ticket: Any) -> bool:

@@ -33,10 +33,11 @@ from provmode.errors import (
 )
 from provmode.fleet.apply import ApplyResult, apply_plan
 from provmode.fleet.apply_host import HostResult
-from provmode.fleet.audit import Audit, HostReport, audit_inventory
+from provmode.fleet.audit import Audit, audit_inventory
 from provmode.fleet.inventory import Fleet, Groups, HostNames, InventorySource, PyinfraFile
 from provmode.fleet.journal import JournalDamaged, JournalState
 from provmode.fleet.journal import read as read_journal
+from provmode.fleet.looking import HostReport
 from provmode.fleet.plan import Planned, plan_inventory
 from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused, key_from
 from provmode.fleet.plan_file import load as load_plan

@@ -19,7 +19,7 @@ from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
 from provmode.connector.host_data import WINRM_DATA
-from provmode.fleet.audit import HostReport
+from provmode.fleet.looking import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.remediation.traces import PLACES, SAYS

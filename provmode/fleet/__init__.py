@@ -8,6 +8,7 @@
 * `lowered`         settings that protect less than the defaults
 * `identity`        which PC answered for a host
 * `asked`           what a run with an inventory would ask, and what it would leave out
+* `looking`         looking at one host: what an audit and a plan share
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry

@@ -5,62 +5,22 @@ Each host is asked the same as by the fact `ClientState`. Any failure of a host 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from provmode.ccm.client import client_state
-from provmode.ccm.judge import judge
-from provmode.ccm.model import ClientReadings
-from provmode.ccm.verdict import Assessment, Outcome, Verdict, unassessed
-from provmode.errors import Cause, ProvmodeError
+from provmode.ccm.verdict import Outcome, Verdict
+from provmode.errors import Cause
 from provmode.fleet.allowance import Allowance
-from provmode.fleet.identity import Answering, twins, with_twins
+from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.looking import Here, HostReport, Looked, Looker, State, never_looked_at
 from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import AUDIT, none_resolves
 from provmode.fleet.selection import Chosen
-from provmode.fleet.visit import GeventRunner, Runner, Visit, failure_of, looked_up, never, policies_of, short
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class HostReport:
-    """The report on one host."""
-
-    host: str
-    """Its name, without the connector."""
-    assessment: Assessment
-    state: ClientReadings | None = None
-    """What was read; ``None`` if nothing was."""
-    requests: int = 0
-    """HTTP requests it cost, authentication included."""
-    retries: int = 0
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
-        """Return the report on the host of *visit*, with what the visit cost."""
-        cost = visit.counters
-        return cls(short(visit.host.name), assessment, state, cost.requests, cost.retries, cost.seconds)
-
-    def beside(self, others: Sequence[str]) -> HostReport:
-        """Return the report with the finding that the hosts *others* are the same PC."""
-        return replace(self, assessment=with_twins(self.assessment, others))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the host's row of the JSON report (contract: host, verdict, reason, findings, facts)."""
-        return {
-            "host": self.host,
-            **self.assessment.to_json(),
-            "requests": self.requests,
-            "retries": self.retries,
-            "facts": self.state.to_json() if self.state is not None else {},
-        }
+from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
 
 
 @dataclass
@@ -143,6 +103,7 @@ def audit_inventory(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
+    looker: Looker | None = None,
 ) -> Audit:
     """Look at the hosts of an inventory; *limit* names some of them. For the rest see `run_audit`.
 
@@ -151,7 +112,7 @@ def audit_inventory(
     """
     fleet = load(inventory, override=override)
     chosen = fleet.choose(limit, exclude)
-    audit = run_audit(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner)
+    audit = run_audit(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, looker=looker)
     audit.about(named(inventory), limit, exclude, chosen)
     return audit
 
@@ -164,11 +125,13 @@ def run_audit(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
+    looker: Looker | None = None,
 ) -> Audit:
     """Look at every host of *names* and return what was found. Changes nothing.
 
     *now* is the controller's clock, UTC. *progress* gets each report as it comes. When *stop* turns true no further
-    host is begun, and hosts in progress are dropped.
+    host is begun, and hosts in progress are dropped. *looker* looks at the hosts; without one it is this process, with
+    *runner*.
 
     Raises:
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.
@@ -179,28 +142,17 @@ def run_audit(
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
-    def work(visit: Visit) -> None:
-        policy = policies[visit.host.name]
-        looked: list[ClientReadings] = []
+    def gather(looked: Looked) -> None:
+        if looked.answering is not None:
+            answering[looked.report.host] = looked.answering
+        audit.reports.append(looked.report)
+        progress.ended(looked.report)
 
-        def look() -> Assessment:
-            state = visit.session.converse(client_state(now, policy.legitimate_processes))
-            who = answering[short(visit.host.name)] = Answering.of(visit.session, state)
-            assessment = who.judged(judge(state, policy, now()))
-            looked.append(who.shown_in(state))
-            return assessment
-
-        assessment = visit.connected(look) or failed_assessment(visit.host.name, visit.error)
-        report = HostReport.of(visit, assessment, looked[0] if looked else None)
-        logger.debug("%s: %s by the rule %s", report.host, report.assessment.verdict.value, report.assessment.rule)
-        audit.reports.append(report)
-        progress.ended(report)
-
-    (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
+    looks = looker or Here(runner or GeventRunner())
+    looks.look(fleet, policies, State(), gather, now=now, stop=stop)
     audit.interrupted = stop()
     if not audit.interrupted:
-        lost = RuntimeError("it was never looked at")
-        audit.reports += [HostReport(name, failed_assessment(name, lost)) for name in audit.missing]
+        audit.reports += [never_looked_at(name).report for name in audit.missing]
     audit.reports.sort(key=_in_order(audit.selected))
     others = twins(answering, audit.selected)
     audit.reports = [
@@ -218,11 +170,3 @@ def named(inventory: str | InventorySource) -> str:
 def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
     position = {name: number for number, name in enumerate(selected)}
     return lambda report: position[report.host]
-
-
-def failed_assessment(name: str, error: Exception | None) -> Assessment:
-    """Return the assessment of a host that could not be looked at because of *error*."""
-    if not isinstance(error, ProvmodeError):
-        logger.debug("unforeseen error about %s", name, exc_info=error)
-    failure = failure_of(error)
-    return replace(unassessed(failure.cause, failure.what, failure.next_step), to_mend=failure.to_mend)

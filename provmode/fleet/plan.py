@@ -9,22 +9,33 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode import __version__
-from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Outcome, Verdict
-from provmode.fleet.audit import Audit, HostReport, failed_assessment, named
+from provmode.ccm.verdict import OTHER_COMPUTER, Outcome, Verdict
+from provmode.fleet.audit import Audit, named
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
+from provmode.fleet.looking import Answered, Here, HostReport, Looked, Looker, Question, never_looked_at
 from provmode.fleet.lowered import lowered_in
 from provmode.fleet.plan_file import FORMAT, VERSION, MadeFrom
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
+from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
-from provmode.windows.conversation import Conversation
+from provmode.transport.session import Session
 
-Remedy = Callable[[str, Policy], Conversation[Remediation]]
-"""Returns the conversation that looks at the host of a name, under its policy, and says what is to be done."""
+
+@dataclass(frozen=True)
+class Compliance:
+    """The question of a plan: how is the client, and what would bring it into compliance?"""
+
+    def ask(self, session: Session, host: str, policy: Policy, now: Callable[[], datetime]) -> Answered:
+        """Look at the client and decide; see `Question`."""
+        return answered(session.converse(plan_remediation(now, policy)))
+
+
+def answered(remediation: Remediation) -> Answered:
+    """Return what a PC answered, if the question was what is to be done."""
+    return Answered(remediation.client, remediation.assessment, remediation)
 
 
 @dataclass(frozen=True)
@@ -133,6 +144,7 @@ def plan_inventory(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
+    looker: Looker | None = None,
 ) -> Planned:
     """Look at the hosts of an inventory and return what would be changed; *limit* names some of them.
 
@@ -141,7 +153,7 @@ def plan_inventory(
     """
     fleet = load(inventory, override=override)
     chosen = fleet.choose(limit, exclude)
-    planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner)
+    planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, looker=looker)
     planned.audit.about(named(inventory), limit, exclude, chosen)
     return planned
 
@@ -154,49 +166,37 @@ def run_plan(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
-    remedy: Remedy | None = None,
+    looker: Looker | None = None,
+    question: Question | None = None,
 ) -> Planned:
     """Look at every host of *names* and return what would be changed; every session is read-only.
 
-    *remedy* looks at one host; without one, hosts are brought into compliance.
+    *question* says what the plan is for; without one, hosts are brought into compliance. *runner* and *looker* are as
+    in `run_audit`.
 
     Raises:
         UsageError: as `run_audit`; nothing was sent.
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
-    planned.housekeeping, planned.made_from, planned.audit.notes = remedy is not None, fleet.kept(names), fleet.notes
+    planned.housekeeping, planned.made_from, planned.audit.notes = question is not None, fleet.kept(names), fleet.notes
     planned.audit.by_name, planned.audit.began = looked_up(fleet, names), now()
     answering: dict[str, Answering] = {}
     progress.begin(len(names))
 
-    def work(visit: Visit) -> None:
-        policy = policies[visit.host.name]
+    def gather(looked: Looked) -> None:
+        if looked.answering is not None:
+            answering[looked.report.host] = looked.answering
+        planned.proposals.append(Proposal(looked.name, looked.report, looked.remediation, policies[looked.name]))
+        progress.ended(looked.report)
 
-        def look() -> tuple[Remediation | None, Assessment, ClientReadings]:
-            asking = remedy(visit.host.name, policy) if remedy is not None else plan_remediation(now, policy)
-            remediation = visit.session.converse(asking)
-            who = answering[short(visit.host.name)] = Answering.of(visit.session, remediation.client)
-            assessment, client = who.judged(remediation.assessment), who.shown_in(remediation.client)
-            if who.other is not None:
-                return None, assessment, client
-            return dataclasses.replace(remediation, assessment=assessment), assessment, client
-
-        remediation, assessment, client = visit.connected(look) or (
-            *(None, failed_assessment(visit.host.name, visit.error), None),
-        )
-        report = HostReport.of(visit, assessment, client)
-        planned.audit.reports.append(report)
-        planned.proposals.append(Proposal(visit.host.name, report, remediation, policy))
-        progress.ended(report)
-
-    (runner or GeventRunner()).visit(fleet, names, work, stop=stop, finish_begun=False)
+    looks = looker or Here(runner or GeventRunner())
+    looks.look(fleet, policies, question or Compliance(), gather, now=now, stop=stop)
     planned.audit.interrupted = stop()
     if not planned.audit.interrupted:
         done = {item.name for item in planned.proposals}
         for name in (name for name in names if name not in done):
-            lost = HostReport(short(name), failed_assessment(name, RuntimeError("it was never looked at")))
-            planned.proposals.append(Proposal(name, lost, None, policies[name]))
+            planned.proposals.append(Proposal(name, never_looked_at(name).report, None, policies[name]))
     position = {name: number for number, name in enumerate(names)}
     planned.proposals.sort(key=lambda item: position[item.name])
     _once_a_pc(planned, answering)

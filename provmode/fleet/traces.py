@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from provmode.ccm.model import ClientReadings
+from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import OTHER_COMPUTER, TO_MEND, Assessment, Outcome, cause_of, unassessed
-from provmode.fleet.audit import failed_assessment, named
+from provmode.fleet.audit import named
 from provmode.fleet.identity import Answering
 from provmode.fleet.inventory import InventorySource, load
 from provmode.fleet.journal import read
-from provmode.fleet.plan import Planned, Remedy, run_plan
+from provmode.fleet.looking import Answered, Looker, failed_assessment
+from provmode.fleet.plan import Planned, answered, run_plan
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import TRACES, none_resolves
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.remediation.traces import Traces, look_for_traces, plan_removal
+from provmode.transport.session import Session
 from provmode.windows.files import sha256
 from provmode.windows.system import clock_and_name
 
@@ -115,6 +118,18 @@ class TracesFound:
         return document
 
 
+@dataclass(frozen=True)
+class Removal:
+    """The question of a plan that only removes: what did provmode leave on the PC?"""
+
+    journaled: Mapping[str, frozenset[str]]
+    """For each host the hashes of the files whose bytes a journal has."""
+
+    def ask(self, session: Session, host: str, policy: Policy, now: Callable[[], datetime]) -> Answered:
+        """Look for what was left; see `Question`."""
+        return answered(session.converse(plan_removal(now, policy, self.journaled.get(short(host), frozenset()))))
+
+
 def journaled_files(journals: Iterable[Path], key: bytes | None) -> dict[str, set[str]]:
     """Return for each host of *journals* the hashes of the files whose bytes they have.
 
@@ -193,16 +208,23 @@ def plan_traces(
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
+    looker: Looker | None = None,
 ) -> Planned:
     """Look at the hosts of an inventory and return a plan that removes what provmode left there, and nothing else.
 
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
     """
-    copies = journaled or {}
-    remedy: Remedy = lambda name, policy: plan_removal(now, policy, copies.get(short(name), frozenset()))  # noqa: E731
     fleet = load(inventory, override=override)
     chosen = fleet.choose(limit, exclude)
-    planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, remedy=remedy)
+    planned = run_plan(
+        *(fleet, chosen.names),
+        now=now,
+        progress=progress,
+        stop=stop,
+        runner=runner,
+        looker=looker,
+        question=Removal({host: frozenset(hashes) for host, hashes in (journaled or {}).items()}),
+    )
     planned.audit.about(named(inventory), limit, exclude, chosen)
     return planned

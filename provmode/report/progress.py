@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from provmode.fleet.audit import HostReport
+from provmode.fleet.looking import HostReport
 from provmode.fleet.traces import HostTraces
 from provmode.fleet.undo_preview import HostPreview
 from provmode.report.lines import count_of

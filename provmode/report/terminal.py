@@ -13,7 +13,8 @@ from rich.text import Text
 
 from provmode.ccm.rules import duration
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Outcome, Verdict, outcome
-from provmode.fleet.audit import Audit, HostReport
+from provmode.fleet.audit import Audit
+from provmode.fleet.looking import HostReport
 from provmode.fleet.lowered import LoweredOn
 from provmode.report.lines import (
     and_left_out,

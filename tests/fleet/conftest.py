@@ -21,7 +21,8 @@ from provmode.ccm.client import READING_LINES
 from provmode.ccm.policy import Policy
 from provmode.cli.main import cli
 from provmode.errors import ProvmodeError
-from provmode.fleet.audit import Audit, HostReport
+from provmode.fleet.audit import Audit
+from provmode.fleet.looking import HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, load, sign, write
 from provmode.lab.personas import BY_NAME, build_pc

@@ -383,7 +383,7 @@ def test_an_error_in_judging_is_the_answer_of_that_host_alone(
             raise OverflowError("date value out of range")
         return judge(state, *arguments)
 
-    monkeypatch.setattr("provmode.fleet.audit.judge", judging)
+    monkeypatch.setattr("provmode.fleet.looking.judge", judging)
     monkeypatch.setattr("provmode.remediation.decide.judge", judging)
     source = source_of(lab)
     audited = audit_inventory(source, now=now).reports

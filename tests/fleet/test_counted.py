@@ -12,7 +12,8 @@ import pytest
 
 from provmode.ccm.verdict import Verdict, unassessed
 from provmode.errors import Cause, Unreachable
-from provmode.fleet.audit import Audit, HostReport
+from provmode.fleet.audit import Audit
+from provmode.fleet.looking import HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.traces import HostTraces, TracesFound
 from provmode.fleet.undo import undo_run

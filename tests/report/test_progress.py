@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from provmode.ccm.verdict import unassessed
 from provmode.fleet.apply_host import HostResult
-from provmode.fleet.audit import HostReport
+from provmode.fleet.looking import HostReport
 from provmode.fleet.progress import SILENT, WaveProgress, soaks, wave_begins
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.traces import HostTraces

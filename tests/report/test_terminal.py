@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from provmode.ccm.verdict import Assessment, Finding, Verdict, unassessed
-from provmode.fleet.audit import Audit, HostReport
+from provmode.fleet.audit import Audit
+from provmode.fleet.looking import HostReport
 from provmode.report.lines import Page
 from provmode.report.terminal import case_of, print_audit
 

@@ -17,12 +17,13 @@ from provmode.cli.common import (
     file_path,
     format_option,
     inventory_argument,
+    looking,
     max_unassessed_option,
     print_json,
     printing,
+    processes_option,
     refused_logons,
     run_options,
-    running,
     say_if_no_name_resolves,
 )
 from provmode.fleet.results import EXIT_CODES
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
+@processes_option
 @run_options
 def audit(
     inventory: str,
@@ -48,6 +50,7 @@ def audit(
     output_format: str,
     output: Path | None,
     data: tuple[str, ...],
+    processes: int | None,
     retry: bool,
     parallel: int,
 ) -> int:
@@ -58,7 +61,9 @@ def audit(
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry):
-        found = run_audit_of(inventory, limit=limit, exclude=exclude, override=override, parallel=parallel)
+        found = run_audit_of(
+            inventory, limit=limit, exclude=exclude, override=override, parallel=parallel, processes=processes
+        )
     found.max_unassessed = max_unassessed
     show_audit(found, output_format, output)
     say_what_was_not_learned(found)
@@ -72,11 +77,12 @@ def run_audit_of(
     exclude: tuple[str, ...] = (),
     override: dict[str, Any] | None = None,
     parallel: int,
+    processes: int | None = None,
 ) -> Audit:
     """Audit the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.audit import audit_inventory
 
-    with running("looking at hosts", parallel) as options:
+    with looking("looking at hosts", parallel, processes) as options:
         return audit_inventory(inventory, limit=limit, exclude=exclude, override=override, **options)
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from provmode.fleet.progress import Progress
-    from provmode.fleet.visit import GeventRunner
+
+
+class Running(Protocol):
+    """What knows how many hosts are being worked on."""
+
+    @property
+    def in_progress(self) -> int:
+        """How many hosts an interrupted run waits for."""
 
 
 class Finite(click.FloatRange):
@@ -96,6 +103,11 @@ data_option = click.option(
 )
 parallel_option = click.option(
     "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
+)
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Processes that look at hosts; without it one, and for 500 hosts or more one a core, 4 at most.",
 )
 WIDE = "provmode.wide"
 """Whether the command was given ``--wide``, in the data of its context."""
@@ -237,6 +249,16 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 
 @contextmanager
+def looking(words: str, parallel: int, processes: int | None) -> Iterator[dict[str, Any]]:
+    """Yield what a run that only looks is given: the clock, its progress (*words*), when to stop, and the looker."""
+    from provmode.fleet.processes import Processes
+
+    looker = Processes(processes, parallel)
+    with interruptible(looker) as stop, progress_bar(words) as progress:
+        yield {"now": utc_now, "progress": progress, "stop": stop, "looker": looker}
+
+
+@contextmanager
 def running(words: str, parallel: int) -> Iterator[dict[str, Any]]:
     """Yield what a run over many hosts is given: the clock, its progress (*words*), when to stop, and the runner."""
     from provmode.fleet.visit import GeventRunner
@@ -247,7 +269,7 @@ def running(words: str, parallel: int) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def interruptible(runner: GeventRunner) -> Iterator[Callable[[], bool]]:
+def interruptible(runner: Running) -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether Ctrl-C, SIGTERM or SIGHUP came. A run asks it, and stops by itself.
 
     Ctrl-C and SIGTERM arrive even if the parent process ignored them, as a shell does for background jobs. SIGHUP, when

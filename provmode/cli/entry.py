@@ -6,12 +6,10 @@ lab is an asyncio program and stays unpatched.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
-ALLOCATIONS = 50_000
-"""Objects that Python makes before it looks for garbage: its 700 cost a twentieth of a run, which makes few circles."""
+from provmode.process import collect_rarely
 
 
 def _open_streams() -> None:
@@ -31,7 +29,7 @@ def main() -> None:
         monkey.patch_all()
     from provmode.cli.main import cli, exit_with
 
-    gc.set_threshold(ALLOCATIONS, 20, 50)
+    collect_rarely()
     exit_with(lambda: cli.main(prog_name="provmode", standalone_mode=False))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -25,7 +24,7 @@ from provmode.cli.undo import undo
 from provmode.cli.verify import verify
 from provmode.errors import Mistakes, ProvmodeError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
-from provmode.text import visible
+from provmode.process import log_to_standard_error, set_debug
 
 
 @click.group(
@@ -36,17 +35,12 @@ from provmode.text import visible
 @click.option("--debug", is_flag=True, help="Say on standard error what is asked of each PC, and never a secret.")
 def cli(debug: bool) -> None:
     """Find ConfigMgr clients stuck in provisioning mode, over WinRM."""
-    # only our own log: pyspnego logs whole NTLM tokens, from which a weak password can be guessed
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(VisibleFormatter("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.CRITICAL, handlers=[handler])
-    logging.getLogger("provmode").setLevel(logging.DEBUG if debug else logging.CRITICAL)
-    logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
+    log_to_standard_error(debug=debug)
 
 
 def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
     if debug:
-        logging.getLogger("provmode").setLevel(logging.DEBUG)
+        set_debug(True)
 
 
 _commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, demo, lab)
@@ -62,14 +56,6 @@ for _command in (*_commands, *inventory.commands.values()):
     )
 for _command in _commands:
     cli.add_command(_command)
-
-
-class VisibleFormatter(logging.Formatter):
-    """Writes a log in which no text of a PC can control the terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record, with its traceback, as text that is safe to print."""
-        return visible(super().format(record))
 
 
 def exit_with(run: Callable[[], Any]) -> NoReturn:

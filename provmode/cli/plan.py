@@ -26,12 +26,13 @@ from provmode.cli.common import (
     format_option,
     inventory_argument,
     key_file_option,
+    looking,
     max_unassessed_option,
     print_json,
     printing,
+    processes_option,
     refused_logons,
     run_options,
-    running,
 )
 from provmode.cli.traces import journals_option
 from provmode.clock import utc_now
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
 @format_option
+@processes_option
 @run_options
 def plan(
     inventory: str,
@@ -75,6 +77,7 @@ def plan(
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
+    processes: int | None,
     retry: bool,
     parallel: int,
 ) -> int:
@@ -93,7 +96,13 @@ def plan(
     planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
     with refused_logons(retry=retry):
         planned = run_plan_of(
-            inventory, limit=limit, exclude=exclude, override=override, parallel=parallel, planner=planner
+            inventory,
+            limit=limit,
+            exclude=exclude,
+            override=override,
+            parallel=parallel,
+            processes=processes,
+            planner=planner,
         )
     planned.audit.max_unassessed = max_unassessed
     document = sign(
@@ -144,12 +153,13 @@ def run_plan_of(
     exclude: tuple[str, ...] = (),
     override: dict[str, Any] | None = None,
     parallel: int,
+    processes: int | None = None,
     planner: Callable[..., Planned] | None = None,
 ) -> Planned:
     """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`."""
     from provmode.fleet.plan import plan_inventory
 
-    with running("planning", parallel) as options:
+    with looking("planning", parallel, processes) as options:
         make = planner or plan_inventory
         return make(inventory, limit=limit, exclude=exclude, override=override, **options)
 

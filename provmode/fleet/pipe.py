@@ -10,7 +10,7 @@ import pickle
 import struct
 from typing import Any
 
-from gevent.fileobject import FileObjectPosix
+from gevent.fileobject import FileObject
 from gevent.lock import BoundedSemaphore
 
 _LENGTH = struct.Struct("!Q")
@@ -23,8 +23,8 @@ class Pipe:
     """
 
     def __init__(self, incoming: int, outgoing: int) -> None:
-        self._incoming = FileObjectPosix(incoming, "rb")
-        self._outgoing = FileObjectPosix(outgoing, "wb", bufsize=0)
+        self._incoming = FileObject(incoming, "rb")
+        self._outgoing = FileObject(outgoing, "wb", bufsize=0)
         self._sending = BoundedSemaphore(1)
 
     def send(self, message: Any) -> None:

@@ -46,6 +46,33 @@ class Memory(Protocol):
         """Keep the refusals in a row, in place of the earlier ones; ``None``: there are none."""
 
 
+class SharedAccount(Protocol):
+    """An account with its password, whose refusals count over all PCs."""
+
+    def enter(self) -> None:
+        """Wait until a logon may begin, and count it as in flight.
+
+        Raises:
+            LogonNotTried: the fuse has blown.
+        """
+
+    def check(self) -> None:
+        """Raise if the fuse has blown.
+
+        Raises:
+            LogonNotTried: it has.
+        """
+
+    def leave(self) -> None:
+        """Count a logon as no longer in flight."""
+
+    def accepted(self) -> None:
+        """A PC accepted the password."""
+
+    def refused(self, pc: str) -> None:
+        """A PC refused the password."""
+
+
 class Account:
     """An account with its password: the fuse, who waits for it, and what is remembered of it."""
 
@@ -132,9 +159,9 @@ class Account:
 class Logon:
     """The logons of one session to one PC. Without a fuse (*account* is ``None``) everything is allowed."""
 
-    def __init__(self, account: Callable[[], Account] | None, pc: str) -> None:
+    def __init__(self, account: Callable[[], SharedAccount] | None, pc: str) -> None:
         self._find, self._pc = account, pc
-        self._account: Account | None = None
+        self._account: SharedAccount | None = None
         self._entered = False
 
     def enter(self) -> None:
@@ -178,17 +205,24 @@ class Logons:
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._elsewhere: Callable[[str, str], SharedAccount] | None = None
         self._memory: Memory | None = None
         self._retry = False
+
+    def keep_elsewhere(self, account: Callable[[str, str], SharedAccount]) -> None:
+        """Take accounts from *account*, of user and password: another process keeps their fuses."""
+        self._elsewhere = account
 
     def of(self, target: Target) -> Logon:
         """Return the logons of a session to *target*."""
         credentials = target.credentials
         if not has_fuse(target.endpoint, credentials):
             return Logon(None, target.endpoint.name)
-        return Logon(lambda: self._account(credentials.user, credentials.password), target.endpoint.name)
+        account = self._elsewhere or self.account
+        return Logon(lambda: account(credentials.user, credentials.password), target.endpoint.name)
 
-    def _account(self, user: str, password: str) -> Account:
+    def account(self, user: str, password: str) -> Account:
+        """Return the account of *user* with *password*."""
         key = (user.casefold(), password)
         if key not in self._accounts:
             self._accounts[key] = Account(user, password, self._memory, self._now, self._retry)

@@ -80,6 +80,10 @@ class Ticket:
     """When the first of them ends, in seconds since 1970."""
 
 
+Packed = tuple[tuple[bytes, ...], float]
+"""A `Ticket` that can be sent to another process: its tickets as libkrb5 writes them down, and its end."""
+
+
 class Tickets:
     """The tickets of a process; *now* is the clock, in seconds since 1970."""
 
@@ -88,6 +92,28 @@ class Tickets:
         self._pool: gevent.threadpool.ThreadPool | None = None
         self._got: dict[Source, gevent.event.AsyncResult] = {}
         self._not_delegated: list[str] = []
+        self._elsewhere: Callable[[Source, float], Packed | None] | None = None
+
+    def get_elsewhere(self, get: Callable[[Source, float], Packed | None]) -> None:
+        """Take each ticket from *get*, within so many seconds: another process logs on. ``None``: it cannot send it.
+
+        *get* raises `KerberosFailed` if that process got none.
+        """
+        self._elsewhere = get
+
+    def packed(self, source: Source, seconds: float) -> Packed | None:
+        """Return the ticket from *source* for another process; ``None`` if Kerberos' library is too old for that.
+
+        Raises:
+            KerberosFailed: no ticket could be got within *seconds*.
+        """
+        import krb5
+
+        if not hasattr(krb5, "marshal_credentials"):  # MIT 1.20
+            return None
+        ticket = self._ticket(source, time.monotonic() + seconds)
+        context = krb5.init_context()
+        return tuple(krb5.marshal_credentials(context, one) for one in ticket.tickets), ticket.ends
 
     def forget(self) -> None:
         """Forget every ticket, and what is to be said about them."""
@@ -97,6 +123,11 @@ class Tickets:
     def not_delegated(self, pc: str) -> None:
         """Take note that *pc* was not given the ticket, although that was asked for."""
         self._not_delegated.append(pc)
+
+    def take_not_delegated(self) -> list[str]:
+        """Return the PCs of `not_delegated`, for another process to say; here they are forgotten."""
+        taken, self._not_delegated = self._not_delegated, []
+        return taken
 
     def notes(self) -> list[str]:
         """Return what a run has to say about its tickets, a line each."""
@@ -157,7 +188,7 @@ class Tickets:
         if waiting is None:
             waiting = self._got[source] = gevent.event.AsyncResult()
             try:
-                waiting.set(self.run(functools.partial(_got_from, source), ends - time.monotonic()))
+                waiting.set(self._new(source, ends - time.monotonic()))
             except KerberosFailed as failed:
                 waiting.set_exception(failed)
             except BaseException as ended:
@@ -169,6 +200,12 @@ class Tickets:
                 return waiting.get()  # type: ignore[no-any-return]
         except gevent.Timeout:
             raise KerberosFailed(SILENCE, "no answer in time") from None
+
+    def _new(self, source: Source, seconds: float) -> Ticket:
+        packed = self._elsewhere(source, seconds) if self._elsewhere is not None else None
+        if packed is None:
+            return self.run(functools.partial(_got_from, source), seconds)
+        return self.run(functools.partial(_unpacked, packed), seconds)
 
 
 PROCESS = Tickets()
@@ -236,6 +273,14 @@ def _got_from(source: Source) -> Ticket:
     if not got:
         raise KerberosFailed(NO_CREDENTIAL, "no ticket-granting ticket in the cache")
     return Ticket(client, tuple(got), min(float(ticket.times.endtime) for ticket in got))
+
+
+def _unpacked(packed: Packed) -> Ticket:
+    import krb5
+
+    context = krb5.init_context()
+    tickets = tuple(krb5.unmarshal_credentials(context, one) for one in packed[0])
+    return Ticket(krb5.copy_principal(context, tickets[0].client), tickets, packed[1])
 
 
 def _is_granting(context: Any, ticket: Any) -> bool:

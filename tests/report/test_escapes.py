@@ -14,7 +14,6 @@ import pytest
 from pyinfra.connectors.util import OutputLine
 
 from provmode.cli.common import complain, print_json
-from provmode.cli.main import VisibleFormatter
 from provmode.connector.winrm import Printed
 from provmode.errors import HostError
 from provmode.fleet.history import history_of
@@ -22,6 +21,7 @@ from provmode.fleet.journal import Journal
 from provmode.fleet.plan_file import as_text
 from provmode.fleet.verify import verify_journal
 from provmode.lab.process import Host, LabProcess
+from provmode.process import VisibleFormatter
 from provmode.report.history import print_history
 from provmode.report.journal import verification_lines
 from provmode.report.lines import Page

@@ -77,11 +77,14 @@ def not_tried(hosts: dict[str, Any]) -> list[str]:
     return [name for name, host in hosts.items() if host["reason"].startswith("not tried: 3 PCs refused this account")]
 
 
-def test_a_wrong_password_is_refused_by_three_pcs_of_a_fleet_and_by_none_in_the_next_run(logons: Logons) -> None:
+@pytest.mark.parametrize("processes", ["1", "3"])
+def test_a_wrong_password_is_refused_by_three_pcs_of_a_fleet_and_by_none_in_the_next_run(
+    logons: Logons, processes: str
+) -> None:
     inventory = logons.write({"pcs": (logons.alive, {})})
 
-    first, hosts, ran = logons.audit(inventory)
-    second, again, ran_again = logons.audit(inventory)
+    first, hosts, ran = logons.audit(inventory, "--processes", processes)
+    second, again, ran_again = logons.audit(inventory, "--processes", processes)
 
     assert first == 3
     assert len(hosts) == len(logons.alive) >= 40

@@ -34,17 +34,26 @@ def inventory(domain_lab: LabProcess, tmp_path: Path, name_of: Callable[[Host], 
     return write
 
 
+IN_ONE_PROCESS_OR_TWO = pytest.mark.parametrize("processes", ["1", "2"])
+
+
+@IN_ONE_PROCESS_OR_TWO
 @pytest.mark.usefixtures("ticket")
-def test_a_fleet_is_audited_with_the_ticket_of_the_person_who_runs_it(provmode: Any, inventory: Write) -> None:
-    ran = provmode("audit", str(inventory()), "--format", "json")
+def test_a_fleet_is_audited_with_the_ticket_of_the_person_who_runs_it(
+    provmode: Any, inventory: Write, processes: str
+) -> None:
+    ran = provmode("audit", str(inventory()), "--format", "json", "--processes", processes)
 
     assert {host["verdict"] for host in json.loads(ran.stdout)["hosts"]} == {"healthy"}
     assert ran.returncode == 0
 
 
+@IN_ONE_PROCESS_OR_TWO
 @pytest.mark.usefixtures("no_ticket")
-def test_without_a_ticket_every_pc_says_what_to_do_and_the_run_fails(provmode: Any, inventory: Write) -> None:
-    ran = provmode("audit", str(inventory()), "--format", "json")
+def test_without_a_ticket_every_pc_says_what_to_do_and_the_run_fails(
+    provmode: Any, inventory: Write, processes: str
+) -> None:
+    ran = provmode("audit", str(inventory()), "--format", "json", "--processes", processes)
 
     hosts = json.loads(ran.stdout)["hosts"]
     assert {(host["verdict"], host["cause"], host["requests"]) for host in hosts} == {("unassessed", "auth", 0)}
@@ -52,27 +61,51 @@ def test_without_a_ticket_every_pc_says_what_to_do_and_the_run_fails(provmode: A
     assert ran.returncode == 4
 
 
+@IN_ONE_PROCESS_OR_TWO
 @pytest.mark.usefixtures("no_ticket")
-def test_a_password_in_the_environment_is_used_for_the_user_that_is_named(
-    provmode: Any, inventory: Write, realm: Any
+def test_the_user_that_is_named_logs_on_once_with_the_password_in_the_environment(
+    provmode: Any, inventory: Write, realm: Any, processes: str
 ) -> None:
+    log = Path(realm.server.tmpdir) / "kdc.log"
+    before = log.read_text().count("AS_REQ")
+
     ran = provmode(
         "audit",
         str(inventory(winrm_user=f"provmode@{realm.name.lower()}")),
-        "--format",
-        "json",
+        *("--format", "json", "--processes", processes),
         environment={"PROVMODE_PASSWORD": realm.password},
     )
 
     assert {host["verdict"] for host in json.loads(ran.stdout)["hosts"]} == {"healthy"}
+    assert log.read_text().count("AS_REQ") - before == 1
 
 
+@IN_ONE_PROCESS_OR_TWO
+@pytest.mark.usefixtures("no_ticket")
+def test_a_wrong_password_is_tried_once_in_a_run(provmode: Any, inventory: Write, realm: Any, processes: str) -> None:
+    log = Path(realm.server.tmpdir) / "kdc.log"
+    before = log.read_text().count("AS_REQ")
+
+    ran = provmode(
+        "audit",
+        str(inventory(winrm_user=f"provmode@{realm.name.lower()}")),
+        *("--format", "json", "--processes", processes),
+        environment={"PROVMODE_PASSWORD": "wrong"},
+    )
+
+    hosts = json.loads(ran.stdout)["hosts"]
+    assert all("refused the password of provmode@CORP.EXAMPLE" in host["reason"] for host in hosts)
+    assert log.read_text().count("AS_REQ") - before == 1
+
+
+@IN_ONE_PROCESS_OR_TWO
 def test_a_ticket_that_is_not_delegated_is_said_once(
-    provmode: Any, inventory: Write, realm: Any, no_ticket: Path
+    provmode: Any, inventory: Write, realm: Any, no_ticket: Path, processes: str
 ) -> None:
     realm.kinit(no_ticket, "-F")
+    fleet = str(inventory(winrm_kerberos_delegation=True))
 
-    ran = provmode("audit", str(inventory(winrm_kerberos_delegation=True)), "--format", "json")
+    ran = provmode("audit", fleet, "--format", "json", "--processes", processes)
 
     assert ran.stderr.count("winrm_kerberos_delegation was asked for and not given to") == 1
     assert ran.returncode == 0

@@ -11,6 +11,7 @@ import os
 import secrets
 import select
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from provmode.errors import UsageError
@@ -37,8 +38,8 @@ def check_output(path: Path) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def write_output(path: Path, text: str, *, private: bool = False) -> None:
-    """Write *text* as UTF-8 to a temporary file, which then replaces *path*.
+def write_output(path: Path, text: str | Iterable[str], *, private: bool = False) -> None:
+    """Write *text*, or its parts one after another, as UTF-8 to a temporary file, which then replaces *path*.
 
     The mode and, as far as allowed, the owner of a previous file are kept. A new file gets the umask's mode, or can be
     read by its owner only if it is *private*. Write directly to a pipe, to a device, or to a file in a folder in which
@@ -47,7 +48,8 @@ def write_output(path: Path, text: str, *, private: bool = False) -> None:
     Raises:
         UsageError: the file cannot be written; the previous file is still there.
     """
-    data = text.encode("utf-8", "surrogatepass")
+    parts = [text] if isinstance(text, str) else text
+    data = (part.encode("utf-8", "surrogatepass") for part in parts)
     try:
         destination = _destination(path)
         previous = _status(destination)
@@ -97,7 +99,7 @@ def _refuse_prepared(path: Path) -> None:
         )
 
 
-def _replace(path: Path, data: bytes, previous: os.stat_result | None, *, private: bool) -> None:
+def _replace(path: Path, data: Iterable[bytes], previous: os.stat_result | None, *, private: bool) -> None:
     temporary = path.with_name(f".provmode-{secrets.token_hex(8)}.part")
     mode = 0o600 if private or previous is not None else 0o666
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -105,7 +107,7 @@ def _replace(path: Path, data: bytes, previous: os.stat_result | None, *, privat
         with open(descriptor, "wb") as file:
             if previous is not None:
                 _take_over(descriptor, previous)
-            file.write(data)
+            file.writelines(data)
             file.flush()
             os.fsync(descriptor)
         temporary.replace(path)
@@ -139,7 +141,7 @@ def _can_write(descriptor: int, seconds: float) -> bool:
     return bool(waiting.poll(1000 * seconds))
 
 
-def _write_in_place(path: Path, data: bytes) -> None:
+def _write_in_place(path: Path, data: Iterable[bytes]) -> None:
     """Write to a pipe, to a device, or over a file; never wait forever for a reader."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -148,12 +150,13 @@ def _write_in_place(path: Path, data: bytes) -> None:
             raise UsageError(f"cannot write {path}: nobody reads from it", next_step="start its reader first") from None
         raise
     try:
-        left = memoryview(data)
-        while left:
-            try:
-                left = left[os.write(descriptor, left) :]
-            except BlockingIOError:
-                if not _can_write(descriptor, PATIENCE):
-                    raise UsageError(f"cannot write {path}: its reader took nothing for {PATIENCE:g} s") from None
+        for part in data:
+            left = memoryview(part)
+            while left:
+                try:
+                    left = left[os.write(descriptor, left) :]
+                except BlockingIOError:
+                    if not _can_write(descriptor, PATIENCE):
+                        raise UsageError(f"cannot write {path}: its reader took nothing for {PATIENCE:g} s") from None
     finally:
         os.close(descriptor)

@@ -313,3 +313,24 @@ def test_two_writers_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypat
     assert errors == []
     assert report.read_text() in ("a" * 100_000, "b" * 100_000)
     assert os.listdir(tmp_path) == ["report"]
+
+
+def test_a_file_can_be_written_in_parts(tmp_path: Path) -> None:
+    write_output(tmp_path / "report", (part for part in ("one\n", "zwölf\n")))
+
+    assert (tmp_path / "report").read_text("utf-8") == "one\nzwölf\n"
+
+
+def test_a_part_that_cannot_be_made_leaves_the_previous_file(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.write_text("previous")
+
+    def parts() -> Iterator[str]:
+        yield "new"
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_output(path, parts())
+
+    assert path.read_text() == "previous"
+    assert list(tmp_path.iterdir()) == [path]

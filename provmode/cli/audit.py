@@ -19,7 +19,7 @@ from provmode.cli.common import (
     inventory_argument,
     looking,
     max_unassessed_option,
-    print_json,
+    print_parts,
     printing,
     processes_option,
     refused_logons,
@@ -88,15 +88,15 @@ def run_audit_of(
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:
     """Print an audit on standard output, or write it to a file."""
-    from provmode.report.document import as_json, document
+    from provmode.report.document import written
     from provmode.report.terminal import print_audit
 
     if output is not None:
-        write_output(output, as_json(found) if output_format == "json" else _as_text(found))
+        write_output(output, written(found) if output_format == "json" else _as_text(found))
         return
     with printing():
         if output_format == "json":
-            print_json(document(found), 2)
+            print_parts(written(found))
         else:
             print_audit(found, console_for(None))
 

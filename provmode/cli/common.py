@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
@@ -443,9 +443,14 @@ def give_up_output(why: str) -> None:
 
 def print_json(document: Any, indent: int = 1) -> None:
     """Print *document* as JSON on standard output: UTF-8, whatever the terminal's encoding is (RFC 8259, 8.1)."""
+    print_parts((json_text(document, indent), "\n"))
+
+
+def print_parts(parts: Iterable[str]) -> None:
+    """Print JSON on standard output, part by part, as `print_json` does."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    print(json_text(document, indent))
+    sys.stdout.writelines(parts)
 
 
 def complain(message: str) -> None:

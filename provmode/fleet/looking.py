@@ -182,6 +182,8 @@ class Here:
         """Ask every host; see `Looker`."""
 
         def work(visit: Visit) -> None:
-            gather(look_at(visit, question, policies[visit.host.name], now))
+            looked = look_at(visit, question, policies[visit.host.name], now)
+            visit.forget()
+            gather(looked)
 
         self.runner.visit(fleet, list(policies), work, stop=stop, finish_begun=False)

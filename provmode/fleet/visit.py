@@ -93,6 +93,14 @@ class Visit:
         finally:
             self._connector.disconnect()
 
+    def forget(self) -> None:
+        """Let go of everything about this host, once nothing more is asked of the visit.
+
+        pyinfra's objects refer to each other in circles, so the session would stay until Python looks for garbage.
+        """
+        self.host.connector_data.clear()
+        self._connector.session = self._connector.lease = None
+
     def _in_turn(self, work: Callable[[], T]) -> T | None:
         try:
             if self._stop():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from provmode import __version__
@@ -19,6 +20,10 @@ def document(audit: Audit) -> dict[str, Any]:
     If interrupted, ``missing`` too. If settings protect less than the defaults: ``lowered_protection``, a list of them
     with their hosts.
     """
+    return {**_without_hosts(audit), "hosts": [report.to_json() for report in audit.reports]}
+
+
+def _without_hosts(audit: Audit) -> dict[str, Any]:
     summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
     summary["total"] = len(audit.selected)
     body: dict[str, Any] = {
@@ -31,7 +36,6 @@ def document(audit: Audit) -> dict[str, Any]:
         "limit": list(audit.limit),
         **({"exclude": list(audit.exclude), "excluded": list(audit.excluded)} if audit.exclude else {}),
         "summary": summary,
-        "hosts": [report.to_json() for report in audit.reports],
     }
     if audit.interrupted:
         body["interrupted"] = True
@@ -41,13 +45,15 @@ def document(audit: Audit) -> dict[str, Any]:
     return body
 
 
-def as_json(audit: Audit) -> str:
-    """Return the document as text, each host on a line of its own.
+def written(audit: Audit) -> Iterator[str]:
+    """Yield the parts of the document as text, each host on a line of its own.
 
-    That is for `grep`, and because Python writes indented JSON slowly: it was a twentieth of an audit.
+    A line for each host is for `grep`, and because Python writes indented JSON slowly: it was a twentieth of an audit.
+    The report of a large fleet is never in memory as a whole.
     """
-    body = document(audit)
-    hosts = body.pop("hosts")
-    lines = [f"    {json_text(host)}" for host in hosts]
-    listed = "[\n" + ",\n".join(lines) + "\n  ]" if lines else "[]"
-    return json_text({**body, "hosts": []}, 2).removesuffix("[]\n}") + listed + "\n}\n"
+    yield json_text({**_without_hosts(audit), "hosts": []}, 2).removesuffix("]\n}")
+    between = "\n"
+    for report in audit.reports:
+        yield f"{between}    {json_text(report.to_json())}"
+        between = ",\n"
+    yield "\n  ]\n}\n" if audit.reports else "]\n}\n"

@@ -11,7 +11,6 @@ Head, body and everything before the answer (``100 Continue``) are bounded toget
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 MAX_ANSWER = 8 * 1024 * 1024
@@ -76,8 +75,11 @@ class AnswerReader:
         self._waiting = bytearray()
         self._body: list[bytes] = []
         self._missing = 0
-        self._read: Callable[[], bool | None] = self._head
-        """Reads the next part: true if the answer is whole, false if the next part can be read, or `_WAIT`."""
+        self._read = AnswerReader._head
+        """Reads the next part: true if the answer is whole, false if the next part can be read, or `_WAIT`.
+
+        It is a function of the class: a method of this object would keep the object, until Python looks for garbage.
+        """
         self._status = 0
         self._fields: dict[bytes, bytes] = {}
         self._last = False
@@ -96,7 +98,7 @@ class AnswerReader:
         self._waiting += data
         if self._received > self._most:
             raise TooLarge(f"over {self._most} bytes")
-        while not (done := self._read()):
+        while not (done := self._read(self)):
             if done is _WAIT:
                 return None
         if self._waiting:
@@ -104,7 +106,7 @@ class AnswerReader:
         return self._answer()
 
     def _ended(self) -> Answer:
-        if self._read == self._until_the_end:
+        if self._read is AnswerReader._until_the_end:
             return self._answer()
         raise CutOff(begun=self._received > 0)
 
@@ -139,19 +141,19 @@ class AnswerReader:
                 raise NotHttp("a transfer coding other than chunked")
             if length is not None:
                 raise NotHttp("a length beside a transfer coding")
-            self._read = self._chunk
+            self._read = AnswerReader._chunk
             return False
         if self._status in (204, 304):
             return True
         if length is None:
-            self._last, self._read = True, self._until_the_end
+            self._last, self._read = True, AnswerReader._until_the_end
             return False
         if _LENGTH.fullmatch(length) is None:
             raise NotHttp("a length that is not a number")
         self._missing = int(length)
         if self._missing > self._most:
             raise TooLarge(f"over {self._most} bytes")
-        self._read = self._counted
+        self._read = AnswerReader._counted
         return False
 
     def _counted(self) -> bool | None:
@@ -171,7 +173,7 @@ class AnswerReader:
         if size is None:
             raise NotHttp("a chunk without a size")
         self._missing = int(size[1], 16)
-        self._read = self._chunk_data if self._missing else self._trailer
+        self._read = AnswerReader._chunk_data if self._missing else AnswerReader._trailer
         return False
 
     def _chunk_data(self) -> bool | None:
@@ -180,7 +182,7 @@ class AnswerReader:
         if self._waiting[:2] != b"\r\n":
             raise NotHttp("a chunk longer than it says")
         del self._waiting[:2]
-        self._read = self._chunk
+        self._read = AnswerReader._chunk
         return False
 
     def _trailer(self) -> bool | None:

@@ -20,6 +20,7 @@ The ground, which everything may import and which imports nothing of the house b
 * ``fields``        what may stand in a field of the JSON files, as a check and as a schema.
 * ``text``          text from a PC, made safe to show.
 * ``clock``         the controller's clock, for the programs that hand it to pure logic.
+* ``process``       what every process of provmode sets up for itself: its log, and when garbage is looked for.
 * ``atomic_file``   files that are written whole or not at all.
 
 And one house apart, which shares no code with the rest:

@@ -9,6 +9,10 @@
 * `identity`        which PC answered for a host
 * `asked`           what a run with an inventory would ask, and what it would leave out
 * `looking`         looking at one host: what an audit and a plan share
+* `processes`       looking at hosts from several processes: the run's own side
+* `worker`          a worker process of such a run
+* `messages`        what both say to each other
+* `pipe`            Python objects through a pipe between them
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry

@@ -97,13 +97,18 @@ class Duel(Generic[Setting]):
         """How many times as many hosts per second provmode does."""
         return self.ours.median(_rate) / self.theirs.median(_rate)
 
+    @property
+    def cpu_factor(self) -> float:
+        """How many times provmode's CPU per host the other one needs."""
+        return self.theirs.median(_cpu_each) / self.ours.median(_cpu_each)
+
     def summary(self, unit: str) -> str:
         """Return the figures as text; *unit* is the unit of the setting."""
         tried = ", ".join(f"{setting}: {rate:.1f}" for setting, rate in self.tried.items())
         return (
             f"{self.factor:.1f} times: {self.ours.spread(_rate)} to {self.theirs.spread(_rate)} hosts/s with "
-            f"{self.best} {unit} (tried once each, {tried}); CPU per host {self.ours.median(_cpu_each):.0f} ms to "
-            f"{self.theirs.median(_cpu_each):.0f} ms"
+            f"{self.best} {unit} (tried once each, {tried}); CPU per host {self.ours.median(_cpu_each):.1f} ms to "
+            f"{self.theirs.median(_cpu_each):.0f} ms, {self.cpu_factor:.1f} times"
         )
 
 

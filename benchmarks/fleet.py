@@ -17,6 +17,8 @@ SEED = 11
 HEALTHY, SILENT = "healthy", "black-hole"
 PROCESSES = max(1, min(4, len(os.sched_getaffinity(0)) - 1))
 """Processes of the lab: the contender has a core for itself, so on two cores there is one."""
+PCS_A_PROCESS = 10_000
+"""PCs that a process of the lab can have: each is an open file, and a process may have 20,000 and more."""
 
 
 @dataclass
@@ -68,9 +70,12 @@ def running(healthy: int, silent: int) -> Iterator[Fleet]:
     """Start a lab with at least so many PCs of each kind in its own process, and stop it at the end."""
     spare = 8 + healthy // 50 + silent // 5  # the lab chooses personas at random
     mix = {HEALTHY: healthy + spare, **({SILENT: silent + spare} if silent else {})}
+    processes = max(PROCESSES, -(-sum(mix.values()) // PCS_A_PROCESS))
     with (
         tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder,
-        LabProcess(sum(mix.values()), SEED, mix=mix, processes=PROCESSES) as lab,
+        LabProcess(
+            sum(mix.values()), SEED, mix=mix, processes=max(PROCESSES, -(-sum(mix.values()) // PCS_A_PROCESS))
+        ) as lab,
     ):
         hosts = [_host(lab, each.name, each.address, each.port, each.persona == SILENT) for each in lab.hosts]
         yield Fleet(lab, Path(folder), hosts)

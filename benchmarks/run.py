@@ -17,8 +17,8 @@ from rich.console import Console
 from benchmarks import fleet
 from benchmarks.contest import Bench, ContenderFailed
 from benchmarks.row import Row, show
-from benchmarks.rows import ansible, change, cost, cpu, scale, silent, threads
-from benchmarks.sizes import FULL, QUICK
+from benchmarks.rows import ansible, change, cost, cpu, processes, scale, silent, threads
+from benchmarks.sizes import FULL, QUICK, Sizes
 from provmode.lab.process import LabError
 
 ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
@@ -27,6 +27,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "ansible": ansible.measure,
     "threads": threads.measure,
     "scale": scale.measure,
+    "processes": processes.measure,
     "silent": silent.measure,
     "change": change.measure,
     "operations": change.operations,
@@ -42,7 +43,7 @@ def main() -> int:
     sizes = QUICK if chosen.quick else FULL
     progress, started = Console(stderr=True), time.monotonic()
     try:
-        with fleet.running(sizes.healthy, sizes.silent) as lab:
+        with fleet.running(_healthy(sizes, chosen.only), sizes.silent) as lab:
             rows = _measured(Bench(lab, sizes, lambda what: progress.print(f"... {what}", style="dim")), chosen.only)
     except LabError as error:
         progress.print(f"no lab, no measurement: {error}")
@@ -53,6 +54,11 @@ def main() -> int:
     )
     show(rows, Console(), title=title)
     return 0
+
+
+def _healthy(sizes: Sizes, only: str | None) -> int:
+    """Return how many healthy PCs the lab needs: the largest fleets are for their own row alone."""
+    return sizes.healthy if only in (None, "scale") else sizes.healthy_but_for_scale
 
 
 def _measured(bench: Bench, only: str | None) -> list[Row]:

@@ -27,6 +27,8 @@ class Sizes:
     """Hosts of the run that memory is compared with."""
     answering: int
     silent: int
+    processes: int
+    """Hosts that are audited in one process and in two."""
     change: int
     """Stuck hosts for plan and apply, compared with the bare loop."""
     change_scale: tuple[int, ...]
@@ -35,8 +37,14 @@ class Sizes:
     @property
     def healthy(self) -> int:
         """Number of healthy hosts that the lab must have."""
+        return max(self.healthy_but_for_scale, *self.scale)
+
+    @property
+    def healthy_but_for_scale(self) -> int:
+        """Number of healthy hosts that all rows but `scale` need."""
         return max(
-            self.cost, self.cpu, self.ansible, self.ansible_joined, self.threads_hosts, *self.scale, self.answering
+            *(self.cost, self.cpu, self.ansible, self.ansible_joined, self.threads_hosts),
+            *(self.few, self.answering, self.processes),
         )
 
 
@@ -49,11 +57,12 @@ FULL = Sizes(
     forks=(2, 4, 8, 16),
     threads_hosts=120,
     threads=(8, 16, 32),
-    scale=(500, 1000, 2000, 5000),
+    scale=(1000, 5000, 20_000),
     scale_repeats=2,
     few=10,
     answering=1400,
     silent=600,
+    processes=3000,
     change=100,
     change_scale=(200, 2000),
     operations=1000,
@@ -72,6 +81,7 @@ QUICK = Sizes(
     few=10,
     answering=35,
     silent=15,
+    processes=200,
     change=10,
     change_scale=(20, 100),
     operations=50,

@@ -7,7 +7,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import gc
 import logging
 import sys
 from collections import Counter
@@ -19,12 +18,12 @@ from pyinfra.api.connectors import get_all_connectors, get_execution_connectors
 from benchmarks.contenders.meter import Meter
 from benchmarks.job import Job, Read
 from provmode.ccm.model import ClientReadings
-from provmode.cli.entry import ALLOCATIONS
 from provmode.clock import utc_now
 from provmode.fleet.audit import Audit, run_audit
 from provmode.fleet.inventory import load
+from provmode.process import collect_rarely
 from provmode.reading import Known, Unknown
-from provmode.report.document import as_json
+from provmode.report.document import written
 from provmode.transport import lean  # noqa: F401 - as above
 
 
@@ -35,11 +34,12 @@ def main() -> None:
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
     get_all_connectors()
     get_execution_connectors()
-    gc.set_threshold(ALLOCATIONS, 20, 50)  # as the command does
+    collect_rarely()  # as the command does
     meter = Meter("provmode")
     fleet = load(job.inventory)
     audit = run_audit(fleet, fleet.names, now=utc_now)
-    as_json(audit)
+    for _ in written(audit):
+        pass
     meter.stop()
     values = {report.host: _read(report.state) for report in audit.reports}
     meter.report(job, values, note=_failures(job, audit))

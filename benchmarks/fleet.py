@@ -73,9 +73,7 @@ def running(healthy: int, silent: int) -> Iterator[Fleet]:
     processes = max(PROCESSES, -(-sum(mix.values()) // PCS_A_PROCESS))
     with (
         tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder,
-        LabProcess(
-            sum(mix.values()), SEED, mix=mix, processes=max(PROCESSES, -(-sum(mix.values()) // PCS_A_PROCESS))
-        ) as lab,
+        LabProcess(sum(mix.values()), SEED, mix=mix, processes=processes) as lab,
     ):
         hosts = [_host(lab, each.name, each.address, each.port, each.persona == SILENT) for each in lab.hosts]
         yield Fleet(lab, Path(folder), hosts)

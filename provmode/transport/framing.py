@@ -10,6 +10,7 @@ Head, body and everything before the answer (``100 Continue``) are bounded toget
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ MAX_ANSWER = 8 * 1024 * 1024
 under 1 %."""
 MAX_HEAD = 64 * 1024
 """Maximum size of the head of an answer, and of what may follow a chunked body."""
+SHORT = 100
+"""Bytes of a header line that is kept to be recognized again: never a token of an authentication."""
 MAX_CHUNK_LINE = 256
 """Maximum size of the line before a chunk; its extensions are not read."""
 
@@ -226,9 +229,22 @@ def _fields_of(lines: list[bytes]) -> dict[bytes, bytes]:
     """
     fields: dict[bytes, bytes] = {}
     for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            raise NotHttp("a header line that is none")
-        name = field[1].lower()
-        fields[name] = fields[name] + b", " + field[2] if name in fields else field[2]
+        name, value = _known_field(line) if len(line) <= SHORT else _field(line)
+        fields[name] = fields[name] + b", " + value if name in fields else value
     return fields
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    """Return a header field: its name in lower case, and its value.
+
+    Raises:
+        NotHttp: *line* is none.
+    """
+    field = _FIELD.fullmatch(line)
+    if field is None:
+        raise NotHttp("a header line that is none")
+    return field[1].lower(), field[2]
+
+
+_known_field = functools.lru_cache(maxsize=256)(_field)
+"""`_field` for lines that every answer has: a fleet of PCs says the same few thousands of times."""

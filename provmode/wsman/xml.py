@@ -8,6 +8,7 @@ run cannot afford a slower one.
 
 from __future__ import annotations
 
+import functools
 import re
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
@@ -118,7 +119,12 @@ def escape(text: str) -> str:
 
 def local_name(element: Element) -> str:
     """Return the tag without its namespace."""
-    return element.tag.rpartition("}")[2]
+    return _without_namespace(element.tag)
+
+
+@functools.lru_cache(maxsize=512)
+def _without_namespace(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def namespace(element: Element) -> str:

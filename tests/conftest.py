@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -320,6 +323,109 @@ def drive() -> Callable[..., Any]:
             return stop.value
 
     return run
+
+
+# -- somebody in between -------------------------------------------------------------------------------------------
+
+EditMessage = Callable[[int, bytes], "bytes | list[bytes]"]
+"""Takes the number of a message on its connection, from 0, and the message; returns what is passed on."""
+
+
+class Between:
+    """A proxy on a port of its own. *requests* and *answers* keep what came in, before it was edited."""
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        request: EditMessage = lambda number, message: message,
+        answer: EditMessage = lambda number, message: message,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._edit_request, self._edit_answer, self._tls = host, request, answer, tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.requests: list[bytes] = []
+        self.answers: list[bytes] = []
+        self._open: list[socket.socket] = []
+        self.host = Host(host.name, "127.0.0.1", self._listener.getsockname()[1], host.scheme, host.persona)
+        """The PC, as one reaches it through here."""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        pc = socket.create_connection((self._host.address, self._host.port))
+        self._open += [client, pc]
+        try:
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+                trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+                pc = trusting.wrap_socket(pc)
+                self._open += [client, pc]
+            number = 0
+            while message := http_message(client):
+                self.requests.append(message)
+                pieces = self._edit_request(number, message)
+                for piece in pieces if isinstance(pieces, list) else [pieces]:
+                    pc.sendall(piece)
+                    answer = http_message(pc)
+                self.answers.append(answer)
+                edited = self._edit_answer(number, answer)
+                assert isinstance(edited, bytes)
+                client.sendall(edited)
+                number += 1
+        except OSError:
+            pass  # one side has closed the connection, as it should
+        finally:
+            client.close()
+            pc.close()
+
+    def close(self) -> None:
+        """Close the port and every connection."""
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+
+def http_message(connection: socket.socket) -> bytes:
+    """Return the next HTTP message; nothing if the connection was closed."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return b""
+        data += piece
+    head = data.partition(b"\r\n\r\n")[0]
+    length = re.search(rb"(?i)content-length: *(\d+)", head)
+    missing = len(head) + 4 + int(length.group(1) if length else 0) - len(data)
+    while missing > 0:
+        piece = connection.recv(missing)
+        if not piece:
+            return b""
+        data += piece
+        missing -= len(piece)
+    return data
+
+
+@pytest.fixture
+def between() -> Iterator[Callable[..., Between]]:
+    """Put somebody in front of a PC."""
+    opened: list[Between] = []
+
+    def stand(host: Host, **edits: Any) -> Between:
+        opened.append(Between(host, **edits))
+        return opened[-1]
+
+    yield stand
+    for proxy in opened:
+        proxy.close()
 
 
 # -- inventories without a file ------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class WinRMData(TypedDict):
     winrm_kerberos_keytab: str
     winrm_kerberos_host: str
     winrm_kerberos_delegation: bool
+    winrm_credssp_mechanism: str
     winrm_basic_over_http: bool
     winrm_connect_deadline: float | int
     winrm_read_deadline: float | int
@@ -95,6 +96,7 @@ WINRM_DATA: dict[str, DataMeta] = {
     "winrm_kerberos_keytab": DataMeta("Keytab with the account's keys, for Kerberos without kinit or password", None),
     "winrm_kerberos_host": DataMeta("Host part of the service principal, where it is not the address", None),
     "winrm_kerberos_delegation": DataMeta("Whether the ticket is delegated to the PC", False),
+    "winrm_credssp_mechanism": DataMeta("ntlm or kerberos: how the account logs on inside of CredSSP", "ntlm"),
     "winrm_basic_over_http": DataMeta("Accept that Basic over plain http sends the password readable", False),
     "winrm_connect_deadline": DataMeta("Seconds for name and TCP connection", 5.0),
     "winrm_read_deadline": DataMeta("Seconds for one answer", 30.0),
@@ -283,7 +285,17 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
         UsageError: a value cannot be used; the message names its key and never contains a secret.
     """
     from provmode.ccm.client import READING_LINES
-    from provmode.transport.target import AUTHENTICATIONS, STACKS, Credentials, Deadlines, Endpoint, Target, Trust
+    from provmode.transport.target import (
+        AUTHENTICATIONS,
+        CREDSSP_MECHANISMS,
+        STACKS,
+        Credentials,
+        Deadlines,
+        Endpoint,
+        Target,
+        Trust,
+        check_stack,
+    )
 
     name = host_name.rpartition("/")[2]
     scheme = _one_of(name, data, "winrm_scheme", ("http", "https"))
@@ -300,7 +312,14 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             f"{name}: winrm_stack pywinrm takes Kerberos tickets from the cache only, and winrm_kerberos_keytab is set",
             next_step="run kinit -k -t with that keytab before, or leave winrm_stack out",
         )
-    check_libraries(authentication, stack=stack, keyring=needs_password and bool(in_keyring))
+    check_stack(name, stack, authentication)
+    inside = _one_of(name, data, "winrm_credssp_mechanism", CREDSSP_MECHANISMS)
+    check_libraries(
+        authentication,
+        stack=stack,
+        keyring=needs_password and bool(in_keyring),
+        inside=inside if authentication == "credssp" else "",
+    )
     if data["winrm_kerberos_host"] is not None:
         check_address(f"{name}: winrm_kerberos_host", data["winrm_kerberos_host"])
     password = password_of(name, user, data) if needs_password else ""
@@ -324,6 +343,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             keytab=_path(data["winrm_kerberos_keytab"]) if authentication == "kerberos" else None,
             kerberos_host=data["winrm_kerberos_host"],
             kerberos_delegation=data["winrm_kerberos_delegation"],
+            credssp_mechanism=inside,
             basic_over_http=data["winrm_basic_over_http"],
         ),
         trust=Trust(validate=data["winrm_validate"], ca=_path(data["winrm_ca"])),

@@ -230,29 +230,30 @@ def check_keytab(name: str, path: Path | None) -> None:
         raise UsageError(f"{name}: winrm_kerberos_keytab {path} is not a keytab", next_step=made)
 
 
-def check_libraries(authentication: str, *, stack: str, keyring: bool) -> None:
-    """Refuse what needs a library that is not installed here; *stack* is the code that speaks HTTP.
+def check_libraries(authentication: str, *, stack: str, keyring: bool, inside: str = "") -> None:
+    """Refuse what needs a library that is not installed here.
+
+    *stack* is the code that speaks HTTP, *inside* how the account logs on inside of CredSSP.
 
     Raises:
         UsageError: says how to install it.
     """
-    if authentication == "kerberos" and stack == "lean":
+    if inside == "kerberos" or (authentication == "kerberos" and stack == "lean"):
         try:
             import gssapi
             import krb5
         except ModuleNotFoundError:
-            raise missing_library(authentication) from None
+            raise missing_library("kerberos") from None
         except ImportError as error:  # the system's library below them
             raise UsageError(
-                f"winrm_transport kerberos cannot load this system's Kerberos library ({error})",
+                f"winrm_transport {authentication} cannot load this system's Kerberos library ({error})",
                 next_step="install MIT Kerberos (Debian: libgssapi-krb5-2)",
             ) from None
         del gssapi, krb5
-    elif authentication in ("kerberos", "credssp"):
+    elif authentication == "kerberos":
         import winrm.transport
 
-        has = {"kerberos": winrm.transport.HAVE_KERBEROS, "credssp": winrm.transport.HAVE_CREDSSP}
-        if not has[authentication]:
+        if not winrm.transport.HAVE_KERBEROS:
             raise missing_library(authentication)
     if keyring:
         _check_keyring()

@@ -3,14 +3,15 @@
 * `target`       address, account, trust and deadlines of one PC. Plain values
 * `base`         the interface of a connection (`Connection`), for those who write another one
 * `stack`        chooses between the two connections
-* `lean`         the connection for NTLM and Kerberos, over one socket
+* `lean`         the connection for NTLM, Kerberos and CredSSP, over one socket
 * `framing`      HTTP/1.1 answers, read from bytes. Pure
 * `sealed_body`  the frame around a sealed message. Pure
-* `handshakes`   NTLM's and Kerberos' handshake, each with its checks
+* `handshakes`   the handshakes of NTLM, Kerberos and CredSSP, each with its checks
+* `credssp`      what CredSSP hands the password over after: the logon inside, and the proof of the TLS around it
 * `security`     tokens and sealing, by pyspnego
 * `tickets`      the Kerberos tickets of a process: one logon a run, and no wait for a silent KDC
 * `kerberos_words`  how an account is written, and what a refusal of Kerberos means. Pure
-* `pywinrm`      the connection over pywinrm: Basic, CredSSP, certificates, and the fallback for the rest
+* `pywinrm`      the connection over pywinrm: Basic, certificates, and the fallback for NTLM and Kerberos
 * `failures`     the errors about one PC that both connections raise
 * `challenge`    what a PC calls itself in an NTLM challenge
 * `ntlm_checks`  what an NTLM handshake has to agree on; a weaker one is broken off

@@ -9,6 +9,7 @@ from provmode.errors import AuthenticationFailed, CertificateUntrusted, Deadline
 from provmode.transport import refusals
 from provmode.transport.base import ConnectionLost, LogonForgotten, LogonNotSent
 from provmode.transport.framing import MAX_ANSWER
+from provmode.transport.kerberos_words import about_pc, about_ticket
 from provmode.transport.target import Target
 
 WHO_ANSWERS = "find out what answers on that port"
@@ -31,7 +32,7 @@ class Failures:
 
     def __init__(self, target: Target) -> None:
         self._endpoint, self._credentials = target.endpoint, target.credentials
-        self._read = target.deadlines.read
+        self._connect, self._read = target.deadlines.connect, target.deadlines.read
         endpoint = target.endpoint
         self.where = f"{endpoint.name} ({endpoint.address}:{endpoint.port})"
 
@@ -157,6 +158,30 @@ class Failures:
             f"{self.where} closed the connection at the beginning of TLS", next_step=refusals.tls("EOF")
         )
 
+    # -- CredSSP ----------------------------------------------------------------------------------------------------
+
+    def credssp_ended(self, why: str = "") -> LogonNotSent:
+        """It offers CredSSP, and ended it before an account was tried; *why* is what it said of it."""
+        return LogonNotSent(
+            f"{self.where} offers CredSSP and ended it before the logon{why and ': '}{why}",
+            next_step="look at the PC's WinRM event log (Microsoft-Windows-WinRM/Operational)",
+        )
+
+    def credssp_tls(self, reason: str) -> ProtocolError:
+        """TLS inside of CredSSP could not be agreed on, or broke; *reason* is OpenSSL's."""
+        return ProtocolError(
+            f"TLS inside of CredSSP with {self.where} failed ({reason}); no password was handed over",
+            next_step="it takes TLS 1.2 or later: look at the PC's Schannel settings, or somebody stands in between",
+        )
+
+    def credssp_too_old(self, version: int) -> ProtocolError:
+        """It speaks a version of CredSSP that somebody in between can use."""
+        return ProtocolError(
+            f"{self.where} speaks CredSSP version {version}, with which somebody in between can take over the logon "
+            "(CVE-2018-0886); no password was handed over",
+            next_step="install the PC's updates (it lacks those since May 2018), or use winrm_transport kerberos",
+        )
+
     # -- the account ------------------------------------------------------------------------------------------------
 
     def not_offered(self, schemes: list[str]) -> LogonNotSent:
@@ -190,13 +215,23 @@ class Failures:
             next_step="use winrm_transport kerberos",
         )
 
-    def refused(self, computer: str = "") -> AuthenticationFailed:
-        """It refused the account after it was tried; *computer* is what it calls itself, if it said so."""
+    def refused(self, computer: str = "", why: str = "") -> AuthenticationFailed:
+        """It refused the account after it was tried; *computer* is what it calls itself, *why* what it said of it."""
         user = self._credentials.user or "the client certificate"
         return AuthenticationFailed(
-            f"{self.where} refused {user} ({self._credentials.authentication})",
+            f"{self.where} refused {user} ({self._credentials.authentication}){why and ': '}{why}",
             next_step=refusals.account(self._endpoint, self._credentials, computer),
         )
+
+    def no_ticket_got(self, code: int, text: str, *, account: str, service: str) -> LogonNotSent:
+        """Say why no ticket for it could be got; *code* and *text* are the library's."""
+        means = about_ticket(code, text, account=account, service=service, seconds=self._connect)
+        return LogonNotSent(f"{self.where}: {means.what}", next_step=means.next_step)
+
+    def ticket_refused(self, code: int, text: str, service: str) -> AuthenticationFailed:
+        """It refused the ticket; *code* and *text* are those of its error token, 0 and empty without one."""
+        means = about_pc(code, text, service=service)
+        return AuthenticationFailed(f"{self.where}: {means.what}", next_step=means.next_step)
 
     def no_authentication(self) -> ProtocolError:
         """It accepted us without having asked for an account."""

@@ -1,19 +1,21 @@
-"""The two handshakes of the lean connection: NTLM and Kerberos, each with its checks and its errors.
+"""The handshakes of the lean connection: NTLM, Kerberos and CredSSP, each with its checks and its errors.
 
 A handshake makes tokens and reads those of the PC; the connection carries them. It ends well only if everything is
-agreed on that `provmode.transport.ntlm_checks` (NTLM) or `REQUIRED_OF_KERBEROS` asks for.
+agreed on that `provmode.transport.ntlm_checks` (NTLM), `REQUIRED_OF_KERBEROS` or `provmode.transport.credssp` asks for.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
-from provmode.errors import AuthenticationFailed
-from provmode.transport.base import LogonNotSent
+from spnego.exceptions import BadBindingsError, InvalidTokenError, NativeError, SpnegoError
+
+from provmode.errors import HostError
 from provmode.transport.challenge import computer_in
+from provmode.transport.credssp import OLDEST, KerberosInside, LogonInside, NotProved, NtlmInside, Tunnel, words_of
 from provmode.transport.failures import Failures
-from provmode.transport.kerberos_words import about_pc, about_ticket
 from provmode.transport.ntlm_checks import Handshake as NtlmChecks
 from provmode.transport.ntlm_checks import weak
 from provmode.transport.security import PROOF, SecurityContext, ntlm
@@ -103,19 +105,11 @@ class KerberosLogon:
 
     def __init__(self, target: Target, failures: Failures) -> None:
         self._target, self._failures = target, failures
-        self._host = target.credentials.kerberos_host or _host(target)
+        self._service = _service(target)
 
     def begin(self, binding: bytes) -> bytes:
         """Return the ticket for the PC, with the proof that we own it."""
-        from provmode.transport.tickets import PROCESS, KerberosFailed, source_of
-
-        credentials, seconds = self._target.credentials, self._target.deadlines.connect
-        try:
-            self.context = PROCESS.context(credentials, self._host, binding, seconds)
-        except KerberosFailed as failed:
-            account = source_of(credentials).principal
-            means = about_ticket(failed.code, failed.text, account=account, service=self._service, seconds=seconds)
-            raise LogonNotSent(f"{self._failures.where}: {means.what}", next_step=means.next_step) from None
+        self.context = _with_ticket(self._target, self._failures, self._service, binding)
         return self.context.step(None)
 
     def sending(self, authorization: str) -> None:
@@ -130,8 +124,7 @@ class KerberosLogon:
 
         failed = failure_in(lambda: self.context.step(token)) if token else None
         code, text = (failed.code, failed.text) if failed is not None else (0, "")
-        means = about_pc(code, text, service=self._service)
-        raise AuthenticationFailed(f"{self._failures.where}: {means.what}", next_step=means.next_step)
+        raise self._failures.ticket_refused(code, text, self._service)
 
     def finish(self, token: bytes | None) -> None:
         """Take the PC's proof, and require it, signing and sealing."""
@@ -151,9 +144,77 @@ class KerberosLogon:
 
         failure_in(lambda: self.context.step(token))
 
-    @property
-    def _service(self) -> str:
-        return f"HTTP/{self._host}"
+
+class CredSspLogon:
+    """CredSSP: TLS, a logon by NTLM or Kerberos inside of it, the proof of TLS' key, and the password at last."""
+
+    context: SecurityContext
+    _inside: LogonInside
+
+    def __init__(self, target: Target, failures: Failures) -> None:
+        self._target, self._failures = target, failures
+        self._answers = 0
+        self.computer: ComputerName | None = None
+
+    def begin(self, binding: bytes) -> bytes:
+        """Return TLS' greeting. *binding* is not needed: the logon inside is bound to the TLS inside."""
+        credentials, failures = self._target.credentials, self._failures
+        if credentials.credssp_mechanism == "kerberos":
+            service = _service(self._target)
+            context = _with_ticket(self._target, failures, service, b"")
+            self._inside = KerberosInside(context, failures, service)
+        else:
+            self._inside = NtlmInside(ntlm(credentials, _host(self._target), b""), failures)
+        self._tunnel = Tunnel(credentials.user, credentials.password, self._inside)
+        self.context = SecurityContext(self._tunnel)
+        return self.context.step(None)
+
+    def sending(self, authorization: str) -> None:
+        """Nothing is to be seen in TLS: the logon inside looks at its own tokens."""
+
+    def received(self, authorization: str, offers: str) -> None:
+        """The same."""
+
+    def next(self, token: bytes | None) -> bytes:
+        """Take the PC's token; TLS 1.3 has an answer without one, before the logon begins."""
+        self._answers += 1
+        if token is None and (self._inside.begun or self._answers == 1):
+            raise self._ended()
+        try:
+            made = self.context.step(token or b"")
+        except (SpnegoError, ssl.SSLError, NotProved) as error:
+            raise self._meaning(error) from None
+        self.computer = self._inside.computer
+        if not made:
+            raise self._ended()
+        return made
+
+    def finish(self, token: bytes | None) -> None:
+        """Require that everything was proved: a PC has no reason to accept us before that."""
+        if not self.context.complete:
+            raise self._failures.no_authentication()
+
+    def _ended(self, why: str = "") -> HostError:
+        """Return the error for a PC that ends the handshake; *why* is what it said of it."""
+        if self._inside.account_tried:
+            return self._failures.refused(str(self.computer or ""), why)
+        return self._failures.credssp_ended(why)
+
+    def _meaning(self, error: Exception) -> HostError:
+        """Return what an error of pyspnego or OpenSSL means."""
+        if isinstance(error, SpnegoError) and isinstance(error.base_error, NativeError):
+            return self._ended(words_of(error.nt_status))  # the PC's own words: the errorCode of a TSRequest
+        broken = error if isinstance(error, ssl.SSLError) else error.__cause__
+        if isinstance(broken, ssl.SSLError):
+            return self._failures.credssp_tls(str(broken.reason or "no reason given"))
+        version = self._tunnel.version
+        if version is not None and version < OLDEST:
+            return self._failures.credssp_too_old(version)
+        if isinstance(error, (NotProved, BadBindingsError)) or (
+            isinstance(error, InvalidTokenError) and version is not None
+        ):
+            return weak(self._failures.where, ["the proof that the TLS inside ends at the PC"], "CredSSP")
+        return self._failures.not_winrm("authentication", type(error).__name__)
 
 
 def _host(target: Target) -> str:
@@ -161,5 +222,30 @@ def _host(target: Target) -> str:
     return target.endpoint.address.partition("%")[0]
 
 
-LOGONS: dict[str, Callable[[Target, Failures], Logon]] = {"ntlm": NtlmLogon, "kerberos": KerberosLogon}
+def _service(target: Target) -> str:
+    """Return the PC's service principal, without its realm."""
+    return f"HTTP/{target.credentials.kerberos_host or _host(target)}"
+
+
+def _with_ticket(target: Target, failures: Failures, service: str, binding: bytes) -> SecurityContext:
+    """Return a context with a ticket for *service*, its first token made.
+
+    Raises:
+        LogonNotSent: no ticket could be got.
+    """
+    from provmode.transport.tickets import PROCESS, KerberosFailed, source_of
+
+    host = service.partition("/")[2]
+    try:
+        return PROCESS.context(target.credentials, host, binding, target.deadlines.connect)
+    except KerberosFailed as failed:
+        account = source_of(target.credentials).principal
+        raise failures.no_ticket_got(failed.code, failed.text, account=account, service=service) from None
+
+
+LOGONS: dict[str, Callable[[Target, Failures], Logon]] = {
+    "ntlm": NtlmLogon,
+    "kerberos": KerberosLogon,
+    "credssp": CredSspLogon,
+}
 """The handshake of each authentication that the lean connection speaks."""

@@ -1,4 +1,4 @@
-"""One TCP connection to one PC, authenticated once by NTLM or Kerberos, without an HTTP library above the socket.
+"""One TCP connection to one PC, authenticated once by NTLM, Kerberos or CredSSP, with no HTTP library above the socket.
 
 An HTTP library costs more than everything else that an audit does. What a conversation with WinRM needs of HTTP is
 little: one request, one answer, on one connection. So this module writes the requests itself and reads the answers
@@ -45,8 +45,10 @@ from provmode.windows.names import ComputerName
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 64 * 1024
-MOST_TOKENS = 5
-"""Tokens that we send in one handshake at most. NTLM takes two, Kerberos one or two."""
+MOST_TOKENS = 7
+"""Tokens that we send in one handshake at most. NTLM takes two, Kerberos one or two, CredSSP five or six."""
+_FRAMES = {"Kerberos": sealed_body.KERBEROS, "CredSSP": sealed_body.CREDSSP}
+"""How sealed bodies are framed, by scheme; those of the others are Negotiate's."""
 _LOGON, _MESSAGE = "authentication", "a message"
 _NO_DIGEST = ("UnsupportedDigestmodError", "UnsupportedAlgorithm")
 """What hashlib and cryptography raise if OpenSSL allows no HMAC-MD5 or RC4."""
@@ -65,7 +67,7 @@ class _TooSlow(Exception):
 
 
 class LeanConnection:
-    """A `provmode.transport.base.Connection` for NTLM and Kerberos, over http and https."""
+    """A `provmode.transport.base.Connection` for NTLM, Kerberos and CredSSP, over http and https."""
 
     def __init__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> None:
         check_credentials(target.endpoint, target.credentials)
@@ -115,7 +117,7 @@ class LeanConnection:
             binding = self._agree_on_tls() if self.endpoint.scheme == "https" else b""
             self._log_on(binding)
             kind = sealed_body.content_type(self._protocol) if self._seals else b"application/soap+xml;charset=UTF-8"
-            self._message_head = self._head + b"Content-Type: " + kind + b"\r\nContent-Length: "
+            self._message_head = self._head_of(kind)
         self._authenticated = True
 
     def exchange(self, message: bytes) -> tuple[int, bytes]:
@@ -124,13 +126,22 @@ class LeanConnection:
         if not self.alive or not self._authenticated or context is None:
             raise self._failures.closed()
         with self._timed(), self._closing(_MESSAGE):
-            body = self._sealed(message, context) if self._seals else message
-            answer = self._ask(b"%s%d\r\n\r\n" % (self._message_head, len(body)), body, _MESSAGE)
+            head, body = self._sealed(message, context) if self._seals else (self._message_head, message)
+            answer = self._ask(b"%s%d\r\n\r\n" % (head, len(body)), body, _MESSAGE)
             return answer.status, self._message_in(answer, context)
 
-    def _sealed(self, message: bytes, context: SecurityContext) -> bytes:
+    def _head_of(self, content_type: bytes) -> bytes:
+        """Return the head of a message, up to its length."""
+        return self._head + b"Content-Type: " + content_type + b"\r\nContent-Length: "
+
+    def _sealed(self, message: bytes, context: SecurityContext) -> tuple[bytes, bytes]:
+        """Return the head and the body of *message*, sealed."""
         try:
-            return sealed_body.pack(self._protocol, *context.seal(message))
+            if self._protocol == sealed_body.CREDSSP and len(message) > sealed_body.PIECE:
+                pieces = [context.seal(piece) for piece in sealed_body.cut(message)]
+                kind = sealed_body.content_type(self._protocol, len(pieces))
+                return self._head_of(kind), sealed_body.pack_pieces(self._protocol, pieces)
+            return self._message_head, sealed_body.pack(self._protocol, *context.seal(message))
         except ContextExpired:
             raise self._failures.ticket_ended(sent=False) from None
 
@@ -170,7 +181,7 @@ class LeanConnection:
         """Authenticate by the first of this mechanism's schemes that the PC offers."""
         schemes = SCHEMES[self.credentials.authentication]
         for number, scheme in enumerate(schemes):
-            self._protocol = sealed_body.KERBEROS if scheme == "Kerberos" else sealed_body.NEGOTIATE
+            self._protocol = _FRAMES.get(scheme, sealed_body.NEGOTIATE)
             refusal = self._shake_hands(scheme, binding)
             if refusal is None:
                 return
@@ -314,6 +325,9 @@ class LeanConnection:
         if not is_message:
             raise self._failures.plain_text()
         try:
+            if self._protocol == sealed_body.CREDSSP:
+                pieces = sealed_body.unpack_pieces(answer.body)
+                return b"".join(context.open(length, b"", records) for length, records in pieces)
             return context.open(*sealed_body.unpack(self._protocol, answer.body))
         except ContextExpired:
             raise self._failures.ticket_ended(sent=True) from None

@@ -15,7 +15,8 @@ The same holds over HTTPS, sealing included. TLS protects the messages there, an
 PC agrees to whatever the client offers, so a missing flag shows somebody who ends TLS in between (a broken-into CA,
 ``winrm_validate = False``). The MIC and the channel binding let the PC notice him.
 
-`provmode.transport.lean` checks Kerberos by what its context says. CredSSP is not checked.
+`provmode.transport.handshakes` checks Kerberos by what its context says. NTLM inside of CredSSP is checked in the same
+way as NTLM by itself (`provmode.transport.credssp`).
 """
 
 from __future__ import annotations
@@ -111,13 +112,17 @@ class Handshake:
             ProtocolError: it has an AUTHENTICATE that lacks something, or that follows no CHALLENGE.
         """
         for token in _tokens(authorization):
-            if _kind(token) != _AUTHENTICATE:
-                self._challenged = self.sound = False
-                continue
-            missing = missing_from_authenticate(token, tls=self._tls)
-            if missing or not self._challenged:
-                raise _weak_here(self._where, missing or ["a CHALLENGE before it"])
-            self.sound = True
+            self.send(token)
+
+    def send(self, token: bytes) -> None:
+        """Look at a message of ours that is about to be sent; the errors are those of `sending`."""
+        if _kind(token) != _AUTHENTICATE:
+            self._challenged = self.sound = False
+            return
+        missing = missing_from_authenticate(token, tls=self._tls)
+        if missing or not self._challenged:
+            raise _weak_here(self._where, missing or ["a CHALLENGE before it"])
+        self.sound = True
 
     def received(self, authorization: str | None, offers: str | None) -> None:
         """Look at the answer to a request, if that began a handshake: at every challenge in it, used or not.
@@ -130,16 +135,27 @@ class Handshake:
         if _NEGOTIATE not in map(_kind, _tokens(authorization)):
             return
         try:
-            lacking = [missing_from_challenge(token) for token in _tokens(offers)]
+            challenges = _tokens(offers)
         except ValueError:
-            raise ProtocolError(
-                f"{self._where} answered the handshake with something that is not NTLM",
-                next_step="find out what answers on that port",
-            ) from None
+            raise self._no_ntlm() from None
+        self.receive(challenges)
+
+    def receive(self, challenges: list[bytes]) -> None:
+        """Look at what answers our NEGOTIATE; the errors are those of `received`."""
+        try:
+            lacking = [missing_from_challenge(challenge) for challenge in challenges]
+        except ValueError:
+            raise self._no_ntlm() from None
         for missing in lacking:
             if missing:
                 raise weak(self._where, missing)
         self._challenged = bool(lacking)
+
+    def _no_ntlm(self) -> HostError:
+        return ProtocolError(
+            f"{self._where} answered the handshake with something that is not NTLM",
+            next_step="find out what answers on that port",
+        )
 
 
 def weak(where: str, missing: list[str], kind: str = "NTLM") -> HostError:

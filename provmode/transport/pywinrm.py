@@ -1,6 +1,6 @@
 """One TCP connection to one PC, authenticated once, and sealed if encryption is in force.
 
-pywinrm does authentication and message encryption (NTLM, Kerberos, CredSSP, certificate, Basic). This module adds
+pywinrm does authentication and message encryption (NTLM, Kerberos, certificate, Basic; not CredSSP). This module adds
 what a fleet needs and pywinrm lacks, each point measured on pywinrm 0.5.0:
 
 * A separate deadline for the connection (`provmode.transport.dial`; pywinrm has one number for connection and
@@ -49,7 +49,6 @@ from provmode.errors import (
 )
 from provmode.transport import refusals
 from provmode.transport.adapter import AnswerTooLarge, AnswerTooSlow, SocketAdapter, SocketGone
-from provmode.transport.base import LogonNotSent
 from provmode.transport.challenge import computer_in
 from provmode.transport.dial import dial, speaks_tls
 from provmode.transport.failures import Failures
@@ -431,13 +430,9 @@ class PywinrmConnection:
             return failures.tls_silent()
         if any(isinstance(link, (AnswerTooSlow, socket.timeout, TimeoutError, requests.Timeout)) for link in chain):
             return failures.too_slow(what)
-        if isinstance(error, InvalidCredentialsError) or _is_refusal_of_credssp(error):
-            not_offered = "available auth method" in str(error)
-            return (LogonNotSent if not_offered else AuthenticationFailed)(
-                f"{self._where} {'does not offer credssp' if not_offered else 'refused the credentials'}",
-                next_step=refusals.not_offered("credssp")
-                if not_offered
-                else refusals.account(self.endpoint, self.credentials),
+        if isinstance(error, InvalidCredentialsError):
+            return AuthenticationFailed(
+                f"{self._where} refused the credentials", next_step=refusals.account(self.endpoint, self.credentials)
             )
         if isinstance(error, PermissionError) and self.credentials.authentication == "ntlm":
             return failures.ntlm_ended()
@@ -460,15 +455,6 @@ class PywinrmConnection:
 def _is_tls_alert(error: BaseException) -> bool:
     """Return whether *error* is about a TLS alert where an HTTP answer should be (RFC 8446 section 5.1)."""
     return isinstance(error, http.client.BadStatusLine) and str(error.args[0]).startswith("\x15\x03")
-
-
-def _is_refusal_of_credssp(error: Exception) -> bool:
-    """Return whether *error* is how requests-credssp, which may not be installed, says that the logon was refused."""
-    kind = type(error)
-    return kind.__module__ == "requests_credssp.exceptions" and kind.__name__ in (
-        "AuthenticationException",
-        "NTStatusException",
-    )
 
 
 def _challenged_by(response: requests.Response) -> ComputerName | None:

@@ -244,10 +244,7 @@ class Session:
     @property
     def _proved_by_handshake(self) -> bool:
         """Whether authenticating shows that the account is accepted; with the other schemes the first message does."""
-        credentials, endpoint = self.target.credentials, self.target.endpoint
-        return credentials.authentication in ("ntlm", "kerberos") or (
-            credentials.authentication == "credssp" and endpoint.scheme == "http"
-        )
+        return self.target.credentials.authentication in ("ntlm", "kerberos", "credssp")
 
     def _log_on(self) -> Connection:
         """Return the connection, dialled and authenticated.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from provmode.transport.base import Connection
-from provmode.transport.target import Counters, Target
+from provmode.transport.target import Counters, Target, check_stack
 
-LEAN = frozenset({"ntlm", "kerberos"})
+LEAN = frozenset({"ntlm", "kerberos", "credssp"})
 """The authentications that `provmode.transport.lean` speaks."""
 
 
@@ -17,6 +17,7 @@ def connection(target: Target, *, counters: Counters, seconds: Callable[[], floa
     Raises:
         UsageError: the target's credentials would expose a secret or cannot work.
     """
+    check_stack(target.endpoint.name, target.stack, target.credentials.authentication)
     if target.stack == "lean" and target.credentials.authentication in LEAN:
         from provmode.transport.lean import LeanConnection
 

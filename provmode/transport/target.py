@@ -13,6 +13,8 @@ Authentication = Literal["ntlm", "kerberos", "credssp", "certificate", "basic"]
 AUTHENTICATIONS: tuple[Authentication, ...] = ("ntlm", "kerberos", "credssp", "certificate", "basic")
 Stack = Literal["lean", "pywinrm"]
 STACKS: tuple[Stack, ...] = ("lean", "pywinrm")
+CredSspMechanism = Literal["ntlm", "kerberos"]
+CREDSSP_MECHANISMS: tuple[CredSspMechanism, ...] = ("ntlm", "kerberos")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Credentials:
     kerberos_host: str | None = None
     """Host name in the service principal, if it is not the address."""
     kerberos_delegation: bool = False
+    credssp_mechanism: CredSspMechanism = "ntlm"
+    """How the account logs on inside of CredSSP (``credssp`` only)."""
     basic_over_http: bool = False
     """The user explicitly allowed sending the password in clear text."""
 
@@ -87,7 +91,7 @@ class Target:
     trust: Trust = field(default_factory=Trust)
     deadlines: Deadlines = field(default_factory=Deadlines)
     stack: Stack = "lean"
-    """Which code speaks HTTP for NTLM and Kerberos; the other authentications always take pywinrm."""
+    """Which code speaks HTTP for NTLM and Kerberos; CredSSP always takes lean, the others pywinrm."""
     read_only_lines: frozenset[str] = frozenset()
     """Command lines that only read (the static scripts); the write gate lets them through."""
 
@@ -109,6 +113,19 @@ class Counters:
     def to_json(self) -> dict[str, float]:
         """Return the figures by name."""
         return dict(vars(self), seconds=round(self.seconds, 3))
+
+
+def check_stack(name: str, stack: Stack, authentication: Authentication) -> None:
+    """Refuse CredSSP over pywinrm: what hands the password over there checks nothing of the logon before.
+
+    Raises:
+        UsageError: says what to set instead; *name* is the PC's.
+    """
+    if stack == "pywinrm" and authentication == "credssp":
+        raise UsageError(
+            f"{name}: winrm_stack pywinrm does not check to whom CredSSP hands the password",
+            next_step="leave winrm_stack out, or use winrm_transport ntlm or kerberos",
+        )
 
 
 def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
@@ -133,3 +150,12 @@ def check_credentials(endpoint: Endpoint, credentials: Credentials) -> None:
         principal_of(credentials.user)
     elif not credentials.user:
         raise UsageError(f"{endpoint.name}: no user is given", next_step="set winrm_user")
+    elif credentials.authentication == "credssp" and credentials.credssp_mechanism == "kerberos":
+        try:
+            principal_of(credentials.user)
+        except UsageError:
+            raise UsageError(
+                f"{endpoint.name}: Kerberos inside of CredSSP needs the realm, and {credentials.user} has the short "
+                "name of a domain",
+                next_step="write user@REALM (the domain's DNS name), or set winrm_credssp_mechanism ntlm",
+            ) from None

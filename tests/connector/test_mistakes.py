@@ -172,7 +172,6 @@ def test_the_zone_of_an_address_is_not_sent_to_the_pc(zone: str) -> None:
         ("kerberos", "lean", "gssapi"),
         ("kerberos", "lean", "krb5"),
         ("kerberos", "pywinrm", "HAVE_KERBEROS"),
-        ("credssp", "lean", "HAVE_CREDSSP"),
     ],
 )
 def test_a_missing_extra_ends_the_run_before_it_begins(
@@ -187,6 +186,21 @@ def test_a_missing_extra_ends_the_run_before_it_begins(
 
     assert f"{authentication} needs a library that is not installed here" in said
     assert f"pip install '.[{authentication}]'" in said
+
+
+def test_kerberos_inside_of_credssp_needs_the_same_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+
+    said = refusal(winrm_transport="credssp", winrm_credssp_mechanism="kerberos")
+
+    assert "winrm_transport kerberos needs a library that is not installed here" in said
+    assert target_of("PC-1", {**DATA, "winrm_transport": "credssp"}).credentials.credssp_mechanism == "ntlm"
+
+
+def test_credssp_over_pywinrm_ends_the_run_before_it_begins() -> None:
+    said = refusal(winrm_transport="credssp", winrm_stack="pywinrm")
+
+    assert "PC-1: winrm_stack pywinrm does not check to whom CredSSP hands the password; leave winrm_stack out" in said
 
 
 def test_a_missing_library_of_the_system_ends_the_run_before_it_begins(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -382,77 +380,6 @@ def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
 # -- somebody in between --------------------------------------------------------------------------------------------
 
 
-class Between:
-    """A proxy in front of a PC that edits what passes."""
-
-    def __init__(self, pc: Host, edit: Callable[[str, int, bytes], bytes]) -> None:
-        self._pc, self._edit = pc, edit
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.place = self._listener.getsockname()[1]
-        self.passed: list[bytes] = []
-        self._open: list[socket.socket] = []
-        self._serving = gevent.get_hub().threadpool.spawn(self._serve)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(client)
-            with client, socket.create_connection((self._pc.address, self._pc.port)) as pc:
-                try:
-                    number = 0
-                    while request := _message(client):
-                        self.passed.append(request)
-                        pc.sendall(self._edit("request", number, request))
-                        answer = _message(pc)
-                        self.passed.append(answer)
-                        client.sendall(self._edit("answer", number, answer))
-                        number += 1
-                except OSError:
-                    pass  # the client has closed the connection, as it should
-
-    def close(self) -> None:
-        """Close everything."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for one in self._open:
-            one.close()
-
-
-def _message(connection: socket.socket) -> bytes:
-    """Return the next HTTP message; nothing if the connection was closed."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    head = data.partition(b"\r\n\r\n")[0]
-    length = re.search(rb"(?i)content-length: *(\d+)", head)
-    while len(data) < len(head) + 4 + int(length[1] if length else 0):
-        data += connection.recv(65536)
-    return data
-
-
-Edit = Callable[[str, int, bytes], bytes]
-
-
-@pytest.fixture
-def between(pc: Host) -> Iterator[Callable[[Edit], tuple[Between, Host]]]:
-    """Put somebody in front of the PC."""
-    opened: list[Between] = []
-
-    def stand(edit: Edit) -> tuple[Between, Host]:
-        opened.append(Between(pc, edit))
-        return opened[-1], replace(pc, address="127.0.0.1", port=opened[-1].place)
-
-    yield stand
-    for one in opened:
-        one.close()
-
-
 def _token(edit: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     """Edit the token of a handshake in the head of a message."""
     return lambda message: re.sub(
@@ -491,13 +418,13 @@ def _without_proof(message: bytes) -> bytes:
 def test_who_only_passes_on_reads_and_changes_nothing(
     domain_lab: LabProcess, between: Any, ticket: Path, connect: Connect, pc: Host
 ) -> None:
-    proxy, reached = between(lambda side, number, message: message)
-    session = connect(domain_lab, reached)
+    proxy = between(pc)
+    session = connect(domain_lab, proxy.host)
 
     version = text(session.send(CLIENT), "ClientVersion")
     session.send(CommandLine("hostname"))
 
-    everything = b"".join(proxy.passed)
+    everything = b"".join(proxy.requests + proxy.answers)
     for word in (version, "SMS_Client", "hostname", pc.name, "Envelope"):
         assert str(word).encode() not in everything
         assert str(word).encode("utf-16-le") not in everything
@@ -505,29 +432,25 @@ def test_who_only_passes_on_reads_and_changes_nothing(
 
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.95])
 def test_a_ticket_that_was_edited_is_refused_by_the_pc(
-    domain_lab: LabProcess, between: Any, ticket: Path, connect: Connect, place: float
+    domain_lab: LabProcess, pc: Host, between: Any, ticket: Path, connect: Connect, place: float
 ) -> None:
-    proxy, reached = between(
-        lambda side, number, message: _token(_flip(place))(message) if side == "request" and not number else message
-    )
+    proxy = between(pc, request=lambda number, message: message if number else _token(_flip(place))(message))
 
-    assert isinstance(failure(connect(domain_lab, reached)), (AuthenticationFailed, ProtocolError))
-    assert len(proxy.passed) == 2
+    assert isinstance(failure(connect(domain_lab, proxy.host)), (AuthenticationFailed, ProtocolError))
+    assert (len(proxy.requests), len(proxy.answers)) == (1, 1)
 
 
 @pytest.mark.parametrize("edit", [_without_proof, *(_token(_flip(place)) for place in (0.3, 0.6, 0.95))])
 def test_a_pc_that_does_not_prove_who_it_is_gets_no_message(
-    domain_lab: LabProcess, between: Any, ticket: Path, connect: Connect, edit: Callable[[bytes], bytes]
+    domain_lab: LabProcess, pc: Host, between: Any, ticket: Path, connect: Connect, edit: Callable[[bytes], bytes]
 ) -> None:
-    proxy, reached = between(
-        lambda side, number, message: edit(message) if side == "answer" and not number else message
-    )
+    proxy = between(pc, answer=lambda number, message: message if number else edit(message))
 
-    error = failure(connect(domain_lab, reached))
+    error = failure(connect(domain_lab, proxy.host))
 
     assert isinstance(error, ProtocolError)
     assert "lacks the PC's own proof of who it is: somebody stands in between" in str(error)
-    assert len(proxy.passed) == 2
+    assert (len(proxy.requests), len(proxy.answers)) == (1, 1)
 
 
 @pytest.mark.parametrize("place", [0, 0.02, 0.3, 0.6, 1])
@@ -535,26 +458,22 @@ def test_a_pc_that_does_not_prove_who_it_is_gets_no_message(
 def test_a_sealed_message_with_one_bit_flipped_does_nothing_and_is_not_believed(
     domain_lab: LabProcess, pc: Host, between: Any, ticket: Path, connect: Connect, side: str, place: float
 ) -> None:
-    proxy, reached = between(
-        lambda edited, number, message: _sealed(place)(message) if edited == side and number == 1 else message
-    )
+    proxy = between(pc, **{side: lambda number, message: _sealed(place)(message) if number == 1 else message})
     before = domain_lab.counters(pc.name)["commands"]
 
     with pytest.raises(HostError):
-        connect(domain_lab, reached).send(CommandLine('mkdir "C:\\Between"'))
+        connect(domain_lab, proxy.host).send(CommandLine('mkdir "C:\\Between"'))
 
-    assert len(proxy.passed) == 4
+    assert (len(proxy.requests), len(proxy.answers)) == (2, 2)
     assert domain_lab.counters(pc.name)["commands"] == before
 
 
 def test_a_recorded_conversation_cannot_be_used_again(
     domain_lab: LabProcess, pc: Host, between: Any, ticket: Path, connect: Connect
 ) -> None:
-    recorded, reached = between(lambda side, number, message: message)
-    connect(domain_lab, reached).send(CLIENT)
-    again, reached = between(
-        lambda side, number, message: recorded.passed[2 * number] if side == "request" else message
-    )
+    recorded = between(pc)
+    connect(domain_lab, recorded.host).send(CLIENT)
+    again = between(pc, request=lambda number, message: recorded.requests[number])
 
-    assert isinstance(failure(connect(domain_lab, reached)), HostError)
-    assert b" 401 " in again.passed[1]
+    assert isinstance(failure(connect(domain_lab, again.host)), HostError)
+    assert b" 401 " in again.answers[0]

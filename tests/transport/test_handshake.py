@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-import socket
 import ssl
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ from provmode.transport.target import Trust
 from provmode.wsman import CommandLine, Get, Invoke, Resource, text
 
 Edit = Callable[[int, bytes], "bytes | list[bytes]"]
-"""Takes the number of a message on its connection, from 0, and the message; returns what is passed on."""
 Connect = Callable[..., Session]
 
 CLIENT = Get(Resource.cim("root/ccm", "SMS_Client"))
@@ -47,109 +44,12 @@ def handshake(stack: str) -> int:
     return 3 if stack == "pywinrm" else 2  # pywinrm asks without a token first
 
 
-class Between:
-    """A proxy on a port of its own. *requests* and *answers* keep what came in, before it was edited."""
-
-    def __init__(
-        self,
-        host: Host,
-        *,
-        request: Edit = lambda number, message: message,
-        answer: Edit = lambda number, message: message,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._host, self._edit_request, self._edit_answer, self._tls = host, request, answer, tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.requests: list[bytes] = []
-        self.answers: list[bytes] = []
-        self._open: list[socket.socket] = []
-        self.host = Host(host.name, "127.0.0.1", self._listener.getsockname()[1], host.scheme, host.persona)
-        """The PC, as one reaches it through here."""
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return  # closed
-            threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
-
-    def _pass_on(self, client: socket.socket) -> None:
-        pc = socket.create_connection((self._host.address, self._host.port))
-        self._open += [client, pc]
-        try:
-            if self._tls is not None:
-                client = self._tls.wrap_socket(client, server_side=True)
-                trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-                trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-                pc = trusting.wrap_socket(pc)
-                self._open += [client, pc]
-            number = 0
-            while message := received(client):
-                self.requests.append(message)
-                pieces = self._edit_request(number, message)
-                for piece in pieces if isinstance(pieces, list) else [pieces]:
-                    pc.sendall(piece)
-                    answer = received(pc)
-                self.answers.append(answer)
-                edited = self._edit_answer(number, answer)
-                assert isinstance(edited, bytes)
-                client.sendall(edited)
-                number += 1
-        except OSError:
-            pass  # one side has closed the connection, as it should
-        finally:
-            client.close()
-            pc.close()
-
-    def close(self) -> None:
-        """Close the port and every connection."""
-        self._listener.close()
-        for connection in self._open:
-            connection.close()
-
-    @property
-    def tokens(self) -> list[bytes]:
-        """Return the NTLM messages that the client has sent."""
-        return [token for request in self.requests for token in tokens_of(request)]
-
-
-def received(connection: socket.socket) -> bytes:
-    """Return the next HTTP message; nothing if the connection was closed."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    head = data.partition(b"\r\n\r\n")[0]
-    length = re.search(rb"(?i)content-length: *(\d+)", head)
-    missing = len(head) + 4 + int(length.group(1) if length else 0) - len(data)
-    while missing > 0:
-        piece = connection.recv(missing)
-        if not piece:
-            return b""
-        data += piece
-        missing -= len(piece)
-    return data
-
-
-@pytest.fixture
-def between() -> Iterator[Callable[..., Between]]:
-    """Put somebody in front of a PC."""
-    opened: list[Between] = []
-
-    def stand(host: Host, **edits: Any) -> Between:
-        opened.append(Between(host, **edits))
-        return opened[-1]
-
-    yield stand
-    for proxy in opened:
-        proxy.close()
-
-
 # -- how he edits --------------------------------------------------------------------------------------------------
+
+
+def tokens_sent(proxy: Any) -> list[bytes]:
+    """Return the NTLM messages that the client has sent."""
+    return [token for request in proxy.requests for token in tokens_of(request)]
 
 
 def tokens_of(message: bytes) -> list[bytes]:
@@ -242,7 +142,7 @@ def test_a_challenge_without_a_required_flag_ends_the_handshake(
     missing = list(REQUIRED.values()) if cleared == "all of them" else [cleared]
     assert f"lacks {', '.join(missing + ['the time stamp'] * (timestamp == 'dropped'))}: " in str(refused.value)
     assert refused.value.cause is Cause.PROTOCOL
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]  # no response to guess a password from
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]  # no response to guess a password from
     assert len(proxy.requests) == handshake(stack) - 1
     assert untouched(lab, healthy) == before
 
@@ -255,7 +155,7 @@ def test_a_challenge_without_a_time_stamp_ends_the_handshake(
     with pytest.raises(ProtocolError, match=f"lacks the time stamp: {BETWEEN}"):
         connect(lab, proxy.host).send(CLIENT)
 
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]
 
 
 @pytest.mark.parametrize("cleared", CLEARED)
@@ -268,7 +168,7 @@ def test_a_flag_taken_out_of_the_clients_offer_ends_the_handshake(
     with pytest.raises(ProtocolError, match=BETWEEN):
         connect(lab, proxy.host).send(CLIENT)
 
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]
     assert untouched(lab, healthy) == before
 
 
@@ -322,7 +222,7 @@ def test_of_two_challenges_both_are_checked(
     with pytest.raises(ProtocolError, match=f"lacks signing: {BETWEEN}"):
         connect(lab, proxy.host).send(CLIENT)
 
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]
 
 
 def test_a_handshake_for_a_proxy_is_not_begun(
@@ -336,7 +236,7 @@ def test_a_handshake_for_a_proxy_is_not_begun(
     with pytest.raises(ProtocolError, match="a proxy's account"):
         connect(lab, proxy.host).send(CLIENT)
 
-    assert [token[8] for token in proxy.tokens] == ([] if stack == "pywinrm" else [NEGOTIATE])
+    assert [token[8] for token in tokens_sent(proxy)] == ([] if stack == "pywinrm" else [NEGOTIATE])
     assert len(proxy.requests) == 1
 
 
@@ -361,7 +261,7 @@ def test_who_only_passes_on_changes_nothing(
     session = connect(lab, proxy.host)
 
     assert text(session.send(CLIENT), "ClientVersion")
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE, AUTHENTICATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE, AUTHENTICATE]
     assert session.counters.requests == len(proxy.requests) == handshake(stack) + 1
 
 
@@ -520,7 +420,7 @@ def test_over_https_the_handshake_is_bound_to_the_certificate(
     with pytest.raises(AuthenticationFailed):  # the PC finds the binding wrong, though validation is turned off here
         connect(secure_lab, proxy.host, trust=Trust(validate=False)).connect()
 
-    assert missing_from_authenticate(proxy.tokens[-1], tls=True) == []
+    assert missing_from_authenticate(tokens_sent(proxy)[-1], tls=True) == []
     assert untouched(secure_lab, pc) == before
 
 
@@ -534,7 +434,7 @@ def test_over_https_the_same_flags_are_required(
     with pytest.raises(ProtocolError, match=BETWEEN):
         connect(secure_lab, proxy.host, trust=Trust(validate=False)).connect()
 
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]
 
 
 # -- this machine's own settings -----------------------------------------------------------------------------------
@@ -557,7 +457,7 @@ def test_the_environment_cannot_weaken_the_handshake(
 
     [host] = json.loads(ran.stdout)["hosts"]
     assert (host["verdict"], host["requests"]) == ("healthy", handshake(stack) + 8)
-    _, authenticate = proxy.tokens
+    _, authenticate = tokens_sent(proxy)
     assert missing_from_authenticate(authenticate, tls=False) == []
     length, start = struct.unpack_from("<H2xI", authenticate, 12)
     assert authenticate[start : start + length].strip(b"\0") == b""  # no LM response
@@ -574,7 +474,7 @@ def test_an_answer_that_was_weakened_here_is_not_sent(
     with pytest.raises(ProtocolError, match=r"this machine's NTLM answer to .* lacks NTLMv2; it was not sent"):
         connect(lab, proxy.host).send(CLIENT)
 
-    assert [token[8] for token in proxy.tokens] == [NEGOTIATE]
+    assert [token[8] for token in tokens_sent(proxy)] == [NEGOTIATE]
 
 
 # -- the checks themselves -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provmode.errors import HostError
+from provmode.errors import HostError, UsageError
 from provmode.lab.process import Host, LabProcess
 from provmode.transport.base import Connection
 from provmode.transport.lean import LeanConnection
@@ -100,7 +100,7 @@ def test_a_conversation_has_the_same_answers_over_both(
 
 
 @pytest.mark.parametrize("authentication", AUTHENTICATIONS)
-def test_ntlm_and_kerberos_go_over_our_own_stack_unless_pywinrm_is_asked_for(
+def test_each_authentication_goes_over_its_stack_and_credssp_never_over_pywinrm(
     lab: LabProcess, of_persona: Any, make_target: Any, authentication: Any
 ) -> None:
     plain = make_target(lab, of_persona(lab, "healthy"))
@@ -118,5 +118,10 @@ def test_ntlm_and_kerberos_go_over_our_own_stack_unless_pywinrm_is_asked_for(
     def made(stack: Any) -> type[Any]:
         return type(connection(replace(target, stack=stack), counters=Counters(), seconds=lambda: 0.0))
 
-    assert made("lean") is (LeanConnection if authentication in ("ntlm", "kerberos") else PywinrmConnection)
-    assert made("pywinrm") is PywinrmConnection
+    ours = authentication in ("ntlm", "kerberos", "credssp")
+    assert made("lean") is (LeanConnection if ours else PywinrmConnection)
+    if authentication == "credssp":
+        with pytest.raises(UsageError, match="winrm_stack pywinrm does not check to whom CredSSP hands the password"):
+            made("pywinrm")
+    else:
+        assert made("pywinrm") is PywinrmConnection

@@ -25,6 +25,7 @@ import spnego.tls
 from spnego._context import UnwrapResult
 from spnego._credssp import CredSSPProxy
 
+from provmode.errors import HostError
 from provmode.transport.challenge import computer_in
 from provmode.transport.failures import Failures
 from provmode.transport.ntlm_checks import Handshake as NtlmChecks
@@ -87,9 +88,8 @@ class LogonInside:
         """Whether the logon has ended on our side."""
         return self._context.complete
 
-    @property
-    def account_tried(self) -> bool:
-        """Whether the PC has something by which it can refuse the account."""
+    def refused(self, why: str) -> HostError:
+        """Return the error for a PC that ends the handshake; *why* is what it said of it, or nothing."""
         raise NotImplementedError
 
     def step(self, token: bytes | None = None) -> bytes:
@@ -128,10 +128,11 @@ class NtlmInside(LogonInside):
         super().__init__(context, failures)
         self._checks = NtlmChecks(failures.where, tls=False)
 
-    @property
-    def account_tried(self) -> bool:
-        """Whether the AUTHENTICATE was made."""
-        return self._checks.sound
+    def refused(self, why: str) -> HostError:
+        """Return the error: after the AUTHENTICATE it is about the account."""
+        if self._checks.sound:
+            return self._failures.refused(str(self.computer or ""), why)
+        return self._failures.credssp_ended(why)
 
     def step(self, token: bytes | None = None) -> bytes:
         """Return the NEGOTIATE, or take the CHALLENGE and return the AUTHENTICATE."""
@@ -156,10 +157,11 @@ class KerberosInside(LogonInside):
         super().__init__(context, failures)
         self._service = service
 
-    @property
-    def account_tried(self) -> bool:
-        """Never: a ticket is no password, and the KDC has accepted that."""
-        return False
+    def refused(self, why: str) -> HostError:
+        """Return the error: after the ticket it is about that; the password was accepted by the domain."""
+        if self.begun:
+            return self._failures.ticket_refused(0, why, self._service)
+        return self._failures.credssp_ended(why)
 
     def step(self, token: bytes | None = None) -> bytes:
         """Return the ticket, or take the PC's proof, or its error."""

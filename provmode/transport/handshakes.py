@@ -179,14 +179,14 @@ class CredSspLogon:
         """Take the PC's token; TLS 1.3 has an answer without one, before the logon begins."""
         self._answers += 1
         if token is None and (self._inside.begun or self._answers == 1):
-            raise self._ended()
+            raise self._inside.refused("")
         try:
             made = self.context.step(token or b"")
         except (SpnegoError, ssl.SSLError, NotProved) as error:
             raise self._meaning(error) from None
         self.computer = self._inside.computer
         if not made:
-            raise self._ended()
+            raise self._inside.refused("")
         return made
 
     def finish(self, token: bytes | None) -> None:
@@ -194,16 +194,10 @@ class CredSspLogon:
         if not self.context.complete:
             raise self._failures.no_authentication()
 
-    def _ended(self, why: str = "") -> HostError:
-        """Return the error for a PC that ends the handshake; *why* is what it said of it."""
-        if self._inside.account_tried:
-            return self._failures.refused(str(self.computer or ""), why)
-        return self._failures.credssp_ended(why)
-
     def _meaning(self, error: Exception) -> HostError:
         """Return what an error of pyspnego or OpenSSL means."""
         if isinstance(error, SpnegoError) and isinstance(error.base_error, NativeError):
-            return self._ended(words_of(error.nt_status))  # the PC's own words: the errorCode of a TSRequest
+            return self._inside.refused(words_of(error.nt_status))  # the PC's own words: the errorCode of a TSRequest
         broken = error if isinstance(error, ssl.SSLError) else error.__cause__
         if isinstance(broken, ssl.SSLError):
             return self._failures.credssp_tls(str(broken.reason or "no reason given"))

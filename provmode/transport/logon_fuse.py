@@ -17,7 +17,7 @@ from provmode.transport.target import Credentials, Endpoint
 MOST_REFUSED = 3
 """Refusals in a row that blow the fuse; a domain locks an account after 5 to 10."""
 WITH_PASSWORD = frozenset({"ntlm", "basic", "credssp"})
-"""Authentications that try a password. Kerberos takes a ticket, a certificate has no password."""
+"""Authentications that try a password. Kerberos takes a ticket, in CredSSP too; a certificate has no password."""
 
 
 class LogonFuse:
@@ -61,7 +61,9 @@ def has_fuse(endpoint: Endpoint, credentials: Credentials) -> bool:
 
     A local account is another account on each PC. A bare name can be either, so it counts over all PCs.
     """
-    return credentials.authentication in WITH_PASSWORD and not is_local(endpoint, credentials.user)
+    by_ticket = credentials.authentication == "credssp" and credentials.credssp_mechanism == "kerberos"
+    tries = credentials.authentication in WITH_PASSWORD and not by_ticket
+    return tries and not is_local(endpoint, credentials.user)
 
 
 def is_local(endpoint: Endpoint, user: str) -> bool:

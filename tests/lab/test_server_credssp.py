@@ -125,3 +125,17 @@ def test_the_certificate_inside_is_one_that_no_ca_vouches_for(credssp: Any, raw:
 
     with pytest.raises(spnego.exceptions.SpnegoError, match="TLS handshake"):
         login(raw(credssp.host), USER, credssp.lab.account.password, credssp_tls_context=tls)
+
+
+@pytest.mark.parametrize(("ntlm", "status"), [(True, 200), (False, 401)])
+def test_inside_it_takes_ntlm_raw_too_unless_a_policy_keeps_ntlm_out(
+    serve: Any, spec: Any, raw: Any, ntlm: bool, status: int
+) -> None:
+    with serve([spec(logon=Logon(credssp=True, ntlm=ntlm))]) as running:
+        inner = spnego.client(USER, running.lab.account.password, hostname="pc-1", service="HTTP", protocol="ntlm")
+        try:
+            came_to = login(raw(running.host), USER, running.lab.account.password, credssp_negotiate_context=inner)
+        except spnego.exceptions.SpnegoError as error:
+            came_to = 401 if "NTStatus" in str(error) else 0
+
+    assert came_to == status

@@ -92,3 +92,7 @@ def test_a_local_account_is_recognised_by_the_short_name_that_netbios_has() -> N
 )
 def test_only_passwords_have_a_fuse(authentication: str, fused: bool) -> None:
     assert has_fuse(PC, Credentials(authentication, "LAB\\admin", "")) is fused  # type: ignore[arg-type]
+
+
+def test_kerberos_inside_of_credssp_has_no_fuse() -> None:
+    assert not has_fuse(PC, Credentials("credssp", "admin@LAB.TEST", "", credssp_mechanism="kerberos"))

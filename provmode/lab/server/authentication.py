@@ -18,13 +18,13 @@ from typing import NamedTuple
 from provmode.lab.server.accounts import AccountFile
 from provmode.lab.server.http import HttpAnswer, HttpRequest
 from provmode.lab.server.kerberos_tokens import Framing, framing_of
-from provmode.lab.server.mechanisms import CbtHardening, ChannelBinding, Mechanism, Refused
+from provmode.lab.server.mechanisms import CbtHardening, ChannelBinding, Mechanism, Refused, Ticket
 from provmode.lab.server.ntlm import NTLMSSP, NtlmMechanism, PcNames
 from provmode.lab.server.sealing import CREDSSP, KERBEROS, SPNEGO, SealBroken, is_sealed, seal_answer, unseal
 
 SOAP = "application/soap+xml"
 
-TakeTicket = Callable[[ChannelBinding, Callable[[str, str], "str | None"], bool], Mechanism]
+TakeTicket = Callable[[ChannelBinding, Callable[[str, str], "str | None"], bool], Ticket]
 """Begins a Kerberos handshake of a PC: the binding, the names of its users, and whether it is wrapped in SPNEGO."""
 
 
@@ -45,7 +45,7 @@ class AuthenticationPolicy:
     """Begins a Kerberos handshake; ``None``: the PC has no keys that a domain knows."""
     certificate: bool = False
     """``Service/Auth/Certificate``: whether a client's certificate is mapped to an account by its principal name."""
-    begin_credssp: Callable[[AccountFile, PcNames], Mechanism] | None = None
+    begin_credssp: Callable[[AuthenticationPolicy], Mechanism] | None = None
     """Begins a CredSSP handshake; ``None``: ``Service/Auth/CredSSP`` is off."""
     basic: bool = False
     allow_unencrypted: bool = False
@@ -83,7 +83,7 @@ class AuthenticationPolicy:
             Refused: none that is allowed here understands it.
         """
         if scheme.lower() == "credssp" and self.begin_credssp is not None:
-            return self.begin_credssp(self.accounts, self.names)
+            return self.begin_credssp(self)
         framing = framing_of(token)
         if scheme.lower() == "kerberos" and framing is not Framing.KERBEROS:
             raise Refused("the scheme Kerberos takes raw Kerberos tokens")

@@ -1,7 +1,8 @@
-"""CredSSP (MS-CSSP): TLS inside of HTTP, NTLM inside of that, and at last the user's password.
+"""CredSSP (MS-CSSP): TLS inside of HTTP, a logon inside of that, and at last the user's password.
 
-pyspnego is the acceptor. Inside it takes NTLM, in SPNEGO; TLS is no newer than 1.2, because clients do not agree on
-what the length of a TLS 1.3 trailer is. What the client delegates is not looked at.
+pyspnego is the acceptor. Inside it takes what ``Negotiate`` takes: NTLM and Kerberos, each raw or in SPNEGO (MS-CSSP
+2.2.1.1). TLS is no newer than 1.2, because clients do not agree on what the length of a TLS 1.3 trailer is. What the
+client delegates is not looked at.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import ssl
 import struct
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import spnego
 import spnego.tls
-from spnego.exceptions import SpnegoError
+from spnego.exceptions import BadMICError, InvalidCredentialError, SpnegoError
 
 from provmode.lab.server.accounts import AccountFile
-from provmode.lab.server.mechanisms import Refused
-from provmode.lab.server.ntlm import PcNames, acceptor
+from provmode.lab.server.kerberos_tokens import Framing, framing_of
+from provmode.lab.server.mechanisms import Refused, Ticket
+from provmode.lab.server.ntlm import NTLMSSP, PcNames, acceptor
 from provmode.lab.server.sealing import SealBroken, Wrapped
 
 
@@ -39,18 +43,99 @@ def tls_context() -> spnego.tls.CredSSPTLSContext:
     return made
 
 
+TakeTicket = Callable[[bool], Ticket]
+"""Begins a Kerberos handshake of the PC, with ``True`` one in SPNEGO."""
+
+
+class _Bytes(NamedTuple):
+    """Bytes, as pyspnego asks for them."""
+
+    data: bytes
+
+
+class _Ticket:
+    """A Kerberos handshake, called as pyspnego calls its own."""
+
+    def __init__(self, mechanism: Ticket) -> None:
+        self._mechanism = mechanism
+
+    @property
+    def complete(self) -> bool:
+        return self._mechanism.complete
+
+    def step(self, token: bytes) -> bytes | None:
+        try:
+            return self._mechanism.step(token)
+        except Refused as error:
+            raise InvalidCredentialError(context_msg=str(error)) from error
+
+    def wrap(self, data: bytes) -> _Bytes:
+        return _Bytes(self._mechanism.wrap(data))
+
+    def unwrap(self, data: bytes) -> _Bytes:
+        try:
+            return _Bytes(self._mechanism.unwrap(data))
+        except SealBroken as error:
+            raise BadMICError(context_msg=str(error)) from error
+
+
+class _Inside:
+    """The logon inside, of the kind that the client's first token has."""
+
+    def __init__(self, accounts: AccountFile, names: PcNames, take_ticket: TakeTicket | None, ntlm: bool) -> None:
+        self._accounts, self._names, self._take_ticket, self._ntlm = accounts, names, take_ticket, ntlm
+        self._context: Any = None
+        self._ticket: Ticket | None = None
+
+    @property
+    def user(self) -> str | None:
+        """The logon name of who has logged on; ``None``: nobody, or not here."""
+        if self._ticket is not None:
+            return self._ticket.user
+        return self._accounts.logon_name_of(self._context.client_principal or "") if self._context else None
+
+    @property
+    def complete(self) -> bool:
+        return self._context is not None and bool(self._context.complete)
+
+    @property
+    def client_principal(self) -> str | None:
+        return self.user
+
+    def step(self, token: bytes) -> bytes | None:
+        if self._context is None:
+            self._context = self._begun(token)
+        return self._context.step(token)  # type: ignore[no-any-return]
+
+    def wrap(self, data: bytes) -> Any:
+        return self._context.wrap(data)
+
+    def unwrap(self, data: bytes) -> Any:
+        return self._context.unwrap(data)
+
+    def _begun(self, token: bytes) -> Any:
+        framing = framing_of(token)
+        if framing in (Framing.KERBEROS, Framing.SPNEGO_KERBEROS) and self._take_ticket is not None:
+            self._ticket = self._take_ticket(framing is Framing.SPNEGO_KERBEROS)
+            return _Ticket(self._ticket)
+        if framing is Framing.KERBEROS or not self._ntlm:
+            raise InvalidCredentialError(context_msg="the PC takes no such logon")
+        return acceptor(self._accounts, self._names, wrapped=not token.startswith(NTLMSSP))
+
+
 class CredSspMechanism:
-    """CredSSP against the accounts of a PC."""
+    """CredSSP against the accounts of a PC, and its keys if it has any."""
 
     padding = 0
     delegated = True
 
-    def __init__(self, accounts: AccountFile, names: PcNames) -> None:
+    def __init__(
+        self, accounts: AccountFile, names: PcNames, take_ticket: TakeTicket | None = None, *, ntlm: bool = True
+    ) -> None:
         self._accounts = accounts
-        with accounts.in_force():
-            inner = acceptor(accounts, names, wrapped=True)
+        self._inside = _Inside(accounts, names, take_ticket, ntlm)
         self._context = spnego.server(
-            protocol="credssp", credssp_negotiate_context=inner, credssp_tls_context=tls_context()
+            protocol="credssp", credssp_negotiate_context=self._inside, credssp_tls_context=tls_context()
         )
 
     @property
@@ -61,7 +146,7 @@ class CredSspMechanism:
     @property
     def user(self) -> str | None:
         """The logon name; only after the handshake."""
-        return self._accounts.logon_name_of(self._context.client_principal or "")
+        return self._inside.user
 
     def step(self, token: bytes) -> bytes | None:
         """Take one step. A wrong password is told to clients whose version of the protocol has a field for it."""

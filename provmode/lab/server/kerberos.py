@@ -149,6 +149,14 @@ class KerberosMechanism:
         now = self._acceptor.now()
         return Refused(why, kerberos_tokens.error_token(code, self._ticket, now, wrapped=self._wrapped))
 
+    def wrap(self, data: bytes) -> bytes:
+        """Seal *data* as one message of GSS-API."""
+        return bytes(self._context.wrap(data, encrypt=True).message)
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Open such a message."""
+        return self.unwrap_winrm(b"", data)
+
     def wrap_winrm(self, data: bytes) -> Wrapped:
         """Seal *data* as Windows does: the token, and as many bytes as there are data."""
         buffers = IOV(IOVBufferType.header, data, IOVBufferType.padding, std_layout=False)

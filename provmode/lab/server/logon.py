@@ -11,7 +11,7 @@ from typing import Any
 
 from provmode.lab.server.authentication import AuthenticationPolicy, TakeTicket
 from provmode.lab.server.credssp import CredSspMechanism
-from provmode.lab.server.mechanisms import CbtHardening
+from provmode.lab.server.mechanisms import CbtHardening, ChannelBinding
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,14 @@ def with_logon(policy: AuthenticationPolicy, logon: Logon, tickets: Tickets) -> 
         kerberos=logon.kerberos,
         ntlm=logon.ntlm,
         certificate=logon.certificate,
-        begin_credssp=CredSspMechanism if logon.credssp else None,
+        begin_credssp=_begin_credssp if logon.credssp else None,
         cbt=logon.cbt,
         take_ticket=tickets.taker(logon.keytab, logon.ahead) if logon.keytab else None,
     )
+
+
+def _begin_credssp(policy: AuthenticationPolicy) -> CredSspMechanism:
+    """Begin a CredSSP handshake; inside of it the PC takes what it takes by Negotiate, bound to no other TLS."""
+    take = policy.take_ticket
+    ticket = None if take is None else lambda wrapped: take(ChannelBinding(), policy.accounts.logon_name_in, wrapped)
+    return CredSspMechanism(policy.accounts, policy.names, ticket, ntlm=policy.ntlm)

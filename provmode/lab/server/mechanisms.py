@@ -60,3 +60,17 @@ class Mechanism(SecurityContext, Protocol):
         Raises:
             Refused: the client is not who it says, or the token is not one.
         """
+
+
+class Ticket(Mechanism, Protocol):
+    """A handshake of Kerberos, whose keys seal for others than WinRM too."""
+
+    def wrap(self, data: bytes) -> bytes:
+        """Seal *data* as one message of GSS-API."""
+
+    def unwrap(self, data: bytes) -> bytes:
+        """Open such a message.
+
+        Raises:
+            SealBroken: it is not sealed, or not with these keys.
+        """

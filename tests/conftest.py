@@ -325,6 +325,29 @@ def drive() -> Callable[..., Any]:
     return run
 
 
+# -- OpenSSL in FIPS mode -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fips_mode(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process whose OpenSSL is in FIPS mode.
+
+    Debian has no module for that mode, so OpenSSL refuses whatever it has. SHA-256, which the module would have, is
+    then Python's own; nothing else of the module is given back.
+    """
+    path = tmp_path / "fips.cnf"
+    path.write_text(
+        "openssl_conf = init\n[init]\nproviders = providers\nalg_section = algorithms\n"
+        "[providers]\ndefault = provider\n[provider]\nactivate = 1\n[algorithms]\ndefault_properties = fips=yes\n"
+    )
+    (tmp_path / "with sha256").mkdir()
+    (tmp_path / "with sha256" / "sitecustomize.py").write_text(
+        "import hashlib\nhashlib.sha256 = hashlib.__dict__['__get_builtin_constructor']('sha256')\n"
+    )
+    modules = os.pathsep.join(filter(None, [str(tmp_path / "with sha256"), os.environ.get("PYTHONPATH")]))
+    return {"OPENSSL_CONF": str(path), "PYTHONPATH": modules}
+
+
 # -- somebody in between -------------------------------------------------------------------------------------------
 
 EditMessage = Callable[[int, bytes], "bytes | list[bytes]"]

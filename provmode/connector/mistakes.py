@@ -231,12 +231,12 @@ def check_keytab(name: str, path: Path | None) -> None:
 
 
 def check_libraries(authentication: str, *, stack: str, keyring: bool, inside: str = "") -> None:
-    """Refuse what needs a library that is not installed here.
+    """Refuse what needs a library that is not installed here, or cryptography that this computer does not allow.
 
     *stack* is the code that speaks HTTP, *inside* how the account logs on inside of CredSSP.
 
     Raises:
-        UsageError: says how to install it.
+        UsageError: says how to install it, or what to use instead.
     """
     if inside == "kerberos" or (authentication == "kerberos" and stack == "lean"):
         try:
@@ -255,8 +255,23 @@ def check_libraries(authentication: str, *, stack: str, keyring: bool, inside: s
 
         if not winrm.transport.HAVE_KERBEROS:
             raise missing_library(authentication)
+    if "ntlm" in (authentication, inside):
+        _check_ntlm(authentication)
     if keyring:
         _check_keyring()
+
+
+def _check_ntlm(authentication: str) -> None:
+    from provmode.transport import refusals
+    from provmode.transport.security import ntlm_lacks
+
+    lacks = ntlm_lacks()
+    if lacks:
+        inside = "set winrm_credssp_mechanism kerberos, or " if authentication == "credssp" else ""
+        raise UsageError(
+            f"winrm_transport {authentication} cannot be used here: {refusals.without(lacks)}",
+            next_step=inside + refusals.WITHOUT_NTLM,
+        )
 
 
 def missing_library(authentication: str) -> UsageError:

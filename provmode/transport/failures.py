@@ -208,11 +208,10 @@ class Failures:
             f"{self.where} offers Negotiate and ended it at NTLM's first message", next_step=refusals.NTLM_ENDED
         )
 
-    def no_md5(self) -> LogonNotSent:
-        """Say that our own OpenSSL lets nobody use the digest that NTLM is made of."""
+    def no_ntlm_here(self, what: str) -> LogonNotSent:
+        """Say that our own OpenSSL refuses *what* NTLM is made of."""
         return LogonNotSent(
-            f"{self.where} was sent no logon: this computer's OpenSSL allows no HMAC-MD5, which NTLM needs (FIPS)",
-            next_step="use winrm_transport kerberos",
+            f"{self.where} was sent no logon: {refusals.without(what)}", next_step=refusals.WITHOUT_NTLM
         )
 
     def refused(self, computer: str = "", why: str = "") -> AuthenticationFailed:

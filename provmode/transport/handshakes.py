@@ -18,7 +18,7 @@ from provmode.transport.credssp import OLDEST, KerberosInside, LogonInside, NotP
 from provmode.transport.failures import Failures
 from provmode.transport.ntlm_checks import Handshake as NtlmChecks
 from provmode.transport.ntlm_checks import weak
-from provmode.transport.security import PROOF, SecurityContext, ntlm
+from provmode.transport.security import PROOF, SecurityContext, ntlm, ntlm_lacks
 from provmode.transport.target import Target
 from provmode.windows.names import ComputerName
 
@@ -71,7 +71,7 @@ class NtlmLogon:
 
     def begin(self, binding: bytes) -> bytes:
         """Return the NEGOTIATE."""
-        self.context = ntlm(self._target.credentials, _host(self._target), binding)
+        self.context = _with_password(self._target, self._failures, binding)
         return self.context.step(None)
 
     def sending(self, authorization: str) -> None:
@@ -164,7 +164,7 @@ class CredSspLogon:
             context = _with_ticket(self._target, failures, service, b"")
             self._inside = KerberosInside(context, failures, service)
         else:
-            self._inside = NtlmInside(ntlm(credentials, _host(self._target), b""), failures)
+            self._inside = NtlmInside(_with_password(self._target, failures, b""), failures)
         self._tunnel = Tunnel(credentials.user, credentials.password, self._inside)
         self.context = SecurityContext(self._tunnel)
         return self.context.step(None)
@@ -219,6 +219,18 @@ def _host(target: Target) -> str:
 def _service(target: Target) -> str:
     """Return the PC's service principal, without its realm."""
     return f"HTTP/{target.credentials.kerberos_host or _host(target)}"
+
+
+def _with_password(target: Target, failures: Failures, binding: bytes) -> SecurityContext:
+    """Return a context for NTLM.
+
+    Raises:
+        LogonNotSent: this computer cannot speak it.
+    """
+    lacks = ntlm_lacks()
+    if lacks:
+        raise failures.no_ntlm_here(lacks)
+    return ntlm(target.credentials, _host(target), binding)
 
 
 def _with_ticket(target: Target, failures: Failures, service: str, binding: bytes) -> SecurityContext:

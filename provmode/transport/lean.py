@@ -50,8 +50,6 @@ MOST_TOKENS = 7
 _FRAMES = {"Kerberos": sealed_body.KERBEROS, "CredSSP": sealed_body.CREDSSP}
 """How sealed bodies are framed, by scheme; those of the others are Negotiate's."""
 _LOGON, _MESSAGE = "authentication", "a message"
-_NO_DIGEST = ("UnsupportedDigestmodError", "UnsupportedAlgorithm")
-"""What hashlib and cryptography raise if OpenSSL allows no HMAC-MD5 or RC4."""
 _TLS_ALERT = b"\x15\x03"
 """How a TLS alert begins (RFC 8446 section 5.1)."""
 
@@ -357,8 +355,6 @@ class LeanConnection:
         except Exception as error:  # noqa: BLE001 - unknown bytes in pyspnego's parsers can raise anything
             self.close()
             logger.debug("%s: %s failed in %s", self._failures.where, what, type(error).__name__)
-            if what == _LOGON and type(error).__name__ in _NO_DIGEST:
-                raise self._failures.no_md5() from None
             raise self._failures.not_winrm(what, type(error).__name__) from None
         except BaseException:
             self.close()

@@ -66,6 +66,15 @@ NTLM_ENDED = (
 )
 """What to do if the PC offers Negotiate, and answers NTLM's first message without a challenge."""
 
+WITHOUT_NTLM = "use winrm_transport kerberos"
+"""What to do if this computer cannot speak NTLM."""
+
+
+def without(what: str) -> str:
+    """Return why this computer cannot speak NTLM: its OpenSSL refuses *what*."""
+    return f"this computer's OpenSSL allows no {what}, which NTLM needs (FIPS mode, or a policy like it)"
+
+
 NO_TICKET = (
     "no ticket for this PC could be got here: run kinit, check with `kvno HTTP/NAME` that the domain knows the name, "
     "and this computer's clock and /etc/krb5.conf"

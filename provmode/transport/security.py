@@ -8,16 +8,19 @@ other way round, whatever else this machine has (``gss-ntlmssp``, a ticket cache
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import spnego
 import spnego.exceptions
-from spnego._ntlm_raw.crypto import ntowfv1
+from spnego._ntlm_raw.crypto import hmac_md5, ntowfv1, rc4k
 from spnego.channel_bindings import GssChannelBindings
 
 from provmode.transport.sealed_body import SealError
 from provmode.transport.target import Credentials
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -130,6 +133,25 @@ def _unless_expired(call: Callable[[], T]) -> T:
         if isinstance(error, spnego.exceptions.ContextExpiredError) or status >> 16 & 0xFF == _EXPIRED:
             raise ContextExpired from None
         raise
+
+
+@functools.cache
+def ntlm_lacks() -> str:
+    """Return what NTLM is made of and this computer's OpenSSL refuses, as in FIPS mode; empty if it has everything.
+
+    NTLM needs MD4 as well, which pyspnego brings along.
+    """
+    needed: dict[str, Callable[[], object]] = {
+        "HMAC-MD5": lambda: hmac_md5(b"key", b"data"),
+        "RC4": lambda: rc4k(bytes(16), b"data"),
+    }
+    for name, use in needed.items():
+        try:
+            use()
+        except Exception as error:  # noqa: BLE001 - hashlib and cryptography say it in many ways
+            logger.debug("%s cannot be used here: %s", name, type(error).__name__)
+            return name
+    return ""
 
 
 def ntlm(credentials: Credentials, host: str, binding: bytes) -> SecurityContext:

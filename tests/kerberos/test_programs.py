@@ -98,6 +98,16 @@ def test_a_wrong_password_is_tried_once_in_a_run(provmode: Any, inventory: Write
     assert log.read_text().count("AS_REQ") - before == 1
 
 
+@pytest.mark.usefixtures("ticket")
+def test_kerberos_works_where_openssl_is_in_fips_mode(
+    provmode: Any, inventory: Write, fips_mode: dict[str, str]
+) -> None:
+    ran = provmode("audit", str(inventory()), "--format", "json", environment=fips_mode)
+
+    assert {host["verdict"] for host in json.loads(ran.stdout)["hosts"]} == {"healthy"}
+    assert ran.stderr == ""
+
+
 @IN_ONE_PROCESS_OR_TWO
 def test_a_ticket_that_is_not_delegated_is_said_once(
     provmode: Any, inventory: Write, realm: Any, no_ticket: Path, processes: str

@@ -99,7 +99,7 @@ class LeanConnection:
         """Resolve the name and open the TCP connection. Do nothing the second time, not even after it was closed."""
         if self._dialled:
             return
-        with self._timed():
+        with self.counters.timed(self._seconds):
             self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.counters.connections += 1
@@ -111,7 +111,7 @@ class LeanConnection:
         if self._authenticated:
             return
         self.dial()
-        with self._timed(), self._closing(_LOGON):
+        with self.counters.timed(self._seconds), self._closing(_LOGON):
             binding = self._agree_on_tls() if self.endpoint.scheme == "https" else b""
             self._log_on(binding)
             kind = sealed_body.content_type(self._protocol) if self._seals else b"application/soap+xml;charset=UTF-8"
@@ -123,7 +123,7 @@ class LeanConnection:
         context = self._context
         if not self.alive or not self._authenticated or context is None:
             raise self._failures.closed()
-        with self._timed(), self._closing(_MESSAGE):
+        with self.counters.timed(self._seconds), self._closing(_MESSAGE):
             head, body = self._sealed(message, context) if self._seals else (self._message_head, message)
             answer = self._ask(b"%s%d\r\n\r\n" % (head, len(body)), body, _MESSAGE)
             return answer.status, self._message_in(answer, context)
@@ -332,14 +332,6 @@ class LeanConnection:
 
     def _unexpected(self, answer: Answer) -> HostError:
         return self._failures.unexpected_status(answer.status, answer.field("Server"), answer.body)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = self._seconds()
-        try:
-            yield
-        finally:
-            self.counters.seconds += self._seconds() - started
 
     @contextmanager
     def _closing(self, what: str) -> Iterator[None]:

@@ -178,7 +178,7 @@ class PywinrmConnection:
         """Resolve the name and open the TCP connection. Do nothing the second time, not even after it was closed."""
         if self._dialled:
             return
-        with self._timed():
+        with self.counters.timed(self._seconds):
             self._socket = dial(self.endpoint, self.deadlines.connect, seconds=self._seconds)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(self.deadlines.read)
@@ -197,7 +197,7 @@ class PywinrmConnection:
         if self.endpoint.scheme == "https":
             self.context = tls_context(self._trust, self.credentials.certificate, self.credentials.certificate_key)
         transport = self._transport = self._build()
-        with self._timed(), self._translating_errors("authentication"):
+        with self.counters.timed(self._seconds), self._translating_errors("authentication"):
             session = transport.build_session()
             if transport.encryption is None:
                 transport.prepare(session)
@@ -236,7 +236,7 @@ class PywinrmConnection:
         if not self.alive or not self._authenticated or transport is None or transport.session is None:
             raise self._failures.closed()
         session = transport.session
-        with self._timed(), self._translating_errors("a message"):
+        with self.counters.timed(self._seconds), self._translating_errors("a message"):
             if transport.encryption is not None:
                 template = cast("requests.Session", transport.template)
                 request = transport.encryption.prepare_encrypted_request(template, self.endpoint.url, message)
@@ -372,14 +372,6 @@ class PywinrmConnection:
     @property
     def _where(self) -> str:
         return self._failures.where
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        started = self._seconds()
-        try:
-            yield
-        finally:
-            self.counters.seconds += self._seconds() - started
 
     @contextmanager
     def _translating_errors(self, what: str) -> Iterator[None]:

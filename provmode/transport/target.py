@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -109,6 +111,15 @@ class Counters:
     connections: int = 0
     seconds: float = 0.0
     """Time spent waiting for answers and connections."""
+
+    @contextmanager
+    def timed(self, clock: Callable[[], float]) -> Iterator[None]:
+        """Add the time that is spent inside; *clock* is monotonic."""
+        started = clock()
+        try:
+            yield
+        finally:
+            self.seconds += clock() - started
 
     def to_json(self) -> dict[str, float]:
         """Return the figures by name."""

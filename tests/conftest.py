@@ -37,21 +37,36 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 SERVERS = {
     "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config", "curl")),
+    "gss_ntlmssp": ("NTLM that is not ours (gss-ntlmssp)", ()),
     "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip")),
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
-MODULES = {"kdc": ("gssapi", "krb5", "kerberos")}
+MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "gss_ntlmssp": ("gssapi",)}
 """The Python modules that those tests need besides; `make test` builds them after `make system`."""
+LIBRARIES = {"gss_ntlmssp": "gssntlmssp/gssntlmssp.so"}
+"""The library that those tests need, in a folder of libraries of the system."""
 PROGRAM_FOLDERS = ["/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
 NEEDS = "needs the server "
 
 
+def find_library(server: str) -> Path | None:
+    """Return the library of a server; ``None`` if it is not on this machine."""
+    return next(Path("/usr/lib").glob(f"*/{LIBRARIES[server]}"), None)
+
+
+@pytest.fixture(scope="session")
+def library_of() -> Callable[[str], Path | None]:
+    """Find the library of a server."""
+    return find_library
+
+
 def missing_programs(server: str) -> list[str]:
-    """Return the programs of a server, and the modules for it, that are not on this machine."""
+    """Return the programs of a server, its library and the modules for it, that are not on this machine."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *PROGRAM_FOLDERS])
     programs = [program for program in SERVERS[server][1] if shutil.which(program, path=path) is None]
+    programs += [LIBRARIES[server]] if server in LIBRARIES and find_library(server) is None else []
     return programs + [f"Python's {name}" for name in MODULES.get(server, ()) if find_spec(name) is None]
 
 

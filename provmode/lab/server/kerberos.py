@@ -58,6 +58,7 @@ class KerberosAcceptor:
         if not keytab.is_file():
             raise ValueError(f"there is no keytab {keytab}")
         try:
+            gssapi.Credentials(usage="accept", store=store, mechs=[_KERBEROS])  # SPNEGO is content with NTLM's, if any
             self.credentials = gssapi.Credentials(usage="accept", store=store, mechs=[_KERBEROS, _SPNEGO])
             set_neg_mechs(self.credentials, [_KERBEROS])  # and no NTLM of the system's, if there is a library for it
         except GSSError as error:

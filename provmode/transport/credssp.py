@@ -10,8 +10,8 @@ version of the protocol. Here it is handed over only if
 * the PC has proved, with the keys of that logon, that the key of the TLS is its own (``pubKeyAuth``). Whoever ends TLS
   in between cannot, so its certificate needs no CA
 
-The tokens inside are NTLM's or Kerberos' own, without SPNEGO around them: there is nothing to negotiate, and the
-logon inside has ended on both sides before anything is sealed by it.
+The tokens inside are NTLM's or Kerberos' own, without SPNEGO around them (MS-CSSP 2.2.1.1): there is nothing to
+negotiate, and the logon inside has ended on both sides before anything is sealed by it.
 """
 
 from __future__ import annotations

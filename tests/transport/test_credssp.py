@@ -7,6 +7,7 @@ and edits it.
 from __future__ import annotations
 
 import base64
+import json
 import re
 import signal
 import ssl
@@ -20,6 +21,8 @@ from typing import Any
 import pytest
 import spnego
 import spnego.tls
+from hypothesis import given
+from hypothesis import strategies as st
 from spnego._credssp_structures import NegoData, TSRequest
 
 from provmode.errors import AuthenticationFailed, Cause, HostError, ProtocolError, UsageError
@@ -32,7 +35,7 @@ from provmode.transport.handshakes import CredSspLogon
 from provmode.transport.ntlm_checks import REQUIRED
 from provmode.transport.session import Session
 from provmode.transport.stack import connection
-from provmode.transport.target import Counters, Target
+from provmode.transport.target import Counters, Credentials, Endpoint, Target
 from provmode.windows.registry import Key, get_value
 from provmode.wsman import CommandLine, Get, Resource, text
 
@@ -484,6 +487,63 @@ def test_who_ends_tls_in_the_middle_of_the_handshake_does_not_stop_us(
     with at_most(10):
         assert isinstance(failure(ask(proxy.host)), ProtocolError)
     assert nothing_handed_over(man, lab, pc, delegated)
+
+
+def test_an_audit_through_somebody_who_ends_the_tls_inside_has_no_verdict(
+    lab: LabProcess, pc: Host, middle: Any, provmode: Any, tmp_path: Path, delegated: int
+) -> None:
+    weakened: dict[str, dict[str, Any]] = {
+        **{name.replace(" ", "-"): {"answer": edit_challenge(clear(flag))} for flag, name in REQUIRED.items()},
+        "no-time-stamp": {"answer": edit_challenge(drop_timestamp)},
+        "old-version": {"answer": lambda message: TSRequest(4, nego_tokens=message.nego_tokens)},
+        **{forged.replace(" ", "-"): {"in_the_pcs_place": FORGED[forged]} for forged in FORGED},
+    }
+    men = {name: middle(**edits) for name, edits in weakened.items()}
+    pcs = [
+        (f"@winrm/{name}", {"winrm_address": proxy.host.address, "winrm_port": proxy.host.port})
+        for name, (_, proxy) in men.items()
+    ]
+    data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file), "winrm_transport": "credssp"}
+    (tmp_path / "fleet.py").write_text(f"pcs = ({pcs!r}, {data!r})\n")
+    changed = lab.mutations(pc.name)
+
+    ran = provmode("audit", "fleet.py", "--format", "json")
+
+    hosts = {host["host"]: host for host in json.loads(ran.stdout)["hosts"]}
+    assert set(hosts) == set(weakened)
+    assert {(host["verdict"], host["cause"]) for host in hosts.values()} == {("unassessed", "protocol")}
+    assert not any(host["facts"] for host in hosts.values())
+    assert all(nothing_handed_over(man, lab, pc, delegated) for man, _ in men.values())
+    assert lab.mutations(pc.name) == changed
+
+
+TOKENS = st.one_of(
+    st.binary(max_size=300),
+    st.builds(
+        lambda version, token: TSRequest(version, nego_tokens=NegoData(token)).pack(),
+        st.integers(0, 2**31),
+        st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda rest: CHALLENGE + rest)),
+    ),
+    st.builds(lambda version, proof: TSRequest(version, pub_key_auth=proof).pack(), st.integers(0, 9), st.binary()),
+    st.builds(lambda status: TSRequest(6, error_code=status).pack(), st.integers(-(2**31), 2**32)),
+)
+
+
+@given(TOKENS)
+def test_whatever_a_pc_says_inside_ends_the_logon_before_a_response(said: bytes) -> None:
+    target = Target(Endpoint("PC-1", "127.0.0.1", 1), Credentials("credssp", "CORP\\auditor", "a password"))
+    logon, pc = CredSspLogon(target, Failures(target)), End(only(ssl.TLSVersion.TLSv1_2), server=True)
+    token = logon.begin(b"")
+    while not pc.agreed:
+        pc.take(token)
+        token = logon.next(pc.give(b""))
+    assert TSRequest.unpack(pc.take(token)).nego_tokens
+
+    with pytest.raises(Exception) as ended:
+        logon.next(pc.give(said))
+
+    assert isinstance(ended.value, (HostError, ValueError, TypeError, IndexError, struct.error, UnicodeError))
+    assert not logon.context.complete
 
 
 # -- who edits without ending TLS ----------------------------------------------------------------------------------

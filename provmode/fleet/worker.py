@@ -118,7 +118,8 @@ def work(pipe: Pipe) -> None:
 
 
 def _with_kerberos(data: Mapping[str, Mapping[str, Any]]) -> bool:
-    return any(one.get("winrm_transport") == "kerberos" for one in data.values())
+    keys = ("winrm_transport", "winrm_credssp_mechanism")
+    return any(one.get(key) == "kerberos" for one in data.values() for key in keys)
 
 
 def _tickets_from(parent: Parent) -> Callable[[], list[str]]:

@@ -38,7 +38,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 SERVERS = {
     "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config", "curl")),
     "gss_ntlmssp": ("NTLM that is not ours (gss-ntlmssp)", ()),
-    "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip")),
+    "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip", "openssl")),
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import spnego
@@ -36,6 +36,8 @@ REQUIRED_OF_KERBEROS = {
     spnego.ContextReq.mutual_auth: PROOF,
 }
 """What both sides have to agree on (RFC 4121 section 4.1.1.1), by what errors call it."""
+REQUIRED_OVER_TLS = {spnego.ContextReq.mutual_auth: PROOF}
+"""The same if TLS signs and seals."""
 
 
 _EXPIRED = 12
@@ -68,10 +70,10 @@ class SecurityContext:
             return self._first
         return self._context.step(token) or b""
 
-    def missing(self) -> list[str]:
-        """Return what a Kerberos handshake has not agreed on, as errors call it."""
+    def missing(self, required: Mapping[spnego.ContextReq, str] = REQUIRED_OF_KERBEROS) -> list[str]:
+        """Return what of *required* a Kerberos handshake has not agreed on, as errors call it."""
         agreed = self._context.context_attr
-        return [name for flag, name in REQUIRED_OF_KERBEROS.items() if not agreed & flag]
+        return [name for flag, name in required.items() if not agreed & flag]
 
     @property
     def delegated(self) -> bool:

@@ -21,6 +21,9 @@ import gevent.event
 import gevent.threadpool
 import spnego
 import spnego.exceptions
+from spnego._context import GSSMech
+from spnego._gss import GSSAPIProxy
+from spnego._negotiate import NegotiateProxy
 
 from provmode.transport.kerberos_words import NO_CREDENTIAL, SILENCE, principal_of
 from provmode.transport.logons import SAYING
@@ -29,17 +32,31 @@ from provmode.transport.target import Credentials
 
 T = TypeVar("T")
 
-SERVICE = "HTTP"
-"""The service class of WinRM's principal, as every Windows client asks for it."""
 THREADS = 8
 RENEW_BEFORE = 60.0
 """Seconds before a ticket's end at which a new one is got."""
 FLAGS = spnego.ContextReq.mutual_auth | spnego.ContextReq.sequence_detect | spnego.ContextReq.replay_detect
 PROTECTION = spnego.ContextReq.integrity | spnego.ContextReq.confidentiality
-WRAPPED = {"kerberos": spnego.NegotiateOptions.use_gssapi, "negotiate": spnego.NegotiateOptions.use_negotiate}
-"""Which code makes the tokens: Kerberos' library, or pyspnego's SPNEGO around it, which has the ticket alone."""
 _MINOR = 2**32
 """GSS-API gives Kerberos' negative numbers as positive ones of 32 bits."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is asked of a host, and how."""
+
+    kind: str
+    """The first part of its principal; the host's name is the second."""
+    domain: str = ""
+    """The third part, which only domain controllers have; empty: there is none."""
+    spnego: bool = False
+    """Whether the tokens of Kerberos are wrapped in SPNEGO."""
+    sealed: bool = True
+    """Whether the handshake agrees on signing and sealing. Over TLS a domain controller refuses both."""
+
+
+WINRM = Service("HTTP")
+"""WinRM's, as every Windows client asks for it."""
 
 
 class KerberosFailed(Exception):
@@ -147,12 +164,9 @@ class Tickets:
         binding: bytes,
         seconds: float,
         *,
-        service: str = SERVICE,
-        mechanism: str = "kerberos",
+        service: Service = WINRM,
     ) -> SecurityContext:
-        """Return a context to the *service* of *host*, with its first token made, within *seconds*.
-
-        *mechanism* is how the tokens of Kerberos are wrapped: ``kerberos`` bare, ``negotiate`` in SPNEGO.
+        """Return a context to a *service* of *host*, with its first token made, within *seconds*.
 
         Raises:
             KerberosFailed: no ticket could be got.
@@ -160,7 +174,7 @@ class Tickets:
         """
         ends = time.monotonic() + seconds
         ticket = self._ticket(source_of(credentials), ends)
-        begin = functools.partial(_begin, ticket, host, binding, credentials.kerberos_delegation, service, mechanism)
+        begin = functools.partial(_begin, ticket, host, binding, credentials.kerberos_delegation, service)
         return self.run(begin, ends - time.monotonic())
 
     def run(self, call: Callable[[], T], seconds: float) -> T:
@@ -225,11 +239,17 @@ def _caught(call: Callable[[], T]) -> tuple[T | None, Exception | None]:
     except krb5.Krb5Error as error:
         return None, KerberosFailed(error.err_code, str(error).rpartition(" ")[0])
     except spnego.exceptions.SpnegoError as error:
-        return None, _failed(error.base_error if isinstance(error.base_error, Exception) else error)
+        return None, _failed(_innermost(error))
     except gssapi.raw.misc.GSSError as error:
         return None, _failed(error)
     except Exception as error:  # noqa: BLE001 - told to whoever waits for the thread
         return None, error
+
+
+def _innermost(error: Exception) -> Exception:
+    """Return the error of GSS-API below pyspnego's, which can be around each other."""
+    below = getattr(error, "base_error", None)
+    return _innermost(below) if isinstance(below, Exception) else error
 
 
 def _failed(error: Exception) -> KerberosFailed:
@@ -289,7 +309,7 @@ def _is_granting(context: Any, ticket: Any) -> bool:
     return bytes(krb5.unparse_name_flags(context, ticket.server)).startswith(b"krbtgt/")
 
 
-def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool, service: str, mechanism: str) -> SecurityContext:
+def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool, service: Service) -> SecurityContext:
     """Return a context to *host* whose first token is made from *ticket*. Blocks."""
     import krb5
 
@@ -299,19 +319,43 @@ def _begin(ticket: Ticket, host: str, binding: bytes, delegate: bool, service: s
     try:
         for one in ticket.tickets:
             krb5.cc_store_cred(context, cache, one)
-        wanted = FLAGS | PROTECTION | (spnego.ContextReq.delegate if delegate else spnego.ContextReq.none)
-        security = SecurityContext(
-            spnego.client(
-                spnego.KerberosCCache(f"MEMORY:{(cache.name or b'').decode()}"),
-                hostname=host,
-                service=service,
-                protocol=mechanism,
-                channel_bindings=bound_to(binding),
-                context_req=wanted,
-                options=WRAPPED[mechanism],
-            )
-        )
+        wanted = FLAGS | (PROTECTION if service.sealed else spnego.ContextReq.no_integrity)
+        wanted |= spnego.ContextReq.delegate if delegate else spnego.ContextReq.none
+        kerberos = _kerberos(f"MEMORY:{(cache.name or b'').decode()}", host, service, binding, wanted)
+        security = SecurityContext(_in_spnego(kerberos) if service.spnego else kerberos)
         security.begin()
     finally:
         krb5.cc_destroy(context, cache)
     return security
+
+
+def _kerberos(cache: str, host: str, service: Service, binding: bytes, wanted: spnego.ContextReq) -> GSSAPIProxy:
+    """Return a context of Kerberos alone."""
+    kerberos = GSSAPIProxy(
+        spnego.KerberosCCache(cache),
+        hostname=host,
+        service=service.kind,
+        channel_bindings=bound_to(binding),
+        context_req=wanted,
+    )
+    if service.domain:
+        import gssapi
+
+        # without a realm, the KDC says which one it is, as with two parts
+        name = gssapi.Name(f"{service.kind}/{host}/{service.domain}@", gssapi.NameType.kerberos_principal)
+        bindings = gssapi.raw.ChannelBindings(0, b"", 0, b"", binding) if binding else None
+        kerberos._context = gssapi.SecurityContext(
+            name=name,
+            creds=kerberos._credential,
+            usage="initiate",
+            mech=kerberos._mech,
+            flags=kerberos._context_req,
+            channel_bindings=bindings,
+        )
+    return kerberos
+
+
+def _in_spnego(kerberos: GSSAPIProxy) -> NegotiateProxy:
+    """Return pyspnego's SPNEGO around *kerberos*, which offers nothing else."""
+    kerberos._is_wrapped = True
+    return NegotiateProxy(_negotiate_contexts={GSSMech.kerberos: kerberos})

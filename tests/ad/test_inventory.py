@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,9 +44,11 @@ def names(document: Any) -> list[str]:
         ("lab.test/Clients/Berlin?disabled=1", ["DISABLED-1", *BERLIN]),
         ("lab.test/Domain Controllers?dc=1", ["DC1"]),
         ("lab.test/Clients/Berlin?server=dc1.lab.test", BERLIN),
+        ("lab.test/Clients/Berlin?ldaps=1&ca={ca}", BERLIN),
     ],
 )
-def test_who_is_found(shown: Run, inventory: str, found: list[str]) -> None:
+def test_who_is_found(corp: Any, shown: Run, inventory: str, found: list[str]) -> None:
+    inventory = inventory.replace("{ca}", str(corp.folder / "tls.pem"))
     assert sorted(names(shown(f"@ad/{inventory}")), key=str.lower) == found
 
 
@@ -182,6 +185,11 @@ def test_a_keytab_serves_as_well_as_a_ticket(corp: Any, shown: Run, tmp_path: Pa
         ("other.test", "DNS knows no domain controller of other.test (_ldap._tcp.dc._msdcs.other.test); look at"),
         ("other.test?server=dc1.lab.test", "other.test: it has no domain other.test; check the domain's DNS name"),
         ("lab.test?server=dc9.lab.test", "no domain controller of lab.test answers: dc9.lab.test does not resolve"),
+        (
+            "lab.test?ldaps=1",
+            "the certificate of the domain controller dc1.lab.test is not trusted: self-signed certificate; if it is "
+            "your domain's, give the CA that signed it: ca=FILE",
+        ),
     ],
 )
 def test_what_does_not_work_is_one_line_with_the_cure(provmode: Run, inventory: str, said: str) -> None:
@@ -266,6 +274,24 @@ def test_a_plan_is_applied_to_the_pc_that_the_directory_names(provmode: Run, pc:
     assert "PC-00001" in gone.stdout + gone.stderr
     assert gone.returncode != 0
     assert applied.returncode == 0, applied.stdout + applied.stderr
+
+
+def test_a_controller_is_asked_for_as_windows_does(corp: Any, shown: Run, tmp_path: Path) -> None:
+    """A controller alone has the name with the domain in it; a member of the domain cannot take it."""
+    cache = f"FILE:{tmp_path}/tickets"
+    shutil.copyfile(corp.folder / "ccache", tmp_path / "tickets")
+    code = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import gssapi\n"
+        "from provmode.connector.sources.domain_controllers import opened\n"
+        "from provmode.connector.sources.wanted import Wanted\n"
+        "made, context = [], gssapi.SecurityContext\n"
+        "gssapi.SecurityContext = lambda **given: made.append(str(given['name'])) or context(**given)\n"
+        "with opened(Wanted('lab.test')): print(*made)\n"
+    )
+    ran = corp.run(sys.executable, "-c", code, KRB5CCNAME=cache)
+
+    assert ran.stdout.strip() == "ldap/dc1.lab.test/lab.test@", ran.stderr
 
 
 def test_nothing_of_the_directory_can_be_read_on_the_wire(corp: Any, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ SMB_CONF = """
     log file = {folder}/log
     dsdb:schema update allowed = yes
     ldap server require strong auth = allow_sasl_over_tls
+    tls keyfile = {folder}/tls-key.pem
+    tls certfile = {folder}/tls.pem
+    tls cafile = {folder}/tls.pem
 [sysvol]
     path = {folder}/state/sysvol
     read only = no
@@ -63,6 +66,7 @@ def main() -> None:
     config = folder / "smb.conf"
     config.write_text(SMB_CONF.format(realm=REALM, domain=DOMAIN, folder=folder))
     (folder / "krb5.conf").write_text(KRB5_CONF.format(realm=REALM))
+    _certify(folder)
     _provision(folder, config)
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     subprocess.run(["mount", "--bind", str(folder / "resolv.conf"), "/etc/resolv.conf"], check=True)
@@ -78,6 +82,15 @@ def main() -> None:
             sys.stdin.read()
         finally:
             samba.terminate()
+
+
+def _certify(folder: pathlib.Path) -> None:
+    """Write the controller's certificate, which it signs itself."""
+    name = f"dc1.{REALM.lower()}"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-keyout", str(folder / "tls-key.pem"), "-out", str(folder / "tls.pem"), "-days", "30"]
+    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _provision(folder: pathlib.Path, config: pathlib.Path) -> None:
@@ -145,7 +158,7 @@ def _fill(config: pathlib.Path, objects: "list[str]") -> None:
 
 
 def _wait(folder: pathlib.Path, samba: "subprocess.Popen[bytes]") -> None:
-    """Wait until a ticket can be had and LDAP listens; a controller that ends before that is an error."""
+    """Wait until a ticket can be had and LDAP listens on both ports; a controller that ends before that is an error."""
     environment = {**os.environ, "KRB5_CONFIG": str(folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{folder}/ccache"}
     for _ in range(600):
         if samba.poll() is not None:
@@ -157,7 +170,7 @@ def _wait(folder: pathlib.Path, samba: "subprocess.Popen[bytes]") -> None:
             capture_output=True,
             check=False,
         )
-        if kinit.returncode == 0 and _listens(389):
+        if kinit.returncode == 0 and _listens(389) and _listens(636):
             return
         time.sleep(0.1)
     raise SystemExit("samba did not answer within a minute")

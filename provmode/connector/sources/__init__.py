@@ -10,6 +10,7 @@
 * `wanted`      what the argument of ``@ad`` asks for. Pure
 * `distinguished_names`  names of objects in a directory. Pure
 * `ldap`        LDAP with one server, without a socket. Pure
+* `ldaps`       TLS to a domain controller
 * `domain_controllers`   a domain controller: found, logged on to, asked
 * `computers`   computer accounts as hosts, and which are left out. Pure
 * `laps`        the local administrator that LAPS keeps in a directory. Pure

@@ -1,7 +1,11 @@
-"""A domain controller: found by DNS, logged on to with Kerberos, and asked over LDAP in sealed messages.
+"""A domain controller: found by DNS, logged on to with Kerberos, and asked over LDAP in sealed messages, or over TLS.
 
 The bind is GSS-SPNEGO with signing, sealing and the controller's own proof of who it is; without them nothing is asked.
-No password is sent. Every wait has a deadline.
+Over TLS (LDAPS) that signs and seals: Active Directory allows no second layer, and the bind is tied to the
+controller's certificate instead. No password is sent. Every wait has a deadline.
+
+A controller that DNS names is asked for as ``ldap/CONTROLLER/DOMAIN``, a name that in a domain only its controllers
+have; one that a person names may be called ``ldap/CONTROLLER`` alone.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,18 +27,25 @@ from sansldap import LDAPMessage
 from provmode.connector.host_data import PASSWORD_ENVIRONMENT, USER_ENVIRONMENT
 from provmode.connector.mistakes import check_keytab
 from provmode.connector.sources.ldap import NotLdap, Refused, Talk, Wire, bind
+from provmode.connector.sources.ldaps import TlsClosed, secured
 from provmode.connector.sources.wanted import Wanted, is_dns_name
 from provmode.errors import Cause, Unreachable, UsageError
 from provmode.text import shortened, visible
 from provmode.transport.dial import dial
 from provmode.transport.kerberos_words import EXPIRED, NO_CACHE, NO_CREDENTIAL, S_UNKNOWN, about_ticket, principal_of
+from provmode.transport.security import REQUIRED_OF_KERBEROS, REQUIRED_OVER_TLS
 from provmode.transport.target import Credentials, Endpoint
-from provmode.transport.tickets import PROCESS, KerberosFailed
+from provmode.transport.tickets import PROCESS, KerberosFailed, Service
 
 T = TypeVar("T")
 
-PORT = 389
+PORT, PORT_OVER_TLS = 389, 636
 SERVICE = "ldap"
+WANTS_TLS = frozenset({8, 13})
+"""strongerAuthRequired and confidentialityRequired (RFC 4511 section 4.1.9), to a bind that seals."""
+INVALID_CREDENTIALS = 49
+BAD_BINDINGS = "80090346"
+"""SEC_E_BAD_BINDINGS, in Active Directory's text beside LDAP 49."""
 CONNECT = 5.0
 """Seconds for DNS, for the connection to one controller, and for a ticket."""
 SILENCE = 30.0
@@ -42,15 +54,16 @@ WHOLE = 120.0
 """Seconds for everything."""
 MOST_CONTROLLERS = 4
 """Controllers that are tried before the domain counts as silent."""
-_LOOK = "look at DNS, at port 389 and at the firewall, or name another one with server=DC"
+_LOOK = "look at DNS, at port {} and at the firewall, or name another one with server=DC"
 
 
 class Directory:
     """A connection to a domain controller, logged on and sealed."""
 
-    def __init__(self, connection: Any, server: str, ends: float) -> None:
+    def __init__(self, connection: Any, server: str, ends: float, *, port: int = PORT) -> None:
         self.server = server
         self._socket, self._ends = connection, ends
+        self._look = _LOOK.format(port)
         self._wire = Wire()
         self._waiting: deque[LDAPMessage] = deque()
 
@@ -84,6 +97,11 @@ class Directory:
         if self._waiting:
             raise NotLdap("it sent something unsealed after the handshake")
         self._wire.sealed(context.seal_whole, context.open_whole)
+
+    def close(self) -> None:
+        """Close the connection. Never raise."""
+        with suppress(OSError):  # it ends either way
+            self._socket.close()
 
     def _send(self, data: bytes) -> None:
         try:
@@ -126,11 +144,12 @@ class Directory:
 
     def _silent(self) -> UsageError:
         return UsageError(
-            f"the domain controller {self.server} did not answer for {SILENCE:g} s", next_step="try again; " + _LOOK
+            f"the domain controller {self.server} did not answer for {SILENCE:g} s",
+            next_step=f"try again; {self._look}",
         )
 
     def _broken(self, why: str) -> UsageError:
-        return UsageError(f"the connection to the domain controller {self.server} broke ({why})", next_step=_LOOK)
+        return UsageError(f"the connection to the domain controller {self.server} broke ({why})", next_step=self._look)
 
 
 @contextmanager
@@ -142,22 +161,44 @@ def opened(wanted: Wanted) -> Iterator[Directory]:
     """
     ends = time.monotonic() + WHOLE
     servers = [wanted.server] if wanted.server else controllers_of(wanted.domain)
-    server, connection = _connected(servers, wanted.domain)
     try:
-        directory = Directory(connection, server, ends)
-        context = _context(wanted, server)
-        try:
-            directory.carry_out(bind(directory.wire, functools.partial(_step, context, server)))
-            _require(context, server)
-            directory.seal(context)
-        except NotLdap as error:
-            raise UsageError(f"the domain controller {server}: {error}") from None
-        except Refused as refused:
-            raise _not_let_in(server, refused) from None
+        directory = _logged_on(wanted, servers, ends)
+    except _WantsTls as wants:
+        directory = _logged_on(replace(wanted, ldaps=True), [wants.server], ends)
+    try:
         yield directory
     finally:
-        with suppress(OSError):  # it ends either way
-            connection.close()
+        directory.close()
+
+
+class _WantsTls(Exception):
+    """The domain controller *server* lets nobody in without TLS."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(server)
+        self.server = server
+
+
+def _logged_on(wanted: Wanted, servers: list[str], ends: float) -> Directory:
+    """Return the first of *servers* that answers, logged on to."""
+    server, connection, binding = _connected(servers, wanted)
+    directory = Directory(connection, server, ends, port=_port(wanted))
+    try:
+        context = _context(wanted, server, binding)
+        directory.carry_out(bind(directory.wire, functools.partial(_step, context, server)))
+        _require(context, server, over_tls=wanted.ldaps)
+        if not wanted.ldaps:
+            directory.seal(context)
+    except BaseException as error:
+        directory.close()
+        if isinstance(error, NotLdap):
+            raise UsageError(f"the domain controller {server}: {error}") from None
+        if isinstance(error, Refused):
+            if error.code in WANTS_TLS and not wanted.ldaps:
+                raise _WantsTls(server) from None
+            raise _not_let_in(server, error) from None
+        raise
+    return directory
 
 
 def controllers_of(domain: str) -> list[str]:
@@ -181,15 +222,29 @@ def controllers_of(domain: str) -> list[str]:
     return servers[:MOST_CONTROLLERS]
 
 
-def _connected(servers: list[str], domain: str) -> tuple[str, Any]:
-    """Return the first controller that answers, and the connection to it."""
-    failed = []
+def _port(wanted: Wanted) -> int:
+    return PORT_OVER_TLS if wanted.ldaps else PORT
+
+
+def _connected(servers: list[str], wanted: Wanted) -> tuple[str, Any, bytes]:
+    """Return the first controller that answers, the connection to it, and the binding of its TLS; empty without."""
+    failed, port = [], _port(wanted)
     for server in servers:
         try:
-            return server, dial(Endpoint(server, server, PORT), CONNECT, seconds=time.monotonic)
+            connection = dial(Endpoint(server, server, port), CONNECT, seconds=time.monotonic)
+            if not wanted.ldaps:
+                return server, connection, b""
+            try:
+                return (server, *secured(connection, server, wanted.ca, CONNECT))
+            except BaseException:
+                connection.close()
+                raise
         except Unreachable as error:
             failed.append(f"{server} {_WHY.get(error.cause, 'cannot be reached')}")
-    raise UsageError(f"no domain controller of {domain} answers: {', '.join(failed)}", next_step=_LOOK)
+        except TlsClosed:
+            failed.append(f"{server} agrees on no TLS (has it a certificate?)")
+    look = _LOOK.format(port) + ("" if wanted.ldaps else "; ldaps=1 asks port 636")
+    raise UsageError(f"no domain controller of {wanted.domain} answers: {', '.join(failed)}", next_step=look)
 
 
 _WHY = {
@@ -199,7 +254,7 @@ _WHY = {
 }
 
 
-def _context(wanted: Wanted, server: str) -> Any:
+def _context(wanted: Wanted, server: str, binding: bytes) -> Any:
     """Return a Kerberos context to a controller, with its first token made."""
     user, password = wanted.user, ""
     environment = os.environ.get(USER_ENVIRONMENT, "")
@@ -209,20 +264,27 @@ def _context(wanted: Wanted, server: str) -> Any:
     if keytab is not None:
         check_keytab("@ad", keytab)
     credentials = Credentials("kerberos", user, password, keytab=keytab)
+    service = Service(SERVICE, wanted.domain, spnego=True, sealed=not wanted.ldaps)
     try:
-        return PROCESS.context(credentials, server, b"", CONNECT, service=SERVICE, mechanism="negotiate")
+        try:
+            return PROCESS.context(credentials, server, binding, CONNECT, service=service)
+        except KerberosFailed as failed:
+            if failed.code != S_UNKNOWN or not wanted.server:
+                raise
+        return PROCESS.context(credentials, server, binding, CONNECT, service=replace(service, domain=""))
     except KerberosFailed as failed:
-        raise _no_ticket(failed.code, failed.text, user, server) from None
+        called = f"{server}/{wanted.domain}" if not wanted.server else server
+        raise _no_ticket(failed.code, failed.text, user, server, f"{SERVICE}/{called}") from None
 
 
-def _no_ticket(code: int, text: str, user: str, server: str) -> UsageError:
+def _no_ticket(code: int, text: str, user: str, server: str, service: str) -> UsageError:
     account = principal_of(user) if user else ""
-    refusal = about_ticket(code, text, account=account, service=f"{SERVICE}/{server}", seconds=CONNECT)
+    refusal = about_ticket(code, text, account=account, service=service, seconds=CONNECT)
     cure = refusal.next_step
     if code in (NO_CREDENTIAL, NO_CACHE, EXPIRED):
         cure = f"run kinit {account or 'user@REALM'}, or give keytab=FILE after the ?"
     elif code == S_UNKNOWN:
-        cure = "name the domain controller by its full DNS name with server=DC, or take server= out"
+        cure = "name a domain controller that you know by its full DNS name with server=DC, or take server= out"
     return UsageError(f"cannot ask {server}: {refusal.what}", next_step=cure)
 
 
@@ -238,9 +300,10 @@ def _step(context: Any, server: str, token: bytes | None) -> bytes:
         ) from None
 
 
-def _require(context: Any, server: str) -> None:
-    """Refuse a handshake that does not sign, seal and prove who the controller is."""
-    missing = ["an end"] if not context.complete else context.missing()
+def _require(context: Any, server: str, *, over_tls: bool) -> None:
+    """Refuse a handshake that does not sign, seal and prove who the controller is; TLS signs and seals by itself."""
+    required = REQUIRED_OVER_TLS if over_tls else REQUIRED_OF_KERBEROS
+    missing = ["an end"] if not context.complete else context.missing(required)
     if not missing and context.mechanism != "kerberos":
         missing = ["Kerberos"]
     if missing:
@@ -252,6 +315,11 @@ def _require(context: Any, server: str) -> None:
 
 def _not_let_in(server: str, refused: Refused) -> UsageError:
     said = visible(shortened(" ".join(refused.text.replace("\0", " ").split()), 120))
+    if refused.code == INVALID_CREDENTIALS and BAD_BINDINGS in refused.text:
+        return UsageError(
+            f"the domain controller {server} refused the logon: it has another certificate than the one that came here",
+            next_step="something between here and there opens TLS; ask from elsewhere, or take ldaps=1 out",
+        )
     return UsageError(
         f"the domain controller {server} refused the logon (LDAP {refused.code}{': ' + said if said else ''})",
         next_step="check the ticket (klist), the clocks, and that DNS leads to the right server",

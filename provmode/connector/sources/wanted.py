@@ -21,7 +21,7 @@ LONGEST = 4_000
 """Characters of an argument."""
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
-OPTIONS = ("group", "stale", "disabled", "dc", "laps", "server", "user", "keytab", "filter")
+OPTIONS = ("group", "stale", "disabled", "dc", "laps", "server", "ldaps", "ca", "user", "keytab", "filter")
 """The options, the one that takes the rest of the text last."""
 
 
@@ -42,6 +42,10 @@ class Wanted:
     """Whether to log on to each PC with the account that LAPS keeps for it."""
     server: str = ""
     """The domain controller to ask; empty: one that DNS names."""
+    ldaps: bool = False
+    """Whether the domain controller is asked over TLS."""
+    ca: str = ""
+    """PEM file of who signs the controllers' certificates; empty: the system's own store says."""
     user: str = ""
     keytab: str = ""
     filter: str = ""
@@ -99,7 +103,7 @@ def _with_options(wanted: Wanted, text: str) -> Wanted:
 
 
 def _with_option(wanted: Wanted, key: str, value: str) -> Wanted:
-    if key in ("disabled", "dc", "laps"):
+    if key in ("disabled", "dc", "laps", "ldaps"):
         if value not in ("0", "1"):
             raise UsageError(f"@ad: {key} is {value[:40]!a}", next_step=f"write {key}=1 to have these, or leave it out")
         flags: dict[str, Any] = {"controllers" if key == "dc" else key: value == "1"}

@@ -106,13 +106,17 @@ def test_an_answer_in_plain_text_is_not_read_after_the_handshake(pair: Any) -> N
     ("context", "lacks"),
     [
         (SimpleNamespace(complete=False), "an end"),
-        (SimpleNamespace(complete=True, missing=lambda: ["signing", "sealing"]), "signing and sealing"),
-        (SimpleNamespace(complete=True, missing=list, mechanism="ntlm"), "Kerberos"),
+        (SimpleNamespace(complete=True, missing=lambda required: list(required.values())[:1]), "{}"),
+        (SimpleNamespace(complete=True, missing=lambda required: [], mechanism="ntlm"), "Kerberos"),
     ],
 )
-def test_a_weak_handshake_is_refused_before_anything_is_asked(context: Any, lacks: str) -> None:
+@pytest.mark.parametrize(("over_tls", "first"), [(False, "signing"), (True, "the PC's own proof of who it is")])
+def test_a_weak_handshake_is_refused_before_anything_is_asked(
+    context: Any, lacks: str, over_tls: bool, first: str
+) -> None:
+    lacks = lacks.format(first)
     with pytest.raises(UsageError, match=f"lacks {lacks}; nothing was asked"):
-        domain_controllers._require(context, "dc1.corp.example")
+        domain_controllers._require(context, "dc1.corp.example", over_tls=over_tls)
 
 
 def test_what_a_controller_says_does_not_reach_the_terminal() -> None:
@@ -185,14 +189,17 @@ def test_the_next_controller_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(domain_controllers, "dial", dial)
     servers = [f"dc{number}.corp.example" for number in (1, 2, 3)]
 
-    assert domain_controllers._connected(servers, "corp.example") == (servers[2], "connection")
+    wanted = Wanted("corp.example")
+
+    assert domain_controllers._connected(servers, wanted) == (servers[2], "connection", b"")
     assert dialled == [(server, 389) for server in servers]
     with pytest.raises(UsageError) as refused:
-        domain_controllers._connected(servers[:2], "corp.example")
+        domain_controllers._connected(servers[:2], wanted)
     assert str(refused.value).startswith(
         "no domain controller of corp.example answers: dc1.corp.example refused the connection, dc2.corp.example was "
         "silent for 5 s or cannot be reached; look at DNS, at port 389"
     )
+    assert str(refused.value).endswith("or name another one with server=DC; ldaps=1 asks port 636")
 
 
 # -- the connector --------------------------------------------------------------------------------------------------
@@ -227,4 +234,4 @@ def test_a_missing_library_is_said(library: str) -> None:
 
 def test_a_keytab_that_is_none_is_said() -> None:
     with pytest.raises(UsageError, match="cannot read"):
-        domain_controllers._context(Wanted("corp.example", keytab="/no/such/keytab"), "dc1.corp.example")
+        domain_controllers._context(Wanted("corp.example", keytab="/no/such/keytab"), "dc1.corp.example", b"")

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, get_type_hints, runtime_checkable
 
 from pyinfra.api.exceptions import ConnectorDataTypeError
 from pyinfra.api.hiddenvalue import HiddenValue
@@ -278,6 +278,26 @@ def _fits(value: Any, wanted: Any) -> bool:
     return isinstance(value, wanted)
 
 
+@runtime_checkable
+class Renewable(Protocol):
+    """A password that is changed by itself where it is kept, and can be read anew."""
+
+    @property
+    def user(self) -> str:
+        """The user that the host's data names."""
+
+    @property
+    def logon(self) -> tuple[str, str]:
+        """The user and the password, as they were read the last time."""
+
+    def renew(self) -> tuple[str, str]:
+        """Read both anew, once.
+
+        Raises:
+            NotRenewed: there is no other one, or it cannot be read.
+        """
+
+
 def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     """Return the target made from a host's data, including the password.
 
@@ -322,7 +342,10 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
     )
     if data["winrm_kerberos_host"] is not None:
         check_address(f"{name}: winrm_kerberos_host", data["winrm_kerberos_host"])
-    password = password_of(name, user, data) if needs_password else ""
+    password, renew = password_of(name, user, data) if needs_password else "", None
+    kept = data["winrm_password"]
+    if needs_password and isinstance(kept, Renewable) and user == kept.user:
+        (user, password), renew = kept.logon, kept.renew
     if authentication == "basic":
         check_basic(name, user, password)
     return Target(
@@ -338,6 +361,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             authentication=authentication,
             user=user,
             password=password,
+            renew=renew,
             certificate=_path(data["winrm_certificate"]),
             certificate_key=_path(data["winrm_certificate_key"]),
             keytab=_path(data["winrm_kerberos_keytab"]) if authentication == "kerberos" else None,

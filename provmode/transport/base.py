@@ -28,6 +28,10 @@ class LogonNotSent(AuthenticationFailed):
     """The PC refused before a password was sent. This says nothing about the account."""
 
 
+class NotRenewed(Exception):
+    """There is no newer password. The text ends a sentence about the refusal of the old one."""
+
+
 class Connection(Protocol):
     """One TCP connection to one PC: `dial`, `authenticate`, `exchange` any number of times, `close`.
 

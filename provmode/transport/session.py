@@ -12,7 +12,8 @@ sends again:
   pauses and jitter. A change only if the fault says that nothing was done (`Fault.refused`), or if it came before the
   message that makes the change; else the change *may have happened*, as above.
 * A refused account: never tried again, because accounts lock. A password that other PCs refused is not tried at all
-  (`provmode.transport.logons`).
+  (`provmode.transport.logons`). If the password is kept where it is changed by itself (LAPS), it is read anew, and a
+  newer one is tried once.
 * A PC that accepts the logon and then denies it, or breaks off in the middle of it: one further logon, not more.
 
 It also sees to it that the PC that answers is the PC that was meant, if the target says which: at every `connect`, and
@@ -28,6 +29,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any, TypeVar, cast, overload
 
 import gevent
@@ -47,7 +49,7 @@ from provmode.errors import (
     RemoteFault,
 )
 from provmode.reading import Known
-from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent
+from provmode.transport.base import Connect, Connection, ConnectionLost, LogonForgotten, LogonNotSent, NotRenewed
 from provmode.transport.logons import LogonNotTried, Logons
 from provmode.transport.refusals import denied
 from provmode.transport.stack import connection
@@ -141,8 +143,9 @@ class Session:
         self._pause = pause
         self._jitter = jitter
         self._connection: Connection | None = None
-        self._logon = (logons or Logons()).of(target)
-        self._logged_on = False
+        self._logons = logons or Logons()
+        self._logon = self._logons.of(target)
+        self._logged_on = self._renewed = False
         self._in_vain = 0
         self._ends: float | None = None
         self._command_ends: float | None = None
@@ -268,6 +271,8 @@ class Session:
         except HostError as error:
             self._refused(error)
             self._drop()
+            if self._renew(error):
+                return self._log_on()
             raise
         self._logged_on = True
         if self._proved_by_handshake:
@@ -276,8 +281,33 @@ class Session:
 
     def _refused(self, error: HostError) -> None:
         """Count *error* for the fuse if the PC refused the password."""
-        if isinstance(error, AuthenticationFailed) and not isinstance(error, (LogonNotSent, LogonNotTried)):
+        if _refuses(error):
             self._logon.refused()
+
+    def _renew(self, error: HostError) -> bool:
+        """Read a password anew that the PC refused, from where it is kept; return whether to log on with another one.
+
+        Raises:
+            AuthenticationFailed: the refusal stands, and why there is no newer password.
+        """
+        credentials = self.target.credentials
+        if credentials.renew is None or not _refuses(error):
+            return False
+        began = self._seconds()
+        try:
+            if self._renewed:
+                raise NotRenewed("so is the password that was read anew")
+            self._renewed = True
+            user, password = credentials.renew()
+        except NotRenewed as why:
+            raise AuthenticationFailed(f"{error.what}; {why}", next_step=error.next_step) from None
+        finally:
+            if self._ends is not None:  # it is not this PC that was waited for
+                self._ends += self._seconds() - began
+        logger.debug("%s: the password was read anew and is another one", self.target.endpoint.name)
+        self.target = replace(self.target, credentials=replace(credentials, user=user, password=password))
+        self._logon = self._logons.of(self.target)
+        return True
 
     def _tried_in_vain(self, lost: ConnectionLost) -> HostError:
         """Count a logon after which no message was answered; return *lost*, or an error that is not tried again."""
@@ -489,6 +519,9 @@ class Session:
             self._drop()
             if isinstance(error, ConnectionLost) and not error.sent:
                 self._change_sent = sent_before
+            if self._renew(error):
+                self._change_sent = sent_before  # who is not let in has changed nothing
+                raise ConnectionLost(error.what, sent=False) from None
             raise
         self._in_vain = 0
         if not self._proved_by_handshake:
@@ -573,3 +606,8 @@ class Session:
             next_step=fault.next_step,
             cause=Cause.SHELLS_FORBIDDEN if fault.kind is FaultKind.SHELLS_FORBIDDEN else None,
         )
+
+
+def _refuses(error: HostError) -> bool:
+    """Return whether a PC refused a password that was tried."""
+    return isinstance(error, AuthenticationFailed) and not isinstance(error, (LogonNotSent, LogonNotTried))

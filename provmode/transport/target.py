@@ -61,6 +61,8 @@ class Credentials:
     """How the account logs on inside of CredSSP (``credssp`` only)."""
     basic_over_http: bool = False
     """The user explicitly allowed sending the password in clear text."""
+    renew: Callable[[], tuple[str, str]] | None = field(default=None, repr=False, compare=False)
+    """Looks where the password is kept for a newer one, and returns user and password, or raises `base.NotRenewed`."""
 
 
 @dataclass(frozen=True)

@@ -86,26 +86,79 @@ def test_laps_gives_each_pc_an_account_of_its_own(provmode: Run, shown: Run, tmp
     assert "Secret-of" not in written
 
 
-def test_a_pc_takes_the_account_that_laps_keeps_for_it(corp: Any, provmode: Run, pc: Any) -> None:
-    code = (
-        "import json, sys, ldb, samba.param\n"
-        "from samba.auth import system_session\n"
-        "from samba.samdb import SamDB\n"
-        "parameters = samba.param.LoadParm(); parameters.load(sys.argv[1])\n"
-        "directory = SamDB(session_info=system_session(), lp=parameters)\n"
-        "change = ldb.Message(ldb.Dn(directory, 'CN=PC-00001,OU=Lab,DC=lab,DC=test'))\n"
-        "value = json.dumps({'n': 'provmode', 't': '1d9', 'p': sys.stdin.readline()})\n"
-        "change['p'] = ldb.MessageElement(value, ldb.FLAG_MOD_REPLACE, 'msLAPS-Password')\n"
-        "directory.modify(change)\n"
-    )
-    python = [*corp.enter(), "/usr/bin/python3", "-c", code, str(corp.folder / "smb.conf")]
-    subprocess.run(python, input=pc.password, text=True, check=True, capture_output=True)
+ROTATE = (
+    "import json, sys, ldb, samba.param\n"
+    "from samba.auth import system_session\n"
+    "from samba.samdb import SamDB\n"
+    "parameters = samba.param.LoadParm(); parameters.load(sys.argv[1])\n"
+    "directory = SamDB(session_info=system_session(), lp=parameters)\n"
+    "change = ldb.Message(ldb.Dn(directory, 'CN=PC-00001,OU=Lab,DC=lab,DC=test'))\n"
+    "value = json.dumps({'n': 'provmode', 't': '1d9', 'p': sys.stdin.readline()})\n"
+    "change['p'] = ldb.MessageElement(value, ldb.FLAG_MOD_REPLACE, 'msLAPS-Password')\n"
+    "directory.modify(change)\n"
+)
+"""A program for Samba's Python, which lets LAPS keep what it reads for the PC of the lab."""
+
+
+@pytest.fixture
+def laps_keeps(corp: Any) -> Callable[[str], None]:
+    """Let LAPS keep a password for the PC of the lab."""
+    python = [*corp.enter(), "/usr/bin/python3", "-c", ROTATE, str(corp.folder / "smb.conf")]
+    return lambda password: subprocess.run(python, input=password, text=True, check=True, capture_output=True)
+
+
+def test_a_pc_takes_the_account_that_laps_keeps_for_it(provmode: Run, pc: Any, laps_keeps: Run) -> None:
+    laps_keeps(pc.password)
 
     ran = provmode("audit", "@ad/lab.test/Lab?laps=1", "--data", f"winrm_port={pc.port}", "--format", "json")
 
     (host,) = json.loads(ran.stdout)["hosts"]
     assert (host["host"], host["verdict"]) == ("PC-00001", "healthy"), (host["reason"], ran.stderr)
     assert pc.password not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("rotated", [True, False])
+def test_a_password_that_laps_changes_before_the_logon_is_read_anew(
+    corp: Any, pc: Any, laps_keeps: Run, rotated: bool, tmp_path: Path
+) -> None:
+    """The directory is read with the old password; then LAPS changes it, or does not."""
+    laps_keeps("Secret-of-yesterday")
+    code = (
+        "import sys\n"
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from provmode.connector.sources import active_directory\n"
+        "read = active_directory.find\n"
+        "def find(wanted):\n"
+        "    found = read(wanted)\n"
+        "    print('directory read', file=sys.stderr, flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "    return found\n"
+        "active_directory.find = find\n"
+        "from provmode.cli.main import cli, exit_with\n"
+        "exit_with(lambda: cli.main(standalone_mode=False))\n"
+    )
+    options = ["--debug", "audit", "@ad/lab.test/Lab?laps=1", "--data", f"winrm_port={pc.port}", "--format", "json"]
+    audit = subprocess.Popen(
+        [*corp.enter(tmp_path), sys.executable, "-c", code, *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **corp.environment},
+    )
+    with audit:
+        assert audit.stderr is not None
+        said = "".join(iter(audit.stderr.readline, "directory read\n"))
+        if rotated:
+            laps_keeps(pc.password)
+        stdout, stderr = audit.communicate("go on\n", timeout=120)
+
+    (host,) = json.loads(stdout)["hosts"]
+    assert (host["verdict"] == "healthy") == rotated, (host["reason"], stderr)
+    if not rotated:
+        assert host["reason"].endswith("refused .\\provmode (ntlm); LAPS has no other password for it"), host["reason"]
+    assert "Secret-of-yesterday" not in stdout + said + stderr
+    assert pc.password not in stdout + said + stderr
 
 
 def test_who_may_not_read_laps_is_told_so(provmode: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from provmode.errors import AuthenticationFailed, DeadlineExceeded, HostError, ProtocolError
 from provmode.lab.process import Host, LabProcess
-from provmode.transport.base import Connection, ConnectionLost, LogonNotSent
+from provmode.transport.base import Connection, ConnectionLost, LogonNotSent, NotRenewed
 from provmode.transport.logons import LogonNotTried, Logons, Refusals
 from provmode.transport.session import Session
 from provmode.transport.target import Counters, Credentials, Endpoint, Target
@@ -336,3 +336,147 @@ def test_a_refusal_of_basic_in_a_message_counts(secure_lab: LabProcess, make_tar
             session.connect()
         session.close()
         assert type(refused.value) is kind
+
+
+# -- a password that is changed by itself where it is kept ------------------------------------------------------------
+
+
+class Kept:
+    """Where a password is kept, which finds *newer* when it is asked, or says that there is none."""
+
+    def __init__(self, newer: str | None = "newer", takes: Callable[[], object] = lambda: None) -> None:
+        self.newer, self.takes, self.asked = newer, takes, 0
+
+    def __call__(self) -> tuple[str, str]:
+        self.asked += 1
+        self.takes()
+        if self.newer is None:
+            raise NotRenewed("LAPS has no other password for it")
+        return ".\\admin", self.newer
+
+
+class Picky(Pc):
+    """A PC that takes one password and refuses every other."""
+
+    def __init__(self, name: str, takes: str) -> None:
+        super().__init__(name)
+        self.takes, self.tried = takes, list[str]()
+
+    def __call__(self, target: Target, *, counters: Counters, seconds: Callable[[], float]) -> Connection:
+        self.now = target.credentials.password
+        return self
+
+    def authenticate(self) -> None:
+        self.tried.append(self.now)
+        if self.now != self.takes:
+            raise self.error or AuthenticationFailed(f"{self.name} refused it", next_step="accounts lock")
+
+
+def session_to(pc: Pc, kept: Kept, *, user: str = ".\\admin", logons: Logons | None = None, **options: Any) -> Session:
+    target = Target(Endpoint(pc.name, pc.name), Credentials("ntlm", user, "old", renew=kept))
+    return Session(target, read_only=True, connect=pc, logons=logons, **options)
+
+
+def test_a_password_that_was_rotated_is_read_anew_and_tried_once() -> None:
+    pc, kept = Picky("PC-0", "newer"), Kept()
+
+    session_to(pc, kept).connect()
+
+    assert (pc.tried, kept.asked) == (["old", "newer"], 1)
+
+
+def test_a_password_that_was_not_rotated_is_not_tried_again() -> None:
+    pc, kept = Picky("PC-0", "another"), Kept(None)
+    session = session_to(pc, kept)
+
+    with pytest.raises(AuthenticationFailed) as refused:
+        session.connect()
+
+    assert str(refused.value) == "PC-0 refused it; LAPS has no other password for it; accounts lock"
+    assert (pc.tried, kept.asked) == (["old"], 1)
+
+
+def test_one_that_was_rotated_and_is_refused_too_is_the_last_one() -> None:
+    pc, kept = Picky("PC-0", "another"), Kept()
+    session = session_to(pc, kept)
+
+    for attempt in range(2):  # the second time with the newer one at once
+        with pytest.raises(AuthenticationFailed, match="PC-0 refused it; so is the password that was read anew"):
+            session.connect()
+        assert (pc.tried, kept.asked) == (["old", "newer", "newer"][: attempt + 2], 1)
+
+
+@pytest.mark.parametrize(
+    "error", [LogonNotSent("it offers no NTLM"), DeadlineExceeded("no answer"), ProtocolError("?")]
+)
+def test_what_is_no_refusal_of_the_password_does_not_have_it_read_anew(error: HostError) -> None:
+    pc, kept = Picky("PC-0", "another"), Kept()
+    pc.error = error
+
+    with pytest.raises(type(error)):
+        session_to(pc, kept).connect()
+
+    assert (pc.tried, kept.asked) == (["old"], 0)
+
+
+def test_each_password_counts_for_the_fuse_by_itself() -> None:
+    """Three accounts of the domain are refused with the old password, which is then not tried any more."""
+    logons, pcs, kept = Logons(lambda: NOW), [Picky(f"PC-{number}", "newer") for number in range(4)], Kept()
+
+    for pc in pcs[:3]:
+        session_to(pc, kept, user="LAB\\admin", logons=logons).connect()
+    with pytest.raises(LogonNotTried):
+        session_to(pcs[3], kept, user="LAB\\admin", logons=logons).connect()
+
+    assert [pc.tried for pc in pcs] == [["old", "newer"]] * 3 + [[]]
+    assert kept.asked == 3
+
+
+def test_local_administrators_that_are_refused_stop_nobody() -> None:
+    logons, pcs = Logons(lambda: NOW), [Picky(f"PC-{number}", "another") for number in range(5)]
+
+    for pc in pcs:
+        with pytest.raises(AuthenticationFailed):
+            session_to(pc, Kept(), logons=logons).connect()
+
+    assert [pc.tried for pc in pcs] == [["old", "newer"]] * 5
+    assert logons.notes() == []
+
+
+def test_the_directory_does_not_count_against_the_hosts_deadline() -> None:
+    now = [0.0]
+    pc, kept = Picky("PC-0", "newer"), Kept(takes=lambda: now.__setitem__(0, 1000.0))
+    session = session_to(pc, kept, seconds=lambda: now[0])
+    session.begin()
+
+    with pytest.raises(ProtocolError, match="nothing is answered here"):  # and not that the deadline has passed
+        session.send(Identify())
+
+    assert pc.tried[:2] == ["old", "newer"]
+
+
+def test_a_pc_whose_password_was_rotated_meanwhile_answers(
+    lab: LabProcess, healthy: Host, connect: Callable[..., Session]
+) -> None:
+    kept = Kept()
+    session = connect(lab, healthy, password="old", renew=lambda: (kept() and lab.user, lab.password))
+
+    assert session.send(CLIENT)
+
+    assert kept.asked == 1
+    assert "old" not in repr(session.target)
+    assert lab.password not in repr(session.target)
+
+
+def test_a_message_that_basic_refused_is_sent_again_with_the_newer_password(
+    secure_lab: LabProcess, make_target: Any, of_persona: Any
+) -> None:
+    pc, kept = of_persona(secure_lab, "healthy"), Kept()
+    renew = lambda: (kept() and secure_lab.user, secure_lab.password)  # noqa: E731
+    target = make_target(secure_lab, pc, authentication="basic", password="old", renew=renew)
+    session = Session(target, read_only=True, pause=lambda seconds: None)
+
+    session.connect()
+    session.close()
+
+    assert kept.asked == 1

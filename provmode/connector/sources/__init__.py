@@ -14,6 +14,7 @@
 * `domain_controllers`   a domain controller: found, logged on to, asked
 * `computers`   computer accounts as hosts, and which are left out. Pure
 * `laps`        the local administrator that LAPS keeps in a directory. Pure
+* `laps_password`        one of those passwords, read anew if a PC refuses it
 * `active_directory`     the computers of an OU or a group
 * `connectors`  the connectors for pyinfra
 

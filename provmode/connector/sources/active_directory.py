@@ -12,8 +12,8 @@ from provmode.connector.sources.computers import ATTRIBUTES, hosts_of
 from provmode.connector.sources.distinguished_names import domain_name
 from provmode.connector.sources.domain_controllers import Directory, opened
 from provmode.connector.sources.found import Found, SourceError
+from provmode.connector.sources.laps_password import LapsPassword, PasswordsAnew
 from provmode.connector.sources.wanted import Wanted
-from provmode.connector.winrm import Masked
 from provmode.errors import UsageError
 from provmode.text import shortened, visible
 
@@ -41,7 +41,10 @@ def find(wanted: Wanted) -> Found:
             )
         except ldap.Refused as refused:
             raise _refused(wanted, refused) from None
-    hosts, left_out = hosts_of(accounts, wanted, suffixes, time.time(), masked=Masked)
+    again = PasswordsAnew(wanted)
+    hosts, left_out = hosts_of(
+        accounts, wanted, suffixes, time.time(), hidden=lambda account, local: LapsPassword(local, account.name, again)
+    )
     cures = [f"{why}: {cure}" for why, cure in laps.CURES.items() if any(item.why == why for item in left_out)]
     if not hosts:
         counts = Counter(item.why for item in left_out)

@@ -19,7 +19,7 @@ from provmode.connector.host_names import check_host_name, look
 from provmode.connector.sources.checking import LONGEST_GROUP
 from provmode.connector.sources.distinguished_names import path_of
 from provmode.connector.sources.found import FoundHost, LeftOut
-from provmode.connector.sources.laps import local_account
+from provmode.connector.sources.laps import LocalAccount, local_account
 from provmode.connector.sources.wanted import Wanted
 from provmode.errors import UsageError
 from provmode.text import shortened, visible
@@ -72,11 +72,11 @@ def hosts_of(
     suffixes: Iterable[str],
     now: float,
     *,
-    masked: Callable[[str], Any] = HiddenValue,
+    hidden: Callable[[Account, LocalAccount], Any] = lambda account, local: HiddenValue(local.password),
 ) -> tuple[tuple[FoundHost, ...], tuple[LeftOut, ...]]:
     """Return the hosts among *accounts*, by name, and those that are left out.
 
-    *suffixes* are the domain's own DNS suffixes, *now* is in seconds since 1970. *masked* hides a password.
+    *suffixes* are the domain's own DNS suffixes, *now* is in seconds since 1970. *hidden* hides a password.
     """
     ends = tuple(f".{suffix.lower().strip('.')}" for suffix in suffixes if suffix.strip("."))
     candidates: list[_Candidate] = []
@@ -94,8 +94,8 @@ def hosts_of(
         else:
             host = _host(name, address, path, account.text("operatingSystem"))
             if local is not None:
-                user = {"winrm_transport": "ntlm", "winrm_user": f".\\{local.user}"}
-                host = replace(host, data={**host.data, **user, "winrm_password": masked(local.password)})
+                user = {"winrm_transport": "ntlm", "winrm_user": local.logon_name}
+                host = replace(host, data={**host.data, **user, "winrm_password": hidden(account, local)})
             candidates.append((place, host, address))
     kept, others = _without_doubles(candidates)
     left_out += others

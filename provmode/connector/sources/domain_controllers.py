@@ -60,9 +60,9 @@ _LOOK = "look at DNS, at port {} and at the firewall, or name another one with s
 class Directory:
     """A connection to a domain controller, logged on and sealed."""
 
-    def __init__(self, connection: Any, server: str, ends: float, *, port: int = PORT) -> None:
+    def __init__(self, connection: Any, server: str, ends: float, *, port: int = PORT, whole: float = WHOLE) -> None:
         self.server = server
-        self._socket, self._ends = connection, ends
+        self._socket, self._ends, self._whole = connection, ends, whole
         self._look = _LOOK.format(port)
         self._wire = Wire()
         self._waiting: deque[LDAPMessage] = deque()
@@ -138,7 +138,7 @@ class Directory:
         left = self._ends - time.monotonic()
         if left <= 0:
             raise UsageError(
-                f"the domain controller {self.server} was not done within {WHOLE:g} s", next_step="ask for an OU"
+                f"the domain controller {self.server} was not done within {self._whole:g} s", next_step="ask for an OU"
             )
         return min(SILENCE, left)
 
@@ -153,18 +153,18 @@ class Directory:
 
 
 @contextmanager
-def opened(wanted: Wanted) -> Iterator[Directory]:
-    """Log on to a domain controller of a domain.
+def opened(wanted: Wanted, *, seconds: float = WHOLE) -> Iterator[Directory]:
+    """Log on to a domain controller of a domain; everything together takes at most *seconds*.
 
     Raises:
         UsageError: there is none, none answers, there is no ticket, or it refused it.
     """
-    ends = time.monotonic() + WHOLE
+    began = time.monotonic()
     servers = [wanted.server] if wanted.server else controllers_of(wanted.domain)
     try:
-        directory = _logged_on(wanted, servers, ends)
+        directory = _logged_on(wanted, servers, began, seconds)
     except _WantsTls as wants:
-        directory = _logged_on(replace(wanted, ldaps=True), [wants.server], ends)
+        directory = _logged_on(replace(wanted, ldaps=True), [wants.server], began, seconds)
     try:
         yield directory
     finally:
@@ -179,10 +179,10 @@ class _WantsTls(Exception):
         self.server = server
 
 
-def _logged_on(wanted: Wanted, servers: list[str], ends: float) -> Directory:
+def _logged_on(wanted: Wanted, servers: list[str], began: float, seconds: float) -> Directory:
     """Return the first of *servers* that answers, logged on to."""
     server, connection, binding = _connected(servers, wanted)
-    directory = Directory(connection, server, ends, port=_port(wanted))
+    directory = Directory(connection, server, began + seconds, port=_port(wanted), whole=seconds)
     try:
         context = _context(wanted, server, binding)
         directory.carry_out(bind(directory.wire, functools.partial(_step, context, server)))

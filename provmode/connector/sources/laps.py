@@ -54,6 +54,11 @@ class LocalAccount:
     why_not: str = ""
     """Why there is none; empty if there is one."""
 
+    @property
+    def logon_name(self) -> str:
+        """The user as it is written to log on to the PC with."""
+        return f".\\{self.user}"
+
 
 def local_account(account: Account) -> LocalAccount:
     """Return the account that LAPS keeps for a computer."""

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyinfra.api.hiddenvalue import HiddenValue
 
+from provmode.connector.host_data import WINRM_DATA, target_of
+from provmode.connector.sources import laps_password
 from provmode.connector.sources.computers import hosts_of
 from provmode.connector.sources.found import FoundHost
-from provmode.connector.sources.laps import CURES, ENCRYPTED, NO_ACCOUNT, NONE, NOT_READABLE, local_account
-from provmode.connector.sources.ldap import Entry
+from provmode.connector.sources.laps import (
+    CURES,
+    ENCRYPTED,
+    NO_ACCOUNT,
+    NONE,
+    NOT_READABLE,
+    LocalAccount,
+    local_account,
+)
+from provmode.connector.sources.laps_password import LapsPassword, PasswordsAnew
+from provmode.connector.sources.ldap import Entry, Refused
 from provmode.connector.sources.wanted import Wanted
+from provmode.errors import UsageError
 from provmode.fleet.plan_file import MadeFrom
+from provmode.transport.base import NotRenewed
 
 COMPUTER = {
     "samaccountname": b"PC-1$",
@@ -109,3 +125,106 @@ def test_the_guide_has_every_reason() -> None:
     guide = (Path(__file__).parents[3] / "docs" / "inventories.md").read_text("utf-8")
 
     assert all(f"| {why} |" in guide for why in CURES)
+
+
+# -- read anew ------------------------------------------------------------------------------------------------------
+
+OLD, NEW = "S3cret-of-yesterday", "S3cret-of-today"
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Let the directory have this for a computer, or raise it; return who was asked for, call by call."""
+
+    def has(answer: Any) -> list[Any]:
+        asked = list[Any]()
+
+        class Opened:
+            wire = None
+
+            def carry_out(self, talk: Any) -> list[Entry]:
+                asked.append(talk)
+                if isinstance(answer, Refused):
+                    raise answer
+                return [answer]
+
+        @contextmanager
+        def opened(wanted: Wanted, *, seconds: float) -> Iterator[Opened]:
+            if isinstance(answer, UsageError):
+                asked.append(answer)
+                raise answer
+            yield Opened()
+
+        monkeypatch.setattr(laps_password, "opened", opened)
+        monkeypatch.setattr(laps_password.ldap, "search", lambda wire, place, *rest: place)
+        return asked
+
+    return has
+
+
+def kept(anew: PasswordsAnew | None = None) -> LapsPassword:
+    local = LocalAccount("admin", OLD)
+    return LapsPassword(local, "CN=PC-1,DC=corp,DC=example", anew or PasswordsAnew(Wanted("corp.example", laps=True)))
+
+
+def target(password: LapsPassword, **data: Any) -> Any:
+    defaults = {key: meta.default for key, meta in WINRM_DATA.items()}
+    laps = {"winrm_user": ".\\admin", "winrm_password": password, "winrm_transport": "ntlm"}
+    return target_of("@winrm/PC-1", {**defaults, **laps, **data}).credentials
+
+
+def test_a_password_that_laps_changed_is_read_anew_once_for_this_pc(directory: Any) -> None:
+    asked = directory(entry(msLAPS_Password=json.dumps({"n": "other", "p": NEW}).encode()))
+    password = kept()
+    credentials = target(password)
+    assert (credentials.user, credentials.password) == (".\\admin", OLD)
+
+    assert credentials.renew() == (".\\other", NEW)
+
+    with pytest.raises(NotRenewed, match="was read anew before"):
+        password.renew()
+    assert asked == ["CN=PC-1,DC=corp,DC=example"]
+    later = target(password)  # whoever logs on later in the run takes the newer one at once
+    assert (later.user, later.password) == (".\\other", NEW)
+    shown = f"{password} {password!r} {password.to_json()} {credentials!r} {later!r} {password.logon[0]}"
+    assert OLD not in shown
+    assert NEW not in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (entry(msLAPS_Password=json.dumps({"n": "admin", "p": OLD}).encode()), "LAPS has no other password for it"),
+        (entry(ms_Mcs_AdmPwdExpirationTime=b"1"), NOT_READABLE),
+        (entry(), NONE),
+        (Refused(32, "0000208D: NameErr"), "the directory no longer has it where it was"),
+    ],
+)
+def test_why_there_is_no_newer_one(directory: Any, answer: Any, why: str) -> None:
+    directory(answer)
+    password = kept()
+
+    with pytest.raises(NotRenewed) as none:
+        password.renew()
+
+    assert str(none.value) == why
+    assert password.logon == (".\\admin", OLD)
+
+
+def test_a_directory_that_does_not_answer_is_asked_once_for_all(directory: Any) -> None:
+    asked = directory(UsageError("no domain controller of corp.example answers", next_step="look at DNS"))
+    anew = PasswordsAnew(Wanted("corp.example", laps=True))
+
+    for _ in range(3):
+        with pytest.raises(NotRenewed, match="could not be read anew: no domain controller of corp"):
+            kept(anew).renew()
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"winrm_user": "CORP\\me"}, {"winrm_password": "own"}, {"winrm_transport": "kerberos", "winrm_user": "a@B"}],
+)
+def test_who_takes_another_account_or_password_has_none_read_anew(data: dict[str, Any]) -> None:
+    assert target(kept(), **data).renew is None

@@ -376,4 +376,4 @@ def test_pyinfra_finds_the_same_hosts(corp: Any, tmp_path: Path) -> None:
 
     assert ran.returncode == 0, ran.stderr
     assert all(f"@winrm/{name}" in ran.stdout + ran.stderr for name in BERLIN)
-    assert "left out, disabled" in ran.stderr + ran.stdout
+    assert (ran.stderr + ran.stdout).count("left out, disabled") == 1  # pyinfra loads an inventory twice

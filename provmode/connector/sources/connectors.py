@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import click
 from pyinfra import logger
 from typing_extensions import override
 
@@ -25,6 +26,9 @@ from provmode.connector.winrm import WinRMConnector
 from provmode.errors import UsageError
 from provmode.text import shortened
 from provmode.windows.names import is_address
+
+_KEPT = "provmode.connector.sources"
+"""Where a run of pyinfra's command line keeps what was found: in its click context, so that it ends with the run."""
 
 
 class SourceConnector(WinRMConnector):
@@ -45,9 +49,14 @@ class SourceConnector(WinRMConnector):
     @override
     @classmethod
     def make_names_data(cls, name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
-        found = cls.find(name)
-        for note in (*found.notes, *found.left_out_counted()):
-            logger.warning(note)
+        """Yield the hosts. pyinfra's command line asks for them twice; it gets what was found the first time."""
+        command = click.get_current_context(silent=True)
+        kept: dict[tuple[str, str | None], Found] = command.meta.setdefault(_KEPT, {}) if command is not None else {}
+        found = kept.get((cls.kind, name))
+        if found is None:
+            found = kept[cls.kind, name] = cls.find(name)
+            for note in (*found.notes, *found.left_out_counted()):
+                logger.warning(note)
         yield from found.expanded()
 
 

@@ -15,7 +15,7 @@ from provmode.errors import UsageError
 STANDARD_INPUT = "-"
 
 _read_once: dict[str, bytes] = {}
-"""What can be read only once: pyinfra asks a connector twice, and a push loads its inventory twice."""
+"""What can be read only once, for a run that loads its inventory twice."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from provmode.connector import CsvConnector, ListConnector, WinRMConnector
 from provmode.connector.sources import reading
 from provmode.connector.sources.checking import mistakes_of
 from provmode.connector.sources.connectors import SOURCES
-from provmode.connector.sources.found import Found, SourceError
+from provmode.connector.sources.found import Found, FoundHost, SourceError
 from provmode.connector.sources.headings import WORDS
 from provmode.connector.sources.table import read_table
 from provmode.errors import UsageError
@@ -228,6 +229,27 @@ def test_a_pipe_is_read_once_and_remembered(tmp_path: Path) -> None:
     assert not found[0].again
     assert found[0].file is None
     assert found[0].hosts[0].groups == ()
+
+
+def test_a_run_of_pyinfra_asks_a_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command line loads an inventory twice. A program has no such run: what it asks for, it gets as it is now."""
+    asked: list[str | None] = []
+
+    def find(name: str | None) -> Found:
+        asked.append(name)
+        return Found("here", (FoundHost(f"PC-{len(asked)}"),))
+
+    monkeypatch.setattr(ListConnector, "find", find)
+
+    def loaded(name: str) -> list[str]:
+        return [host for host, _, _ in ListConnector.make_names_data(name)]
+
+    for expected in ("@winrm/PC-1", "@winrm/PC-3"):
+        with click.Context(click.Command("pyinfra")):
+            assert loaded("a") == loaded("a") == [expected]
+            loaded("b")
+    assert [loaded("a"), loaded("a")] == [["@winrm/PC-5"], ["@winrm/PC-6"]]
+    assert asked == ["a", "b", "a", "b", "a", "a"]
 
 
 def test_no_more_of_a_file_is_read_than_is_allowed(tmp_path: Path) -> None:

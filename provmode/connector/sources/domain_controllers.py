@@ -22,11 +22,10 @@ from typing import Any, TypeVar
 
 import dns.exception
 import dns.resolver
-from sansldap import LDAPMessage
 
 from provmode.connector.host_data import PASSWORD_ENVIRONMENT, USER_ENVIRONMENT
 from provmode.connector.mistakes import check_keytab
-from provmode.connector.sources.ldap import NotLdap, Refused, Talk, Wire, bind
+from provmode.connector.sources.ldap import Message, NotLdap, Refused, Talk, Wire, bind
 from provmode.connector.sources.ldaps import TlsClosed, secured
 from provmode.connector.sources.wanted import Wanted, is_dns_name
 from provmode.errors import Cause, Unreachable, UsageError
@@ -65,7 +64,7 @@ class Directory:
         self._socket, self._ends, self._whole = connection, ends, whole
         self._look = _LOOK.format(port)
         self._wire = Wire()
-        self._waiting: deque[LDAPMessage] = deque()
+        self._waiting: deque[Message] = deque()
 
     @property
     def wire(self) -> Wire:
@@ -84,7 +83,7 @@ class Directory:
             while True:
                 if send:
                     self._send(send)
-                send = talk.send(self._next())
+                send = talk.send(None if send else self._next())
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
         except NotLdap as error:
@@ -112,7 +111,7 @@ class Directory:
         except OSError as error:
             raise self._broken(error.strerror or type(error).__name__) from None
 
-    def _next(self) -> LDAPMessage:
+    def _next(self) -> Message:
         while not self._waiting:
             try:
                 self._socket.settimeout(self._seconds())

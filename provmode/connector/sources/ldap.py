@@ -3,6 +3,9 @@
 The messages are sansldap's. Here are their frames, the sealed ones of SASL included (RFC 4422 section 3.7), the bind
 and the search by pages (RFC 2696). A server is believed no size: frames, entries, pages and everything together are
 bounded, and what is not LDAP ends the conversation.
+
+To read an object takes as long as the server needs to find it. So the objects of a page are read after the next page
+was asked for, while the server works.
 """
 
 from __future__ import annotations
@@ -13,10 +16,22 @@ from typing import TypeVar
 
 import sansldap
 from sansldap import LDAPFilter, LDAPMessage, SearchScope
+from sansldap._messages import PackingOptions, unpack_ldap_message
+from sansldap.asn1 import ASN1Reader
 
 T = TypeVar("T")
-Talk = Generator[bytes, LDAPMessage, T]
-"""A conversation: yields what to send, empty to wait for more, and is sent the next message of the server."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An object that a search found, as it came."""
+
+    data: bytes
+
+
+Message = LDAPMessage | Unread
+Talk = Generator[bytes, Message | None, T]
+"""A conversation: yields what to send, or nothing to wait for the next message of the server, which it is sent then."""
 
 PAGE = 1_000
 """Entries of a page: Active Directory's MaxPageSize, above which it cuts off."""
@@ -104,7 +119,7 @@ class Wire:
             raise NotLdap("it sent something unsealed after the handshake")
         self._seal, self._open = seal, unseal
 
-    def feed(self, data: bytes) -> list[LDAPMessage]:
+    def feed(self, data: bytes) -> list[Message]:
         """Return the messages that are complete with *data*.
 
         Raises:
@@ -117,7 +132,7 @@ class Wire:
         if self._open is None:
             return self._messages(self._left, data)
         self._left += data
-        messages: list[LDAPMessage] = []
+        messages: list[Message] = []
         place = 0
         while len(self._left) >= place + 4:
             length = int.from_bytes(self._left[place : place + 4], "big")
@@ -130,16 +145,20 @@ class Wire:
         del self._left[:place]
         return messages
 
-    def _messages(self, left: bytearray, data: bytes) -> list[LDAPMessage]:
+    def _messages(self, left: bytearray, data: bytes) -> list[Message]:
         left += data
-        messages: list[LDAPMessage] = []
+        messages: list[Message] = []
         place = 0
         while (length := _length_at(left, place)) is not None and place + length <= len(left):
+            one = bytes(left[place : place + length])
+            place += length
+            if _is_object(one):
+                messages.append(Unread(one))
+                continue
             try:
-                messages += self._client.receive(bytes(left[place : place + length]))
+                messages += self._client.receive(one)
             except Exception as error:  # noqa: BLE001 - the parser's errors on hostile bytes are of many types
                 raise NotLdap(_first_line(error)) from None
-            place += length
         del left[:place]
         return messages
 
@@ -168,6 +187,33 @@ def _length_at(data: bytearray, place: int) -> int | None:
     return 2 + size + length
 
 
+def _is_object(message: bytes) -> bool:
+    """Return whether a whole message is a SearchResultEntry, as far as its beginning tells."""
+    number = 2 + (message[1] & 0x7F if message[1] > 0x7F else 0)  # after the head of the message
+    kind = number + 2 + message[number + 1] if len(message) > number + 1 else len(message)
+    return kind < len(message) and message[kind] == _OBJECT
+
+
+_OBJECT = 0x64
+"""[APPLICATION 4], constructed (RFC 4511 section 4.5.2)."""
+_PACKING = PackingOptions()
+
+
+def _read(message: Unread, number: int) -> Entry:
+    """Return the object in a message, which answers the search *number*.
+
+    Raises:
+        NotLdap: it is none, or answers something else.
+    """
+    try:
+        read = unpack_ldap_message(ASN1Reader(message.data), _PACKING)
+    except Exception as error:  # noqa: BLE001 - the parser's errors on hostile bytes are of many types
+        raise NotLdap(_first_line(error)) from None
+    if not isinstance(read, sansldap.SearchResultEntry) or read.message_id != number:
+        raise NotLdap("it mixed up its answers")
+    return Entry(read.object_name, {one.name.lower(): tuple(one.values) for one in read.attributes})
+
+
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
@@ -182,7 +228,8 @@ def bind(wire: Wire, step: Callable[[bytes | None], bytes]) -> Talk[None]:
     token = step(None)
     for _ in range(MOST_STEPS):
         wire.client.bind_sasl(SPNEGO, cred=token)
-        answer = yield wire.to_send()
+        yield wire.to_send()
+        answer = yield b""
         if not isinstance(answer, sansldap.BindResponse):
             raise NotLdap("it answered a bind with something else")
         code = int(answer.result.result_code)
@@ -204,28 +251,34 @@ def search(
         NotLdap: the server answered something else, or more than anybody needs.
     """
     entries: list[Entry] = []
-    cookie = b""
+    unread: list[Unread] = []
+    cookie, number = b"", 0
     for _ in range(MOST_PAGES):
         control = sansldap.PagedResultControl(critical=True, size=page, cookie=cookie)
-        number = wire.client.search_request(
-            base, scope=scope, filter=wanted, attributes=list(attributes), controls=[control]
+        before, number = (
+            number,
+            wire.client.search_request(
+                base, scope=scope, filter=wanted, attributes=list(attributes), controls=[control]
+            ),
         )
-        answer = yield wire.to_send()
-        while not isinstance(answer, sansldap.SearchResultDone):
-            if answer.message_id != number or len(entries) >= MOST_ENTRIES:
-                raise NotLdap(f"it sent over {MOST_ENTRIES:,} objects" if entries else "it mixed up its answers")
-            if isinstance(answer, sansldap.SearchResultEntry):
-                values = {one.name.lower(): tuple(one.values) for one in answer.attributes}
-                entries.append(Entry(answer.object_name, values))
+        yield wire.to_send()
+        entries += [_read(one, before) for one in unread]
+        unread = []
+        while not isinstance(answer := (yield b""), sansldap.SearchResultDone):
+            if isinstance(answer, Unread):
+                unread.append(answer)
+                if len(entries) + len(unread) > MOST_ENTRIES:
+                    raise NotLdap(f"it sent over {MOST_ENTRIES:,} objects")
             elif not isinstance(answer, sansldap.SearchResultReference):
                 raise NotLdap("it answered a search with something else")
-            answer = yield b""
+        if answer.message_id != number:
+            raise NotLdap("it mixed up its answers")
         if int(answer.result.result_code) != SUCCESS:
             raise Refused(int(answer.result.result_code), answer.result.diagnostics_message)
         pages = [one for one in answer.controls if isinstance(one, sansldap.PagedResultControl)]
         cookie = pages[0].cookie if pages else b""
         if not cookie:
-            return entries
+            return entries + [_read(one, number) for one in unread]
     raise NotLdap(f"it sent over {MOST_PAGES:,} pages")
 
 

@@ -25,13 +25,13 @@ class Server:
         left = list(answers)
         try:
             send = next(talk)
-            waiting: list[sansldap.LDAPMessage] = []
+            waiting: list[ldap.Message] = []
             while True:
                 if send:
                     for request in self.side.receive(send):
                         left.pop(0)(request)  # type: ignore[operator]
                     waiting += self.wire.feed(self.side.data_to_send())
-                send = talk.send(waiting.pop(0))
+                send = talk.send(None if send else waiting.pop(0))
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
 
@@ -182,7 +182,7 @@ def test_sealed_frames_are_read_in_pieces_of_any_size(data: st.DataObject) -> No
         messages += wire.feed(stream[:size])
         stream = stream[size:]
 
-    assert [type(message).__name__ for message in messages] == ["SearchResultEntry", "SearchResultDone"]
+    assert [type(message).__name__ for message in messages] == ["Unread", "SearchResultDone"]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,54 @@ def test_a_damaged_answer_raises_nothing_else(damage: bytes, place: int) -> None
     answer = bytearray(server.side.data_to_send())
     answer[place : place + len(damage)] = damage
     assert "\n" not in said_of(server.wire, bytes(answer))
+
+
+@given(st.binary(max_size=20), st.integers(0, 400))
+def test_a_damaged_object_raises_nothing_else(damage: bytes, place: int) -> None:
+    """An object is read later than it comes."""
+    server = Server()
+
+    def answer(request: sansldap.LDAPMessage) -> None:
+        server.entries(request, "a", "b", cookie=b"")
+
+    feed = server.wire.feed
+
+    def damaged(data: bytes) -> list[ldap.Message]:
+        sent = bytearray(data)
+        sent[place : place + len(damage)] = damage
+        return feed(bytes(sent[: len(data)]))
+
+    server.wire.feed = damaged  # type: ignore[method-assign]
+    try:
+        found = server.drive(search(server), answer)
+    except (NotLdap, Refused, IndexError):
+        pass  # it is no LDAP, says so, or its end is missing, for which one waits
+    else:
+        assert len(found) <= 2
+
+
+def test_a_page_is_read_after_the_next_one_was_asked_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the server finds the next objects meanwhile: both take about as long."""
+    order: list[str] = []
+    read = ldap._read
+    monkeypatch.setattr(ldap, "_read", lambda one, number: order.append("read") or read(one, number))
+
+    def page(name: str, cookie: bytes) -> object:
+        return lambda request: order.append("asked") or server.entries(request, name, cookie=cookie)
+
+    found = server.drive(search(server), page("a", b"1"), page("b", b"2"), page("c", b""))
+
+    assert [entry.name for entry in found] == ["CN=a", "CN=b", "CN=c"]
+    assert order == ["asked", "asked", "read", "asked", "read", "read"]
+
+
+def test_an_object_that_answers_another_search_is_not_taken(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sansldap.SearchResultEntry(message_id=5, controls=[], object_name="CN=other", attributes=[])
+    feed = server.wire.feed
+    monkeypatch.setattr(server.wire, "feed", lambda data: feed(other.pack(ldap._PACKING) + data))
+
+    with pytest.raises(NotLdap, match="it mixed up its answers"):
+        server.drive(search(server), lambda request: server.entries(request, "a"))
 
 
 # -- values ---------------------------------------------------------------------------------------------------------

@@ -253,13 +253,15 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     """
     from provmode.transport.target import check_credentials
 
-    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}
-    computer = own.pop("winrm_computer")
+    computer = data.get("winrm_computer")
     _check_computer(name.rpartition("/")[2], computer)
-    _address(name.rpartition("/")[2], own)
-    shared = ("target", repr(sorted((key, repr(value)) for key, value in own.items() if key != "winrm_address")))
+    _address(name.rpartition("/")[2], {"winrm_address": data.get("winrm_address")})
+    apart = {"winrm_address", "winrm_computer"}
+    said = [(key, repr(value)) for key, value in data.items() if key in WINRM_DATA and key not in apart]
+    shared = ("target", repr(sorted(said)))
     if shared in checked:
         return
+    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items() if key != "winrm_computer"}
     types = _types()
     for key, value in own.items():
         if value is not None and types[key] is not Any and not _fits(value, types[key]):

@@ -54,6 +54,8 @@ def is_address(name: str) -> bool:
     text = name.strip().strip("[]")
     if text.replace(".", "").isdigit():
         return True  # also the short forms, such as 127.1; no computer name has digits alone
+    if "." not in text and ":" not in text:
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -72,7 +72,7 @@ def add(directory: Any, name_here: "Callable[[str], None]") -> None:
     computer(directory, "DOUBLE-1", berlin, dns="pc-0001.lab.test")
     computer(directory, "ODD-1", berlin, dns="odd\x1b[31m.lab.test")
     for number in range(MANY):
-        computer(directory, f"MANY-{number:04}", "OU=Many")
+        computer(directory, f"{'MANY' if number % 10 else 'MÄNNY'}-{number:04}", "OU=Many")
 
     for name, members in (
         ("Inner", [f"CN=PC-0002,{berlin},{base}"]),

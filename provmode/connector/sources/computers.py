@@ -7,6 +7,7 @@ like another's is left out; one odd account never ends the run for the others.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -41,6 +42,8 @@ _1601 = 11_644_473_600
 """Seconds from 1601, where FILETIME begins, to 1970."""
 _DAY = 86_400
 _WINDOWS = re.compile(r"Windows(?: Server)? [0-9A-Za-z.]+(?: R2)?")
+_USUAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+"""What nearly all names are like; the others are looked at letter by letter."""
 _SPECIAL = str.maketrans(dict.fromkeys("*?[,", "_"))
 """Characters that ``--limit`` takes for patterns and lists."""
 
@@ -62,8 +65,8 @@ class Account(Protocol):
         """Return the first value as a whole number; ``None`` if there is none."""
 
 
-_Candidate = tuple[str, FoundHost, str]
-"""Where an account is, the host, and its address."""
+_Candidate = tuple[tuple[str, ...], FoundHost, str]
+"""The OUs and containers that an account is in, the host, and its address."""
 
 
 def hosts_of(
@@ -84,20 +87,19 @@ def hosts_of(
     for account in accounts:
         name = account.text("sAMAccountName").removesuffix("$")
         path = _path(account.name)
-        place = _shown("/".join((wanted.domain, *path)))
         address = account.text("dNSHostName").rstrip(".").lower()
         why = _why_not(account, wanted, now) or _wrong_names(name, address, ends)
         local = local_account(account) if wanted.laps and not why else None
         why = local.why_not if local is not None else why
         if why:
-            left_out.append(LeftOut(_shown(name or account.name), why, place))
+            left_out.append(LeftOut(_shown(name or account.name), why, _place(wanted, path)))
         else:
             host = _host(name, address, path, account.text("operatingSystem"))
             if local is not None:
                 user = {"winrm_transport": "ntlm", "winrm_user": local.logon_name}
                 host = replace(host, data={**host.data, **user, "winrm_password": hidden(account, local)})
-            candidates.append((place, host, address))
-    kept, others = _without_doubles(candidates)
+            candidates.append((path, host, address))
+    kept, others = _without_doubles(candidates, wanted)
     left_out += others
     return tuple(kept), tuple(sorted(left_out, key=lambda item: (item.why, item.what)))
 
@@ -144,6 +146,8 @@ def _wrong_names(name: str, address: str, ends: tuple[str, ...]) -> str:
 
 
 def _is_name(text: str) -> bool:
+    if _USUAL_NAME.fullmatch(text):
+        return True
     if not 0 < len(text) < 254 or not all(character.isalnum() or character in "-_." for character in text):
         return False
     try:
@@ -158,14 +162,19 @@ def _host(name: str, address: str, path: tuple[str, ...], system: str) -> FoundH
     if len(name) == NETBIOS_LENGTH and label[:NETBIOS_LENGTH] == name.lower():
         name = label  # the account's name is cut, the PC's is not
     data = {"winrm_address": address, "winrm_computer": name, "winrm_transport": "kerberos"}
+    return FoundHost(name, data, _groups(path, system))
+
+
+@functools.lru_cache(maxsize=1024)
+def _groups(path: tuple[str, ...], system: str) -> tuple[str, ...]:
     groups = [f"ou:{'/'.join(path[:length])}" for length in range(1, len(path) + 1)]
     if system:
         found = _WINDOWS.match(system)
         groups.append(f"os:{found[0] if found is not None else system}")
-    return FoundHost(name, data, tuple(dict.fromkeys(map(_group, groups))))
+    return tuple(dict.fromkeys(map(_group, groups)))
 
 
-def _without_doubles(candidates: list[_Candidate]) -> tuple[list[FoundHost], list[LeftOut]]:
+def _without_doubles(candidates: list[_Candidate], wanted: Wanted) -> tuple[list[FoundHost], list[LeftOut]]:
     """Leave out the accounts that have another's address, or a name that looks like another's.
 
     Whoever is called as the address says keeps it, and ASCII wins: an account cannot put another one out of the run.
@@ -180,8 +189,10 @@ def _without_doubles(candidates: list[_Candidate]) -> tuple[list[FoundHost], lis
 
     rest, same = _first_of_each(sorted(candidates, key=own_first), lambda each: each[2])
     kept, alike = _first_of_each(sorted(rest, key=ascii_first), lambda each: look(each[1].name))
-    left_out = [LeftOut(_shown(host.name), "its dNSHostName is that of another", place) for place, host, _ in same]
-    left_out += [LeftOut(_shown(host.name), "its name looks like another", place) for place, host, _ in alike]
+    whys = (("its dNSHostName is that of another", same), ("its name looks like another", alike))
+    left_out = [
+        LeftOut(_shown(host.name), why, _place(wanted, path)) for why, others in whys for path, host, _ in others
+    ]
     return [each[1] for each in sorted(kept, key=lambda each: each[1].name.lower())], left_out
 
 
@@ -202,6 +213,10 @@ def _path(name: str) -> tuple[str, ...]:
         return path_of(name)
     except ValueError:  # a place is for people and groups; the account counts without
         return ()
+
+
+def _place(wanted: Wanted, path: tuple[str, ...]) -> str:
+    return _shown("/".join((wanted.domain, *path)))
 
 
 def _group(text: str) -> str:

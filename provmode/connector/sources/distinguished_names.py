@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _ESCAPED = re.compile(r"\\([0-9A-Fa-f]{2}|.)", re.DOTALL)
@@ -34,8 +35,19 @@ def path_of(name: str) -> tuple[str, ...]:
     Raises:
         ValueError: the name is none.
     """
-    _, *around = parts_of(name)
-    return tuple(value for attribute, value in reversed(around) if attribute != "DC")
+    first = _PART.match(name)
+    if first is None or name[first.end() : first.end() + 1] != ",":
+        parts_of(name)  # raises, if it is no name
+        return ()
+    if "=" not in first[0]:
+        raise ValueError("not a distinguished name")
+    return _containers(name[first.end() + 1 :])
+
+
+@functools.lru_cache(maxsize=1024)
+def _containers(name: str) -> tuple[str, ...]:
+    """Return the OUs and containers in the name of a container: thousands of objects have the same."""
+    return tuple(value for attribute, value in reversed(parts_of(name)) if attribute != "DC")
 
 
 def domain_name(domain: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sansldap
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provmode.connector.sources import ldap
 from provmode.connector.sources.computers import hosts_of
 from provmode.connector.sources.found import FoundHost
-from provmode.connector.sources.ldap import Entry
+from provmode.connector.sources.ldap import Entry, Wire
 from provmode.connector.sources.wanted import Wanted
 
 NOW = 1_790_000_000.0
@@ -208,6 +212,49 @@ def test_ten_thousand_accounts_take_a_second_or_so() -> None:
 
     assert len(hosts) == 10_000
     assert time.process_time() - began < 4, "many times what it takes on a quiet machine"
+
+
+def test_ten_thousand_computers_come_over_ldap_by_pages() -> None:
+    """With umlauts in names, OUs and addresses, a hundred without an address, and a hundred with that of another."""
+    number = 10_000
+
+    def account(place: int) -> sansldap.SearchResultEntry:
+        name = f"{'FL' if place % 10 else 'FÜ'}-{place:05}"
+        address = {3: None, 5: b"fl-00001.corp.example"}.get(place % 100, f"{name.lower()}.corp.example".encode())
+        values = {"sAMAccountName": f"{name}$".encode(), "dNSHostName": address, "userAccountControl": b"4096"}
+        values |= {"lastLogonTimestamp": filetime(3).encode(), "operatingSystem": b"Windows 11 Enterprise"}
+        attributes = [sansldap.PartialAttribute(key, [value]) for key, value in values.items() if value is not None]
+        unit = f"OU=Büro {place % 20}\\, Süd,OU=Flotte"
+        return sansldap.SearchResultEntry(1, [], f"CN={name},{unit},DC=corp,DC=example", attributes)
+
+    wire, side, written = Wire(), sansldap.LDAPServer(), ldap._PACKING
+    talk = ldap.search(wire, "DC=corp,DC=example", ldap.SUBTREE, ldap.equal("objectCategory", "computer"), ["*"])
+    send, waiting, sent = next(talk), list[ldap.Message](), 0
+    found: list[Entry] = []
+    try:
+        while True:
+            for request in side.receive(send):
+                page = [replace(account(place), message_id=request.message_id) for place in range(sent, sent + 1_000)]
+                sent += len(page)
+                more = sansldap.PagedResultControl(False, 0, b"more" if sent < number else b"")
+                side.search_result_done(request.message_id, sansldap.LDAPResultCode.SUCCESS, controls=[more])
+                waiting += wire.feed(b"".join(one.pack(written) for one in page) + side.data_to_send())
+            send = talk.send(None if send else waiting.pop(0))
+    except StopIteration as ended:
+        found = ended.value
+
+    hosts, left_out = asked(*found)
+
+    assert sent == number
+    assert Counter(item.why for item in left_out) == {
+        "no dNSHostName": 100,
+        "its dNSHostName is that of another": 100,
+    }
+    assert len({host.name for host in hosts}) == number - 200
+    by_name = {host.name: host for host in hosts}
+    assert by_name["FÜ-00010"].data["winrm_address"] == "fü-00010.corp.example"
+    assert by_name["FÜ-00010"].groups == ("ou:Flotte", "ou:Flotte/Büro 10_ Süd", "os:Windows 11")
+    assert by_name["FL-00001"].data["winrm_address"] == "fl-00001.corp.example"
 
 
 def test_the_guide_has_every_reason() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import ssl
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,9 +49,12 @@ def channel_binding(certificate: bytes) -> bytes:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
+    from cryptography.utils import CryptographyDeprecationWarning
 
     try:
-        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+        with warnings.catch_warnings():  # of a serial number that is not positive, as Samba makes them
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
         return b""
     if algorithm is None:

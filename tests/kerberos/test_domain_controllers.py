@@ -42,6 +42,8 @@ class Controller:
     keytab: Path
     certificate: ServerCertificate
     refuses_without_tls: int = STRONGER_AUTH
+    takes_kerberos_over_tls: bool = True
+    """Samba takes it only if its configuration says so."""
     asked: list[str] = field(default_factory=list)
     """What was asked, in order."""
 
@@ -88,7 +90,9 @@ class Controller:
             code, text = INVALID, NO_BINDING
         else:
             self.asked.append(str(context.target_name))
-            if int(context.actual_flags) & (SEALING | SIGNING):
+            if not self.takes_kerberos_over_tls:
+                code, text = STRONGER_AUTH, "SASL:[GSS-SPNEGO]: not allowed if TLS is used."
+            elif int(context.actual_flags) & (SEALING | SIGNING):
                 code, text = UNWILLING, "SASL:[GSS-SPNEGO]: Sign or Seal are not allowed if TLS is used"
             elif not int(context.actual_flags) & CHANNEL_BOUND:
                 code, text = INVALID, NO_BINDING
@@ -192,6 +196,19 @@ def test_a_controller_that_demands_tls_is_asked_over_tls(there: Any, code: int) 
 
     assert there.controller.asked[0] == "bind without TLS"
     assert there.controller.asked[-1] == "search"
+
+
+def test_a_samba_that_takes_no_kerberos_over_tls_is_asked_once_and_the_cure_is_said(there: Any) -> None:
+    there.controller.takes_kerberos_over_tls = False
+
+    with pytest.raises(UsageError) as refused:
+        ask(server=DC, ca=there.ca)
+
+    assert str(refused.value) == (
+        f"the domain controller {DC} refused the logon (LDAP 8: SASL:[GSS-SPNEGO]: not allowed if TLS is used.); take "
+        "ldaps=1 out, or set Samba's ldap server require strong auth = allow_sasl_over_tls"
+    )
+    assert there.controller.asked.count("bind") == 1
 
 
 def test_any_other_refusal_is_not_tried_over_tls(there: Any) -> None:

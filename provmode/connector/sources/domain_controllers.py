@@ -195,7 +195,7 @@ def _logged_on(wanted: Wanted, servers: list[str], began: float, seconds: float)
         if isinstance(error, Refused):
             if error.code in WANTS_TLS and not wanted.ldaps:
                 raise _WantsTls(server) from None
-            raise _not_let_in(server, error) from None
+            raise _not_let_in(server, error, over_tls=wanted.ldaps) from None
         raise
     return directory
 
@@ -312,14 +312,17 @@ def _require(context: Any, server: str, *, over_tls: bool) -> None:
         )
 
 
-def _not_let_in(server: str, refused: Refused) -> UsageError:
+def _not_let_in(server: str, refused: Refused, *, over_tls: bool) -> UsageError:
     said = visible(shortened(" ".join(refused.text.replace("\0", " ").split()), 120))
     if refused.code == INVALID_CREDENTIALS and BAD_BINDINGS in refused.text:
         return UsageError(
             f"the domain controller {server} refused the logon: it has another certificate than the one that came here",
             next_step="something between here and there opens TLS; ask from elsewhere, or take ldaps=1 out",
         )
+    cure = "check the ticket (klist), the clocks, and that DNS leads to the right server"
+    if over_tls and refused.code in WANTS_TLS:
+        cure = "take ldaps=1 out, or set Samba's ldap server require strong auth = allow_sasl_over_tls"
     return UsageError(
         f"the domain controller {server} refused the logon (LDAP {refused.code}{': ' + said if said else ''})",
-        next_step="check the ticket (klist), the clocks, and that DNS leads to the right server",
+        next_step=cure,
     )

@@ -120,7 +120,8 @@ def test_a_weak_handshake_is_refused_before_anything_is_asked(
 
 
 def test_what_a_controller_says_does_not_reach_the_terminal() -> None:
-    error = domain_controllers._not_let_in("dc1.corp.example", ldap.Refused(49, "\x1b[2J80090308: \u202edata 52e\0"))
+    refused = ldap.Refused(49, "\x1b[2J80090308: \u202edata 52e\0")
+    error = domain_controllers._not_let_in("dc1.corp.example", refused, over_tls=False)
 
     assert str(error).isprintable()
     assert "LDAP 49: " in str(error)

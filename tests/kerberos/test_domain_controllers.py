@@ -91,7 +91,7 @@ class Controller:
         else:
             self.asked.append(str(context.target_name))
             if not self.takes_kerberos_over_tls:
-                code, text = STRONGER_AUTH, "SASL:[GSS-SPNEGO]: not allowed if TLS is used."
+                code, text = STRONGER_AUTH, "SASL:[GSS-SPNEGO]: Sign or Seal are required."
             elif int(context.actual_flags) & (SEALING | SIGNING):
                 code, text = UNWILLING, "SASL:[GSS-SPNEGO]: Sign or Seal are not allowed if TLS is used"
             elif not int(context.actual_flags) & CHANNEL_BOUND:
@@ -205,7 +205,7 @@ def test_a_samba_that_takes_no_kerberos_over_tls_is_asked_once_and_the_cure_is_s
         ask(server=DC, ca=there.ca)
 
     assert str(refused.value) == (
-        f"the domain controller {DC} refused the logon (LDAP 8: SASL:[GSS-SPNEGO]: not allowed if TLS is used.); take "
+        f"the domain controller {DC} refused the logon (LDAP 8: SASL:[GSS-SPNEGO]: Sign or Seal are required.); take "
         "ldaps=1 out, or set Samba's ldap server require strong auth = allow_sasl_over_tls"
     )
     assert there.controller.asked.count("bind") == 1

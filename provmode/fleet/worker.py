@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -24,7 +24,7 @@ from provmode.fleet.messages import STOP, Answer, Ask, Ended, Task
 from provmode.fleet.pipe import Pipe
 from provmode.fleet.visit import GeventRunner
 from provmode.process import collect_rarely, log_to_standard_error
-from provmode.transport import logons
+from provmode.transport import logons, tickets
 from provmode.transport.logons import LogonNotTried
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def work(pipe: Pipe) -> None:
     log_to_standard_error(debug=task.debug)
     parent = Parent(pipe)
     logons.PROCESS.keep_elsewhere(lambda user, password: AccountElsewhere(parent, user, password))
-    not_delegated = _tickets_from(parent) if _with_kerberos(task.data) else list
+    not_delegated = _tickets_from(parent)
     listening = gevent.spawn(parent.listen)
     fleet = Fleet(([*task.data.items()], {}))  # type: ignore[no-untyped-call]
     runner = GeventRunner(task.working, task.dialling)
@@ -117,14 +117,8 @@ def work(pipe: Pipe) -> None:
     listening.kill()
 
 
-def _with_kerberos(data: Mapping[str, Mapping[str, Any]]) -> bool:
-    keys = ("winrm_transport", "winrm_credssp_mechanism")
-    return any(one.get(key) == "kerberos" for one in data.values() for key in keys)
-
-
 def _tickets_from(parent: Parent) -> Callable[[], list[str]]:
     """Take tickets from the run's process. Return what tells which PCs were not given theirs."""
-    from provmode.transport import tickets
 
     def get(source: tickets.Source, seconds: float) -> tickets.Packed | None:
         answer = parent.ask("ticket", source, seconds)

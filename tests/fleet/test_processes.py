@@ -19,6 +19,9 @@ import pytest
 
 from provmode.ccm.policy import Policy
 from provmode.clock import utc_now
+from provmode.connector.sources.laps import LocalAccount
+from provmode.connector.sources.laps_password import LapsPassword, PasswordsAnew
+from provmode.connector.sources.wanted import Wanted
 from provmode.fleet.audit import Audit, run_audit
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.looking import Looked, State
@@ -329,6 +332,16 @@ def test_every_question_and_every_answer_can_be_sent(
         assert pickle.loads(pickle.dumps(question)) == question
     looked = Looked("@winrm/PC-1", plan_inventory(source_of(lab), now=utc_now).proposals[0].report)
     assert pickle.loads(pickle.dumps(looked)) == looked
+
+
+def test_a_password_that_can_be_read_anew_can_be_sent() -> None:
+    local = LocalAccount(user="Administrator", password="s3cret")
+    password = LapsPassword(local, "CN=PC-1", PasswordsAnew(Wanted("corp.example", laps=True)))
+
+    sent = pickle.loads(pickle.dumps(password))
+
+    assert sent.logon == password.logon
+    assert "s3cret" not in f"{sent!r} {sent}"
 
 
 def test_no_message_shows_a_secret() -> None:

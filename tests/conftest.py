@@ -25,6 +25,9 @@ from hypothesis import HealthCheck, settings
 
 from provmode.ccm.client import READING_LINES
 from provmode.fleet.inventory import Groups
+from provmode.lab.domain.controller import Setup
+from provmode.lab.domain.enter import Job, Running
+from provmode.lab.domain.requirements import find_way_in
 from provmode.lab.process import Host, LabProcess
 from provmode.transport.logons import PROCESS
 from provmode.transport.session import Session
@@ -38,7 +41,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 SERVERS = {
     "kdc": ("a Kerberos KDC", ("krb5kdc", "kadmin.local", "kinit", "krb5-config", "curl")),
     "gss_ntlmssp": ("NTLM that is not ours (gss-ntlmssp)", ()),
-    "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "ip", "openssl")),
+    "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "unshare")),
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
 }
@@ -144,6 +147,7 @@ class Domain:
     """A Samba domain controller in a network of its own."""
 
     folder: Path
+    """Its files; the folder is there for programs in the domain alone."""
     realm: str
     administrator: str
     password: str
@@ -165,47 +169,40 @@ class Domain:
     @property
     def environment(self) -> dict[str, str]:
         """What programs in the domain find it by."""
-        return {"KRB5_CONFIG": str(self.folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{self.folder / 'ccache'}"}
+        return {"KRB5_CONFIG": str(self.folder / "krb5.conf"), "KRB5CCNAME": f"FILE:{self.folder / 'tickets'}"}
 
     def enter(self, cwd: Path | None = None) -> list[str]:
         """Return what to write before a command to run it in the domain's network."""
-        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount"]
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid"]
         enter += [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
         return [*enter, f"--wd={cwd}"] if cwd is not None else enter
 
 
 @pytest.fixture(scope="session")
 def start_domain() -> Callable[..., Any]:
-    """Return the context manager that runs a domain controller for LAB.TEST in a folder."""
+    """Return the context manager that runs a domain controller for LAB.TEST."""
     return _domain
 
 
 @contextmanager
-def _domain(folder: Path, objects: Path | None = None) -> Iterator[Domain]:
+def _domain(objects: Path | None = None) -> Iterator[Domain]:
     """Run a domain controller, made from nothing. It needs no root: it has namespaces of its own.
 
-    *objects* is a program with a function ``add(directory)``, for Samba's Python, which fills the directory.
+    *objects* is a program for Samba's Python, which fills the directory (`provmode/lab/domain/samba_setup.py`).
     """
-    apart = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    script = Path(__file__).parent / "servers" / "domain_controller.py"
-    with (folder / "stderr").open("w") as stderr:
-        program = subprocess.Popen(
-            [*apart, "/usr/bin/python3", str(script), str(folder), *([str(objects)] if objects else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    assert program.stdin is not None
-    assert program.stdout is not None
-    try:
-        ready = program.stdout.readline()
-        assert ready == "ready\n", (folder / "stderr").read_text()
-        yield Domain(folder, "LAB.TEST", "Administrator", "Pa55-word-of-the-lab", program.pid)
-    finally:
-        program.stdin.close()  # its sign to stop
-        program.wait(timeout=30)
-        program.stdout.close()
+    administrator, password = "Administrator", "Pa55-word-of-the-lab"
+    setup = Setup("lab.test", "LAB", password, program=str(objects or ""))
+    job = Job(setup, administrator, password, ["sh", "-c", "echo ready && cat"])
+    with Running(find_way_in(), job, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        process = running.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            running.wait()  # says why
+        yield Domain(running.folder, setup.realm, administrator, password, running.first_process)
+        process.stdin.close()  # its sign to stop
+        assert running.wait() == 0
+        process.stdout.close()
 
 
 def _free_ports() -> int:

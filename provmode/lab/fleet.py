@@ -18,6 +18,8 @@ class FleetMember:
     name: str
     persona: Persona
     seed: int
+    address: str = ""
+    """A loopback address of its own, if the lab is asked for one: 127.1.0.1 for the first PC."""
 
 
 def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> list[FleetMember]:
@@ -37,8 +39,16 @@ def compose(hosts: int, seed: int, mix: Mapping[str, float] | None = None) -> li
     chosen += rng.choices(list(shares), weights=list(shares.values()), k=hosts - len(chosen))
     rng.shuffle(chosen)
     return [
-        FleetMember(f"PC-{number:05d}", BY_NAME[name], rng.randrange(2**63)) for number, name in enumerate(chosen, 1)
+        FleetMember(f"PC-{number:05d}", BY_NAME[name], rng.randrange(2**63), _address(number))
+        for number, name in enumerate(chosen, 1)
     ]
+
+
+def _address(number: int) -> str:
+    """Return the address of the PC with this number; no octet is 0 or 255 at its end."""
+    rest, last = divmod(number - 1, 250)
+    second, third = divmod(rest, 250)
+    return f"127.{second + 1}.{third}.{last + 1}"
 
 
 def _shares(mix: Mapping[str, float] | None) -> dict[str, float]:

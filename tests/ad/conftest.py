@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def corp(start_domain: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def corp(start_domain: Callable[..., Any]) -> Iterator[Any]:
     """The domain lab.test."""
-    with start_domain(tmp_path_factory.mktemp("corp"), HERE / "objects.py") as domain:
+    with start_domain(HERE / "objects.py") as domain:
         yield domain
 
 

@@ -47,7 +47,7 @@ def extend(directory: Any) -> None:
     directory.set_schema_update_now()
 
 
-def add(directory: Any, name_here: "Callable[[str], None]") -> None:
+def add(directory: Any, name_here: "Callable[[str], None]", _: "dict[str, Any]") -> None:
     """Add OUs, computers, groups and an account that may only read."""
     base = str(directory.domain_dn())
     for unit in ("OU=Clients", "OU=Berlin,OU=Clients", "OU=München,OU=Clients", "OU=Halle\\, Saale,OU=Clients"):

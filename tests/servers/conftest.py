@@ -73,9 +73,9 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def active_directory(start_domain: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def active_directory(start_domain: Callable[..., Any]) -> Iterator[Any]:
     """A domain controller for LAB.TEST, made from nothing."""
-    with start_domain(tmp_path_factory.mktemp("domain")) as domain:
+    with start_domain() as domain:
         yield domain
 
 

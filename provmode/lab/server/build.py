@@ -30,17 +30,21 @@ def build_fleet(
     https: float = 0.0,
     client_certificates: bool = False,
     keytabs: Mapping[str, Path] | None = None,
+    own_addresses: bool = False,
     now: datetime | None = None,
 ) -> list[HostSpec]:
     """Build the PCs of a fleet; *https* is the share, 0 to 1, of those that listen on HTTPS.
 
     With *client_certificates* these take the certificate of the lab's account. *keytabs* are those of `find_keytabs`.
-    *now* is the time of all PCs with a right clock.
+    With *own_addresses* each listens on that of its `FleetMember`. *now* is the time of all PCs with a right clock.
     """
     now, found = now or datetime.now(timezone.utc), keytabs or {}
     return [
-        replace(spec, logon=Logon(certificate=client_certificates and spec.https, keytab=found.get(spec.name)))
-        for spec in [_spec(member, now, https) for member in members]
+        replace(
+            _spec(member, now, https, client_certificates=client_certificates, keytab=found.get(member.name)),
+            address=member.address if own_addresses else None,
+        )
+        for member in members
     ]
 
 
@@ -56,7 +60,9 @@ def find_keytabs(members: Sequence[FleetMember], folder: Path | None) -> dict[st
     return found
 
 
-def _spec(member: FleetMember, now: datetime, https: float) -> HostSpec:
+def _spec(
+    member: FleetMember, now: datetime, https: float, *, client_certificates: bool, keytab: Path | None
+) -> HostSpec:
     """Build one PC, its service and its network."""
     rng = random.Random(f"{member.seed} server")  # noqa: S311 - variety, not secrecy
     pc = build_pc(member.persona, member.name, member.seed, now, time.monotonic)
@@ -67,12 +73,18 @@ def _spec(member: FleetMember, now: datetime, https: float) -> HostSpec:
         chunk=rng.choice(_CHUNKS),
         latency=member.persona.latency,
     )
+    listens_on_https = rng.random() < https
     return HostSpec(
         member.name,
         pc,
         partial(cmd.start, pc),
         options,
         network=Network(member.persona.network),
-        https=rng.random() < https,
+        https=listens_on_https,
+        logon=Logon(
+            certificate=client_certificates and listens_on_https,
+            keytab=keytab,
+            ahead=member.persona.skew,
+        ),
         persona=member.persona.name,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,14 @@ class CertificateAuthority:
             made.context.load_verify_locations(self.path)
             made.context.verify_mode = ssl.CERT_OPTIONAL
         return made
+
+    def issue_to_files(self, names: Sequence[str], certificate: Path, key: Path) -> None:
+        """Write a certificate for *names*, signed by this CA, and its key (mode 0600)."""
+        made = ec.generate_private_key(ec.SECP256R1())
+        signed = _sign(names[0], made.public_key(), "provmode lab CA", self._key, _server_names(names))
+        certificate.write_bytes(_pem(signed))
+        key.touch(mode=0o600)
+        key.write_bytes(_key_pem(made))
 
     def issue_to_user(self, principal: str, path: Path) -> None:
         """Write a certificate for the user principal name *principal*, and its key, to *path* (mode 0600)."""

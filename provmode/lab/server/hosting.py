@@ -20,7 +20,7 @@ from provmode.lab.server.authentication import AuthenticationPolicy
 from provmode.lab.server.certificates import CertificateAuthority, ServerCertificate, make_authority
 from provmode.lab.server.connection import Endpoint
 from provmode.lab.server.injection import Injection, Kind
-from provmode.lab.server.listener import LOOPBACK, Port
+from provmode.lab.server.listener import ANYWHERE, HTTP, HTTPS, LOOPBACK, Place, Port
 from provmode.lab.server.logon import Logon, Tickets, with_logon
 from provmode.lab.server.ntlm import PcNames
 from provmode.lab.server.service import ServiceOptions, WinRMService
@@ -74,8 +74,20 @@ class HostSpec:
     logon: Logon = field(default_factory=Logon)
     accounts: tuple[Account, ...] | None = None
     """Its own accounts instead of the lab's."""
+    address: str | None = None
+    """An address of its own, on which it has WinRM's own ports; ``None``: it has any port of 127.0.0.1."""
     persona: str = ""
     """The name of its persona."""
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether it listens on HTTPS."""
+        return self.https or self.network is Network.BAD_CERTIFICATE
+
+    @property
+    def place(self) -> Place:
+        """Where it listens."""
+        return Place(self.address, HTTPS if self.over_tls else HTTP) if self.address else ANYWHERE
 
 
 @dataclass(frozen=True)
@@ -110,9 +122,9 @@ class LabKeys:
     """Key and certificate of the CA, in PEM."""
 
     @classmethod
-    def make(cls) -> LabKeys:
-        """Return new ones."""
-        return cls(secrets.token_urlsafe(18), secrets.token_urlsafe(18), make_authority())
+    def make(cls, password: str = "") -> LabKeys:
+        """Return new ones, with the *password* if there is one."""
+        return cls(password or secrets.token_urlsafe(18), secrets.token_urlsafe(18), make_authority())
 
 
 class LabClock:
@@ -215,11 +227,11 @@ class Lab:
     async def _listen(self, spec: HostSpec) -> Port:
         """Open the port of one PC."""
         if spec.network is Network.REFUSED:
-            return listener.refuse()
+            return listener.refuse(spec.place)
         if spec.network is Network.BLACK_HOLE:
-            return listener.black_hole()
+            return listener.black_hole(spec.place)
         if spec.network is Network.UNRESOLVABLE:
-            return Port(5986 if spec.https else 5985)
+            return Port(HTTPS if spec.https else HTTP)
         certificate = self._certificate(spec)
         service = WinRMService(spec.machine, spec.start, replace(spec.options, basic=self._basic), self.clock)
         kind = _PERMANENT_INJECTIONS.get(spec.network)
@@ -235,7 +247,7 @@ class Lab:
             certificate_digest=certificate.digest if certificate else b"",
         )
         endpoint = Endpoint(with_logon(policy, spec.logon, self._tickets), service)
-        return await listener.listen(endpoint, certificate.context if certificate else None)
+        return await listener.listen(endpoint, certificate.context if certificate else None, spec.place)
 
     def _names(self, spec: HostSpec) -> PcNames:
         """Return what a PC calls itself."""
@@ -278,9 +290,9 @@ class Lab:
     @staticmethod
     def _lab_host(spec: HostSpec, port: Port) -> LabHost:
         """Return a PC as an inventory lists it."""
-        address = f"{spec.name.lower()}.invalid" if spec.network is Network.UNRESOLVABLE else LOOPBACK
-        https = spec.https or spec.network is Network.BAD_CERTIFICATE
-        return LabHost(spec.name, address, port.number, "https" if https else "http", spec.persona)
+        unknown = spec.network is Network.UNRESOLVABLE
+        address = f"{spec.name.lower()}.invalid" if unknown else spec.address or LOOPBACK
+        return LabHost(spec.name, address, port.number, "https" if spec.over_tls else "http", spec.persona)
 
     def advance(self, seconds: float, name: str | None = None) -> None:
         """Move the clocks on by *seconds*: of every PC and of the lab, or only of the PC called *name*.

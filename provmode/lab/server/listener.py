@@ -11,8 +11,21 @@ from dataclasses import dataclass, field
 from provmode.lab.server.connection import Endpoint
 
 LOOPBACK = "127.0.0.1"
+HTTP, HTTPS = 5985, 5986
+"""WinRM's own ports."""
 BACKLOG = 512
 """Connections that may wait to be accepted; the kernel caps it at ``somaxconn``."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to listen; the port 0 is any that is free."""
+
+    address: str = LOOPBACK
+    port: int = 0
+
+
+ANYWHERE = Place()
 
 
 @dataclass
@@ -35,38 +48,45 @@ class Port:
             each.close()
 
 
-async def listen(endpoint: Endpoint, context: ssl.SSLContext | None = None) -> Port:
-    """Listen and answer, over TLS if there is a *context*."""
-    bound = _bind()
+async def listen(endpoint: Endpoint, context: ssl.SSLContext | None = None, place: Place = ANYWHERE) -> Port:
+    """Listen at *place* and answer, over TLS if there is a *context*."""
+    bound = _bind(place)
     server = await asyncio.get_running_loop().create_server(endpoint.connect, sock=bound, ssl=context, backlog=BACKLOG)
     return Port(bound.getsockname()[1], server=server, endpoint=endpoint)
 
 
-def refuse() -> Port:
+def refuse(place: Place = ANYWHERE) -> Port:
     """Bind a port without listening: the kernel answers every attempt with a reset."""
-    bound = _bind()
+    bound = _bind(place)
     return Port(bound.getsockname()[1], [bound])
 
 
-def black_hole() -> Port:
+def black_hole(place: Place = ANYWHERE) -> Port:
     """Listen with a full backlog: the kernel drops every further SYN, as a firewall does.
 
     Our own connection fills a backlog of 0 and is never accepted (on Linux an accept queue holds backlog + 1).
     """
-    bound = _bind()
+    bound = _bind(place)
     bound.listen(0)
     filler = socket.create_connection(bound.getsockname())
     return Port(bound.getsockname()[1], [bound, filler])
 
 
-def _bind() -> socket.socket:
-    """Return a socket bound to a free loopback port."""
+def _bind(place: Place) -> socket.socket:
+    """Return a socket bound to *place*.
+
+    Raises:
+        OSError: the port is taken; the message says which.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if place.port:  # whoever had it before may have left connections that are not quite over
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((LOOPBACK, 0))
-    except OSError:
+        bound.bind((place.address, place.port))
+    except OSError as error:
         bound.close()
-        raise
+        where = f"{place.address}:{place.port}" if place.port else place.address
+        raise OSError(error.errno, f"{where}: {error.strerror}") from None
     return bound
 
 

@@ -41,6 +41,8 @@ class LabOptions:
     """A folder with ``NAME.keytab`` for each PC that takes Kerberos tickets."""
     dns_domain: str = DNS_DOMAIN
     """The DNS name of the PCs' domain; in capitals it is the Kerberos realm."""
+    own_addresses: bool = False
+    """Whether each PC has an address of its own, with WinRM's own ports."""
     truth: Path | None = None
     """Where to write the persona and verdict of every PC."""
     inventory: Path | None = None
@@ -65,6 +67,12 @@ def parse_mix(text: str) -> dict[str, float]:
     return mix
 
 
+CarryOut = Callable[[str], Awaitable[dict[str, Any]]]
+"""Carries out a request of the control channel."""
+Work = Callable[[Listening, CarryOut], Awaitable[None]]
+"""What is done while a lab runs."""
+
+
 async def serve(
     options: LabOptions, *, control: bool = False, echo: Callable[[str], None] = print, state: Path | None = None
 ) -> int:
@@ -74,27 +82,50 @@ async def serve(
     lab removes the files it wrote for its clients; the truth file stays.
 
     Raises:
+        ValueError, OSError, WorkerEnded: as `serve_while`.
+    """
+
+    async def wait(lab: Listening, carry_out: CarryOut) -> None:
+        written = _write_state(lab, options, control=control, state=state or STATE_FILE)
+        try:
+            if control:
+                await until_stopped(serve_control(lab, carry_out), ignore_interrupt=True)
+            else:
+                await until_stopped(_announce_and_wait(lab, options, echo), ignore_interrupt=False)
+        finally:
+            for path in written:
+                path.unlink(missing_ok=True)
+
+    await serve_while(wait, options)
+    return 0
+
+
+async def serve_while(work: Work, options: LabOptions, keys: LabKeys | None = None) -> None:
+    """Run a lab, with *keys* if there are some, until *work* is done.
+
+    At the end the lab removes the inventory that it wrote; the truth file stays.
+
+    Raises:
         ValueError: an unknown persona in the mix, or keytabs that cannot be used.
         OSError: no port or file descriptor left, or a file cannot be written.
         WorkerEnded: one of several processes ended.
     """
     members = compose(options.hosts, options.seed, options.mix)
     if options.processes > 1 and len(members) > 1:
-        shared = SharedLab([member.name for member in members], _jobs(members, options))
+        shared = SharedLab([member.name for member in members], _jobs(members, options, keys or LabKeys.make()))
         async with shared:
-            work = _write_and_wait(shared, shared.answer, members, options, echo, control=control, state=state)
-            await shared.while_it_runs(work)
-        return 0
+            await shared.while_it_runs(_write_and_work(shared, shared.answer, members, options, work))
+        return
     fleet = build_fleet(
         members,
         https=options.https,
         client_certificates=options.client_certificates,
         keytabs=find_keytabs(members, options.keytabs),
+        own_addresses=options.own_addresses,
     )
-    async with Lab(fleet, basic=options.basic, dns_domain=options.dns_domain) as lab:
+    async with Lab(fleet, basic=options.basic, dns_domain=options.dns_domain, keys=keys) as lab:
         settle()
-        await _write_and_wait(lab, Control(lab).carry_out, members, options, echo, control=control, state=state)
-    return 0
+        await _write_and_work(lab, Control(lab).carry_out, members, options, work)
 
 
 def settle() -> None:
@@ -104,7 +135,7 @@ def settle() -> None:
     gc.set_threshold(50_000)
 
 
-def _jobs(members: Sequence[FleetMember], options: LabOptions) -> list[dict[str, Any]]:
+def _jobs(members: Sequence[FleetMember], options: LabOptions, keys: LabKeys) -> list[dict[str, Any]]:
     """Return the share of each process; all have the same keys and count time from the same moment."""
     keytabs = find_keytabs(members, options.keytabs)
     processes = min(options.processes, len(members))
@@ -117,7 +148,8 @@ def _jobs(members: Sequence[FleetMember], options: LabOptions) -> list[dict[str,
         "client_certificates": options.client_certificates,
         "keytabs": {name: str(path) for name, path in keytabs.items()},
         "dns_domain": options.dns_domain,
-        "keys": asdict(LabKeys.make()),
+        "own_addresses": options.own_addresses,
+        "keys": asdict(keys),
         "now": datetime.now(timezone.utc).isoformat(),
         "at": time.monotonic(),
         "processes": processes,
@@ -125,27 +157,18 @@ def _jobs(members: Sequence[FleetMember], options: LabOptions) -> list[dict[str,
     return [{**job, "number": number} for number in range(processes)]
 
 
-async def _write_and_wait(
-    lab: Listening,
-    carry_out: Callable[[str], Awaitable[dict[str, Any]]],
-    members: Sequence[FleetMember],
-    options: LabOptions,
-    echo: Callable[[str], None],
-    *,
-    control: bool,
-    state: Path | None,
+async def _write_and_work(
+    lab: Listening, carry_out: CarryOut, members: Sequence[FleetMember], options: LabOptions, work: Work
 ) -> None:
-    """Write the files for clients, and keep them until the lab is to stop."""
+    """Write the files that the options name, do *work*, and remove those that are of no use without the lab."""
     _write_truth(members, options)
-    written = _write_files(lab, options, control=control, state=state or STATE_FILE)
+    if options.inventory is not None:
+        options.inventory.write_text(inventory(lab), encoding="utf-8")
     try:
-        if control:
-            await until_stopped(serve_control(lab, carry_out), ignore_interrupt=True)
-        else:
-            await until_stopped(_announce_and_wait(lab, options, echo), ignore_interrupt=False)
+        await work(lab, carry_out)
     finally:
-        for path in written:
-            path.unlink(missing_ok=True)
+        if options.inventory is not None:
+            options.inventory.unlink(missing_ok=True)
 
 
 def _write_truth(members: Sequence[FleetMember], options: LabOptions) -> None:
@@ -154,12 +177,9 @@ def _write_truth(members: Sequence[FleetMember], options: LabOptions) -> None:
         options.truth.write_text(json.dumps(truth(members), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _write_files(lab: Listening, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
-    """Write what clients need to find the lab; return the files to remove when the lab ends."""
-    if options.inventory is not None:
-        options.inventory.write_text(inventory(lab), encoding="utf-8")
-        return [options.inventory]
-    if control:
+def _write_state(lab: Listening, options: LabOptions, *, control: bool, state: Path) -> list[Path]:
+    """Write what clients need to find the lab, if no inventory says it; return the files to remove at the end."""
+    if options.inventory is not None or control:
         return []
     write_json(state, describe(lab))
     return [state]

@@ -29,6 +29,7 @@ async def _serve(job: dict[str, Any]) -> None:
         https=job["https"],
         client_certificates=job["client_certificates"],
         keytabs={name: Path(path) for name, path in job["keytabs"].items()},
+        own_addresses=job["own_addresses"],
         now=now,
     )
     keys = LabKeys(**job["keys"])

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, settings
 
 from provmode.ccm.client import READING_LINES
 from provmode.fleet.inventory import Groups
-from provmode.lab.domain.controller import Setup
+from provmode.lab.domain.controller import FOLDER, Setup
 from provmode.lab.domain.enter import Job, Running
 from provmode.lab.domain.requirements import find_way_in
 from provmode.lab.process import Host, LabProcess
@@ -199,7 +199,7 @@ def _domain(objects: Path | None = None) -> Iterator[Domain]:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             running.wait()  # says why
-        yield Domain(running.folder, setup.realm, administrator, password, running.first_process)
+        yield Domain(FOLDER, setup.realm, administrator, password, running.first_process)
         process.stdin.close()  # its sign to stop
         assert running.wait() == 0
         process.stdout.close()

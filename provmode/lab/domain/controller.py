@@ -17,6 +17,9 @@ from provmode.lab.server.certificates import CertificateAuthority
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The Python that Samba's library is for."""
 SAMBA = "/usr/sbin/samba"
+FOLDER = Path("/var/lib/samba")
+"""Over it lies the memory that keeps the domain's files, inside alone. Every Samba has it, and the path of a socket may
+have 107 characters, which a temporary folder can exceed."""
 PATIENCE = 120.0
 """Seconds until a controller that was started has to answer; a busy machine needs several."""
 _PAUSE = 0.05

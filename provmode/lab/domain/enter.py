@@ -1,19 +1,17 @@
 """From outside: make the namespaces of a domain, pass signals on to what runs inside, and return its exit code.
 
 Inside are only processes of the domain. They end with their first one, which ends with this process, however that ends;
-and the domain's folder is in memory, mounted inside alone.
+and the domain's files are in memory, mounted inside alone. So nothing can stay.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,22 +55,18 @@ class Running:
         self, way_in: Sequence[str], job: Job, *, stdin: int | IO[Any] | None = None, stdout: int | None = None
     ) -> None:
         """Start; *way_in* is from `provmode.lab.domain.requirements.find_way_in`."""
-        self.folder = Path(tempfile.mkdtemp(prefix="provmode-domain-"))
         ours, theirs = socket.socketpair()
         self._line = ours
         try:
             terminal = _terminal() if stdin is None else None
             self.process = subprocess.Popen(
-                [*way_in, sys.executable, "-m", "provmode.lab.domain.inside", str(theirs.fileno()), str(self.folder)],
+                [*way_in, sys.executable, "-m", "provmode.lab.domain.inside", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=stdin,
                 stdout=stdout,
                 text=True,
                 preexec_fn=os.setpgrp,  # noqa: PLW1509 - no thread runs here; Ctrl-C is for the command, not for Samba
             )
-        except BaseException:
-            self.folder.rmdir()
-            raise
         finally:
             theirs.close()
         self._terminal = terminal
@@ -131,8 +125,6 @@ class Running:
         self._line.close()
         if self._terminal is not None:
             _take_back(self._terminal)
-        if self.folder.exists():  # what is inside ended without a word; what was in the folder is gone with it
-            shutil.rmtree(self.folder)
 
 
 def run(way_in: Sequence[str], job: Job) -> int:

@@ -1,4 +1,4 @@
-"""The first process in the namespaces of a domain: ``python -m provmode.lab.domain.inside SOCKET FOLDER``.
+"""The first process in the namespaces of a domain: ``python -m provmode.lab.domain.inside SOCKET``.
 
 The first line that comes over the socket is the job (`provmode.lab.domain.enter.Job`), others are signals for the
 command. Its end is the sign to stop. The answer is one line: the command's exit code, or an error.
@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provmode.lab.domain.controller import Controller, ControllerFailed, Setup
+from provmode.lab.domain.controller import FOLDER, Controller, ControllerFailed, Setup
 from provmode.lab.domain.fleet import directory_of, truth
 from provmode.lab.domain.greeting import greeting
 from provmode.lab.fleet import compose
@@ -200,15 +200,15 @@ def _signal_group(group: int, number: int) -> None:
         pass  # it has ended
 
 
-async def _run(line: socket.socket, folder: Path) -> None:
+async def _run(line: socket.socket) -> None:
     """Take the job, run it, and answer."""
     reader, writer = await asyncio.open_unix_connection(sock=line, limit=LINE_LIMIT)
     job = json.loads(await reader.readline())
     answer: dict[str, Any]
     try:
-        _mount("-t", "tmpfs", "-o", "mode=700", "none", str(folder))
-        make_network(folder)
-        answer = {"exit": await Inside(job, folder).run(reader)}
+        _mount("-t", "tmpfs", "-o", "mode=700", "none", str(FOLDER))
+        make_network(FOLDER)
+        answer = {"exit": await Inside(job, FOLDER).run(reader)}
     except subprocess.CalledProcessError as error:
         answer = {"error": f"{' '.join(error.cmd)}: {error.stderr.strip()}"}
     except OSError as error:
@@ -218,8 +218,6 @@ async def _run(line: socket.socket, folder: Path) -> None:
         answer = {"error": str(error)}
     finally:
         _end_all_others()
-        subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
-        folder.rmdir()
     writer.write(json.dumps(answer).encode())
     try:
         await writer.drain()
@@ -230,17 +228,17 @@ async def _run(line: socket.socket, folder: Path) -> None:
 
 def _end_all_others() -> None:
     """End every other process inside: what the command left running, and Samba's children."""
-    os.kill(-1, signal.SIGKILL)
-    while True:
-        try:
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
             os.waitpid(-1, 0)  # they are all ours: we are the first process here
-        except ChildProcessError:
-            return
+    except (ProcessLookupError, ChildProcessError):
+        return  # there is none, or none any more
 
 
 def main() -> None:
     """Run the job that comes over the socket."""
-    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])))
+    asyncio.run(_run(socket.socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

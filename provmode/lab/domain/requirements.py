@@ -14,7 +14,6 @@ from provmode.lab.domain.controller import SAMBA, SYSTEM_PYTHON
 PROGRAMS = {
     "unshare": "util-linux",
     "mount": "mount",
-    "umount": "mount",
     "kinit": "krb5-user",
     SAMBA: "samba-ad-dc",
 }
@@ -72,7 +71,7 @@ def find_way_in(settings: Path = Path("/proc/sys")) -> Sequence[str]:
             f"a domain needs the libraries of provmode's {_list([f'extra `{each}`' for each in extras])} (Python has "
             f"no {_list(modules)}): docs/install.md says how to install them"
         )
-    if not Path("/etc/resolv.conf").exists():
+    if not Path("/etc/resolv.conf").exists():  # mounts need something that they lie over
         raise DomainImpossible(
             "a domain needs the file /etc/resolv.conf, over which it lays its own: make an empty one"
         )

@@ -33,6 +33,8 @@ class Sizes:
     """Stuck hosts for plan and apply, compared with the bare loop."""
     change_scale: tuple[int, ...]
     operations: int
+    domain: tuple[int, int]
+    """PCs of a domain that is only set up, and of one that is audited as well."""
 
     @property
     def healthy(self) -> int:
@@ -66,6 +68,7 @@ FULL = Sizes(
     change=100,
     change_scale=(200, 2000),
     operations=1000,
+    domain=(10, 200),
 )
 QUICK = Sizes(
     repeats=1,
@@ -85,4 +88,5 @@ QUICK = Sizes(
     change=10,
     change_scale=(20, 100),
     operations=50,
+    domain=(2, 10),
 )

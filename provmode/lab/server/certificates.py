@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class CertificateAuthority:
             made.context.verify_mode = ssl.CERT_OPTIONAL
         return made
 
-    def issue_to_files(self, names: Sequence[str], certificate: Path, key: Path) -> None:
+    def issue_to_files(self, names: list[str], certificate: Path, key: Path) -> None:
         """Write a certificate for *names*, signed by this CA, and its key (mode 0600)."""
         made = ec.generate_private_key(ec.SECP256R1())
         signed = _sign(names[0], made.public_key(), "provmode lab CA", self._key, _server_names(names))

@@ -75,7 +75,8 @@ def lab(
 ) -> int:
     """Run a lab fleet of simulated PCs until interrupted; `inventories/lab.py` points pyinfra at it.
 
-    With --control it also moves their clocks on, injects faults and reports what was changed on them.
+    With --control it also moves their clocks on, injects faults and reports what was changed on them. With --domain
+    they are computers of a domain, in which you get a shell.
     """
     # here and not above: the whole command line imports this file, and most of its commands run no lab
     from provmode.lab.server.processes import WorkerEnded

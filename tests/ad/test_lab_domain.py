@@ -279,6 +279,15 @@ def children_of(pid: int) -> list[int]:
         return []  # it has ended
 
 
+def test_what_ends_all_processes_runs_only_among_those_of_a_domain() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "provmode.lab.domain.inside", "0"], capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == 1
+    assert ran.stderr == "this program runs in a domain of `provmode lab --domain` alone\n"
+
+
 def until(true: Callable[[], bool], else_: str) -> None:
     ends = time.monotonic() + 30
     while not true():

@@ -32,6 +32,8 @@ from provmode.lab.server.processes import WorkerEnded
 from provmode.lab.server.run import CarryOut, LabOptions, serve_while
 from provmode.lab.server.state import Listening
 
+FIRST = 1
+"""The number of the first process among those of the domain."""
 LINE_LIMIT = 2**20
 """Bytes of a job."""
 PATIENCE = 20.0
@@ -228,16 +230,19 @@ async def _run(line: socket.socket) -> None:
 
 def _end_all_others() -> None:
     """End every other process inside: what the command left running, and Samba's children."""
+    assert os.getpid() == FIRST
     try:
         os.kill(-1, signal.SIGKILL)
         while True:
-            os.waitpid(-1, 0)  # they are all ours: we are the first process here
+            os.waitpid(-1, 0)  # they are all ours: this is the first process here
     except (ProcessLookupError, ChildProcessError):
         return  # there is none, or none any more
 
 
 def main() -> None:
-    """Run the job that comes over the socket."""
+    """Run the job that comes over the socket, in namespaces made for it: at the end every process in them is killed."""
+    if os.getpid() != FIRST:
+        raise SystemExit("this program runs in a domain of `provmode lab --domain` alone")
     asyncio.run(_run(socket.socket(fileno=int(sys.argv[1]))))
 
 

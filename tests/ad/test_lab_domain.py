@@ -39,6 +39,8 @@ def changed(name, attribute, *values):
     change = ldb.Message(found.dn)
     change["change"] = ldb.MessageElement(list(values), ldb.FLAG_MOD_REPLACE, attribute)
     directory.modify(change)
+(pc,) = directory.search(expression="(sAMAccountName=PC-00007$)", attrs=["servicePrincipalName"])
+print(*sorted(map(str, pc["servicePrincipalName"])))
 changed("PC-00001", "userAccountControl", "4098")
 changed("PC-00002", "servicePrincipalName")
 changed("PC-00002", "dNSHostName", "new-name.corp.example")
@@ -136,7 +138,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {SCRIPT} inventory show '@ad/corp.example?group=Pilot' --json > pilot.json
         klist > klist.out
         env > env.out
-        /usr/bin/python3 change.py "$SMB_CONF_PATH"
+        /usr/bin/python3 change.py "$SMB_CONF_PATH" > names.out
         {SCRIPT} audit @ad/corp.example --format json > changed.json 2> changed.err
         kill -9 $$
         """
@@ -161,6 +163,14 @@ def test_what_is_planned_is_applied_and_mends_the_pcs(told: Path) -> None:
 
 def test_the_same_account_and_password_do_for_ntlm(told: Path) -> None:
     assert verdicts((told / "ntlm.json").read_text()) == verdicts((told / "berlin.json").read_text())
+
+
+def test_a_pc_has_the_service_names_that_windows_registers(told: Path) -> None:
+    assert (told / "names.out").read_text().split() == [
+        f"{service}/{name}"
+        for service in ("HOST", "RestrictedKrbHost", "TERMSRV", "WSMAN")
+        for name in ("PC-00007", "pc-00007.corp.example")
+    ]
 
 
 def test_a_group_and_a_ticket_are_there_and_nothing_of_another_domain(told: Path) -> None:
@@ -189,18 +199,26 @@ def test_a_computer_that_is_disabled_lacks_its_services_or_its_name_is_told_from
 def waiting(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
     """Start a domain whose command waits; return the lab and its network."""
     begun: list[subprocess.Popen[str]] = []
+    networks: list[str] = []
 
     def begin(*command: str) -> tuple[subprocess.Popen[str], str]:
         lab = start(tmp_path, "--hosts", "1", "--mix", "healthy=1", "sh", "-c", *command)
         begun.append(lab)
         assert lab.stdout is not None
         files, network = lab.stdout.readline().split()
+        networks.append(network)
         assert int(files) == len(FILES)
         return lab, network
 
     yield begin
     for lab in begun:
         lab.kill()
+    for pid in [pid for network in networks for pid in processes_in(network)]:  # none, unless a test has failed
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended with the first of them
+    for lab in begun:
         lab.communicate()
 
 

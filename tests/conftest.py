@@ -46,7 +46,7 @@ SERVERS = {
     "browser": ("a browser (Chromium)", ("chromium",)),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
-MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "gss_ntlmssp": ("gssapi",)}
+MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "active_directory": ("gssapi", "krb5"), "gss_ntlmssp": ("gssapi",)}
 """The Python modules that those tests need besides; `make test` builds them after `make system`."""
 LIBRARIES = {"gss_ntlmssp": "gssntlmssp/gssntlmssp.so"}
 """The library that those tests need, in a folder of libraries of the system."""

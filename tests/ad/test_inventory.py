@@ -239,8 +239,8 @@ def test_a_keytab_serves_as_well_as_a_ticket(corp: Any, shown: Run, tmp_path: Pa
         ("lab.test?server=dc9.lab.test", "no domain controller of lab.test answers: dc9.lab.test does not resolve"),
         (
             "lab.test?ldaps=1",
-            "the certificate of the domain controller dc1.lab.test is not trusted: unable to get local issuer certificate; if it is "
-            "your domain's, give the CA that signed it: ca=FILE",
+            "the certificate of the domain controller dc1.lab.test is not trusted: unable to get local issuer "
+            "certificate; if it is your domain's, give the CA that signed it: ca=FILE",
         ),
     ],
 )

@@ -20,7 +20,10 @@ from pypsrp.wsman import WSMan
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import RequestException
 
+from provmode.lab.fleet import compose
 from provmode.lab.process import Host, LabError, LabProcess
+from provmode.lab.server.build import build_fleet
+from provmode.lab.server.listener import ANYWHERE
 
 WMI = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/"
 ROOT = Path(__file__).parents[2]
@@ -274,6 +277,23 @@ def test_two_thousand_pcs_listen_in_one_process() -> None:
         assert len({host.port for host in lab.hosts}) == 2000
         for host in (lab.hosts[0], lab.hosts[999], lab.hosts[-1]):
             assert client(lab, host).get(WMI + "Win32_OperatingSystem") is not None
+
+
+def test_each_pc_can_have_an_address_of_its_own_with_the_port_of_winrm() -> None:
+    members = compose(600, 1, {"healthy": 1})
+
+    places = [spec.place for spec in build_fleet(members, own_addresses=True)]
+
+    assert {place.port for place in places} == {5985}
+    assert [places[number].address for number in (0, 1, 249, 250)] == [
+        "127.1.0.1",
+        "127.1.0.2",
+        "127.1.0.250",
+        "127.1.1.1",
+    ]
+    assert len({place.address for place in places}) == 600
+    assert {spec.place.port for spec in build_fleet(members[:5], https=1.0, own_addresses=True)} == {5986}
+    assert {spec.place for spec in build_fleet(members[:5])} == {ANYWHERE}
 
 
 def test_half_of_a_lab_can_listen_on_https() -> None:

@@ -211,7 +211,8 @@ def _announce(lab: Listening, options: LabOptions, echo: Callable[[str], None]) 
     personas = Counter(host.persona for host in lab.hosts)
     processes = min(options.processes, len(lab.hosts))
     shared = f" in {processes} processes" if processes > 1 else ""
-    echo(f"lab fleet: {len(lab.hosts)} PCs on 127.0.0.1{shared}, seed {options.seed}")
+    place = "addresses from 127.1.0.1 on" if options.own_addresses else "127.0.0.1"
+    echo(f"lab fleet: {len(lab.hosts)} PCs on {place}{shared}, seed {options.seed}")
     for persona, count in sorted(personas.items(), key=lambda item: (-item[1], item[0])):
         echo(f"  {count:6,}  {persona}")
     echo(f"account {USER}, password in {lab.password_file}")

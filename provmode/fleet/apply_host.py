@@ -137,6 +137,7 @@ class HostApply:
             lease.release()
         except JournalLost:
             self.journal_lost = True
+        visit.session.end_shells()  # so that it is among the requests
         return replace(result, requests=visit.counters.requests)
 
     def _write(self, event: str, **fields: Any) -> None:

@@ -187,6 +187,10 @@ class LabProcess:
         """Change a service at the PC itself (see ``service-write`` in ``docs/lab.md``); without changes remove it."""
         self.ask("service-write", host=host, service=service, changes=changes)
 
+    def end_shells(self, host: str) -> None:
+        """End every command shell of a PC, as a restart of WinRM does."""
+        self.ask("shells-end", host=host)
+
     def ask(self, operation: str, **arguments: Any) -> Any:
         """Send one request of the control protocol and return its result.
 

@@ -5,7 +5,7 @@ sends again:
 
 * A message that certainly was not sent (the connection was closed before): sent over a new connection. What it is
   about does not hang on the connection: enumerations and shells belong to the account.
-* A read that lost its answer: asked again, from its first message.
+* A read that lost its answer: asked again, from its first message. So is one whose shell ended under it.
 * A change that lost its answer *may have happened*: the session never repeats it. The caller gets `AnswerLost` and
   reads back.
 * A PC that has no room (quota), is busy, or restarts a service: asked again within the host's deadline, with growing
@@ -15,6 +15,9 @@ sends again:
   (`provmode.transport.logons`). If the password is kept where it is changed by itself (LAPS), it is read anew, and a
   newer one is tried once.
 * A PC that accepts the logon and then denies it, or breaks off in the middle of it: one further logon, not more.
+
+Its command lines share one shell on the PC, which the first one opens and `close` deletes. A shell of which that cannot
+be said ends by its idle time-out: if the connection is gone in the middle of a change, the change goes on there.
 
 It also sees to it that the PC that answers is the PC that was meant, if the target says which: at every `connect`, and
 on every new connection if authentication tells the name, as NTLM does.
@@ -40,6 +43,7 @@ from provmode.errors import (
     AnswerLost,
     AuthenticationFailed,
     Cause,
+    CertificateUntrusted,
     DeadlineExceeded,
     HostError,
     OtherComputer,
@@ -69,12 +73,15 @@ from provmode.wsman import (
     Instance,
     Invoke,
     MalformedAnswer,
+    OpenShell,
     Operation,
     Put,
     Request,
+    Resource,
     Response,
     UnexpectedAnswer,
     decode,
+    delete_shell,
     encode,
     exchange_for,
 )
@@ -97,14 +104,21 @@ MAX_RECEIVED_OF_COMMAND = 96 * 1024 * 1024
 """The same for a command line: its output comes as base64, a third longer."""
 LARGE = 64 * 1024
 """Bytes of an answer before which other PCs, and Ctrl-C, get their turn: reading it takes time without a pause."""
+END_OF_SHELLS = 3.0
+"""Seconds that deleting the shells may take at most; a PC that does not answer deletes them by their idle time-out."""
 _TRANSIENT = frozenset({FaultKind.QUOTA, FaultKind.UNAVAILABLE})
 """Faults of a PC that may work in a moment: ask again."""
 _STALE = frozenset({FaultKind.STALE_CONTEXT})
 """Faults after which a read starts again from its first message."""
-_CLEAN_UP_MESSAGES = frozenset({"ShellDelete", "Signal", "Release"})
+_DELETE_SHELL = "ShellDelete"
+_CLEAN_UP_MESSAGES = frozenset({_DELETE_SHELL, "Signal", "Release"})
 """Clean-up messages. The PC times these resources out anyway, so ignore failures."""
-_CHANGE_MESSAGES = frozenset({"Invoke", "Put", "Command"})
+_COMMAND = "Command"
+_CHANGE_MESSAGES = frozenset({"Invoke", "Put", _COMMAND})
 """Messages that make a change; once the PC accepts one, the change has begun."""
+_SHELL_MESSAGES = frozenset({_COMMAND, "Send", "Receive"})
+_STRANGE = (ProtocolError, AuthenticationFailed, CertificateUntrusted, OtherComputer)
+"""Errors after which a PC is sent no further message, not even to clean up."""
 
 
 class CommandTimedOut(DeadlineExceeded):
@@ -151,6 +165,13 @@ class Session:
         self._command_ends: float | None = None
         self._change_sent = self._change_accepted = False
         self._received, self._may_receive = 0, MAX_RECEIVED
+        self._shell = OpenShell()
+        self._left: list[Resource] = []
+        """Further shells to delete."""
+        self._at_work = False
+        """Whether an operation is being performed."""
+        self._shell_died = False
+        """Whether the shell was gone in the middle of a command line."""
 
     # -- the connection ---------------------------------------------------------------------------------------
 
@@ -215,14 +236,14 @@ class Session:
             return
         endpoint, before = self.target.endpoint, self.computer
         if endpoint.computer and not computer.is_called(endpoint.computer):
-            self.close()
+            self._hang_up()
             meant = "" if endpoint.computer == endpoint.name else f"; {endpoint.computer} is meant"
             raise OtherComputer(
                 f"{endpoint.name} leads to another PC, which calls itself {computer}{meant}",
                 next_step=NEXT_STEP[OTHER_COMPUTER],
             )
         if before is not None and not computer.is_one_with(before):
-            self.close()
+            self._hang_up()
             raise OtherComputer(
                 f"{endpoint.name} led to {before} and leads to {computer} now", next_step=NEXT_STEP[OTHER_COMPUTER]
             )
@@ -233,7 +254,50 @@ class Session:
         self._ends = self._seconds() + self.target.deadlines.host
 
     def close(self) -> None:
-        """Close the connection. Never raise; a second call does nothing, a later operation dials again."""
+        """Delete the shells, and close the connection. Never raise; a second call does nothing, a later operation dials
+        again.
+        """
+        try:
+            self.end_shells()
+        finally:
+            self._hang_up()
+
+    def end_shells(self) -> None:
+        """Delete the shells that this conversation opened; a later command line opens another. Never raise.
+
+        If the connection is gone, over a new one. Not while another greenlet waits for an answer: they would mix.
+        """
+        if self._at_work:
+            return
+        left = [*self._left, *([self._shell.address] if self._shell.address is not None else [])]
+        self._forget_shells()
+        if not left:
+            return
+        ends, self._ends, self._command_ends = self._ends, self._seconds() + END_OF_SHELLS, None
+        try:
+            with gevent.Timeout(END_OF_SHELLS, False):
+                for shell in left:
+                    self._delete(shell)
+        except HostError as error:
+            logger.debug("%s: its shell ends by its idle time-out: %s", self.target.endpoint.name, error.what)
+        finally:
+            self._ends = ends
+
+    def _delete(self, shell: Resource) -> None:
+        self._received = 0
+        try:
+            self._continue(delete_shell(shell))
+        except Fault:
+            pass  # it is gone already, or the PC drops it (MS-WSMV 3.1.4.1.31.5)
+        except (MalformedAnswer, UnexpectedAnswer) as error:
+            self._drop()
+            raise ProtocolError(str(error)) from None
+
+    def _forget_shells(self) -> None:
+        self._shell, self._left = OpenShell(), []
+
+    def _hang_up(self) -> None:
+        """Close the connection, and give up the place of a logon that has not ended."""
         self._drop()
         self._logon.leave()
 
@@ -361,9 +425,14 @@ class Session:
         self._may_receive = MAX_RECEIVED_OF_COMMAND if isinstance(operation, CommandLine) else MAX_RECEIVED
         at_once = isinstance(operation, Invoke) and operation.at_once
         what, began, before = describe(operation), self._seconds(), self.counters.requests
+        self._at_work = True
         try:
-            return self._try(lambda: exchange_for(operation), mutating, what, at_once=at_once)
+            return self._try(lambda: exchange_for(operation, self._shell), mutating, what, at_once=at_once)
+        except _STRANGE:
+            self._forget_shells()
+            raise
         finally:
+            self._at_work = False
             seconds, requests = self._seconds() - began, self.counters.requests - before
             logger.debug("%s: %s (requests: %d, seconds: %.3f)", self.target.endpoint.name, what, requests, seconds)
 
@@ -412,14 +481,14 @@ class Session:
             last = attempt == ATTEMPTS - 1
             self._change_sent = self._change_accepted = False
             try:
-                return self._drive(exchange())
+                return self._drive_in_shell(exchange(), mutating)
             except Fault as fault:
                 error = self._fault(fault, mutating, what)
                 transient = fault.kind in _TRANSIENT
                 begun = self._change_accepted or (self._change_sent and transient and not fault.refused)
                 if mutating and begun:  # a later message failed, or it failed halfway
                     raise self._lost(what, str(fault)) from None
-                again = transient or (fault.kind in _STALE and not mutating)
+                again = transient or ((fault.kind in _STALE or self._shell_died_by(fault)) and not mutating)
                 if last or at_once or not again:
                     raise error from None
             except ConnectionLost as lost:
@@ -445,6 +514,19 @@ class Session:
             self._wait(attempt, error)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def _drive_in_shell(self, exchange: Generator[Request, Response, T], mutating: bool) -> T:
+        """Drive *exchange*; a shell whose command was not seen to end is not used again.
+
+        A change goes on in it. A question ends with it, when the shells are deleted.
+        """
+        self._shell_died = False
+        try:
+            return self._drive(exchange)
+        finally:
+            left = self._shell.taken_away()
+            if left is not None and not mutating:
+                self._left.append(left)
+
     def _drive(self, exchange: Generator[Request, Response, T]) -> T:
         """Send the requests that *exchange* yields and send it the answers; it may clean up after a fault."""
         try:
@@ -454,9 +536,13 @@ class Session:
                     response = self._exchange(request) if request is first else self._continue(request)
                     self._change_accepted |= request.shape in _CHANGE_MESSAGES
                 except Fault as fault:
+                    self._note_shell_gone(request, fault)
                     request = exchange.throw(fault)
                 except HostError as error:
-                    if request.shape in _CLEAN_UP_MESSAGES:  # the operation itself is done
+                    begins = isinstance(error, CommandTimedOut) and not self._change_sent
+                    if request.shape in _CLEAN_UP_MESSAGES and not begins:  # the operation itself is done
+                        if request.shape == _DELETE_SHELL and not isinstance(error, _STRANGE):
+                            self._left += [request.resource] if request.resource is not None else []
                         request = exchange.throw(Fault(code=None, reason=error.what))
                     elif isinstance(error, DeadlineExceeded):
                         request = exchange.throw(error)
@@ -479,6 +565,16 @@ class Session:
             ) from None
         finally:
             exchange.close()
+
+    def _note_shell_gone(self, request: Request, fault: Fault) -> None:
+        """Take note if *fault* says that the shell does not exist; then a command line was not begun in it."""
+        if request.shape in _SHELL_MESSAGES and fault.shell_gone:
+            self._shell_died = True
+            if request.shape == _COMMAND:
+                self._change_sent = False
+
+    def _shell_died_by(self, fault: Fault) -> bool:
+        return self._shell_died and fault.shell_gone
 
     def _continue(self, request: Request) -> Response:
         """Send the next message of an exchange; if the connection was closed before it, over a new connection."""
@@ -536,7 +632,7 @@ class Session:
         """Count an answer of *size* bytes, and let others have their turn before a large one is read."""
         self._received += size
         if self._received > self._may_receive:
-            self.close()
+            self._hang_up()
             raise ProtocolError(
                 f"{self.target.endpoint.name} sent over {self._may_receive // 2**20} MiB in answer to {what}",
                 next_step="find out what answers on that port",

@@ -14,7 +14,7 @@ Private: programs import from `provmode.api`.
 """
 
 from provmode.wsman.errors import MalformedAnswer, UnexpectedAnswer
-from provmode.wsman.exchange import Identity, exchange_for
+from provmode.wsman.exchange import Identity, OpenShell, delete_shell, exchange_for
 from provmode.wsman.faults import Fault, FaultKind
 from provmode.wsman.messages import Request, Response, decode, encode
 from provmode.wsman.operations import (
@@ -45,6 +45,7 @@ __all__ = [
     "Instance",
     "Invoke",
     "MalformedAnswer",
+    "OpenShell",
     "Operation",
     "Put",
     "Reference",
@@ -55,6 +56,7 @@ __all__ = [
     "Value",
     "boolean",
     "decode",
+    "delete_shell",
     "encode",
     "exchange_for",
     "integer",

@@ -151,38 +151,118 @@ SEND_CHUNK = 48 * 1024
 """Octets of standard input in one Send: as base64 well below the 150 KB envelope of the oldest service."""
 MAX_OUTPUT = 64 * 1024 * 1024
 """Octets of output after which a command is terminated."""
+IDLE_TIMEOUT = 180
+"""Seconds after which the PC ends a shell that nobody sends anything to (``IdleTimeOut``, MS-WSMV 2.2.4.37 and
+3.1.4.1.31.5), instead of its own two hours. While a command runs we ask for output at least every minute. The pauses
+between two command lines of a visit are shorter, as a rule; a shell that has ended is replaced."""
+MAX_COMMANDS = 10
+"""Command lines in one shell. Each counts as an operation of the account until the shell is deleted, also when it has
+ended (MS-WSMV 3.1.4.12, product note 118), and Windows Server 2008 R2 allows 15."""
 _TERMINATED = 0xC000013A
 """STATUS_CONTROL_C_EXIT: how Windows ends a command that is terminated."""
 
 
-def run(operation: CommandLine) -> Exchange[Completed]:
+@dataclass
+class OpenShell:
+    """A shell that stays open for the next command line: one visit to a PC opens one, as a rule.
+
+    A command line runs in it if it wants the same code page, variables and folder, and if the one before was seen to
+    end. Each has a cmd.exe of its own, so nothing else goes from one to the next.
+    """
+
+    address: Resource | None = None
+    """``None``: no shell is open."""
+    _opened_for: tuple[object, ...] = ()
+    """Code page, environment and folder."""
+    _started: int = 0
+    """Command lines that were started in it."""
+    _running: str | None = None
+    """The id of the command that was not seen to end; empty before the PC has told it."""
+    _ended: str = ""
+    """The id of the last command, which has ended, and which the PC has not been told to forget."""
+
+    def taken_away(self) -> Resource | None:
+        """Return the shell's address if its command was not seen to end, and use that shell no more."""
+        address = self.address if self._running is not None else None
+        if address is not None:
+            self._forget()
+        return address
+
+    def start(self, operation: CommandLine) -> Exchange[str]:
+        """Start a command line, in the open shell if there is one; return the command's id.
+
+        If the PC does not know the shell any more (it was idle for too long, or WinRM was restarted), nothing was
+        started, and the command line is sent to a new one.
+        """
+        opened_for = (operation.codepage, operation.environment, operation.directory)
+        if self.address is not None and (opened_for != self._opened_for or self._started >= MAX_COMMANDS):
+            yield from self.delete()
+        if self.address is not None:
+            if self._ended:  # required before the next one: MS-WSMV 3.1.4.14
+                yield from _quietly(_signal(self.address, self._ended))
+            try:
+                return (yield from self._begin(self.address, operation))
+            except Fault as fault:
+                if not fault.shell_gone:
+                    raise
+                self._forget()
+        self.address = yield from _open_shell(operation)
+        self._opened_for = opened_for
+        return (yield from self._begin(self.address, operation))
+
+    def _begin(self, shell: Resource, operation: CommandLine) -> Exchange[str]:
+        before = self._ended
+        self._running, self._ended, self._started = "", "", self._started + 1
+        command_id = yield from _start(shell, operation)
+        if command_id == before:
+            raise UnexpectedAnswer("Command: the CommandId is that of the command before")
+        self._running = command_id
+        return command_id
+
+    def ended(self, command_id: str) -> None:
+        """Take note that a command has ended, and that all of its output was received."""
+        self._running, self._ended = None, command_id
+
+    def delete(self) -> Exchange[None]:
+        """Terminate what runs, and delete the shell if there is one."""
+        if self.address is not None:
+            if self._running:
+                yield from _quietly(_signal(self.address, self._running))
+            yield from _quietly(delete_shell(self.address))
+            self._forget()
+
+    def _forget(self) -> None:
+        self.address, self._started, self._running, self._ended = None, 0, None, ""
+
+
+def run(operation: CommandLine, shell: OpenShell | None = None) -> Exchange[Completed]:
     """Run a command line: Create, Command, Send, Receive until done, Delete. MS-WSMV 3.1.4.5.2, .11 to .14, .4.1.
 
-    Terminate (Signal) is sent only if we did not see the command end. Deleting the shell frees everything it holds,
-    including the command's slot (MS-WSMV 3.1.4.12 and its product note on the operation counter).
+    Without a *shell* that stays open it gets one of its own. Terminate (Signal) is sent if we did not see the command
+    end, and before the next command of a shell. Deleting the shell frees everything it holds, including the command's
+    slot (MS-WSMV 3.1.4.12 and its product note on the operation counter).
     """
     if len(operation.line) > MAX_LINE:
         raise ValueError(f"the command line has {len(operation.line):,} characters, cmd.exe accepts {MAX_LINE:,}")
     if "\n" in operation.line or "\r" in operation.line:
         raise ValueError("a command line cannot contain a line break")
-    shell = yield from _open_shell(operation)
-    command_id = ""
+    within = shell if shell is not None else OpenShell()
     try:
-        command_id = yield from _start(shell, operation)
-        received = _Received(operation.max_output)
-        yield from _send(shell, command_id, operation.stdin, received)
+        command_id = yield from within.start(operation)
+        assert within.address is not None
+        received = _Received(command_id, operation.max_output)
+        yield from _send(within.address, command_id, operation.stdin, received)
         while received.exit_code is None:
-            yield from _receive(shell, command_id, received)
-        if received.cut:
-            yield from _quietly(_signal(shell, command_id))
+            yield from _receive(within.address, command_id, received)
+        if not received.cut:
+            within.ended(command_id)
     except GeneratorExit:
         raise  # the connection is gone, so we cannot delete the shell; the PC drops it at its idle time-out
     except BaseException:
-        if command_id:
-            yield from _quietly(_signal(shell, command_id))
-        yield from _quietly(_delete(shell))
+        yield from within.delete()
         raise
-    yield from _quietly(_delete(shell))
+    if received.cut or shell is None:
+        yield from within.delete()
     return Completed(received.exit_code, bytes(received.stdout), bytes(received.stderr), cut=received.cut)
 
 
@@ -195,6 +275,7 @@ def _open_shell(operation: CommandLine) -> Exchange[Resource]:
         "<rsp:Shell>"
         + (f"<rsp:Environment>{environment}</rsp:Environment>" if environment else "")
         + (f"<rsp:WorkingDirectory>{escape(directory)}</rsp:WorkingDirectory>" if directory else "")
+        + f"<rsp:IdleTimeOut>PT{IDLE_TIMEOUT}S</rsp:IdleTimeOut>"
         + "<rsp:InputStreams>stdin</rsp:InputStreams><rsp:OutputStreams>stdout stderr</rsp:OutputStreams></rsp:Shell>"
     )
     options = (("WINRS_NOPROFILE", "TRUE"), ("WINRS_CODEPAGE", str(operation.codepage)))
@@ -225,6 +306,7 @@ def _start(shell: Resource, operation: CommandLine) -> Exchange[str]:
 class _Received:
     """What a command has written so far, and how it ended."""
 
+    command_id: str
     limit: int | None = None
     """Octets of output after which the command is terminated and what it wrote is kept."""
     stdout: bytearray = field(default_factory=bytearray)
@@ -233,6 +315,11 @@ class _Received:
     cut: bool = False
     exit_code: int | None = None
     """``None`` while it runs."""
+
+    def check(self, element: Element) -> None:
+        """Refuse output, or the state, of another command."""
+        if element.get("CommandId", self.command_id).lower() != self.command_id.lower():
+            raise UnexpectedAnswer(f"Receive: {local_name(element)} of another command")
 
     def add(self, stream: str, chunk: bytes) -> None:
         """Add output. A chunk may end within a character."""
@@ -290,6 +377,8 @@ def _receive(shell: Resource, command_id: str, received: _Received) -> Exchange[
     if received.cut:
         return
     state = child(answer, "CommandState")
+    if state is not None:
+        received.check(state)
     if state is not None and state.get("State", "").rpartition("/")[2] == "Done":
         received.exit_code = _exit_code(state)
 
@@ -299,6 +388,7 @@ def _collect(answer: Element, received: _Received) -> None:
     for stream in answer:
         if local_name(stream) != "Stream" or not stream.text:
             continue
+        received.check(stream)
         try:
             chunk = base64.b64decode(stream.text.encode("ascii").translate(None, b" \t\r\n"), validate=True)
         except (binascii.Error, ValueError):
@@ -318,7 +408,8 @@ def _signal(shell: Resource, command_id: str) -> Request:
     return Request("Signal", uris.SIGNAL, shell, body, "Signal terminate")
 
 
-def _delete(shell: Resource) -> Request:
+def delete_shell(shell: Resource) -> Request:
+    """Return the message that deletes a shell, and ends what runs in it. MS-WSMV 3.1.4.4.1."""
     return Request("ShellDelete", uris.DELETE, shell, "", "Delete shell")
 
 
@@ -333,8 +424,8 @@ def _quietly(request: Request) -> Exchange[None]:
 # -- common -----------------------------------------------------------------------------------------------------
 
 
-def exchange_for(operation: Operation) -> Exchange[Any]:
-    """Return the exchange that performs *operation*.
+def exchange_for(operation: Operation, shell: OpenShell | None = None) -> Exchange[Any]:
+    """Return the exchange that performs *operation*; command lines use the *shell*, and leave it open.
 
     Raises:
         TypeError: *operation* is not an operation.
@@ -350,7 +441,7 @@ def exchange_for(operation: Operation) -> Exchange[Any]:
     if isinstance(operation, Put):
         return put(operation)
     if isinstance(operation, CommandLine):
-        return run(operation)
+        return run(operation, shell)
     raise TypeError(f"not an operation: {type(operation).__name__}")
 
 

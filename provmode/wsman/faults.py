@@ -114,6 +114,9 @@ ready and a shutdown in progress, because a provider may pass them on from halfw
 BUSY = 0x800700AA
 """ERROR_BUSY. To a Send: the input before is still waiting to be read, and this one was not taken."""
 
+INVALID_SELECTORS = 0x8033805B
+"""ERROR_WSMAN_INVALID_SELECTORS: there is no such shell, or no such command in it (recorded)."""
+
 _NEXT_STEP = {
     0x80070015: "Windows Setup may be at work there (sysprep, first start): try again when it is done",
     0x80070422: "a service that this needs is disabled on the PC",
@@ -236,6 +239,11 @@ class Fault(Exception):
     def has(self, number: int) -> bool:
         """Return whether the PC gave this number (an HRESULT), also as a bare Win32 number."""
         return number in self._numbers
+
+    @property
+    def shell_gone(self) -> bool:
+        """Whether this, as the answer to a message for a shell, says that the PC has no such shell or command."""
+        return self.has(INVALID_SELECTORS) or (self.code is None and self.subcode == "InvalidSelectors")
 
     @property
     def refused(self) -> bool:

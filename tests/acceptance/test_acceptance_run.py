@@ -80,7 +80,7 @@ def test_the_checks_use_a_shell_and_no_cim(mended: Mended, accept: Accept) -> No
     assert ran.returncode == 0, ran.stdout + ran.stderr
     after = mended.lab.counters(healthy)
     asked = {action for action, count in after["actions"].items() if count != before["actions"].get(action, 0)}
-    assert asked == {"Create", "Command", "Receive", "Delete"}  # a shell, no CIM
+    assert asked == {"Create", "Command", "Receive", "Signal", "Delete"}  # a shell, no CIM
     lines = after["commands"][len(before["commands"]) :]
     assert {line.split()[0] for line in lines} == {"ver", "reg", "sc", "type", "dir"}
 

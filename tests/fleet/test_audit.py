@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -27,6 +28,7 @@ from provmode.lab.personas import PERSONAS
 from provmode.lab.process import LabProcess
 from provmode.reading import Absent, Known
 from provmode.transport.session import Session
+from provmode.transport.target import Deadlines
 from provmode.windows.file_changes import put_file
 
 Run = Callable[..., Any]
@@ -59,7 +61,7 @@ def test_every_verdict_is_the_true_one(provmode: Run, tmp_path: Path, seed: int)
         assert host["reason"]
         assert host.get("cause") == persona.cause
         if host["verdict"] == "healthy":
-            assert host["requests"] <= 13
+            assert host["requests"] <= 10
 
 
 def test_the_json_report_has_the_documented_shape(provmode: Run) -> None:
@@ -252,6 +254,47 @@ def test_an_interrupted_audit_reports_what_it_has_and_what_is_missing(
     assert report["missing"] == [slow.name]
     assert [host["host"] for host in report["hosts"]] == [quick.name]
     assert report["summary"]["total"] == 2
+
+
+def test_an_audit_that_is_interrupted_in_a_command_leaves_no_shell(lab: LabProcess, tmp_path: Path) -> None:
+    slow = next(host for host in lab.hosts if host.persona == "healthy")
+    before = lab.counters(slow.name)
+    lab.inject(slow.name, kind="stall", action="Receive")
+    pcs = [(f"@winrm/{slow.name}", {"winrm_address": slow.address, "winrm_port": slow.port})]
+    data = {"winrm_user": lab.user, "winrm_password_file": str(lab.password_file)}
+    (tmp_path / "fleet.py").write_text(f"pcs = ({pcs!r}, {data!r})\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "provmode", "audit", "fleet.py", "--format", "json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while lab.counters(slow.name)["actions"].get("Receive", 0) == before["actions"].get("Receive", 0):
+            assert running.poll() is None
+        assert lab.counters(slow.name)["shells"] == before["shells"] + 1
+        running.send_signal(signal.SIGINT)
+        out, errors = running.communicate(timeout=60)
+
+    assert running.returncode == 130, errors
+    assert json.loads(out)["missing"] == [slow.name]
+    assert lab.counters(slow.name)["shells"] == before["shells"]
+
+
+def test_a_pc_that_does_not_delete_its_shell_holds_an_audit_up_for_a_moment_only(
+    lab: LabProcess, audit: Callable[..., Any]
+) -> None:
+    healthy = next(host for host in lab.hosts if host.persona == "healthy")
+    for action in ("Delete", "Signal"):
+        lab.inject(healthy.name, kind="stall", action=action, times=None)
+    began = time.monotonic()
+    try:
+        _, report = audit(lab, hosts=("healthy",))
+    finally:
+        lab.heal(healthy.name)
+
+    assert time.monotonic() - began < Deadlines().read
+    assert {host["verdict"] for host in report["hosts"]} == {"healthy"}
 
 
 @pytest.mark.long

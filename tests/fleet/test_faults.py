@@ -166,6 +166,7 @@ class Bench:
     def back(self) -> None:
         """Put the PC back into the state that the plan saw."""
         self.lab.heal(self.host.name)
+        self.lab.end_shells(self.host.name)  # of runs that were killed; they would be idle in three minutes
         if self.leases():
             self.at(f'rmdir /s /q "{FOLDER}"')
         if self.read_tcf() != self.armed:
@@ -877,7 +878,7 @@ def test_undo_after_a_run_that_failed_half_way_restores_what_was_done(pc: Bench,
 def test_undo_that_dies_half_way_is_finished_by_the_next(pc: Bench) -> None:
     journal = pc.journal_path()
     pc.apply(journal)
-    pc.lab.inject(pc.host.name, kind="drop-before", action="Create", skip=1, times=None)  # all but the lease
+    pc.lab.inject(pc.host.name, kind="drop-before", action="Command", skip=1, times=None)  # all but the lease
 
     first = pc.undo(journal)
     pc.lab.heal(pc.host.name)

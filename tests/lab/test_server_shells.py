@@ -281,3 +281,52 @@ def test_output_larger_than_the_envelope_comes_in_several_answers(served: Any, c
             break
     assert received == b"x" * 30000 + b"\r\n"
     assert answers > 3
+
+
+def test_a_shell_is_not_idle_while_a_receive_waits_in_it(served: Any, shell: ShellClient, connect: Any) -> None:
+    command, other = shell.run("cat"), connect(served)
+    other.shell = shell.shell
+    answers: list[ET.Element] = []
+    waiting = threading.Thread(target=lambda: answers.append(shell.receive(command)))
+    waiting.start()
+    while not any(each.waiting for each in next(iter(served.lab.services.values())).shells._shells.values()):
+        pass
+    served.call(served.lab.advance, 7201)
+    other.stdin(command, base64.b64encode(b"one").decode(), end=True)
+    waiting.join(30)
+
+    assert output_of(answers[0]) == b"one"
+
+
+def test_open_shells_are_counted_until_they_are_deleted_or_idle(served: Any, connect: Any) -> None:
+    shells = next(iter(served.lab.services.values())).shells
+    client = connect(served)
+    client.create("<rsp:Shell><rsp:IdleTimeOut>PT90S</rsp:IdleTimeOut></rsp:Shell>")
+    client.shell = ""
+    client.create()
+    assert shells.open == 2
+
+    served.call(served.lab.advance, 91)
+    assert shells.open == 1
+
+    client.send(TRANSFER + "/Delete", "")
+    assert shells.open == 0
+
+
+def test_commands_that_have_ended_are_operations_of_the_user_until_their_shell_is_deleted(
+    serve: Any, spec: Any, connect: Any
+) -> None:
+    with serve([spec(options=ServiceOptions(stack=WINRM_2))]) as served:
+        client = connect(served)
+        client.create()
+        for _ in range(14):
+            command = client.run("echo x")
+            assert output_of(client.receive(command)) == b"x\r\n"
+            client.signal(command, "terminate")
+        client.run("echo x")
+
+        assert code_of(client.command("echo x")) == 2150859174
+        assert client.send(TRANSFER + "/Delete", "")[0] == 200
+        client.shell = ""
+        client.create()
+        assert client.run("echo x")

@@ -371,6 +371,7 @@ def test_a_command_goes_on_over_new_connections_and_runs_once(
     old_and_new.inject(old.name, kind="close-after", times=None)
 
     assert session.send(CommandLine(line, stdin=b"x")).exit_code == 0
+    session.close()
     counters = old_and_new.counters(old.name)
     assert counters["commands"].count(line) == 1
     assert counters["actions"]["Delete"] == counters["actions"]["Create"]
@@ -624,4 +625,5 @@ def test_a_finished_command_is_not_lost_when_only_the_clean_up_fails(
     before = lab.counters(healthy.name)["commands"].count(line)
 
     assert session.send(CommandLine(line)).exit_code == 0
+    session.close()
     assert lab.counters(healthy.name)["commands"].count(line) == before + 1

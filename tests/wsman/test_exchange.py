@@ -21,6 +21,7 @@ from provmode.wsman import (
     Identity,
     Instance,
     Invoke,
+    OpenShell,
     Put,
     Request,
     Resource,
@@ -48,9 +49,11 @@ def answer(body: str = "") -> Response:
     return decode(f"<s:Envelope {declared}><s:Header/><s:Body>{body}</s:Body></s:Envelope>".encode())
 
 
-def drive(operation: Any, answers: Sequence[Response | Exception]) -> tuple[list[Request], Any]:
+def drive(
+    operation: Any, answers: Sequence[Response | Exception], shell: OpenShell | None = None
+) -> tuple[list[Request], Any]:
     """Return what an exchange sends if it gets *answers* in turn, and what it returns; an error passes through."""
-    running = exchange_for(operation)
+    running = exchange_for(operation, shell)
     sent = [next(running)]
     for item in answers:
         try:
@@ -67,9 +70,14 @@ def step(running: Any, item: Response | Exception) -> Request:
     return request
 
 
-def failing(operation: Any, answers: Sequence[Response | Exception], error: type[Exception]) -> list[str]:
+def failing(
+    operation: Any,
+    answers: Sequence[Response | Exception],
+    error: type[Exception],
+    shell: OpenShell | None = None,
+) -> list[str]:
     """Return the shapes that an exchange sends until the last of *answers* makes it raise *error*."""
-    running = exchange_for(operation)
+    running = exchange_for(operation, shell)
     sent = [next(running)]
     sent += [step(running, item) for item in answers[:-1]]
     with pytest.raises(error):
@@ -339,6 +347,164 @@ def test_a_command_is_create_command_receive_delete() -> None:
     assert shapes(sent) == ["ShellCreate", "Command", "Receive", "ShellDelete"]
     assert [request.resource for request in sent[1:]] == [Resource(uris.CMD_SHELL, (("ShellId", "S-1"),))] * 3
     assert completed == Completed(0, b"hi\r\n", b"")
+
+
+# -- a shell that stays open -------------------------------------------------------------------------------------
+
+GONE = Fault(code=2150858843, subcode="InvalidSelectors")
+S1, S2 = (Resource(uris.CMD_SHELL, (("ShellId", name),)) for name in ("S-1", "S-2"))
+
+
+def created(shell: str) -> Response:
+    return answer(SHELL.replace("S-1", shell))
+
+
+def started(command: str) -> Response:
+    return answer(f"<rsp:CommandResponse><rsp:CommandId>{command}</rsp:CommandId></rsp:CommandResponse>")
+
+
+def ended(command: str, code: int = 0) -> Response:
+    state = f'<rsp:CommandState CommandId="{command}" State="{STATE}/Done"><rsp:ExitCode>{code}</rsp:ExitCode>'
+    return answer(f"<rsp:ReceiveResponse>{state}</rsp:CommandState></rsp:ReceiveResponse>")
+
+
+def opened() -> OpenShell:
+    """Return a shell in which one command has run, ``C-1``."""
+    shell = OpenShell()
+    sent, _ = drive(CommandLine("first"), [created("S-1"), started("C-1"), ended("C-1")], shell)
+    assert shapes(sent) == ["ShellCreate", "Command", "Receive"]
+    return shell
+
+
+def test_a_shell_that_stays_open_runs_the_next_command_and_forgets_the_one_before() -> None:
+    shell = opened()
+
+    sent, completed = drive(CommandLine("second"), [OK, started("C-2"), ended("C-2", 3)], shell)
+
+    assert shapes(sent) == ["Signal", "Command", "Receive"]
+    assert {request.resource for request in sent} == {S1}
+    assert 'CommandId="C-1"' in sent[0].body
+    assert 'CommandId="C-2"' in sent[2].body
+    assert (completed, shell.address) == (Completed(3), S1)
+
+
+def test_a_shell_is_opened_with_the_time_after_which_the_pc_ends_it() -> None:
+    assert "<rsp:IdleTimeOut>PT180S</rsp:IdleTimeOut>" in next(exchange_for(CommandLine("x"), OpenShell())).body
+
+
+def test_a_command_that_finds_its_shell_gone_is_sent_to_a_new_one() -> None:
+    shell = opened()
+
+    sent, completed = drive(CommandLine("x"), [GONE, GONE, created("S-2"), started("C-2"), ended("C-2")], shell)
+
+    assert shapes(sent) == ["Signal", "Command", "ShellCreate", "Command", "Receive"]
+    assert [request.resource for request in sent[3:]] == [S2, S2]
+    assert (completed, shell.address) == (Completed(0), S2)
+
+
+def test_a_command_that_a_new_shell_does_not_know_is_not_sent_again() -> None:
+    assert failing(CommandLine("x"), [CREATED, GONE, OK], Fault, OpenShell())[-1] == "ShellDelete"
+    shell = opened()
+    asked = failing(CommandLine("x"), [OK, GONE, created("S-2"), GONE, OK], Fault, shell)
+    assert asked == ["Signal", "Command", "ShellCreate", "Command", "ShellDelete"]
+    assert shell.address is None
+
+
+@pytest.mark.parametrize("fault", [DENIED, Fault(code=2147942405), Fault(code=2150859174)])
+def test_any_other_fault_of_a_command_in_an_open_shell_ends_the_shell(fault: Fault) -> None:
+    shell = opened()
+
+    assert failing(CommandLine("x"), [OK, fault, OK], Fault, shell) == ["Signal", "Command", "ShellDelete"]
+    assert shell.address is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        CommandLine("x", codepage=850),
+        CommandLine("x", environment=(("A", "1"),)),
+        CommandLine("x", directory="C:\\Temp"),
+    ],
+)
+def test_a_command_that_wants_another_shell_gets_one(other: CommandLine) -> None:
+    shell = opened()
+
+    sent, _ = drive(other, [OK, created("S-2"), started("C-2"), ended("C-2")], shell)
+
+    assert shapes(sent) == ["ShellDelete", "ShellCreate", "Command", "Receive"]
+    assert (sent[0].resource, shell.address) == (S1, S2)
+
+
+def test_a_shell_is_replaced_before_its_commands_fill_the_quota_of_old_windows() -> None:
+    shell, created_ = OpenShell(), 0
+
+    for number in range(25):
+        running = exchange_for(CommandLine("x"), shell)
+        request = next(running)
+        try:
+            while True:
+                created_ += request.shape == "ShellCreate"
+                answers = {"ShellCreate": created(f"S-{created_}"), "Command": started(f"C-{number}")}
+                request = running.send({**answers, "Receive": ended(f"C-{number}")}.get(request.shape, OK))
+        except StopIteration:
+            pass
+
+    assert created_ == 3
+
+
+@pytest.mark.parametrize("answers", [[], [OK], [OK, started("C-2")]])
+def test_a_shell_whose_command_was_not_seen_to_end_is_not_used_again(answers: list[Response]) -> None:
+    shell = opened()
+    running = exchange_for(CommandLine("x"), shell)
+    next(running)
+    for item_ in answers:
+        running.send(item_)
+    running.close()
+
+    assert shell.taken_away() == (S1 if answers else None)  # without an answer no command was sent
+    assert shell.address == (None if answers else S1)
+
+
+def test_a_command_cut_off_at_its_limit_ends_the_shell() -> None:
+    shell = opened()
+    much = answer(
+        '<rsp:ReceiveResponse><rsp:Stream Name="stdout" CommandId="C-2">MTIzNDU2</rsp:Stream></rsp:ReceiveResponse>'
+    )
+
+    sent, completed = drive(CommandLine("x", max_output=5), [OK, started("C-2"), much, OK, OK], shell)
+
+    assert completed.cut
+    assert shapes(sent)[-2:] == ["Signal", "ShellDelete"]
+    assert shell.address is None
+
+
+@pytest.mark.parametrize("element", ["Stream", "CommandState"])
+def test_output_and_state_of_another_command_are_refused(element: str) -> None:
+    other = {
+        "Stream": '<rsp:Stream Name="stdout" CommandId="C-1">aGk=</rsp:Stream>',
+        "CommandState": f'<rsp:CommandState CommandId="C-1" State="{STATE}/Done"><rsp:ExitCode>0</rsp:ExitCode>'
+        "</rsp:CommandState>",
+    }[element]
+    shell, stale = opened(), answer(f"<rsp:ReceiveResponse>{other}</rsp:ReceiveResponse>")
+
+    asked = failing(CommandLine("x"), [OK, started("C-2"), stale, OK, OK], UnexpectedAnswer, shell)
+
+    assert asked == ["Signal", "Command", "Receive", "Signal", "ShellDelete"]
+    assert shell.address is None
+
+
+def test_a_command_with_the_id_of_the_one_before_is_refused() -> None:
+    shell = opened()
+
+    assert failing(CommandLine("x"), [OK, started("C-1"), OK], UnexpectedAnswer, shell)[-1] == "ShellDelete"
+    assert shell.address is None
+
+
+def test_an_id_in_another_case_is_the_same() -> None:
+    assert drive(CommandLine("x"), [CREATED, started("c-1"), ended("C-1"), OK])[1] == Completed(0)
+
+
+# -- one command -------------------------------------------------------------------------------------------------
 
 
 def test_an_answer_to_create_with_only_the_shell_is_accepted() -> None:

@@ -373,11 +373,12 @@ def test_a_shell_is_created_in_the_order_of_its_schema() -> None:
     assert [item.tag.rpartition("}")[2] for item in shell] == [
         "Environment",
         "WorkingDirectory",
+        "IdleTimeOut",
         "InputStreams",
         "OutputStreams",
     ]
     assert pairs(shell, "rsp:Environment/rsp:Variable") == [("A", "1 < 2")]
-    assert [item.text for item in shell[1:]] == ["C:\\Temp", "stdin", "stdout stderr"]
+    assert [item.text for item in shell[1:]] == ["C:\\Temp", "PT180S", "stdin", "stdout stderr"]
 
 
 def test_the_shell_messages_name_their_command() -> None:

@@ -42,6 +42,7 @@ class Control:
             "registry-read": self._registry_read,
             "registry-write": self._registry_write,
             "service-write": self._service_write,
+            "shells-end": self._shells_end,
         }
 
     def answer(self, line: str) -> dict[str, Any]:
@@ -108,8 +109,8 @@ class Control:
     def _requests(self, request: Mapping[str, Any]) -> Any:
         """Return the counters."""
         if request.get("host") is not None:
-            return self._service(request).counters.to_json()
-        return {name: service.counters.to_json() for name, service in self._lab.services.items()}
+            return _counted(self._service(request))
+        return {name: _counted(service) for name, service in self._lab.services.items()}
 
     def _inject(self, request: Mapping[str, Any]) -> None:
         """Inject a fault."""
@@ -134,6 +135,15 @@ class Control:
     def _service_write(self, request: Mapping[str, Any]) -> None:
         """Change a service as it is kept at the PC; the PC does nothing on account of it."""
         write_service(self._pc(request), request["service"], request["changes"])
+
+    def _shells_end(self, request: Mapping[str, Any]) -> None:
+        """End every command shell of a PC, as a restart of WinRM does."""
+        self._service(request).shells.end_all()
+
+
+def _counted(service: WinRMService) -> dict[str, Any]:
+    """Return the counters of a PC, and as ``shells`` how many command shells are open there now."""
+    return {**service.counters.to_json(), "shells": service.shells.open}
 
 
 def _mutations(spec: HostSpec) -> list[dict[str, str]]:

@@ -189,7 +189,8 @@ class WinRMService:
         if received.ends and self.options.stack.version >= "3":
             return SoapAnswer(200, "", last=True)
         request = read_request(received.root, self.options.limits, received.texts)
-        self._check_quota()
+        if not (request.action == TRANSFER + "/Delete" and request.resource_uri.lower() == CMD):
+            self._check_quota(caller.user)
         return request
 
     @staticmethod
@@ -208,10 +209,13 @@ class WinRMService:
             raise SoapFault(faults.ENVELOPE_EXCEEDED)
         return SoapAnswer(200, text)
 
-    def _check_quota(self) -> None:
-        """Reject more concurrent operations than a user may have (MaxConcurrentOperationsPerUser)."""
+    def _check_quota(self, user: str) -> None:
+        """Reject more concurrent operations than a user may have (MaxConcurrentOperationsPerUser).
+
+        To delete a shell is always possible: that ends operations.
+        """
         stack = self.options.stack
-        if self._in_flight + len(self.cim.enumerations) > stack.max_operations:
+        if self._in_flight + len(self.cim.enumerations) + self.shells.operations(user) > stack.max_operations:
             raise SoapFault(self._quota(faults.QUOTA_OPERATIONS, stack.max_operations, "operations"))
 
     def _quota(self, fault: Fault, limit: int, noun: str) -> Fault:

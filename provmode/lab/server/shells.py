@@ -136,6 +136,11 @@ class _Shell:
     created: float
     last_used: float
     commands: dict[str, _Command] = field(default_factory=dict)
+    operations: int = 0
+    """Commands started, also those that have ended: Terminate does not take them off the user's operations (MS-WSMV
+    note <118>)."""
+    waiting: int = 0
+    """Receives that wait for output."""
 
 
 class Shells:
@@ -152,8 +157,24 @@ class Shells:
         """Bytes of one ``rsp:Stream``; output is cut there, even inside a character."""
         self._shells: dict[str, _Shell] = {}
 
+    @property
+    def open(self) -> int:
+        """How many shells there are."""
+        self._drop_idle()
+        return len(self._shells)
+
+    def operations(self, owner: str) -> int:
+        """Return how many of a user's operations the commands of his shells are."""
+        return sum(shell.operations for shell in self._shells.values() if shell.owner == owner)
+
+    def end_all(self) -> None:
+        """Close every shell, as a restart of WinRM does."""
+        for shell in list(self._shells.values()):
+            self._end(shell)
+
     def wake(self) -> None:
-        """Make every waiting Receive look again, because the clock moved."""
+        """Make every waiting Receive look again, because the clock moved; close the shells that are idle by now."""
+        self._drop_idle()
         for shell in self._shells.values():
             for command in shell.commands.values():
                 command.changed.set()
@@ -205,6 +226,7 @@ class Shells:
             directory=shell.directory,
             user=owner,
         )
+        shell.operations += 1
         identity = _new_id()
         endless_stdin = self._heeds(request.options, "WINRS_CONSOLEMODE_STDIN")
         shell.commands = {identity: _Command(running, endless_stdin)}  # the previous command was delivered completely
@@ -240,8 +262,12 @@ class Shells:
         command = self._command(shell, identity)
         if command.done_delivered:
             raise SoapFault(_UNKNOWN_COMMAND)
-        await self._wait(command, request.timeout)
-        shell.last_used = self._clock()
+        shell.waiting += 1
+        try:
+            await self._wait(command, request.timeout)
+        finally:
+            shell.waiting -= 1
+            shell.last_used = self._clock()
         return self._received(command, identity, request.max_envelope)
 
     async def _wait(self, command: _Command, timeout: float) -> None:
@@ -339,9 +365,12 @@ class Shells:
         return command
 
     def _drop_idle(self) -> None:
-        """Close the shells that have been idle for their idle time."""
+        """Close the shells that have been idle for their idle time: no request came, and none waits (MS-WSMV
+        3.1.4.1.31.5).
+        """
         now = self._clock()
-        for shell in [shell for shell in self._shells.values() if now - shell.last_used >= shell.idle_timeout]:
+        unused = [shell for shell in self._shells.values() if not shell.waiting]
+        for shell in [shell for shell in unused if now - shell.last_used >= shell.idle_timeout]:
             self._end(shell)
 
 

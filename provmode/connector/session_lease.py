@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from provmode.remediation.lease import RENEW, Token, check_held, release, renew, take
 from provmode.transport.session import Session
@@ -41,8 +41,8 @@ class SessionLease:
         """Remember a token of our own, before anything is sent."""
         self._announced.append(token)
 
-    def take(self) -> None:
-        """Take the lease.
+    def take(self, now: datetime | None = None) -> None:
+        """Take the lease. *now* is the PC's own time, if it was read a moment ago; else the PC is asked.
 
         Raises:
             LeaseTaken: another controller is at work on the PC.
@@ -51,7 +51,7 @@ class SessionLease:
             whatever `announce` raises.
         """
         self._session.begin()
-        self._token = self._session.converse(take(self._by, self.announce, earlier=self._earlier))
+        self._token = self._session.converse(take(self._by, self.announce, earlier=self._earlier, now=now))
         self._renewed = self._seconds()
 
     def renew(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from provmode.ccm.client import client_state, not_answering
@@ -29,7 +29,7 @@ from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.visit import Visit, failure_of
-from provmode.reading import NOT_READ, Unknown
+from provmode.reading import NOT_READ, Unknown, known
 from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
 from provmode.remediation.steps import Step
@@ -39,6 +39,8 @@ from provmode.windows.files import StaleFile
 from provmode.windows.names import ComputerName
 from provmode.windows.system import clock_and_name
 
+CLOCK_HOLDS = timedelta(seconds=30)
+"""How long the PC's clock, as the look has read it, is good for the lease that is taken after it."""
 AWAY = (Unreachable, AuthenticationFailed, CertificateUntrusted, OtherComputer)
 """Errors of a PC that answered when we looked and cannot be reached since. Any other error is a failed step."""
 
@@ -107,6 +109,8 @@ class HostApply:
         self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
         self._today = today if today is not None else planned.policy
         self._policy = planned.policy.protecting_like(self._today)
+        self._client: ClientReadings | None = None
+        """What the look before the first step has read."""
         self.journal_lost = False
         """Whether the journal could not be written: the run has to end."""
         _check_same_steps(planned, earlier)
@@ -163,7 +167,7 @@ class HostApply:
             if visit.read_only:
                 return HostResult(host, HostOutcome.FAILED, "the inventory says not to change it (winrm_read_only)")
             session.read_only = False
-            lease.take()
+            lease.take(self._pc_time())
             steps.run()
             session.begin()
             client = session.converse(settled_client(self._now, policy))
@@ -191,7 +195,7 @@ class HostApply:
     def _refuse(self, session: Session) -> HostResult | None:
         """Look at the host once more; return its result if the plan must not be applied to it, else ``None``."""
         planned, policy = self._planned, self._policy
-        client = session.converse(settled_client(self._now, policy))
+        client = self._client = session.converse(settled_client(self._now, policy))
         assessment = judge(client, policy, self._now())
         kind = outcome(assessment.verdict)
         earlier = self._earlier if self._earlier is not None and self._earlier.steps else None
@@ -221,6 +225,14 @@ class HostApply:
         if not holds:
             return self._not_as_planned(client)
         return self._left_alone_today(client, begun=begun) or self._worked_on(who, begun=begun)
+
+    def _pc_time(self) -> datetime | None:
+        """Return the PC's own time now, if the look has read its clock a moment ago; else ``None``."""
+        clock = known(self._client.clock, None) if self._client is not None else None
+        if self._client is None or clock is None:
+            return None
+        passed = self._now() - self._client.observed_at
+        return clock.now + passed if timedelta(0) <= passed <= CLOCK_HOLDS else None
 
     def _elsewhere(self, who: Answering, client: ClientReadings) -> HostResult | None:
         """Return the result for a host whose name leads to another PC than the plan saw, or than is meant."""

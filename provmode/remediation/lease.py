@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from provmode.errors import AnswerLost, HostError, ProvmodeError
 from provmode.reading import Unknown, known
@@ -67,23 +67,24 @@ def holder(run: str, host: str) -> str:
 
 
 def take(
-    by: str, announce: Callable[[Token], None] = lambda token: None, *, earlier: Sequence[Token] = ()
+    by: str,
+    announce: Callable[[Token], None] = lambda token: None,
+    *,
+    earlier: Sequence[Token] = (),
+    now: datetime | None = None,
 ) -> Conversation[Token]:
     """Take the lease for the holder *by* and return its token. *announce* is called before anything changes the PC.
 
-    *earlier* are the tokens that were announced before a crash. One of them is taken over without waiting.
+    *earlier* are the tokens that were announced before a crash. One of them is taken over without waiting. *now* is the
+    PC's own time, if the caller knows it; without it the PC is asked.
 
     Raises:
         LeaseTaken: somebody else holds it.
         LeaseRefused: the PC refuses it.
         HostError: any other; the lease might have been taken.
     """
-    reading = yield from clock()
-    now = known(reading, None)
-    if now is None:
-        reason = reading.detail if isinstance(reading, Unknown) else "it has no clock"
-        raise HostError(f"the PC's clock cannot be read: {reason}", next_step="look at the account's rights")
-    own = Token(now.now.replace(microsecond=0), by)
+    since = now if now is not None else (yield from _time())
+    own = Token(since.replace(microsecond=0), by)
     announce(own)
     line, refusals = _take_line(own), 0
     completed: Completed | None = None
@@ -109,6 +110,16 @@ def take(
         if refusals == 2:
             break
     raise _lease_refused(completed)
+
+
+def _time() -> Conversation[datetime]:
+    """Ask the PC's own time."""
+    reading = yield from clock()
+    found = known(reading, None)
+    if found is None:
+        reason = reading.detail if isinstance(reading, Unknown) else "it has no clock"
+        raise HostError(f"the PC's clock cannot be read: {reason}", next_step="look at the account's rights")
+    return found.now
 
 
 def _watch(own: Token, others: tuple[Token, ...]) -> Conversation[None]:

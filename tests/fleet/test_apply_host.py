@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from provmode.fleet.identity import Together
 from provmode.fleet.journal import HostRecord, Journal, StepRecord, read
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
+from provmode.remediation.lease import Token
 from provmode.remediation.steps import RequestPolicy, SetMode, SetStartMode
 from provmode.windows.names import ComputerName
 
@@ -362,6 +364,35 @@ def test_a_pc_whose_name_cannot_be_told_is_not_taken_for_the_right_one(applying:
     )
     assert applied.result.next_step == "apply the plan again"
     assert applied.events == []
+
+
+@pytest.mark.parametrize(("passing", "asked"), [(0.0, 1), (5.0, 1), (40.0, 2), (-40.0, 2)])
+def test_the_clock_that_the_look_has_read_dates_the_lease_that_is_taken_at_once(
+    applying: Any, monkeypatch: pytest.MonkeyPatch, passing: float, asked: int
+) -> None:
+    host = applying(NEEDS_MODE)
+    clocks: list[str] = []
+    for _ in range(3):
+        host.pc.before("LocalDateTime", lambda: clocks.append("asked"))
+    reads, looked = host.bench.now, list[str]()
+
+    def now() -> datetime:
+        """Let time pass on the controller's clock after it was read together with that of the PC."""
+        seconds = passing if looked else 0.0
+        looked.extend(clocks)
+        moment: datetime = reads() + timedelta(seconds=seconds)
+        return moment
+
+    began = now()
+    monkeypatch.setattr(host.bench, "now", now)
+    applied = host.apply()
+
+    assert applied.result.outcome is HostOutcome.CHANGED
+    assert len(clocks) == asked
+    announced = next(line for line in map(json.loads, applied.path.read_bytes().splitlines()) if "token" in line)
+    since = Token.parse(announced["token"])
+    assert since is not None
+    assert since.since - began == timedelta(seconds=passing if asked == 1 else 0)
 
 
 @pytest.mark.parametrize("gives_name", [True, False])

@@ -513,6 +513,12 @@ def test_the_lease_is_taken_line_by_line(converse: Converse, answers: Any, asked
     assert (talk.asked, talk.end) == ([CLOCK, *asked], end)
 
 
+def test_a_pc_whose_time_is_known_is_not_asked_for_it(converse: Converse) -> None:
+    talk = converse(take(MINE, now=START + timedelta(microseconds=999_999)), HELD)
+
+    assert (talk.asked, talk.end) == ([MADE], OURS)
+
+
 def test_only_a_single_token_that_was_announced_is_taken_over_at_once(converse: Converse) -> None:
     talk = converse(take(MINE, earlier=[HERS, OLD]), clock_says(START), BUSY, lists(HERS), HELD)
     two = converse(take(MINE, earlier=[HERS, OLD]), clock_says(START), BUSY, lists(HERS, OLD))

@@ -60,6 +60,28 @@ def test_exec_runs_the_notation_as_operations_and_other_commands_in_cmd_exe(
     assert healthy.name.lower() in line.stderr.lower()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("fact", "facts.client.MobileClientTcf"),
+        ("exec", "--", "hostname"),
+        ("exec", "--", "nosuchprogram"),
+        ("server.shell", "hostname"),
+    ],
+    ids=" ".join,
+)
+def test_no_shell_is_left_when_pyinfra_ends(
+    lab: LabProcess, healthy: Host, pyinfra: Run, data_of: Data, command: tuple[str, ...]
+) -> None:
+    before = lab.counters(healthy.name)
+
+    pyinfra("-y", *data_of(lab, healthy), f"@winrm/{healthy.name}", *command)
+
+    after = lab.counters(healthy.name)
+    assert after["actions"]["Create"] == before["actions"].get("Create", 0) + 1
+    assert after["shells"] == before["shells"]
+
+
 def test_a_command_that_fails_is_a_failure_with_its_output(
     lab: LabProcess, healthy: Host, pyinfra: Run, data_of: Data
 ) -> None:

@@ -34,6 +34,7 @@ from provmode.fleet.results import HostOutcome
 from provmode.remediation.lease import Token
 from provmode.remediation.steps import RequestPolicy, SetMode, SetStartMode
 from provmode.windows.names import ComputerName
+from provmode.wsman.exchange import MAX_COMMANDS
 
 TCF = "%windir%\\ccmsetup\\MobileClient.TCF"
 NEEDS_ALL, NEEDS_SERVICE, NEEDS_MODE = ("overdue", 5), ("overdue", 1), ("overdue", 6)
@@ -364,6 +365,24 @@ def test_a_pc_whose_name_cannot_be_told_is_not_taken_for_the_right_one(applying:
     )
     assert applied.result.next_step == "apply the plan again"
     assert applied.events == []
+
+
+@pytest.mark.parametrize("persona", [NEEDS_MODE, NEEDS_ALL])
+def test_a_host_has_one_shell_for_all_command_lines_and_none_afterwards(
+    applying: Any, persona: tuple[str, int]
+) -> None:
+    host = applying(persona)
+    assert (host.pc.actions.count("Create"), host.pc.service.shells.open) == (1, 0), "the plan left one"
+    host.pc.actions.clear()
+
+    applied = host.apply()
+
+    actions = host.pc.actions
+    assert applied.result.outcome is HostOutcome.CHANGED
+    assert actions.count("Command") >= 5
+    assert actions.count("Signal") == actions.count("Command") - actions.count("Create")
+    assert actions.count("Create") == actions.count("Delete") == -(-actions.count("Command") // MAX_COMMANDS)
+    assert (applied.result.requests, host.pc.service.shells.open) == (len(actions), 0)
 
 
 @pytest.mark.parametrize(("passing", "asked"), [(0.0, 1), (5.0, 1), (40.0, 2), (-40.0, 2)])

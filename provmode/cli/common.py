@@ -252,8 +252,9 @@ def confirmed(question: str, *, yes: bool) -> bool:
 def looking(words: str, parallel: int, processes: int | None) -> Iterator[dict[str, Any]]:
     """Yield what a run that only looks is given: the clock, its progress (*words*), when to stop, and the looker."""
     from provmode.fleet.processes import Processes
+    from provmode.fleet.visit import GeventRunner
 
-    looker = Processes(processes, parallel)
+    looker = Processes(processes, parallel, GeventRunner(working=parallel))
     with interruptible(looker) as stop, progress_bar(words) as progress:
         yield {"now": utc_now, "progress": progress, "stop": stop, "looker": looker}
 

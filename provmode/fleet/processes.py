@@ -28,7 +28,7 @@ from provmode.fleet.inventory import Fleet
 from provmode.fleet.looking import Here, HostReport, Looked, Question
 from provmode.fleet.messages import STOP, Answer, Ask, Ended, Task
 from provmode.fleet.pipe import Pipe
-from provmode.fleet.visit import DIALLING, WORKING, GeventRunner, short
+from provmode.fleet.visit import DIALLING, WORKING, GeventRunner, Runner, short
 from provmode.process import debugging
 from provmode.transport import logons
 from provmode.transport.logons import Account, LogonNotTried
@@ -60,10 +60,14 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Processes:
-    """Looks at hosts in *wanted* processes; ``None``: as many as are worth it. *working* counts over all of them."""
+    """Looks at hosts in *wanted* processes; ``None``: as many as are worth it. *working* counts over all of them.
+
+    *runner* visits them if that is this process alone.
+    """
 
     wanted: int | None = None
     working: int = WORKING
+    runner: Runner | None = None
     in_progress = 0
     """Hosts that a run would wait for if it was interrupted: none, they are dropped."""
 
@@ -83,7 +87,8 @@ class Processes:
         """
         count = processes_for(len(policies), self.wanted, cores())
         if count == 1:
-            Here(GeventRunner(working=self.working)).look(fleet, policies, question, gather, now=now, stop=stop)
+            here = Here(self.runner or GeventRunner(working=self.working))
+            here.look(fleet, policies, question, gather, now=now, stop=stop)
             return
         names, working, dialling = list(policies), -(-self.working // count), DIALLING // count
         workers: list[_Worker] = []

@@ -222,6 +222,9 @@ class NearVisit:
         finally:
             self.session.close()
 
+    def forget(self) -> None:
+        """A bench keeps its PCs."""
+
 
 @dataclass(frozen=True)
 class _Named:

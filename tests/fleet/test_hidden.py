@@ -15,10 +15,10 @@ Run = Callable[..., Any]
 MIX = {"healthy": 3, "overdue": 1e-6, "upgrade-running": 1e-6, "no-client": 1e-6, "armed": 1e-6}
 
 
-@pytest.fixture(scope="module")
-def shy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LabProcess, Path]]:
-    """A lab of a few PCs, and its inventory."""
-    inventory = tmp_path_factory.mktemp("shy") / "lab.py"
+@pytest.fixture
+def shy(tmp_path: Path) -> Iterator[tuple[LabProcess, Path]]:
+    """A lab of a few PCs, and its inventory: a new one for each test, which changes services."""
+    inventory = tmp_path / "lab.py"
     with LabProcess(6, 4, mix=MIX, inventory=inventory) as lab:
         yield lab, inventory
 

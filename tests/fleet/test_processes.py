@@ -164,9 +164,17 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def link_of(path: Path) -> str:
+    """Return where a link leads to; empty if it has gone in the meantime."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+
+
 def has_connections(pid: int, ports: set[int]) -> bool:
     """Return whether a process has a connection to each of *ports*."""
-    sockets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(entry)}
+    sockets = {target for entry in Path(f"/proc/{pid}/fd").iterdir() if (target := link_of(entry))}
     established = {
         int(fields[2].rpartition(":")[2], 16)
         for fields in map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])

@@ -257,7 +257,7 @@ def test_the_password_is_handed_over_once_and_messages_are_sealed(
     assert session.send(CommandLine("hostname")).stdout.strip().decode() == pc.name
 
     assert session.computer is not None
-    assert session.counters.requests == len(proxy.requests) == HANDSHAKE + 5
+    assert session.counters.requests == len(proxy.requests) == HANDSHAKE + 4
     assert lab.counters(pc.name)["delegated"] == delegated + 1
     everything = b"".join(proxy.requests + proxy.answers)
     for word in (version, "SMS_Client", "hostname", lab.password):

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import click
 from pyinfra import logger
 from typing_extensions import override
 
@@ -50,6 +49,8 @@ class SourceConnector(WinRMConnector):
     @classmethod
     def make_names_data(cls, name: str | None = None) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
         """Yield the hosts. pyinfra's command line asks for them twice; it gets what was found the first time."""
+        import click  # which pyinfra's command line has loaded, and a program of one's own need not
+
         command = click.get_current_context(silent=True)
         kept: dict[tuple[str, str | None], Found] = command.meta.setdefault(_KEPT, {}) if command is not None else {}
         found = kept.get((cls.kind, name))

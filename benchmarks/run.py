@@ -58,8 +58,8 @@ def main() -> int:
 
 
 def _healthy(sizes: Sizes, only: str | None) -> int:
-    """Return how many healthy PCs the lab needs: the largest fleets are for their own row alone."""
-    return sizes.healthy if only in (None, "scale") else sizes.healthy_but_for_scale
+    """Return how many healthy PCs the lab needs: the largest fleets are for two rows alone."""
+    return sizes.healthy if only in (None, "scale", "processes") else sizes.healthy_of_most_rows
 
 
 def _measured(bench: Bench, only: str | None) -> list[Row]:

@@ -39,14 +39,14 @@ class Sizes:
     @property
     def healthy(self) -> int:
         """Number of healthy hosts that the lab must have."""
-        return max(self.healthy_but_for_scale, *self.scale)
+        return max(self.healthy_of_most_rows, self.processes, *self.scale)
 
     @property
-    def healthy_but_for_scale(self) -> int:
-        """Number of healthy hosts that all rows but `scale` need."""
+    def healthy_of_most_rows(self) -> int:
+        """Number of healthy hosts that all rows need but `scale` and `processes`."""
         return max(
             *(self.cost, self.cpu, self.ansible, self.ansible_joined, self.threads_hosts),
-            *(self.few, self.answering, self.processes),
+            *(self.few, self.answering),
         )
 
 
@@ -64,7 +64,7 @@ FULL = Sizes(
     few=10,
     answering=1400,
     silent=600,
-    processes=3000,
+    processes=20_000,
     change=100,
     change_scale=(200, 2000),
     operations=1000,

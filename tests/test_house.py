@@ -310,6 +310,7 @@ PURE_FILES = (
     "transport/kerberos_words.py",
     "transport/failures.py",
     "transport/refusals.py",
+    "fleet/configuration.py",
     "connector/commands.py",
     "connector/host_names.py",
     *(f"connector/sources/{name}.py" for name in ("decoding", "names", "headings", "table")),

@@ -19,6 +19,7 @@ from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
 from provmode.connector.host_data import WINRM_DATA
+from provmode.fleet.configuration import TABLES, toml
 from provmode.fleet.looking import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
@@ -114,6 +115,19 @@ def test_every_key_of_inventory_data_is_listed_with_its_default() -> None:
     assert [tuple(row) for row in rows("Inventory data", "key")] == [
         (f"`{key}`", meta.description, "" if meta.default is None else f"`{meta.default}`")
         for key, meta in WINRM_DATA.items()
+    ]
+
+
+def test_every_key_of_the_configuration_file_is_listed_with_its_default() -> None:
+    assert [tuple(row) for row in rows("The configuration file", "key")] == [
+        (
+            f"`{name}.{key.name}`" if name else f"`{key.name}`",
+            key.says,
+            "" if key.default is None else f"`{toml(key.default)}`",
+        )
+        for name, each in TABLES.items()
+        if name != "data"  # its keys are those of inventory data
+        for key in each.keys().values()
     ]
 
 

@@ -10,6 +10,7 @@ import click
 from provmode.cli.common import (
     InventoryName,
     complain,
+    configured,
     console_for,
     data_option,
     file_path,
@@ -24,6 +25,7 @@ from provmode.cli.common import (
     running,
     say,
     say_if_no_name_resolves,
+    usual_limits,
 )
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
@@ -77,11 +79,11 @@ def apply(
     try:
         key = key_from(key_file)
         plan = load(plan_file, key, unsigned=unsigned, now=utc_now())
-        settled = settle(limits_by_name(), journal, resume=resume, key=key if plan.signed else None)
+        settled = settle(limits_by_name(), journal, resume=resume, key=key if plan.signed else None, new=usual_limits())
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
-                inventory or inventory_of(plan, plan_file),
+                configured(inventory or inventory_of(plan, plan_file)),
                 override=read_override(data),
                 settled=settled,
                 journal=journal,

@@ -12,6 +12,7 @@ from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
     choice_options,
     complain,
+    configured,
     console_for,
     data_option,
     file_path,
@@ -31,6 +32,7 @@ from provmode.fleet.results import EXIT_CODES
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.audit import Audit
+    from provmode.fleet.inventory import InventorySource
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
@@ -62,7 +64,12 @@ def audit(
         check_output(output)
     with refused_logons(retry=retry):
         found = run_audit_of(
-            inventory, limit=limit, exclude=exclude, override=override, parallel=parallel, processes=processes
+            configured(inventory),
+            limit=limit,
+            exclude=exclude,
+            override=override,
+            parallel=parallel,
+            processes=processes,
         )
     found.max_unassessed = max_unassessed
     show_audit(found, output_format, output)
@@ -71,7 +78,7 @@ def audit(
 
 
 def run_audit_of(
-    inventory: str,
+    inventory: str | InventorySource,
     *,
     limit: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),

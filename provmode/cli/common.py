@@ -18,12 +18,15 @@ from click.shell_completion import CompletionItem
 
 from provmode.clock import utc_now
 from provmode.fleet.allowance import Allowance
+from provmode.fleet.configuration import PARALLEL, PROCESSES, SOAK, Configuration
 from provmode.fleet.waves import SAFE
 from provmode.text import json_text, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from provmode.fleet.begun import Settled
+    from provmode.fleet.inventory import InventorySource
     from provmode.fleet.progress import Progress
 
 
@@ -102,11 +105,15 @@ data_option = click.option(
     "--data", multiple=True, metavar="KEY=VALUE", help="Host data that overrides the inventory's."
 )
 parallel_option = click.option(
-    "--parallel", type=click.IntRange(1, 1000), default=64, show_default=True, help="Hosts worked on at a time."
+    "--parallel",
+    type=click.IntRange(*PARALLEL),
+    default=SAFE.parallel,
+    show_default=True,
+    help="Hosts worked on at a time.",
 )
 processes_option = click.option(
     "--processes",
-    type=click.IntRange(1, 64),
+    type=click.IntRange(*PROCESSES),
     help="Processes that look at hosts; without it one, and for 500 hosts or more one a core, 4 at most.",
 )
 WIDE = "provmode.wide"
@@ -170,8 +177,8 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 _LIMITS = ("wave", "soak", "max_failures", "parallel", "limit", "exclude")
 
 
-def limits_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* the options that limit a run which changes PCs; their defaults are the safe ones."""
+def wave_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the waves, the time between them and the failure limit; their defaults are the safe ones."""
     options = (
         click.option(
             "--wave",
@@ -180,9 +187,7 @@ def limits_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Hosts in each wave; a last wave takes the rest. all: one wave.",
         ),
-        click.option(
-            "--soak", type=Finite(0, 604800), default=SAFE.soak, show_default=True, help="Seconds between waves."
-        ),
+        click.option("--soak", type=Finite(*SOAK), default=SAFE.soak, show_default=True, help="Seconds between waves."),
         click.option(
             "--max-failures",
             metavar="5,20%|none",
@@ -193,17 +198,93 @@ def limits_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     for option in reversed(options):
         command = option(command)
-    return choice_options(command)
+    return command
+
+
+def limits_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that limit a run which changes PCs."""
+    return choice_options(wave_options(command))
 
 
 def limits_by_name() -> dict[str, Any]:
     """Return the limits that the user named on the command line, as fields of `provmode.fleet.waves.Limits`."""
+    return _limits_from(click.core.ParameterSource.COMMANDLINE)
+
+
+def usual_limits() -> Settled:
+    """Return the limits where the user names none: those of the configuration file, else the safe ones."""
+    from provmode.fleet.begun import usual
+
+    return usual(_limits_from(click.core.ParameterSource.DEFAULT_MAP), configuration().path)
+
+
+def _limits_from(source: click.core.ParameterSource) -> dict[str, Any]:
     context = click.get_current_context()
     return {
         name: context.params[name]
         for name in _LIMITS
-        if name in context.params and context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if name in context.params and context.get_parameter_source(name) is source
     }
+
+
+CONFIGURATION, NAMED = "provmode.configuration", "provmode.config"
+"""What the configuration file says, and the file that ``--config`` names, in the data of a command's context."""
+
+
+def name_configuration(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    """Remember the file that ``--config`` names: before the command or as its option, which counts more."""
+    if value is not None:
+        context.meta[NAMED] = value
+
+
+def read_configuration(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    """Read the configuration file, and let its values be the defaults of the command's options."""
+    name_configuration(context, parameter, value)
+    if context.resilient_parsing:  # a shell that completes a line
+        return
+    from provmode.fleet import configuration_file
+
+    found = configuration_file.configuration(context.meta.get(NAMED))
+    context.meta[CONFIGURATION] = found
+    options = found.options
+    if "key_file" in options:
+        from provmode.fleet.plan_file import KEY_ENVIRONMENT
+
+        if KEY_ENVIRONMENT in os.environ:  # it is nearer to the run than a file
+            del options["key_file"]
+    arguments = {each.name for each in context.command.params if isinstance(each, click.Argument)}
+    if "inventory" not in arguments:  # the option of apply and undo means the inventory of their plan or journal
+        options.pop("inventory", None)
+    context.default_map = options
+
+
+def config_option(read: Callable[..., None]) -> click.Option:
+    """Return the option ``--config``; *read* is what it calls, also if it is not given."""
+    return click.Option(
+        ["--config"],
+        type=file_path(),
+        metavar="FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=read,
+        help="Configuration file; else $PROVMODE_CONFIG, provmode.toml here, or that in /etc/provmode.",
+    )
+
+
+def configuration() -> Configuration:
+    """Return what the configuration file says that counts for this command."""
+    found: Configuration = click.get_current_context().meta.get(CONFIGURATION, Configuration())
+    return found
+
+
+def configured(inventory: str | InventorySource) -> str | InventorySource:
+    """Return *inventory* with the policy and the host data of the configuration file, if it has any."""
+    data = configuration().host_data
+    if not data:
+        return inventory
+    from provmode.fleet.inventory import WithDefaults
+
+    return WithDefaults(inventory, data)
 
 
 def say(draw: Callable[[Console], None]) -> None:

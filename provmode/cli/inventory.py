@@ -7,6 +7,7 @@ import click
 from provmode.cli.common import (
     choice_options,
     complain,
+    configured,
     console_for,
     data_option,
     format_option,
@@ -45,7 +46,7 @@ def show(
     from provmode.report.inventory import inventory_lines
     from provmode.report.lines import is_wide
 
-    asked = would_ask(inventory, limit=limit, exclude=exclude, override=read_override(data))
+    asked = would_ask(configured(inventory), limit=limit, exclude=exclude, override=read_override(data))
     with printing():
         if as_json or output_format == "json":
             print_json(asked.to_json(), 2)

@@ -12,8 +12,10 @@ import click
 from provmode import __version__
 from provmode.cli.apply import apply
 from provmode.cli.audit import audit
-from provmode.cli.common import complain, give_up_output
+from provmode.cli.common import complain, config_option, give_up_output, name_configuration, read_configuration
+from provmode.cli.config import config
 from provmode.cli.demo import demo
+from provmode.cli.init import init
 from provmode.cli.inventory import inventory
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
@@ -43,7 +45,7 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         set_debug(True)
 
 
-_commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, demo, lab)
+_commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, config, init, demo, lab)
 for _command in (*_commands, *inventory.commands.values()):
     _command.params.append(
         click.Option(
@@ -54,6 +56,10 @@ for _command in (*_commands, *inventory.commands.values()):
             help="Say on standard error what is asked of each PC.",
         )
     )
+for _command in (audit, plan, apply, push, undo, verify, show, traces, config, *inventory.commands.values()):
+    _command.params.append(config_option(read_configuration))
+for _command in (cli, inventory):
+    _command.params.append(config_option(name_configuration))
 for _command in _commands:
     cli.add_command(_command)
 

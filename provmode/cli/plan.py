@@ -20,6 +20,7 @@ from provmode.cli.common import (
     Finite,
     choice_options,
     complain,
+    configured,
     console_for,
     data_option,
     file_path,
@@ -41,6 +42,7 @@ from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
+    from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan import Planned
 
 
@@ -96,7 +98,7 @@ def plan(
     planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
     with refused_logons(retry=retry):
         planned = run_plan_of(
-            inventory,
+            configured(inventory),
             limit=limit,
             exclude=exclude,
             override=override,
@@ -147,7 +149,7 @@ def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable
 
 
 def run_plan_of(
-    inventory: str,
+    inventory: str | InventorySource,
     *,
     limit: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),

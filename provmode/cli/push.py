@@ -14,7 +14,9 @@ from provmode.atomic_file import check_output
 from provmode.cli.apply import run_apply_of, show_apply
 from provmode.cli.audit import say_what_was_not_learned
 from provmode.cli.common import (
+    NAMED,
     complain,
+    configured,
     confirmed,
     console_for,
     data_option,
@@ -30,16 +32,18 @@ from provmode.cli.common import (
     run_options,
     running,
     say,
+    usual_limits,
     yes_option,
 )
 from provmode.cli.plan import made_by
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED, counted
-from provmode.fleet.waves import ALL, SAFE, Limits
+from provmode.fleet.waves import ALL
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
+    from provmode.fleet.begun import Settled
     from provmode.fleet.inventory import Fleet
     from provmode.fleet.plan import Planned
     from provmode.fleet.selection import Chosen
@@ -76,7 +80,7 @@ def push(
     output_format: str,
     retry: bool,
     parallel: int,
-    **limits: Any,
+    **_: Any,
 ) -> int:
     """Bring a few PCs of an INVENTORY into compliance: plan, show the plan, ask, and apply it.
 
@@ -84,6 +88,7 @@ def push(
     apply: somebody reads the plan before. --yes applies without a question.
     """
     from provmode.connector.host_data import read_override
+    from provmode.fleet.begun import Settled
     from provmode.fleet.inventory import load
     from provmode.fleet.plan_file import key_from
 
@@ -95,18 +100,21 @@ def push(
     check_output(file)
     if journal.exists():
         raise UsageError(f"there is a journal {journal} of an earlier run", next_step="give another --output")
-    named = SAFE.changed({**limits_by_name(), "limit": (), "exclude": ()})  # the plan has only the chosen hosts
-    named.budget()
+    usual = usual_limits()
+    limits = usual.limits.changed(
+        {**limits_by_name(), "limit": (), "exclude": ()}
+    )  # the plan has only the chosen hosts
+    limits.budget()
     override = read_override(data)
-    fleet = load(inventory, override=override)
+    fleet = load(configured(inventory), override=override)
     for note in fleet.notes:
         complain(note)
     chosen = _few(fleet, limit, exclude, max_hosts)
-    named.sizes(len(chosen.names))
+    limits.sizes(len(chosen.names))
     again = _again(data, key_file, unsigned=unsigned)
     pushing = _Push(inventory, fleet, chosen, file, journal, key, override, again, as_text=output_format == "text")
     with refused_logons(retry=retry):
-        return pushing.run(named, limit=limit, exclude=exclude, yes=yes)
+        return pushing.run(Settled(limits, usual.source), limit=limit, exclude=exclude, yes=yes)
 
 
 def _again(data: tuple[str, ...], key_file: Path | None, *, unsigned: bool) -> list[str]:
@@ -114,6 +122,9 @@ def _again(data: tuple[str, ...], key_file: Path | None, *, unsigned: bool) -> l
     words = [word for pair in data for word in ("--data", pair)]
     if key_file is not None:
         words += ["--key-file", str(key_file)]
+    named = click.get_current_context().meta.get(NAMED)
+    if named is not None:
+        words += ["--config", str(named)]
     return [*words, "--unsigned"] if unsigned else words
 
 
@@ -156,15 +167,14 @@ class _Push:
         self._again = again
         self._as_text = as_text
 
-    def run(self, limits: Limits, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
+    def run(self, settled: Settled, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
         """Plan, show, ask, apply and show; return the exit code."""
-        from provmode.fleet.begun import NEW, Settled
         from provmode.fleet.plan import run_plan
         from provmode.fleet.plan_file import load, sign, write
         from provmode.report.coming import print_waves
         from provmode.report.lines import count_of
 
-        with running("planning", limits.parallel) as options:
+        with running("planning", settled.limits.parallel) as options:
             planned = run_plan(self._fleet, self._chosen.names, **options)
         planned.audit.about(self._inventory, limit, exclude, self._chosen)
         document = sign(
@@ -188,10 +198,10 @@ class _Push:
         plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
         if not yes:
             left, waves = [host.host for host in plan.changing], []
-            for size in limits.sizes(len(left)):
+            for size in settled.limits.sizes(len(left)):
                 wave, left = left[:size], left[size:]
                 waves.append(wave)
-            say(lambda console: print_waves(waves, limits, NEW, console))
+            say(lambda console: print_waves(waves, settled.limits, settled.source, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
             apply = shlex.join(["provmode", "apply", str(self._file), *self._again])
             complain(f"the plan is kept in {self._file}: {apply} makes its changes")
@@ -199,8 +209,8 @@ class _Push:
             return REFUSED
         result = run_apply_of(
             plan,
-            self._inventory,
-            settled=Settled(limits, NEW),
+            configured(self._inventory),
+            settled=settled,
             journal=self._journal,
             override=self._override,
             key=self._key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ def show(file: Path, key_file: Path | None) -> int:
     """
     from provmode.fleet.plan_file import PlanRefused, key_from
 
+    if key_file is not None and _is_configured("key_file") and not os.access(key_file, os.R_OK):
+        key_file = None  # not this user's key: whoever only reads needs none
     key = key_from(key_file)
     try:
         if _is_journal(file):
@@ -32,6 +35,11 @@ def show(file: Path, key_file: Path | None) -> int:
         complain(str(error))
         return REFUSED
     return COMPLIANT
+
+
+def _is_configured(name: str) -> bool:
+    """Return whether an option has its value from the configuration file."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.DEFAULT_MAP
 
 
 def _is_journal(file: Path) -> bool:

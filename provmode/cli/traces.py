@@ -12,6 +12,7 @@ from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import (
     choice_options,
     complain,
+    configured,
     console_for,
     data_option,
     file_path,
@@ -69,7 +70,7 @@ def traces(
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry), running("looking for traces", parallel) as options:
-        chosen = functools.partial(traces_inventory, inventory, limit=limit, exclude=exclude)
+        chosen = functools.partial(traces_inventory, configured(inventory), limit=limit, exclude=exclude)
         found = chosen(override=override, journaled=journaled, **options)
     for note in found.notes:
         complain(note)

@@ -10,6 +10,7 @@ import click
 from provmode.cli.common import (
     InventoryName,
     complain,
+    configured,
     confirmed,
     console_for,
     data_option,
@@ -26,10 +27,10 @@ from provmode.cli.common import (
     running,
     say,
     say_if_no_name_resolves,
+    usual_limits,
     yes_option,
 )
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
-from provmode.fleet.waves import SAFE
 
 
 @click.command(epilog=EXIT_CODES["undo"].help)
@@ -65,7 +66,6 @@ def undo(
     terminal that is looked at and asked first. --yes restores without a question.
     """
     from provmode.connector.host_data import read_override
-    from provmode.fleet.begun import NEW
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.selection import expand, expanded
     from provmode.fleet.undo import undo_run, undoing
@@ -74,7 +74,8 @@ def undo(
     from provmode.report.lines import count_of
     from provmode.report.undoing import print_preview, print_undoing
 
-    limits = expanded(SAFE.changed(limits_by_name()))
+    usual = usual_limits()
+    limits = expanded(usual.limits.changed(limits_by_name()))
     options: dict[str, Any] = {
         "hosts": expand("--host", hosts),
         "kinds": _kinds(only),
@@ -83,7 +84,8 @@ def undo(
         "unsigned": unsigned,
         "override": read_override(data),
     }
-    chosen = undoing(journal, inventory, **options)
+    source = configured(inventory)
+    chosen = undoing(journal, source, **options)
     with refused_logons(retry=retry):
         if dry or (not yes and has_terminal()):
             with running("looking at hosts", limits.parallel) as common:
@@ -99,11 +101,11 @@ def undo(
             say(lambda console: print_preview(preview, console))
             if preview.interrupted:
                 return INTERRUPTED
-        say(lambda console: print_undoing(chosen, NEW, console))
+        say(lambda console: print_undoing(chosen, usual.source, console))
         if not confirmed(f"Restore this on {count_of(chosen.restoring)}?", yes=yes):
             return REFUSED
         with running("undoing", limits.parallel) as common:
-            result = undo_run(journal, inventory, **options, **common)
+            result = undo_run(journal, source, **options, **common)
     if result.notice:
         complain(result.notice)
     with printing(changes=True):

@@ -118,6 +118,16 @@ def _types() -> dict[str, Any]:
     return get_type_hints(WinRMData)
 
 
+def kind_of(key: str) -> tuple[str, Callable[[Any], bool]]:
+    """Return in words what the value of a key has to be, and whether a value is that."""
+    kind = _types()[key]
+    words = _WORDS.get(kind, "a number")
+    return words, lambda value: _fits(value, kind)
+
+
+_WORDS: Mapping[Any, str] = {str: "text, in quotes", int: "a whole number", bool: "true or false"}
+
+
 def typed(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return every key of `WINRM_DATA` with its value in a host's *data*, or its default.
 

@@ -23,6 +23,11 @@ class Allowance:
         """
         return cls(*number_and_share(text, "--max-unassessed"))
 
+    def __str__(self) -> str:
+        """Return it as `parse` reads it."""
+        parts = ("" if self.number is None else str(self.number), "" if self.percent is None else f"{self.percent:g}%")
+        return ",".join(filter(None, parts))
+
     def exceeded(self, unassessed: int, total: int) -> str:
         """Return in words that more of *total* hosts are unassessed than allowed; empty if not."""
         share = f"{unassessed:,} of {total:,} hosts could not be assessed, more than the"

@@ -32,14 +32,28 @@ NOT_KEPT = (
 )
 
 
-def settle(given: Mapping[str, Any], journal: Path, *, resume: bool, key: bytes | None) -> Settled:
-    """Return the limits of a run; *given* are the fields of `Limits` that were told by name.
+def usual(configured: Mapping[str, Any], file: Path | None) -> Settled:
+    """Return the limits of a new run where none is told by name: those *configured* in a *file*, else the safe ones."""
+    if not configured:
+        return Settled(SAFE, NEW)
+    return Settled(SAFE.changed(configured), f"those of {file}, else the safe ones, where you named none")
+
+
+def settle(
+    given: Mapping[str, Any],
+    journal: Path,
+    *,
+    resume: bool,
+    key: bytes | None,
+    new: Settled = Settled(SAFE, NEW),
+) -> Settled:
+    """Return the limits of a run; *given* are the fields of `Limits` that were told by name, *new* those of a new run.
 
     Raises:
         UsageError: the journal of the run to *resume* cannot be trusted.
     """
     if not resume or not journal.exists() or first_line_torn(journal):  # then nothing has begun
-        return Settled(SAFE.changed(given), NEW)
+        return Settled(new.limits.changed(given), new.source)
     begun = read(journal, key).limits
     if begun is None:
         return Settled(SAFE.changed(given), NOT_KEPT)

@@ -299,6 +299,37 @@ def source_of(inventory: str) -> InventorySource:
     raise UsageError(f"there is no inventory {inventory}", next_step=f"give {_FORMS}")
 
 
+@dataclass(frozen=True)
+class WithDefaults:
+    """An inventory, with data of every host that is weaker than all it says itself."""
+
+    inventory: str | InventorySource
+    data: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The inventory's name, as it was given."""
+        return self.inventory if isinstance(self.inventory, str) else self.inventory.name
+
+    @property
+    def source(self) -> InventorySource:
+        """Where its hosts come from.
+
+        Raises:
+            UsageError: there is no such inventory.
+        """
+        return source_of(self.inventory) if isinstance(self.inventory, str) else self.inventory
+
+    @property
+    def path(self) -> Path | None:
+        """The file of its source."""
+        return self.source.path
+
+    def read(self) -> Groups:
+        """Return the groups of its source."""
+        return self.source.read()
+
+
 def inventory_of(plan: Plan, file: Path) -> str | InventorySource:
     """Return the inventory to apply a *plan* with that was read from *file*, if the user names none.
 
@@ -344,7 +375,7 @@ def _here_or_beside(file: str, plan: Path) -> str:
 
 
 def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None = None) -> Fleet:
-    """Return the fleet of an inventory: a source, or what `source_of` takes.
+    """Return the fleet of an inventory: a source, or what `source_of` takes, or either `WithDefaults`.
 
     ``group_data/`` beside the file and in the working directory counts, as with pyinfra's own command line. *override*
     is data that comes before all other data of a host.
@@ -352,11 +383,14 @@ def load(inventory: str | InventorySource, *, override: Mapping[str, Any] | None
     Raises:
         UsageError: the source cannot be read, others can change it or the group data, or it has no host.
     """
+    defaults: Mapping[str, Any] = {}
+    if isinstance(inventory, WithDefaults):
+        defaults, inventory = inventory.data, inventory.source
     source = source_of(inventory) if isinstance(inventory, str) else inventory
     try:
         groups = source.read()
         with ctx_state.use(State()):
-            fleet = _fleet(groups, source.path, dict(override or {}))
+            fleet = _fleet(groups, source.path, dict(override or {}), defaults)
     except UsageError:
         raise
     except SystemExit as error:  # its exit code must not become ours: 0 would look like "all compliant"
@@ -400,8 +434,11 @@ def _place(error: BaseException) -> str:
     return f" ({Path(own_frames[0].filename).name}, line {own_frames[0].lineno})" if own_frames else ""
 
 
-def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) -> Fleet:
-    """Combine groups and group data by pyinfra's rules: ``all`` has every host, and the file's name is a group."""
+def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any], defaults: Mapping[str, Any]) -> Fleet:
+    """Combine groups and group data by pyinfra's rules: ``all`` has every host, and the file's name is a group.
+
+    *defaults* are the weakest data of all.
+    """
     pairs = {name: group if isinstance(group, tuple) else (group, {}) for name, group in groups.items()}
     all_group = pairs.pop("all", None) or ([host for hosts, _ in pairs.values() for host in hosts], {})
     names = list(dict.fromkeys(host if isinstance(host, str) else host[0] for host in all_group[0]))
@@ -416,7 +453,7 @@ def _fleet(groups: dict[str, Any], path: Path | None, override: dict[str, Any]) 
         members, own = pairs.get(name, ([], {}))
         pairs[name] = (members, combined((own, data)))
     hosts, data = pairs.pop("all")
-    return Fleet((hosts, data), override_data=override, **pairs)  # type: ignore[no-untyped-call]
+    return Fleet((hosts, combined((defaults, data))), override_data=override, **pairs)  # type: ignore[no-untyped-call]
 
 
 def _compile(path: Path) -> None:

@@ -244,6 +244,24 @@ INVENTORY = ExitCodes(
     },
 )
 
+CONFIG = ExitCodes(
+    {},
+    {
+        COMPLIANT: "shown; no PC was asked, and no inventory was run",
+        BAD_USAGE: "bad usage, or a configuration file that cannot be used: each line says why",
+        INTERRUPTED: "interrupted before it was shown",
+    },
+)
+
+INIT = ExitCodes(
+    {},
+    {
+        COMPLIANT: "written",
+        BAD_USAGE: "bad usage, the file is there already or cannot be written, or others can change it",
+        INTERRUPTED: "interrupted before it was written",
+    },
+)
+
 LAB = ExitCodes(
     {},
     {
@@ -264,6 +282,8 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "show": SHOW,
     "traces": TRACES,
     "inventory": INVENTORY,
+    "config": CONFIG,
+    "init": INIT,
     "lab": LAB,
 }
 """The table of every command. Help and documents take their exit codes from here."""

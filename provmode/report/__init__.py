@@ -9,6 +9,7 @@
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text
 * `inventory`  what a run would ask as text
+* `configuration`  what holds of each key of the configuration file, as text
 * `document`  an audit as JSON
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted

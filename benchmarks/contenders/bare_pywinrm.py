@@ -36,7 +36,7 @@ def main() -> None:
     answers: dict[str, list[bytes]] = {}
 
     def work(host: Host) -> None:
-        answers[host.name] = _send(host.url, user, password, recorded[host.name])
+        answers[host.name] = send(host.url, user, password, recorded[host.name])
 
     Protocol(job.hosts[0].url, transport="ntlm", username=user, password=password)  # makes its late imports now
     meter = Meter("bare pywinrm")
@@ -48,14 +48,15 @@ def main() -> None:
     meter.report(job, {name: _read(recorded[name], received) for name, received in answers.items()})
 
 
-def _send(url: str, user: str, password: str, recorded: list[bytes]) -> list[bytes]:
-    protocol = _connection(url, user, password)
+def send(url: str, user: str, password: str, recorded: list[bytes], transport: str = "ntlm") -> list[bytes]:
+    """Send the *recorded* messages to one PC, and return its answers."""
+    protocol = _connection(url, user, password, transport)
     answers = []
     known: dict[bytes, bytes] = {}
     for message in recorded:
         if message == messages.CONNECT:
             protocol.transport.close_session()
-            protocol = _connection(url, user, password)
+            protocol = _connection(url, user, password, transport)
             answers.append(b"")
             continue
         message = message.replace(messages.MESSAGE, f"uuid:{uuid.uuid4()}".encode())
@@ -68,8 +69,8 @@ def _send(url: str, user: str, password: str, recorded: list[bytes]) -> list[byt
     return answers
 
 
-def _connection(url: str, user: str, password: str) -> Protocol:
-    return Protocol(url, transport="ntlm", username=user, password=password, message_encryption="always", proxy=None)
+def _connection(url: str, user: str, password: str, transport: str) -> Protocol:
+    return Protocol(url, transport=transport, username=user, password=password, message_encryption="always", proxy=None)
 
 
 def _read(sent: list[bytes], answers: list[bytes]) -> Read:

@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from benchmarks.job import Measured
 
 NTLM, TICKETS, TICKETS_OF_PCS = "ntlm", "tickets", "tickets of PCs"
+LOOPS = ("provmode", "bare")
 
 
 def main() -> None:
@@ -27,6 +29,23 @@ def main() -> None:
         for kind in (NTLM, TICKETS, TICKETS_OF_PCS):
             _get_tickets(hosts if kind == TICKETS_OF_PCS else 0)
             print(json.dumps(asdict(_audit(kind, hosts))), flush=True)
+    if repeats:
+        _loops(hosts, repeats)
+
+
+def _loops(hosts: int, repeats: int) -> None:
+    """Let provmode and pywinrm's bare loop send the same messages with Kerberos, in turn; each prints its line."""
+    with tempfile.TemporaryDirectory(prefix="provmode-bench-") as folder:
+        inventory, recorded = Path(folder, "pcs.py"), Path(folder, "messages.json")
+        pcs = [
+            (f"@winrm/PC-{number:05d}", {"winrm_address": f"pc-{number:05d}.corp.example"})
+            for number in range(1, hosts + 1)
+        ]
+        inventory.write_text(f"pcs = ({pcs!r}, {{'winrm_transport': 'kerberos'}})\n", encoding="utf-8")
+        _get_tickets(0)
+        for kind in ("record", *(LOOPS * repeats)):
+            arguments = [kind, str(inventory), str(recorded)]
+            subprocess.run([sys.executable, "-m", "benchmarks.contenders.domain_loop", *arguments], check=True)
 
 
 def _get_tickets(pcs: int) -> None:

@@ -22,6 +22,11 @@ from provmode.transport.lean import LeanConnection
 def main() -> None:
     """Arguments: the job, and the file for the messages."""
     job = Job.read(Path(sys.argv[1]))
+    record(job.inventory, Path(sys.argv[2]))
+
+
+def record(inventory: str, path: Path) -> None:
+    """Audit an inventory, and write the messages of every host to *path*."""
     exchanged: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
     send = LeanConnection.exchange
 
@@ -31,9 +36,9 @@ def main() -> None:
         return status, answer
 
     LeanConnection.exchange = exchange  # type: ignore[method-assign]  # in this process only
-    fleet = load(job.inventory)
+    fleet = load(inventory)
     run_audit(fleet, fleet.names, now=utc_now)
-    messages.write(Path(sys.argv[2]), {host: messages.with_placeholders(pairs) for host, pairs in exchanged.items()})
+    messages.write(path, {host: messages.with_placeholders(pairs) for host, pairs in exchanged.items()})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.contenders.domain_audit import NTLM, TICKETS, TICKETS_OF_PCS
+from benchmarks.contenders.domain_audit import LOOPS, NTLM, TICKETS, TICKETS_OF_PCS
 from benchmarks.contest import LONGEST, ROOT, Bench, ContenderFailed, Series
 from benchmarks.job import Measured
 from benchmarks.row import Row
@@ -45,7 +45,25 @@ def measure(bench: Bench) -> list[Row]:
             ),
             None,
         ),
+        _beside_its_loop(runs, large),
     ]
+
+
+def _beside_its_loop(runs: list[Measured], hosts: int) -> Row:
+    """Compare CPU with that of pywinrm's bare loop, both with Kerberos."""
+    ours, bare = (Series([each for each in runs if each.contender == kind]) for kind in LOOPS)
+    wrong = [each for each in (*ours.runs, *bare.runs) if each.right != hosts]
+    if wrong:
+        raise ContenderFailed(f"{wrong[0].contender} with Kerberos read {wrong[0].right} of {hosts} hosts")
+    factor = ours.median(lambda each: each.cpu) / bare.median(lambda each: each.cpu)
+    return Row(
+        f"Controller CPU per healthy host with Kerberos, against pywinrm's bare loop, same messages ({hosts:,})",
+        "none",
+        f"{factor:.2f} times: {ours.spread(lambda each: each.cpu_each)} ms to "
+        f"{bare.spread(lambda each: each.cpu_each)} ms; {ours.spread(lambda each: each.rate, 0)} to "
+        f"{bare.spread(lambda each: each.rate, 0)} hosts/s",
+        None,
+    )
 
 
 def _in_domain(hosts: int, repeats: int) -> tuple[float, list[Measured]]:

@@ -261,27 +261,39 @@ def check_target(name: str, data: Mapping[str, Any], checked: set[tuple[str, str
     Raises:
         UsageError: as `target_of`, or a value has the wrong type; nothing was sent to any PC.
     """
+    short, computer, port = name.rpartition("/")[2], data.get("winrm_computer"), data.get("winrm_port")
+    _check_computer(short, computer)
+    _address(short, {"winrm_address": data.get("winrm_address")})
+    said = [(key, repr(value)) for key, value in data.items() if key in WINRM_DATA and key not in _OF_ONE_HOST]
+    shared = ("target", repr(sorted(said)))
+    if shared not in checked:
+        _check_shared(name, {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items()}, computer)
+        checked.add(shared)
+    _check_type(short, "winrm_port", port)
+    _port(short, {"winrm_port": port}, data.get("winrm_scheme") or "http")
+
+
+_OF_ONE_HOST = frozenset({"winrm_address", "winrm_computer", "winrm_port"})
+"""Keys that each host has a value of its own for, and that mean nothing for the others."""
+
+
+def _check_shared(name: str, own: dict[str, Any], computer: Any) -> None:
     from provmode.transport.target import check_credentials
 
-    computer = data.get("winrm_computer")
-    _check_computer(name.rpartition("/")[2], computer)
-    _address(name.rpartition("/")[2], {"winrm_address": data.get("winrm_address")})
-    apart = {"winrm_address", "winrm_computer"}
-    said = [(key, repr(value)) for key, value in data.items() if key in WINRM_DATA and key not in apart]
-    shared = ("target", repr(sorted(said)))
-    if shared in checked:
-        return
-    own = {key: data.get(key, meta.default) for key, meta in WINRM_DATA.items() if key != "winrm_computer"}
-    types = _types()
     for key, value in own.items():
-        if value is not None and types[key] is not Any and not _fits(value, types[key]):
-            shown = "" if key in SAY_WHERE_THE_PASSWORD_IS else f" {value!r},"
-            raise UsageError(f"{name.rpartition('/')[2]}: {key} is{shown} of the wrong type")
+        if key not in ("winrm_computer", "winrm_port"):
+            _check_type(name.rpartition("/")[2], key, value)
     keyring = own.pop("winrm_password_keyring")
-    own |= {"winrm_password_keyring": None, "winrm_computer": computer}
+    own |= {"winrm_password_keyring": None, "winrm_computer": computer, "winrm_port": None}
     target = target_of(name, {**own, **({"winrm_password": "-"} if keyring else {})})
     check_credentials(target.endpoint, target.credentials)
-    checked.add(shared)
+
+
+def _check_type(name: str, key: str, value: Any) -> None:
+    wanted = _types()[key]
+    if value is not None and wanted is not Any and not _fits(value, wanted):
+        shown = "" if key in SAY_WHERE_THE_PASSWORD_IS else f" {value!r},"
+        raise UsageError(f"{name}: {key} is{shown} of the wrong type")
 
 
 def _fits(value: Any, wanted: Any) -> bool:

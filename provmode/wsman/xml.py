@@ -137,7 +137,10 @@ def child(element: Element, name: str) -> Element | None:
 
     Windows versions and other WS-Management services differ in namespaces more than in names.
     """
-    return next((item for item in element if local_name(item) == name), None)
+    for item in element:
+        if _without_namespace(item.tag) == name:
+            return item
+    return None
 
 
 def descendants(element: Element, name: str) -> list[Element]:

@@ -150,7 +150,7 @@ def main() -> None:
         work(pipe)
     except (EOFError, BrokenPipeError):
         pass  # the run's process is gone, and nobody wants the answer
-    except Exception:
+    except Exception:  # the run reports the hosts that are left as not assessed
         logger.debug("a worker process ended early", exc_info=True)
         raise SystemExit(1) from None
     finally:

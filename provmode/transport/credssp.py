@@ -113,7 +113,7 @@ class LogonInside:
         """Open the PC's proof.
 
         Raises:
-            NotProved: it is none.
+            NotProved: *data* does not prove that the PC has the key of its TLS certificate.
         """
         try:
             return Sealed(self._context.open_whole(data))

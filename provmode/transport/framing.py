@@ -225,7 +225,7 @@ def _fields_of(lines: list[bytes]) -> dict[bytes, bytes]:
     """Return the header fields in *lines*, by lower-case names.
 
     Raises:
-        NotHttp: a line is none.
+        NotHttp: a line is not a header field.
     """
     fields: dict[bytes, bytes] = {}
     for line in lines:
@@ -238,7 +238,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     """Return a header field: its name in lower case, and its value.
 
     Raises:
-        NotHttp: *line* is none.
+        NotHttp: *line* is not a header field.
     """
     field = _FIELD.fullmatch(line)
     if field is None:

@@ -130,7 +130,7 @@ class Handshake:
         *authorization* is the header of the request, *offers* the header ``WWW-Authenticate`` of the answer.
 
         Raises:
-            ProtocolError: a CHALLENGE lacks something, or is none.
+            ProtocolError: a CHALLENGE lacks something, or cannot be read.
         """
         if _NEGOTIATE not in map(_kind, _tokens(authorization)):
             return
@@ -194,7 +194,7 @@ def _tokens(header: str | None) -> list[bytes]:
 
 
 def _kind(token: bytes) -> int | None:
-    """Return the number of an NTLM message: 1 to 3; ``None`` if it is none."""
+    """Return the number of an NTLM message: 1 to 3; ``None`` if it is not an NTLM message."""
     return _number(token, 8) if token.startswith(_SIGNATURE) and len(token) >= 12 else None
 
 

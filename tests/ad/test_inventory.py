@@ -63,7 +63,7 @@ def test_who_is_left_out_and_why(shown: Run) -> None:
         ("FOREIGN-1", "its dNSHostName is outside the domain"),
         ("SUFFIX-1", "its dNSHostName is outside the domain"),
         ("DOUBLE-1", "its dNSHostName is that of another"),
-        ("ODD-1", "its dNSHostName is no name"),
+        ("ODD-1", "its dNSHostName cannot be the name of a PC"),
     }
     assert "lab.test: 2 left out, stale: no logon for 90 days" in document["notes"]
 

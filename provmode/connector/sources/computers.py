@@ -135,11 +135,11 @@ def _created(text: str) -> float:
 def _wrong_names(name: str, address: str, ends: tuple[str, ...]) -> str:
     """Return what is wrong with the names of an account; empty if nothing is."""
     if not _is_name(name) or "." in name or is_address(name):
-        return "its name is no name of a PC"
+        return "its name cannot be the name of a PC"
     if not address:
         return "no dNSHostName"
     if not _is_name(address) or not all(address.split(".")):
-        return "its dNSHostName is no name"
+        return "its dNSHostName cannot be the name of a PC"
     if not address.endswith(ends):
         return "its dNSHostName is outside the domain"
     return ""

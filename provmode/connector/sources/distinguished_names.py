@@ -13,7 +13,7 @@ def parts_of(name: str) -> list[tuple[str, str]]:
     """Return the parts of a distinguished name, from the innermost: attribute in upper case, and value.
 
     Raises:
-        ValueError: it is none.
+        ValueError: *name* is not a distinguished name.
     """
     parts: list[tuple[str, str]] = []
     place = 0
@@ -33,7 +33,7 @@ def path_of(name: str) -> tuple[str, ...]:
     """Return the OUs and containers that an object is in, the outermost first.
 
     Raises:
-        ValueError: the name is none.
+        ValueError: *name* is not a distinguished name.
     """
     first = _PART.match(name)
     if first is None or name[first.end() : first.end() + 1] != ",":

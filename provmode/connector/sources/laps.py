@@ -52,7 +52,7 @@ class LocalAccount:
     user: str = ""
     password: str = field(default="", repr=False)
     why_not: str = ""
-    """Why there is none; empty if there is one."""
+    """Why there is no account to use; empty if there is one."""
 
     @property
     def logon_name(self) -> str:
@@ -79,7 +79,9 @@ def local_account(account: Account) -> LocalAccount:
 
 
 def _windows(text: str) -> tuple[str, str] | None:
-    """Return account and password of Windows LAPS; both empty if the text is none of its; ``None`` without a text."""
+    """Return account and password of Windows LAPS; both empty if the text is not what it writes; ``None``
+    without a text.
+    """
     if not text:
         return None
     try:

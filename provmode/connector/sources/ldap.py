@@ -68,7 +68,7 @@ class Entry:
     values: Mapping[str, tuple[bytes, ...]]
 
     def text(self, attribute: str) -> str:
-        """Return the first value as text; empty if there is none, or if it is no text."""
+        """Return the first value as text; empty without a value, or if it is not UTF-8."""
         values = self.values.get(attribute.lower(), ())
         try:
             return values[0].decode() if values else ""
@@ -80,7 +80,7 @@ class Entry:
         return bool(self.values.get(attribute.lower()))
 
     def number(self, attribute: str) -> int | None:
-        """Return the first value as a whole number; ``None`` if there is none, or if it is none."""
+        """Return the first value as a whole number; ``None`` without a value, or if it is not a number."""
         text = self.text(attribute)
         return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else None
 
@@ -123,7 +123,7 @@ class Wire:
         """Return the messages that are complete with *data*.
 
         Raises:
-            NotLdap: they are none, or too large.
+            NotLdap: they are not messages of LDAP, or too large.
             Exception: what unsealing raised: the seal is broken.
         """
         self._received += len(data)
@@ -203,7 +203,7 @@ def _read(message: Unread, number: int) -> Entry:
     """Return the object in a message, which answers the search *number*.
 
     Raises:
-        NotLdap: it is none, or answers something else.
+        NotLdap: it is not an object of LDAP, or answers something else.
     """
     try:
         read = unpack_ldap_message(ASN1Reader(message.data), _PACKING)
@@ -309,7 +309,7 @@ def read_filter(text: str) -> LDAPFilter:
     """Return the filter that a person wrote.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: *text* is not a filter; the message says why.
     """
     try:
         return LDAPFilter.from_string(text if text.startswith("(") else f"({text})")

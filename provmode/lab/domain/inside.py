@@ -236,7 +236,7 @@ def _end_all_others() -> None:
         while True:
             os.waitpid(-1, 0)  # they are all ours: this is the first process here
     except (ProcessLookupError, ChildProcessError):
-        return  # there is none, or none any more
+        return  # no process is left
 
 
 def main() -> None:

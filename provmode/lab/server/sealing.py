@@ -125,7 +125,7 @@ def split(body: bytes, protocol: str = SPNEGO, padding: int = 0) -> tuple[str, i
 
 
 def _unusual_head(body: bytes) -> bytes:
-    """Return the head of a sealed body that is long, or in other letters; empty: there is none."""
+    """Return the head of a sealed body that is long, or in other letters; empty if the body has no head."""
     found = _HEAD.match(body)
     return found[0] if found else b""
 

@@ -178,7 +178,7 @@ class WinRMService:
         return self._written(request, *await self._perform(request, caller))
 
     def _accept(self, received: ReceivedMessage, caller: Caller) -> Request | SoapAnswer:
-        """Return the request in *received*, or the answer to a message that is none; raise faults."""
+        """Return the request in *received*, or the answer to a message that is not a request; raise faults."""
         if received.fault:
             raise SoapFault(received.fault)
         assert received.root is not None

@@ -82,16 +82,16 @@ LEFT_OUT: list[tuple[dict[str, str | None], str]] = [
     ({"dNSHostName": "pc-0001.evilcorp.example"}, "its dNSHostName is outside the domain"),
     ({"dNSHostName": "corp.example"}, "its dNSHostName is outside the domain"),
     ({"dNSHostName": "10.0.0.1"}, "its dNSHostName is outside the domain"),
-    ({"dNSHostName": "pc-0001..corp.example"}, "its dNSHostName is no name"),
-    ({"dNSHostName": ".corp.example"}, "its dNSHostName is no name"),
-    ({"dNSHostName": "a@b.corp.example"}, "its dNSHostName is no name"),
-    ({"dNSHostName": "evil.example/.corp.example"}, "its dNSHostName is no name"),
-    ({"dNSHostName": "pc\x1b[2J.corp.example"}, "its dNSHostName is no name"),
-    ({"sAMAccountName": "PC 1$"}, "its name is no name of a PC"),
-    ({"sAMAccountName": "*$"}, "its name is no name of a PC"),
-    ({"sAMAccountName": "12345$"}, "its name is no name of a PC"),
-    ({"sAMAccountName": "РC-0001$"}, "its name is no name of a PC"),  # a Cyrillic letter
-    ({"sAMAccountName": None}, "its name is no name of a PC"),
+    ({"dNSHostName": "pc-0001..corp.example"}, "its dNSHostName cannot be the name of a PC"),
+    ({"dNSHostName": ".corp.example"}, "its dNSHostName cannot be the name of a PC"),
+    ({"dNSHostName": "a@b.corp.example"}, "its dNSHostName cannot be the name of a PC"),
+    ({"dNSHostName": "evil.example/.corp.example"}, "its dNSHostName cannot be the name of a PC"),
+    ({"dNSHostName": "pc\x1b[2J.corp.example"}, "its dNSHostName cannot be the name of a PC"),
+    ({"sAMAccountName": "PC 1$"}, "its name cannot be the name of a PC"),
+    ({"sAMAccountName": "*$"}, "its name cannot be the name of a PC"),
+    ({"sAMAccountName": "12345$"}, "its name cannot be the name of a PC"),
+    ({"sAMAccountName": "РC-0001$"}, "its name cannot be the name of a PC"),  # a Cyrillic letter
+    ({"sAMAccountName": None}, "its name cannot be the name of a PC"),
 ]
 REASONS = {reason for _, reason in LEFT_OUT}
 

@@ -1,0 +1,14 @@
+"""What runs remember: which host was in what state from when until when, what was changed, and who was away.
+
+* `run`        what is known of a run
+* `look`       what is kept of one look, and what of it is compared. Pure
+* `spans`      the looks at one host, and the spans that they make. Pure
+* `bits`       sets of hosts
+* `tables`     the tables
+* `database`   the database: SQLite or PostgreSQL, transactions, versions, errors
+* `migrations`  the steps from one version of the tables to the next
+* `writer`     writing a run
+* `reader`     reading runs, hosts and timelines
+
+Private: programs import from `provmode.api`.
+"""

@@ -1,0 +1,341 @@
+"""Writing a run to the history, in one transaction.
+
+A run that is later than all others closes the spans of hosts that were found otherwise, and opens new ones; the rest is
+not touched. An earlier one, such as an old report that is imported, makes the spans of its hosts anew.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.engine import Connection, Row
+
+from provmode.history import bits
+from provmode.history.database import Database
+from provmode.history.look import Looks, Words, words_of
+from provmode.history.run import NewRun, number_of
+from provmode.history.spans import Found, Span, looks_of, spans_of
+from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
+from provmode.text import shortened
+
+CHUNK = 500
+"""Values in one list of a statement: SQLite takes at most 999 in old versions."""
+LONGEST_NAME = 255
+
+
+def write(database: Database, run: NewRun) -> bool:
+    """Write a run; return whether it was not there yet.
+
+    Raises:
+        HistoryError: it cannot be written; nothing of it was.
+    """
+    looks = Looks()
+    rows = {name_of(row["host"]): row for row in run.rows}
+    keys = {name: looks.key(row) for name, row in rows.items()}
+    with database.writing() as connection:
+        if connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).first() is not None:
+            return False
+        return _Writing(connection, run, rows, keys, looks).write()
+
+
+def name_of(host: str) -> str:
+    """Return the name by which the history knows a host: without case, and with nothing that a database refuses."""
+    return shortened(_storable(host).casefold(), LONGEST_NAME)
+
+
+def packed(value: Any) -> bytes:
+    """Return *value* as it is stored in a row that nobody compares."""
+    return zlib.compress(json.dumps(value).encode())
+
+
+def unpacked(stored: bytes) -> Any:
+    """Return what `packed` stored."""
+    return json.loads(zlib.decompress(stored))
+
+
+class _Writing:
+    """One run that is being written."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        run: NewRun,
+        rows: Mapping[str, Mapping[str, Any]],
+        keys: Mapping[str, bytes],
+        looks: Looks,
+    ) -> None:
+        self._connection, self._run, self._rows, self._keys, self._looks = connection, run, rows, keys, looks
+        self._hosts: dict[str, int] = {}
+
+    def write(self) -> bool:
+        connection, run = self._connection, self._run
+        at, latest = self._moment()
+        self._hosts = self._host_numbers()
+        hosts = {self._hosts[name]: name for name in self._rows}
+        assessed = [number for number, name in hosts.items() if self._looks.assessed(self._keys[name])]
+        looked, seen = bits.of(hosts), bits.of(assessed)
+        if self._rows:
+            if latest is None or at > latest:
+                self._go_on(at, hosts)
+            else:
+                self._make_anew(at, hosts)
+        counts = self._counts()
+        number = connection.execute(
+            insert(RUN).values(
+                name=run.name,
+                kind=run.kind,
+                at=at,
+                ended=number_of(run.ended),
+                inventory=_storable(run.inventory),
+                complete=run.complete,
+                looked=bits.packed(looked),
+                assessed=bits.packed(seen),
+                exit_code=run.exit_code,
+                by=_storable(run.by),
+                version=_storable(run.version)[:32],
+                plan=run.plan,
+                about=packed(dict(run.about)),
+            )
+        ).inserted_primary_key[0]
+        _insert(connection, COUNT, [{"run_id": number, "verdict": word, "hosts": n} for word, n in counts.items()])
+        _insert(connection, CHANGE, list(self._changes(number)))
+        return True
+
+    def _moment(self) -> tuple[int, int | None]:
+        """Return when the run began, which no other run has, and when the latest run that looked began."""
+        at = number_of(self._run.began)
+        latest = self._connection.execute(select(func.max(RUN.c.at))).scalar()
+        while self._connection.execute(select(RUN.c.id).where(RUN.c.at == at)).first() is not None:
+            at += 1
+        return at, latest
+
+    def _host_numbers(self) -> dict[str, int]:
+        """Return the numbers of hosts by name; hosts that are new get one."""
+        shown = {name: row["host"] for name, row in self._rows.items()}
+        shown.update({name_of(change.host): change.host for change in self._run.changes})
+        if not shown:
+            return {}
+        known = self._known_hosts(shown)
+        new = [name for name in shown if name not in known]
+        _insert(
+            self._connection,
+            HOST,
+            [{"name": name, "shown": shortened(_storable(shown[name]), LONGEST_NAME)} for name in new],
+        )
+        return {**known, **_numbers(self._connection, HOST.c.name, new)}
+
+    def _known_hosts(self, names: Mapping[str, str]) -> dict[str, int]:
+        if len(names) <= CHUNK:
+            return _numbers(self._connection, HOST.c.name, list(names))
+        return {name: number for number, name in self._connection.execute(select(HOST.c.id, HOST.c.name)).all()}
+
+    def _counts(self) -> Counter[str]:
+        if self._rows:
+            return Counter(row["verdict"] for row in self._rows.values())
+        return Counter(change.outcome for change in self._run.changes)
+
+    def _changes(self, run: int) -> Iterator[dict[str, Any]]:
+        for change in self._run.changes:
+            yield {
+                "run_id": run,
+                "host_id": self._hosts[name_of(change.host)],
+                "at": number_of(change.at),
+                "outcome": change.outcome,
+                "changed": change.changed,
+                "body": packed([change.detail, change.cause, change.next_step, change.steps]),
+            }
+
+    # -- the usual case: later than all ---------------------------------------------------------------------------
+
+    def _go_on(self, at: int, hosts: Mapping[int, str]) -> None:
+        """Close and open spans of hosts that were found otherwise than by the look before."""
+        known, away = self._open_spans(hosts, assessed=True), self._open_spans(hosts, assessed=False)
+        same = _by_number(
+            self._connection, STATE.c.key, {span[2] for spans in (known, away) for span in spans.values()}
+        )
+        closed: list[int] = []
+        opened: list[tuple[int, bool, int | None, bytes]] = []
+        for number, name in hosts.items():
+            key = self._keys[name]
+            assessed = self._looks.assessed(key)
+            if assessed and number in away:
+                closed.append(away[number][1])
+            last = (known if assessed else away).get(number)
+            if last is not None:
+                if same[last[2]] == key:
+                    continue
+                closed.append(last[1])
+            since = None if assessed else last[3] if last is not None else at
+            opened.append((number, assessed, since, key))
+        if closed:
+            statement = update(SPAN).where(SPAN.c.id == bindparam("span")).values(until=at)
+            self._connection.execute(statement, [{"span": span} for span in closed])
+        seen = self._last_seen([number for number, assessed, _, _ in opened if not assessed])
+        states = self._state_numbers({key for _, _, _, key in opened})
+        words = self._words_numbers({number: hosts[number] for number, _, _, _ in opened})
+        _insert(
+            self._connection,
+            SPAN,
+            [
+                {
+                    "host_id": number,
+                    "assessed": assessed,
+                    "since": at,
+                    "until": None,
+                    "state_id": states[key],
+                    "words_id": words[number],
+                    "away_since": since,
+                    "seen": seen.get(number),
+                }
+                for number, assessed, since, key in opened
+            ],
+        )
+
+    def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, Row[Any]]:
+        """Return the open spans of hosts by host: host, span, state, since when away."""
+        found = select(SPAN.c.host_id, SPAN.c.id, SPAN.c.state_id, SPAN.c.away_since).where(
+            SPAN.c.until.is_(None), SPAN.c.assessed.is_(assessed)
+        )
+        if len(hosts) > CHUNK:
+            return {row[0]: row for row in self._connection.execute(found).all()}
+        return {row[0]: row for row in self._connection.execute(found.where(SPAN.c.host_id.in_(list(hosts)))).all()}
+
+    def _last_seen(self, hosts: Sequence[int]) -> dict[int, int]:
+        """Return when hosts were assessed last, as far as the history knows."""
+        left, seen = bits.of(hosts), {}
+        if not hosts:
+            return {}
+        for at, assessed in self._connection.execute(select(RUN.c.at, RUN.c.assessed).order_by(RUN.c.at.desc())):
+            there = bits.unpacked(assessed) & left
+            seen.update(dict.fromkeys(bits.numbers(there), at))
+            left &= ~there
+            if not left:
+                break
+        return seen
+
+    # -- an earlier run -------------------------------------------------------------------------------------------
+
+    def _make_anew(self, at: int, hosts: Mapping[int, str]) -> None:
+        """Make the spans of hosts anew, with the looks of this run among the others."""
+        runs = [
+            (when, bits.unpacked(looked), bits.unpacked(assessed))
+            for when, looked, assessed in self._connection.execute(
+                select(RUN.c.at, RUN.c.looked, RUN.c.assessed).order_by(RUN.c.at)
+            )
+        ]
+        states = self._state_numbers(set(self._keys.values()))
+        words = self._words_numbers(hosts)
+        for chunk in _chunks(list(hosts)):
+            rows = self._connection.execute(
+                select(SPAN).where(SPAN.c.host_id.in_(chunk)).order_by(SPAN.c.host_id, SPAN.c.since)
+            )
+            before = {
+                host: [
+                    Span(row.assessed, row.since, row.until, row.state_id, row.words_id, row.away_since, row.seen)
+                    for row in spans
+                ]
+                for host, spans in groupby(rows, key=lambda row: row.host_id)
+            }
+            made: list[dict[str, Any]] = []
+            for number in chunk:
+                key = self._keys[hosts[number]]
+                look = Found(at, self._looks.assessed(key), states[key], words[number])
+                looked = [(when, bits.has(there, number)) for when, all_, there in runs if bits.has(all_, number)]
+                every = sorted([*looks_of(before.get(number, ()), looked), look], key=lambda each: each.at)
+                made += [_row(number, span) for span in spans_of(every)]
+            self._connection.execute(delete(SPAN).where(SPAN.c.host_id.in_(chunk)))
+            _insert(self._connection, SPAN, made)
+
+    # -- what is stored once --------------------------------------------------------------------------------------
+
+    def _state_numbers(self, keys: set[bytes]) -> dict[bytes, int]:
+        """Return the numbers of states by their digests; those that are new are stored."""
+        known = _numbers(self._connection, STATE.c.key, list(keys))
+        new = [key for key in keys if key not in known]
+        states = [(key, self._looks.state(key)) for key in new]
+        _insert(
+            self._connection,
+            STATE,
+            [
+                {
+                    "key": key,
+                    "verdict": state.verdict,
+                    "rule": state.rule,
+                    "cause": state.cause,
+                    "bad": state.bad,
+                    "body": state.body(),
+                }
+                for key, state in states
+            ],
+        )
+        return {**known, **_numbers(self._connection, STATE.c.key, new)}
+
+    def _words_numbers(self, hosts: Mapping[int, str]) -> dict[int, int]:
+        """Return the numbers of the words about hosts, by the host's number; those that are new are stored."""
+        words: dict[bytes, Words] = {}
+        of_host: dict[int, bytes] = {}
+        for number, name in hosts.items():
+            said = words_of(self._rows[name])
+            key = of_host[number] = said.key
+            words[key] = said
+        known = _numbers(self._connection, WORDS.c.key, list(words))
+        new = [key for key in words if key not in known]
+        _insert(self._connection, WORDS, [{"key": key, "body": words[key].body()} for key in new])
+        numbers = {**known, **_numbers(self._connection, WORDS.c.key, new)}
+        return {number: numbers[key] for number, key in of_host.items()}
+
+
+def _row(host: int, span: Span) -> dict[str, Any]:
+    return {
+        "host_id": host,
+        "assessed": span.assessed,
+        "since": span.since,
+        "until": span.until,
+        "state_id": span.state,
+        "words_id": span.words,
+        "away_since": span.away_since,
+        "seen": span.seen,
+    }
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _numbers(connection: Connection, column: Column[Any], values: Sequence[Any]) -> dict[Any, int]:
+    """Return the ids of rows by a column that has each value once."""
+    table = column.table
+    return {
+        value: number
+        for chunk in _chunks(values)
+        for number, value in connection.execute(select(table.c.id, column).where(column.in_(chunk)))
+    }
+
+
+def _by_number(connection: Connection, column: Column[Any], numbers: Iterable[int]) -> dict[int, Any]:
+    """Return the values of a column by the ids of their rows."""
+    table = column.table
+    return {
+        number: value
+        for chunk in _chunks(list(numbers))
+        for number, value in connection.execute(select(table.c.id, column).where(table.c.id.in_(chunk)))
+    }
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
+
+
+def _storable(text: str) -> str:
+    """Return *text* as every database takes it: without NUL, without lone surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -5,6 +5,7 @@ The rooms, from the top down. Each imports only itself and those below it (`test
 * ``cli/``          the command `provmode`: one file a command. It parses arguments and prints, and owns nothing else.
 * ``api``           what programs may import. Everything else is private.
 * ``report/``       what people and programs read of a run: text for a terminal, JSON.
+* ``history/``      what runs remember: spans of states, changes, drift. SQLite or PostgreSQL.
 * ``fleet/``        runs over many hosts: inventories, audit, plan, apply, undo, the journal.
 * ``connector/``    what pyinfra sees: the connector ``@winrm``, its commands, the data of a host.
 * ``remediation/``  what changes a PC: the steps, the lease, the order in which a client is mended. Pure.

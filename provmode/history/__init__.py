@@ -9,6 +9,8 @@
 * `migrations`  the steps from one version of the tables to the next
 * `writer`     writing a run
 * `reader`     reading runs, hosts and timelines
+* `drift`      what changed between two runs, in words. Pure
+* `drifting`   finding it out of the history
 
 Private: programs import from `provmode.api`.
 """

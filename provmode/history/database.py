@@ -7,6 +7,7 @@ PostgreSQL by an advisory lock.
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import stat
@@ -179,13 +180,15 @@ class Database:
         """Bring the tables to this version, in the transaction that *connection* is in."""
         if self._revision(connection) == REVISION:
             return  # another writer was first
-        from alembic import command
         from alembic.config import Config
+        from alembic.runtime.environment import EnvironmentContext
+        from alembic.script import ScriptDirectory
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        steps = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+        upgrade = functools.partial(_steps_to_this_version, steps)
+        with EnvironmentContext(Config(), steps, fn=upgrade) as environment:
+            environment.configure(connection=connection, target_metadata=METADATA)
+            environment.run_migrations()
 
     # -- the engine -----------------------------------------------------------------------------------------------
 
@@ -257,6 +260,10 @@ class Database:
             return  # it is not there, or SQLite says why it cannot be opened
         if not stat.S_ISREG(mode):
             raise HistoryError(f"the history {self.name} is not a file", next_step="give the path of a file")
+
+
+def _steps_to_this_version(steps: Any, revision: str, _: Any) -> Any:
+    return steps._upgrade_revs("head", revision)
 
 
 def _step_for(words: str) -> str:

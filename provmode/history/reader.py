@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.engine import Connection
 
 from provmode.errors import UsageError
 from provmode.history import bits
@@ -16,6 +16,9 @@ from provmode.history.look import Words, facts_of
 from provmode.history.run import Change, Run, number_of, time_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.history.writer import CHUNK, name_of, unpacked
+
+_Row = Any
+"""A row of a statement: its columns by their names."""
 
 
 class LastKnown(NamedTuple):
@@ -115,7 +118,7 @@ class History:
         limit: int | None = None,
     ) -> list[Run]:
         """Return runs, the latest first."""
-        wanted = []
+        wanted: list[ColumnElement[bool]] = []
         if kinds:
             wanted.append(RUN.c.kind.in_(kinds))
         if inventory is not None:
@@ -165,7 +168,7 @@ class History:
         found = self.runs(kinds=("audit",), inventory=inventory, complete=True, until=until, limit=runs)
         return found[::-1]
 
-    def _runs(self, rows: Sequence[Row[Any]]) -> list[Run]:
+    def _runs(self, rows: Sequence[_Row]) -> list[Run]:
         counts: dict[int, dict[str, int]] = {}
         for some in _chunks([row.id for row in rows]):
             for count in self._connection.execute(select(COUNT).where(COUNT.c.run_id.in_(some))):
@@ -215,7 +218,7 @@ class History:
                 _away(gone, states, texts) if gone is not None else None,
             )
 
-    def _spans_at(self, at: int, *, assessed: bool) -> dict[int, Row[Any]]:
+    def _spans_at(self, at: int, *, assessed: bool) -> dict[int, _Row]:
         """Return the spans that a moment is in, by host."""
         statement = select(
             SPAN.c.host_id, SPAN.c.since, SPAN.c.state_id, SPAN.c.words_id, SPAN.c.away_since, SPAN.c.seen
@@ -289,7 +292,7 @@ class History:
         changed: bool = False,
     ) -> list[tuple[Run, int, Change]]:
         """Return how hosts ended in runs that change PCs, with the run and the host's number, in order of time."""
-        wanted = []
+        wanted: list[ColumnElement[bool]] = []
         if after is not None:
             wanted.append(CHANGE.c.at > number_of(after))
         if until is not None:
@@ -329,8 +332,8 @@ class _Texts:
         self._read: dict[int, Words] = {}
 
     def load(self, numbers: set[int]) -> None:
-        for number, body in _rows(self._connection, WORDS, (WORDS.c.id, WORDS.c.body), numbers):
-            self._stored[number] = body
+        for row in _rows(self._connection, WORDS, (WORDS.c.id, WORDS.c.body), numbers):
+            self._stored[row.id] = row.body
 
     def of(self, number: int) -> Words:
         words = self._read.get(number)
@@ -344,17 +347,17 @@ class _States:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._rows: dict[int, Row[Any]] = {}
+        self._rows: dict[int, _Row] = {}
 
     def load(self, numbers: set[int]) -> None:
         columns = (STATE.c.id, STATE.c.verdict, STATE.c.rule, STATE.c.cause, STATE.c.bad, STATE.c.body)
         self._rows.update((row.id, row) for row in _rows(self._connection, STATE, columns, numbers))
 
-    def of(self, number: int) -> Row[Any]:
+    def of(self, number: int) -> _Row:
         return self._rows[number]
 
 
-def _rows(connection: Connection, table: Any, columns: Sequence[Any], numbers: set[int]) -> Iterator[Row[Any]]:
+def _rows(connection: Connection, table: Any, columns: Sequence[Any], numbers: set[int]) -> Iterator[_Row]:
     """Yield the rows of a table that have these numbers; of many, all rows are read, and the others left out."""
     if len(numbers) > 20 * CHUNK:
         yield from (row for row in connection.execute(select(*columns)).all() if row.id in numbers)
@@ -383,7 +386,7 @@ class _Facts(Mapping[str, Any]):
         return len(self._all())
 
 
-def _known(span: Row[Any], host: str, seen: int | None, states: _States, texts: _Texts) -> LastKnown:
+def _known(span: _Row, host: str, seen: int | None, states: _States, texts: _Texts) -> LastKnown:
     state, words = states.of(span.state_id), texts.of(span.words_id)
     return LastKnown(
         state.verdict,
@@ -397,13 +400,13 @@ def _known(span: Row[Any], host: str, seen: int | None, states: _States, texts: 
     )
 
 
-def _away(span: Row[Any], states: _States, texts: _Texts) -> Away:
+def _away(span: _Row, states: _States, texts: _Texts) -> Away:
     words = texts.of(span.words_id)
     since = span.away_since if span.away_since is not None else span.since
     return Away(states.of(span.state_id).cause or "", words.reason, words.next_step, time_of(since))
 
 
-def _stay(row: Row[Any], host: str) -> Stay:
+def _stay(row: _Row, host: str) -> Stay:
     words = Words.read(row.words)
     return Stay(
         row.assessed,

@@ -11,10 +11,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Union
 
 from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from provmode.history import bits
 from provmode.history.database import Database
@@ -24,6 +24,8 @@ from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.text import shortened
 
+_OpenSpan = tuple[int, int, int, Union[int, None]]
+"""Of an open span: host, span, state, since when away."""
 CHUNK = 500
 """Values in one list of a statement: SQLite takes at most 999 in old versions."""
 LONGEST_NAME = 255
@@ -86,7 +88,7 @@ class _Writing:
             else:
                 self._make_anew(at, hosts)
         counts = self._counts()
-        number = connection.execute(
+        connection.execute(
             insert(RUN).values(
                 name=run.name,
                 kind=run.kind,
@@ -102,7 +104,8 @@ class _Writing:
                 plan=run.plan,
                 about=packed(dict(run.about)),
             )
-        ).inserted_primary_key[0]
+        )
+        number = connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).scalar_one()
         _insert(connection, COUNT, [{"run_id": number, "verdict": word, "hosts": n} for word, n in counts.items()])
         _insert(connection, CHANGE, list(self._changes(number)))
         return True
@@ -197,14 +200,15 @@ class _Writing:
             ],
         )
 
-    def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, Row[Any]]:
+    def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, _OpenSpan]:
         """Return the open spans of hosts by host: host, span, state, since when away."""
         found = select(SPAN.c.host_id, SPAN.c.id, SPAN.c.state_id, SPAN.c.away_since).where(
             SPAN.c.until.is_(None), SPAN.c.assessed.is_(assessed)
         )
-        if len(hosts) > CHUNK:
-            return {row[0]: row for row in self._connection.execute(found).all()}
-        return {row[0]: row for row in self._connection.execute(found.where(SPAN.c.host_id.in_(list(hosts)))).all()}
+        if len(hosts) <= CHUNK:
+            found = found.where(SPAN.c.host_id.in_(list(hosts)))
+        rows: Sequence[Any] = self._connection.execute(found).all()
+        return {row[0]: row for row in rows}
 
     def _last_seen(self, hosts: Sequence[int]) -> dict[int, int]:
         """Return when hosts were assessed last, as far as the history knows."""

@@ -1,0 +1,204 @@
+"""Finding out of the history what changed between two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.engine import Connection
+
+from provmode.errors import UsageError
+from provmode.history import bits
+from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_for
+from provmode.history.look import Words
+from provmode.history.reader import History
+from provmode.history.run import Change, Run, time_of
+from provmode.history.tables import HOST, SPAN, STATE, WORDS
+from provmode.history.writer import CHUNK
+
+
+def last_two(history: History, inventory: str | None) -> tuple[Run, Run]:
+    """Return the last two complete audits of an inventory; without one, of that which was audited last.
+
+    Raises:
+        UsageError: there are none.
+    """
+    runs = history.runs(kinds=("audit",), inventory=inventory or _latest(history), complete=True, limit=2)
+    if len(runs) < 2:
+        found = "only one complete audit" if runs else "no complete audit"
+        raise UsageError(
+            f"the history has {found} of {_named(inventory, runs)}",
+            next_step="audit the whole inventory once more",
+        )
+    return runs[1], runs[0]
+
+
+def since(history: History, inventory: str | None, when: datetime) -> tuple[Run, Run]:
+    """Return the complete audit that was the last one at a moment, and the last one of the same inventory.
+
+    Raises:
+        UsageError: there are none.
+    """
+    inventory = inventory or _latest(history)
+    last = history.runs(kinds=("audit",), inventory=inventory, complete=True, limit=1)
+    first = history.runs(kinds=("audit",), inventory=inventory, complete=True, until=when, limit=1)
+    if not first or not last or first[0].number == last[0].number:
+        raise UsageError(
+            f"the history has no complete audit of {_named(inventory, last)} "
+            + (f"before {when:%Y-%m-%d %H:%M} UTC" if not first else f"after {when:%Y-%m-%d %H:%M} UTC"),
+            next_step="provmode history runs lists what there is",
+        )
+    return first[0], last[0]
+
+
+def _latest(history: History) -> str | None:
+    inventories = history.inventories()
+    return inventories[0] if inventories else None
+
+
+def _named(inventory: str | None, runs: Sequence[Run]) -> str:
+    return inventory or (runs[0].inventory if runs else "any inventory")
+
+
+def drift(connection: Connection, before: Run, after: Run) -> Drift:
+    """Return what changed from one run to a later one; both looked at hosts.
+
+    Raises:
+        UsageError: they cannot be compared.
+    """
+    if before.at >= after.at:
+        raise UsageError(
+            f"run {before.number} did not begin before run {after.number}", next_step="give an earlier run"
+        )
+    if not before.looked or not after.looked:
+        raise UsageError("one of the two runs looked at no host", next_step="give audits or plans")
+    hosts = tuple(_Comparing(connection, before, after).hosts())
+    order = {word: place for place, word in enumerate(Word)}
+    return Drift(before, after, tuple(sorted(hosts, key=lambda each: (order[each.word], each.host))))
+
+
+class _Comparing:
+    """Two runs that are compared."""
+
+    def __init__(self, connection: Connection, before: Run, after: Run) -> None:
+        self._connection, self._before, self._after = connection, before, after
+        self._both = before.looked & after.looked
+        self._changes: dict[int, tuple[Run, Change]] = {}
+
+    def hosts(self) -> Iterator[Drifted]:
+        before, after, both = self._before, self._after, self._both
+        moved = self._moved()
+        lost = set(bits.numbers(both & before.assessed & ~after.assessed))
+        found = set(bits.numbers(both & after.assessed & ~before.assessed))
+        # only a run that looked at the whole inventory can say that a host is not in it
+        gone = set(bits.numbers(before.looked & ~after.looked)) if after.complete else set()
+        new = set(bits.numbers(after.looked & ~before.looked)) if before.complete else set()
+        concerned = moved | lost | found | gone | new
+        sides_before, sides_after = self._sides(concerned, before.at), self._sides(concerned, after.at)
+        names = self._names(concerned)
+        self._changes = self._changes_between(concerned)
+        earlier = self._earlier({host for host in moved if not _bad(sides_before.get(host))})
+        causes = self._causes(lost)
+        assessed = set(bits.numbers(after.assessed)) & concerned
+        for host in concerned:
+            one, two = sides_before.get(host), sides_after.get(host)
+            words: list[Word] = []
+            if host in moved and host in assessed:
+                words += words_for(one, two, was_bad=host in earlier)
+            for word, those in ((Word.LOST, lost), (Word.FOUND, found), (Word.APPEARED, new), (Word.VANISHED, gone)):
+                if host in those:
+                    words.append(word)
+            for word in words:
+                run, change = self._changes.get(host, (None, None))
+                yield Drifted(
+                    word,
+                    names[host],
+                    one,
+                    two,
+                    change,
+                    run.plan if run is not None else None,
+                    earlier[host] if word is Word.RETURNED else None,
+                    causes.get(host, "") if word is Word.LOST else "",
+                )
+
+    def _moved(self) -> set[int]:
+        """Return the hosts with a word about their state: it changed in between, or they need something."""
+        looked = set(bits.numbers(self._after.looked))
+        between = select(SPAN.c.host_id).where(
+            SPAN.c.assessed.is_(True), SPAN.c.since > self._before.at, SPAN.c.since <= self._after.at
+        )
+        bad = (
+            select(SPAN.c.host_id)
+            .join(STATE, SPAN.c.state_id == STATE.c.id)
+            .where(STATE.c.bad.is_(True), *_at(self._after.at, assessed=True))
+        )
+        return {host for statement in (between, bad) for (host,) in self._connection.execute(statement).all()} & looked
+
+    def _sides(self, hosts: Iterable[int], at: int) -> dict[int, Side]:
+        """Return what was last known of hosts at a moment."""
+        statement = (
+            select(SPAN.c.host_id, STATE.c.verdict, STATE.c.rule, STATE.c.bad, WORDS.c.body)
+            .join(STATE, SPAN.c.state_id == STATE.c.id)
+            .join(WORDS, SPAN.c.words_id == WORDS.c.id)
+            .where(*_at(at, assessed=True))
+        )
+        return {
+            row.host_id: Side(row.verdict, row.rule, row.bad, Words.read(row.body).reason)
+            for row in self._some(statement, hosts)
+        }
+
+    def _causes(self, hosts: Iterable[int]) -> dict[int, str]:
+        statement = (
+            select(SPAN.c.host_id, STATE.c.cause)
+            .join(STATE, SPAN.c.state_id == STATE.c.id)
+            .where(*_at(self._after.at, assessed=False))
+        )
+        return {row.host_id: row.cause or "" for row in self._some(statement, hosts)}
+
+    def _names(self, hosts: Iterable[int]) -> dict[int, str]:
+        statement = select(HOST.c.id.label("host_id"), HOST.c.shown)
+        return {row.host_id: row.shown for row in self._some(statement, hosts, column=HOST.c.id)}
+
+    def _earlier(self, hosts: Iterable[int]) -> dict[int, Episode]:
+        """Return the times before both runs in which hosts needed something."""
+        statement = (
+            select(SPAN.c.host_id, SPAN.c.since, SPAN.c.until, STATE.c.bad)
+            .join(STATE, SPAN.c.state_id == STATE.c.id)
+            .where(SPAN.c.assessed.is_(True), SPAN.c.since <= self._before.at)
+            .order_by(SPAN.c.host_id, SPAN.c.since)
+        )
+        found: dict[int, Episode] = {}
+        last: tuple[int, bool] | None = None
+        for row in self._some(statement, hosts):
+            going_on = last == (row.host_id, True)
+            last = (row.host_id, row.bad)
+            if row.bad and row.until is not None:
+                times = found[row.host_id].times if row.host_id in found else 0
+                found[row.host_id] = Episode(times if going_on else times + 1, time_of(row.until))
+        return found
+
+    def _changes_between(self, hosts: set[int]) -> dict[int, tuple[Run, Change]]:
+        """Return the last change that a run of ours made on hosts from the first run on to the end of the second."""
+        changes = History(self._connection).changes(after=self._before.began, until=self._after.ended, changed=True)
+        return {host: (run, change) for run, host, change in changes if host in hosts}
+
+    def _some(self, statement: Any, hosts: Iterable[int], *, column: Any = SPAN.c.host_id) -> Iterator[Any]:
+        """Yield the rows about *hosts*; of many, all are read, and the others left out."""
+        wanted = set(hosts)
+        if len(wanted) > 20 * CHUNK:
+            yield from (row for row in self._connection.execute(statement).all() if row.host_id in wanted)
+            return
+        numbers = sorted(wanted)
+        for start in range(0, len(numbers), CHUNK):
+            yield from self._connection.execute(statement.where(column.in_(numbers[start : start + CHUNK])))
+
+
+def _at(at: int, *, assessed: bool) -> tuple[Any, ...]:
+    """Return the conditions for the spans that a moment is in."""
+    return SPAN.c.assessed.is_(assessed), SPAN.c.since <= at, or_(SPAN.c.until.is_(None), SPAN.c.until > at)
+
+
+def _bad(side: Side | None) -> bool:
+    return side is not None and side.bad

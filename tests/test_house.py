@@ -311,7 +311,7 @@ PURE_FILES = (
     "transport/failures.py",
     "transport/refusals.py",
     "fleet/configuration.py",
-    *(f"history/{name}.py" for name in ("bits", "drift", "look", "run", "spans")),
+    *(f"history/{name}.py" for name in ("bits", "drift", "look", "reports", "run", "spans")),
     "connector/commands.py",
     "connector/host_names.py",
     *(f"connector/sources/{name}.py" for name in ("decoding", "names", "headings", "table")),

@@ -27,6 +27,7 @@ from provmode.cli.common import (
     say_if_no_name_resolves,
     usual_limits,
 )
+from provmode.cli.remembering import remember_journal
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
 
@@ -94,7 +95,8 @@ def apply(
         complain(str(error))
         return REFUSED
     show_apply(result, output_format)
-    return result.exit_code()
+    named = inventory or plan.inventory
+    return remember_journal(journal, key if plan.signed else None, result.exit_code(), inventory=named)
 
 
 def run_apply_of(

@@ -27,6 +27,8 @@ from provmode.cli.common import (
     run_options,
     say_if_no_name_resolves,
 )
+from provmode.cli.drift import notify_option, notifying, tell_after_a_run
+from provmode.cli.remembering import new_run, remember_audit
 from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 @max_unassessed_option
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
+@notify_option
 @data_option
 @processes_option
 @run_options
@@ -51,6 +54,7 @@ def audit(
     max_unassessed: Allowance | None,
     output_format: str,
     output: Path | None,
+    notify: bool,
     data: tuple[str, ...],
     processes: int | None,
     retry: bool,
@@ -60,6 +64,7 @@ def audit(
     from provmode.connector.host_data import read_override
 
     override = read_override(data)
+    command = notifying() if notify else None
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry):
@@ -71,10 +76,11 @@ def audit(
             parallel=parallel,
             processes=processes,
         )
-    found.max_unassessed = max_unassessed
+    found.max_unassessed, found.run = max_unassessed, new_run()
     show_audit(found, output_format, output)
     say_what_was_not_learned(found)
-    return found.exit_code()
+    code = remember_audit(found, found.exit_code())
+    return tell_after_a_run(command, found, code) if command is not None else code
 
 
 def run_audit_of(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import math
 import os
+import platform
 import signal
 import sys
 import time
@@ -302,6 +304,15 @@ def say(draw: Callable[[Console], None]) -> None:
     screen = _Screen(sys.stderr)  # if there is a bar, rich has put itself in its place
     screen.write(drawn.getvalue())
     screen.flush()
+
+
+def made_by() -> str:
+    """Return who runs this, and where; in a container without a user database, the user's number."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: needed where there is no terminal.")

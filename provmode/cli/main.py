@@ -15,6 +15,8 @@ from provmode.cli.audit import audit
 from provmode.cli.common import complain, config_option, give_up_output, name_configuration, read_configuration
 from provmode.cli.config import config
 from provmode.cli.demo import demo
+from provmode.cli.drift import drift
+from provmode.cli.history import history
 from provmode.cli.init import init
 from provmode.cli.inventory import inventory
 from provmode.cli.lab import lab
@@ -45,8 +47,10 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         set_debug(True)
 
 
-_commands = (audit, plan, apply, push, undo, verify, show, traces, inventory, config, init, demo, lab)
-for _command in (*_commands, *inventory.commands.values()):
+_groups = (inventory, history)
+_commands = (audit, plan, apply, push, undo, verify, show, traces, history, drift, inventory, config, init, demo, lab)
+_parts = [part for group in _groups for part in group.commands.values()]
+for _command in (*_commands, *_parts):
     _command.params.append(
         click.Option(
             ["--debug"],
@@ -56,9 +60,9 @@ for _command in (*_commands, *inventory.commands.values()):
             help="Say on standard error what is asked of each PC.",
         )
     )
-for _command in (audit, plan, apply, push, undo, verify, show, traces, config, *inventory.commands.values()):
+for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, config, *_parts):
     _command.params.append(config_option(read_configuration))
-for _command in (cli, inventory):
+for _command in (cli, *_groups):
     _command.params.append(config_option(name_configuration))
 for _command in _commands:
     cli.add_command(_command)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import getpass
-import os
-import platform
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,6 +25,7 @@ from provmode.cli.common import (
     inventory_argument,
     key_file_option,
     looking,
+    made_by,
     max_unassessed_option,
     print_json,
     printing,
@@ -35,6 +33,7 @@ from provmode.cli.common import (
     refused_logons,
     run_options,
 )
+from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
 from provmode.clock import utc_now
 from provmode.errors import UsageError
@@ -107,9 +106,10 @@ def plan(
             planner=planner,
         )
     planned.audit.max_unassessed = max_unassessed
+    plan_id = str(uuid.uuid4())
     document = sign(
         planned.document(
-            plan_id=str(uuid.uuid4()),
+            plan_id=plan_id,
             inventory=inventory,
             limit=limit,
             exclude=exclude,
@@ -129,16 +129,7 @@ def plan(
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
     say_what_was_not_learned(planned.audit)
-    return planned.exit_code()
-
-
-def made_by() -> str:
-    """Return who runs this, and where; in a container without a user database, the user's number."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
+    return remember_plan(planned, plan_id, planned.exit_code())
 
 
 def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:

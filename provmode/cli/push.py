@@ -26,6 +26,7 @@ from provmode.cli.common import (
     key_file_option,
     limits_by_name,
     limits_options,
+    made_by,
     print_json,
     printing,
     refused_logons,
@@ -35,7 +36,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
-from provmode.cli.plan import made_by
+from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED, counted
@@ -177,9 +178,10 @@ class _Push:
         with running("planning", settled.limits.parallel) as options:
             planned = run_plan(self._fleet, self._chosen.names, **options)
         planned.audit.about(self._inventory, limit, exclude, self._chosen)
+        plan_id = str(uuid.uuid4())
         document = sign(
             planned.document(
-                plan_id=str(uuid.uuid4()),
+                plan_id=plan_id,
                 inventory=self._inventory,
                 limit=limit,
                 exclude=exclude,
@@ -193,7 +195,7 @@ class _Push:
         if planned.audit.interrupted or not planned.changing:
             self._show(document, None)
             say_what_was_not_learned(planned.audit)
-            return planned.audit.exit_code()
+            return remember_plan(planned, plan_id, planned.audit.exit_code(), kind="push")
         write(self._file, document)
         plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
         if not yes:
@@ -206,7 +208,7 @@ class _Push:
             apply = shlex.join(["provmode", "apply", str(self._file), *self._again])
             complain(f"the plan is kept in {self._file}: {apply} makes its changes")
             self._show(document, None)
-            return REFUSED
+            return remember_plan(planned, plan_id, REFUSED, kind="push")
         result = run_apply_of(
             plan,
             configured(self._inventory),
@@ -221,7 +223,8 @@ class _Push:
         inventory = f"@plan/{self._file}" if gone else self._inventory
         undo = shlex.join(["provmode", "undo", str(self._journal), "--inventory", inventory, *self._again])
         complain(f"the journal is {self._journal}; what can be restored from it: {undo} --dry")
-        return _code(planned, result)
+        code = remember_plan(planned, plan_id, _code(planned, result), kind="push")
+        return remember_journal(self._journal, self._key, code, inventory=self._inventory, kind="push")
 
     def _show_plan(self, planned: Planned) -> None:
         from provmode.report.changes import print_plan

@@ -30,6 +30,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
+from provmode.cli.remembering import remember_journal
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 
 
@@ -114,7 +115,7 @@ def undo(
         else:
             print_undo(result, console_for(None))
     say_if_no_name_resolves(result)
-    return result.exit_code()
+    return remember_journal(journal, options["key"], result.exit_code(), inventory=inventory)
 
 
 def _kinds(only: tuple[str, ...]) -> list[str] | None:

@@ -47,6 +47,8 @@ class Audit:
     """What a person should know about the inventory, such as what a list left out; a sentence each."""
     excluded: tuple[str, ...] = ()
     """Host names that these left out of the selection."""
+    run: str = ""
+    """The run's id in the history; empty if it has none."""
     began: datetime | None = None
     """When the run began, by the controller's clock."""
     ended: datetime | None = None
@@ -55,6 +57,11 @@ class Audit:
         """Note what the run was about: the *inventory*, and which of its hosts were *chosen*, by which words."""
         self.inventory, self.limit, self.exclude = inventory, tuple(limit), tuple(exclude)
         self.excluded = tuple(map(short, chosen.excluded))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run looked at every host of the inventory."""
+        return not (self.limit or self.exclude or self.interrupted)
 
     @property
     def missing(self) -> list[str]:

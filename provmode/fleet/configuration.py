@@ -16,14 +16,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.errors import Mistakes, UsageError
 from provmode.fleet.allowance import Allowance
 from provmode.fleet.waves import ALL, NONE, SAFE, Limits
 
-PARALLEL, PROCESSES, SOAK = (1, 1000), (1, 64), (0, 604800)
+PARALLEL, PROCESSES, SOAK, KEPT_DAYS = (1, 1000), (1, 64), (0, 604800), (1, 36500)
 """From what to what these numbers may go, in the file and as options."""
+WORDS = ("new", "returned", "changed", "still", "fixed", "lost", "found", "appeared", "vanished")
+"""What can happen to a host between two runs: `provmode.history.drift.Word`."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,48 @@ def _inventory(inventory: str, folder: Path) -> str:
     return ",".join(names)
 
 
+def _is_history(value: Any) -> bool:
+    if not _is_text(value):
+        return False
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        return False
+    is_file = url.scheme == "sqlite" and value.startswith("sqlite:///") and url.path.strip("/") and not url.query
+    return bool(is_file or url.scheme in ("postgresql", "postgresql+psycopg"))
+
+
+def _history(url: str, folder: Path) -> str:
+    """Return the url of a history with its file beside the configuration file.
+
+    Raises:
+        UsageError: there is a password in it.
+    """
+    if url.startswith(SQLITE):
+        return SQLITE + beside(url.removeprefix(SQLITE), folder)
+    if urlsplit(url).password is not None:
+        raise UsageError(
+            "there is a password in it", next_step="put it into ~/.pgpass, or a file that $PGPASSFILE names"
+        )
+    return url
+
+
+def _is_near(url: Any) -> bool:
+    """Return whether the url of a history is a file in the folder of the configuration file, or below."""
+    path = Path(str(url).removeprefix(SQLITE))
+    return (
+        str(url).startswith(SQLITE) and not path.is_absolute() and not {"..", "~"} & {part[:2] for part in path.parts}
+    )
+
+
+SQLITE = "sqlite:///"
+"""How the url of a history begins that is a file."""
+HISTORY = Kind(
+    "the url of a history, in quotes",
+    _is_history,
+    _history,
+    'write "sqlite:///history.sqlite" or "postgresql://user@server/provmode"',
+)
 PATH = Kind("a path, in quotes", _is_text, beside)
 INVENTORY = Kind("an inventory, in quotes", _is_text, _inventory)
 COMMAND = Kind(
@@ -122,6 +167,8 @@ class Key:
     """What to write, if there is no default that could be written."""
     option: str = ""
     """The option of commands that it stands for, as they name it in Python."""
+    near: Callable[[Any], bool] | None = None
+    """What it may be in a file that was found in the working directory; ``None``: anything."""
     trusted: bool = False
     """Whether it is refused in a file that was found in the working directory: it decides what is run or believed."""
 
@@ -200,6 +247,39 @@ _LIMITS = _by_name(
         f'more failures than this end the run; "{NONE}" takes the limit away',
         SAFE.max_failures,
         option="max_failures",
+    ),
+)
+
+_HISTORY = _by_name(
+    Key(
+        "url",
+        HISTORY,
+        "where runs are remembered: a file of SQLite, or PostgreSQL (its password stands in ~/.pgpass)",
+        example="sqlite:///history.sqlite",
+        near=_is_near,
+    ),
+    Key(
+        "keep_days",
+        _whole(*KEPT_DAYS),
+        "runs older than this are forgotten, after each complete audit; without it `provmode history prune` forgets",
+        example=730,
+    ),
+)
+_NOTIFY = _by_name(
+    Key(
+        "command",
+        COMMAND,
+        "what `--notify` runs, with the drift as JSON on its standard input",
+        example=["/usr/local/bin/tell-us"],
+    ),
+    Key(
+        "words",
+        Kind(
+            f"a list of some of {', '.join(WORDS)}",
+            lambda value: isinstance(value, list) and bool(value) and all(word in WORDS for word in value),
+        ),
+        "it is run only if one of these happened to a host",
+        ["new", "returned", "changed"],
     ),
 )
 
@@ -285,6 +365,8 @@ def _wrong_in_data(where: str, values: Mapping[str, Any]) -> Iterator[UsageError
 TABLES: Mapping[str, Table] = {
     "": Table(_RUNS),
     "limits": Table(_LIMITS, "How `apply`, `push` and `undo` go."),
+    "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
+    "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
     "policy": Table(
         _policy_keys,
         "The policy of every host; docs/verdicts.md has the keys. The inventory's own data is stronger.",
@@ -410,6 +492,12 @@ def _read(
         )
     if not it.kind.fits(value):
         raise UsageError(f"{path}: {dotted} is not {it.kind.words}", next_step=it.kind.cure)
+    if from_working_directory and it.near is not None and not it.near(value):
+        raise UsageError(
+            f"{path}: {dotted} leads out of the working directory, and whoever prepared that would decide where what "
+            "was found goes",
+            next_step=f"name the file (--config {path}), or move it to /etc/provmode",
+        )
     try:
         return it.kind.read(value, path.parent)
     except UsageError as error:

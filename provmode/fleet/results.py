@@ -262,6 +262,26 @@ INIT = ExitCodes(
     },
 )
 
+HISTORY = ExitCodes(
+    {},
+    {
+        COMPLIANT: "shown, imported or forgotten, as asked; no PC was asked",
+        BAD_USAGE: "bad usage, there is no history, it cannot be read or written, or a file cannot be imported",
+        INTERRUPTED: "interrupted",
+    },
+)
+
+DRIFT = ExitCodes(
+    {},
+    {
+        COMPLIANT: "shown; nothing is new, returned or changed",
+        PENDING: "shown; something is new, returned or changed",
+        FAILED: "shown, but who was to be told of it could not be told",
+        BAD_USAGE: "bad usage, there is no history, it cannot be read, or it has no two runs to compare",
+        INTERRUPTED: "interrupted before it was shown",
+    },
+)
+
 LAB = ExitCodes(
     {},
     {
@@ -284,6 +304,8 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "inventory": INVENTORY,
     "config": CONFIG,
     "init": INIT,
+    "history": HISTORY,
+    "drift": DRIFT,
     "lab": LAB,
 }
 """The table of every command. Help and documents take their exit codes from here."""

@@ -11,6 +11,9 @@
 * `reader`     reading runs, hosts and timelines
 * `drift`      what changed between two runs, in words. Pure
 * `drifting`   finding it out of the history
+* `reports`    a kept report or plan as a run. Pure
+* `journals`   a journal as runs
+* `pruning`    forgetting what is old
 
 Private: programs import from `provmode.api`.
 """

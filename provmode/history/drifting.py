@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -19,47 +19,42 @@ from provmode.history.tables import HOST, SPAN, STATE, WORDS
 from provmode.history.writer import CHUNK
 
 
-def last_two(history: History, inventory: str | None) -> tuple[Run, Run]:
-    """Return the last two complete audits of an inventory; without one, of that which was audited last.
+def latest(history: History, inventory: str | None = None) -> Run:
+    """Return the last complete audit of an inventory; without one, of that which was audited last.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is none.
     """
-    runs = history.runs(kinds=("audit",), inventory=inventory or _latest(history), complete=True, limit=2)
-    if len(runs) < 2:
-        found = "only one complete audit" if runs else "no complete audit"
+    runs = history.runs(kinds=("audit",), inventory=inventory, complete=True, limit=1)
+    if not runs:
         raise UsageError(
-            f"the history has {found} of {_named(inventory, runs)}",
-            next_step="audit the whole inventory once more",
+            f"the history has no complete audit of {inventory or 'any inventory'}",
+            next_step="audit it without --limit and --exclude; provmode history runs lists what there is",
         )
-    return runs[1], runs[0]
+    return runs[0]
 
 
-def since(history: History, inventory: str | None, when: datetime) -> tuple[Run, Run]:
-    """Return the complete audit that was the last one at a moment, and the last one of the same inventory.
+def has_before(history: History, run: Run) -> bool:
+    """Return whether there is a complete audit of the same inventory before a run."""
+    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=run.began, limit=2)
+    return any(each.at < run.at for each in runs)
+
+
+def before(history: History, run: Run, until: datetime | None = None) -> Run:
+    """Return the complete audit of the same inventory before a run: the last one, or the last one at a moment.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is none.
     """
-    inventory = inventory or _latest(history)
-    last = history.runs(kinds=("audit",), inventory=inventory, complete=True, limit=1)
-    first = history.runs(kinds=("audit",), inventory=inventory, complete=True, until=when, limit=1)
-    if not first or not last or first[0].number == last[0].number:
+    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=until or run.began)
+    earlier = next((each for each in runs if each.at < run.at), None)
+    if earlier is None:
+        when = f"that began by {until:%Y-%m-%d %H:%M} UTC" if until is not None else f"before run #{run.number}"
         raise UsageError(
-            f"the history has no complete audit of {_named(inventory, last)} "
-            + (f"before {when:%Y-%m-%d %H:%M} UTC" if not first else f"after {when:%Y-%m-%d %H:%M} UTC"),
-            next_step="provmode history runs lists what there is",
+            f"the history has no complete audit of {run.inventory} {when}",
+            next_step="audit the whole inventory once more, or name a run; provmode history runs lists what there is",
         )
-    return first[0], last[0]
-
-
-def _latest(history: History) -> str | None:
-    inventories = history.inventories()
-    return inventories[0] if inventories else None
-
-
-def _named(inventory: str | None, runs: Sequence[Run]) -> str:
-    return inventory or (runs[0].inventory if runs else "any inventory")
+    return earlier
 
 
 def drift(connection: Connection, before: Run, after: Run) -> Drift:

@@ -289,6 +289,7 @@ class History:
         after: datetime | None = None,
         until: datetime | None = None,
         hosts: Iterable[int] | None = None,
+        run: Run | None = None,
         changed: bool = False,
     ) -> list[tuple[Run, int, Change]]:
         """Return how hosts ended in runs that change PCs, with the run and the host's number, in order of time."""
@@ -299,6 +300,8 @@ class History:
             wanted.append(CHANGE.c.at <= number_of(until))
         if hosts is not None:
             wanted.append(CHANGE.c.host_id.in_(list(hosts)))
+        if run is not None:
+            wanted.append(CHANGE.c.run_id == run.number)
         if changed:
             wanted.append(CHANGE.c.changed.is_(True))
         rows = self._connection.execute(
@@ -321,6 +324,10 @@ class History:
             )
             found.append((runs[row.run_id], row.host_id, change))
         return found
+
+    def changes_of(self, run: Run) -> list[Change]:
+        """Return how hosts ended in one run, in order of time."""
+        return [change for _, _, change in self.changes(run=run)]
 
 
 class _Texts:

@@ -30,6 +30,7 @@ def _without_hosts(audit: Audit) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "provmode": __version__,
+        **({"run": audit.run} if audit.run else {}),
         "began": plain(audit.began),
         "ended": plain(audit.ended),
         "inventory": audit.inventory,

@@ -1,0 +1,158 @@
+"""``provmode history``: what runs remembered. No PC is asked."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provmode.cli.common import complain, configuration, console_for, file_path, format_option, print_json, printing
+from provmode.cli.remembering import history as opened
+from provmode.cli.remembering import inventory_name, reading_history
+from provmode.clock import utc_now
+from provmode.errors import ProvmodeError, UsageError
+from provmode.fleet.configuration import KEPT_DAYS
+from provmode.fleet.results import BAD_USAGE, COMPLIANT, EXIT_CODES
+
+if TYPE_CHECKING:
+    from provmode.history.run import NewRun
+
+LARGEST = 1 << 30
+"""Bytes of a report that is imported: 100,000 hosts are 150 MB."""
+
+
+@click.group(epilog=EXIT_CODES["history"].help, invoke_without_command=False)
+def history() -> None:
+    """Show what runs remembered, import old reports, and forget. No PC is asked."""
+
+
+@history.command(epilog=EXIT_CODES["history"].help)
+@click.option(
+    "--kind", type=click.Choice(["audit", "plan", "push", "apply", "undo"]), multiple=True, help="Only these."
+)
+@click.option("--last", type=click.IntRange(1), default=30, show_default=True, help="How many.")
+@format_option
+def runs(kind: tuple[str, ...], last: int, output_format: str) -> int:
+    """List runs, the latest first."""
+    from provmode.history.reader import History
+    from provmode.report.past import print_runs, runs_json
+
+    with reading_history() as connection:
+        found = History(connection).runs(kinds=kind, limit=last)
+    with printing():
+        if output_format == "json":
+            print_json(runs_json(found))
+        else:
+            print_runs(found, console_for(None))
+    return COMPLIANT
+
+
+@history.command(epilog=EXIT_CODES["history"].help)
+@click.argument("run")
+@format_option
+def show(run: str, output_format: str) -> int:
+    """Show what was known of every host at RUN: its number, the beginning of its id, or last."""
+    from provmode.history.reader import History
+    from provmode.report.past import print_run, whole_run_json
+
+    with reading_history() as connection:
+        read = History(connection)
+        found = read.run(run)
+        hosts = list(read.state(found))
+        changes = read.changes_of(found)
+        with printing():
+            if output_format == "json":
+                print_json(whole_run_json(found, hosts, changes))
+            else:
+                print_run(found, hosts, changes, console_for(None))
+    return COMPLIANT
+
+
+@history.command(epilog=EXIT_CODES["history"].help)
+@click.argument("name")
+@format_option
+def host(name: str, output_format: str) -> int:
+    """Show everything that is known of the host NAME: its verdicts since when, when it was away, what was changed."""
+    from provmode.history.reader import History
+    from provmode.report.past import print_timeline, timeline_json
+
+    with reading_history() as connection:
+        found = History(connection).timeline(name)
+    with printing():
+        if output_format == "json":
+            print_json(timeline_json(found))
+        else:
+            print_timeline(found, utc_now(), console_for(None))
+    return COMPLIANT
+
+
+@history.command("import", epilog=EXIT_CODES["history"].help)
+@click.argument("files", metavar="FILE...", type=file_path(), nargs=-1, required=True)
+@click.option("--inventory", metavar="INVENTORY", help="The inventory of the runs, instead of the one that each names.")
+def import_(files: tuple[Path, ...], inventory: str | None) -> int:
+    """Import reports of audits (JSON), plans and journals that were kept. What is there already is left as it is."""
+    from dataclasses import replace
+
+    from provmode.history.writer import write
+
+    code, runs = COMPLIANT, []
+    for file in files:
+        try:
+            runs += [(file, run) for run in _runs_in(file)]
+        except ProvmodeError as error:
+            complain(str(error))
+            code = BAD_USAGE
+    with opened() as database, printing():
+        for file, run in sorted(runs, key=lambda pair: pair[1].began):
+            named = inventory_name(inventory or run.inventory)
+            new = write(database, replace(run, inventory=named))
+            print(f"{file}: {run.kind} of {run.began:%Y-%m-%d %H:%M} UTC, {'imported' if new else 'there already'}")
+    return code
+
+
+def _runs_in(file: Path) -> list[NewRun]:
+    """Return the runs that a file is the record of.
+
+    Raises:
+        ProvmodeError: it is none, or cannot be read.
+    """
+    from provmode.history.journals import runs_of
+    from provmode.history.reports import run_of
+
+    try:
+        if file.stat().st_size > LARGEST:
+            raise UsageError(f"{file} is larger than any report", next_step="give a report, a plan or a journal")
+        with file.open("rb") as opened_file:
+            first = opened_file.readline(1 << 20)
+        if b'"event"' in first:
+            return runs_of(file, None)
+        return [run_of(json.loads(file.read_bytes()), str(file))]
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(
+            f"{file} is no JSON", next_step="give what --format json wrote, a plan, or a journal"
+        ) from None
+
+
+@history.command(epilog=EXIT_CODES["history"].help)
+@click.option(
+    "--older-than", type=click.IntRange(*KEPT_DAYS), metavar="DAYS", help="Days; else keep_days of [history]."
+)
+@click.option("--dry", is_flag=True, help="Only say how much that is.")
+def prune(older_than: int | None, dry: bool) -> int:
+    """Forget old runs. The last complete audit of each inventory stays, and what was last known of each host."""
+    from provmode.history.pruning import prune as forget
+
+    days = older_than or configuration().table("history").get("keep_days")
+    if not days:
+        raise UsageError("it is not said how old runs have to be", next_step="give --older-than DAYS")
+    with opened() as database:
+        pruned = forget(database, utc_now() - timedelta(days=days), dry=dry)
+    with printing():
+        would = "would be forgotten" if dry else "forgotten"
+        print(f"older than {days} days: {pruned.runs:,} runs {would}, {pruned.spans:,} spans, {pruned.hosts:,} hosts")
+    return COMPLIANT

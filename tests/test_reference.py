@@ -19,10 +19,12 @@ from provmode.ccm.rules import RULES
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
 from provmode.connector.host_data import WINRM_DATA
-from provmode.fleet.configuration import TABLES, toml
+from provmode.fleet.configuration import TABLES, WORDS, toml
 from provmode.fleet.looking import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
+from provmode.history.drift import MEANINGS as MEANINGS_OF_WORDS
+from provmode.history.drift import Word
 from provmode.remediation.traces import PLACES, SAYS
 from provmode.report.terminal import MEANINGS
 from provmode.windows import system
@@ -184,3 +186,8 @@ def test_everything_that_stays_on_a_pc_is_listed_with_its_place_and_what_it_is()
     listed = {row[0].strip("`"): (row[1], row[2]) for row in rows("What stays on a PC", "kind")}
 
     assert listed == {kind: (PLACES[kind], SAYS[kind]) for kind in PLACES}
+
+
+def test_every_word_of_a_drift_is_listed() -> None:
+    assert table("History", "word") == {f"`{word}`": meaning for word, meaning in MEANINGS_OF_WORDS.items()}
+    assert [word.value for word in Word] == list(WORDS)

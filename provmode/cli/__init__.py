@@ -3,8 +3,11 @@ nothing else.
 
 * `entry`   starts the program: makes sockets cooperative before anything imports them
 * `main`    the group of commands, and how errors become one line and an exit code
+* `remembering`  writing runs to the history, and opening it to read
+* `notify`  telling a command what changed
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
+* `history`, `drift`  commands about what runs remembered
 * `inventory`, `config`, `init`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.

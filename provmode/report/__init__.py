@@ -6,6 +6,8 @@
 * `changes`   a plan, an apply and an undo as text
 * `planned`   what a plan says of each host, from a planning run or a file
 * `history`   the whole change that a journal records, as text
+* `past`      runs, hosts and timelines of the history, as text and JSON
+* `drift`     what changed between two runs, as text and JSON
 * `journal`   a verified journal as text
 * `traces`    what provmode left on the PCs as text
 * `inventory`  what a run would ask as text

@@ -103,7 +103,7 @@ def test_every_mistake_is_said_at_once_with_its_key_and_the_cure() -> None:
         'max_unassessed is not a number of hosts, or a share of them such as "40%"; write it as in 5,2%',
         "there is no key wave; it belongs under [limits]",
         "there is no key limit; did you mean [limits]?",
-        "there is no key histroy; docs/reference.md lists the keys, and provmode init writes them all",
+        "there is no key histroy; did you mean [history]?",
         "there is no key policy.grace_minute; did you mean grace_minutes?",
         "policy.check_tcf is not true or false",
         "there is no key policy.parallel; it belongs at the top, before the first [table]",
@@ -274,6 +274,7 @@ def test_every_key_is_an_option_of_a_command_or_data_of_a_host() -> None:
     assert {key.name for key in keys if not key.option} == {
         *(field.name for field in dataclasses.fields(Policy)),
         *(set(WINRM_DATA) - {"winrm_password"}),
+        *("url", "keep_days", "command", "words"),
     }
     for key in keys:
         if key.option:

@@ -129,13 +129,16 @@ def _runs_in(file: Path) -> list[NewRun]:
             first = opened_file.readline(1 << 20)
         if b'"event"' in first:
             return runs_of(file, None)
-        return [run_of(json.loads(file.read_bytes()), str(file))]
+        content = file.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from None
+    try:
+        document = json.loads(content)
     except (ValueError, RecursionError):
         raise UsageError(
             f"{file} is no JSON", next_step="give what --format json wrote, a plan, or a journal"
         ) from None
+    return [run_of(document, str(file))]
 
 
 @history.command(epilog=EXIT_CODES["history"].help)

@@ -115,8 +115,8 @@ class Database:
         """Give the space of what was removed back to the file system, as far as the database does not do so itself."""
         if self.is_file:
             with self._explained("written"), self._engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA incremental_vacuum").fetchall()
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                driver: Any = connection.connection.driver_connection
+                driver.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
 
     @contextmanager
     def _begin_writing(self) -> Iterator[Connection]:

@@ -119,7 +119,7 @@ def runs_of(
             exit_code=exit_code if number == last else None,
             by=by,
             version=__version__,
-            changes=tuple(_change(name, host) for name, host in segment.hosts.items()),
+            changes=tuple(_change(segment.kind, name, host) for name, host in segment.hosts.items()),
             plan=segment.plan[:64],
             about={"journal": str(journal), "signed": state.signed, "checked": checked},
         )
@@ -127,10 +127,17 @@ def runs_of(
     ]
 
 
-def _change(name: str, host: _Host) -> Change:
-    outcome = host.outcome or (UNFINISHED if host.steps or host.open else HostOutcome.NOT_STARTED.value)
+def _change(kind: str, name: str, host: _Host) -> Change:
     might_have = host.changed or (host.open and not host.outcome)
+    outcome = host.outcome or _outcome_of(kind, host)
     return Change(name, _time(host.at), outcome[:16], might_have, host.detail, steps=tuple(host.steps))
+
+
+def _outcome_of(kind: str, host: _Host) -> str:
+    """Return how a host ended that the journal has no ending of: an undo writes none."""
+    if kind == "undo" and not host.open:
+        return (HostOutcome.RESTORED if host.changed else HostOutcome.NOTHING).value
+    return UNFINISHED if host.steps or host.open else HostOutcome.NOT_STARTED.value
 
 
 def _time(text: str) -> datetime:

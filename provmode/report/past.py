@@ -84,7 +84,7 @@ def runs_json(runs: Iterable[Run]) -> dict[str, Any]:
 def print_run(run: Run, hosts: list[HostState], changes: list[Change], console: Console) -> None:
     """Print a run: who made it, what was known of its hosts, and what it changed."""
     line(f"run #{run.number}  {run.kind} of {_scope(run)}", console, 0, "bold")
-    line(f"began {at(run.began)}, took {duration(run.ended - run.began)}", console, 2)
+    line(f"began {at(run.began)}, took {_took(run.ended - run.began)}", console, 2)
     code = f", exit code {run.exit_code}" if run.exit_code is not None else ""
     line(f"by {run.by or 'nobody that is known'}, provmode {run.version}{code}", console, 2)
     line(f"id {run.name}" + (f", plan {run.plan}" if run.plan not in (None, run.name) else ""), console, 2)
@@ -100,6 +100,10 @@ def print_run(run: Run, hosts: list[HostState], changes: list[Change], console: 
     for change in changes:
         _print_change(change, console, 0)
     line(counted(run), console, 0, "bold")
+
+
+def _took(time: timedelta) -> str:
+    return duration(time) if time >= timedelta(minutes=1) else f"{time.total_seconds():.0f} s"
 
 
 def _print_host(host: HostState, run: Run, console: Console) -> None:

@@ -66,8 +66,8 @@ _EXAMPLES = 'write "sqlite:///history.sqlite" or "postgresql://user@server/provm
 class Database:
     """A history's database. Use it as a context manager: leaving it closes its connections."""
 
-    def __init__(self, url: URL, *, patience: float = PATIENCE) -> None:
-        self.url, self._patience = url, patience
+    def __init__(self, url: URL, *, patience: float | None = None) -> None:
+        self.url, self._patience = url, PATIENCE if patience is None else patience
         self.name = url.database if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
         self._engine = self._new_engine()
         self._usable = False

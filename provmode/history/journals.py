@@ -136,8 +136,8 @@ def _change(kind: str, name: str, host: _Host) -> Change:
 def _outcome_of(kind: str, host: _Host) -> str:
     """Return how a host ended that the journal has no ending of: an undo writes none."""
     if kind == "undo" and not host.open:
-        return (HostOutcome.RESTORED if host.changed else HostOutcome.NOTHING).value
-    return UNFINISHED if host.steps or host.open else HostOutcome.NOT_STARTED.value
+        return str(HostOutcome.RESTORED if host.changed else HostOutcome.NOTHING)
+    return UNFINISHED if host.steps or host.open else str(HostOutcome.NOT_STARTED)
 
 
 def _time(text: str) -> datetime:

@@ -115,7 +115,7 @@ def test_a_second_apply_of_a_journal_adds_only_what_it_did(remembering: Remember
 
 
 def test_drift_says_what_is_new_fixed_by_us_fixed_by_others_and_still_there(remembering: Remembering) -> None:
-    first, second, third, fourth = remembering.fleet("half-exited", "half-exited", "healthy", "half-exited")
+    _, second, *_ = remembering.fleet("half-exited", "half-exited", "healthy", "half-exited")
     remembering.audit()
     remembering.night()
     remembering.run("push", remembering.commands.inventory, "--unsigned", "--yes", "--limit", "PC-1")
@@ -138,7 +138,7 @@ def test_drift_says_what_is_new_fixed_by_us_fixed_by_others_and_still_there(reme
 
 
 def test_a_pc_that_is_away_keeps_what_was_last_known_of_it_and_is_found_again(remembering: Remembering) -> None:
-    armed, healthy = remembering.fleet("half-exited", "healthy")
+    armed, _ = remembering.fleet("half-exited", "healthy")
     remembering.audit()
     remembering.night()
     armed.error = Unreachable("PC-1 does not answer")

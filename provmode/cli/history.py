@@ -12,6 +12,7 @@ import click
 from provmode.cli.common import complain, configuration, console_for, file_path, format_option, print_json, printing
 from provmode.cli.remembering import history as opened
 from provmode.cli.remembering import inventory_name, reading_history
+from provmode.ccm.verdict import SEVERITY
 from provmode.clock import utc_now
 from provmode.errors import ProvmodeError, UsageError
 from provmode.fleet.configuration import KEPT_DAYS
@@ -52,8 +53,14 @@ def runs(kind: tuple[str, ...], last: int, output_format: str) -> int:
 
 @history.command(epilog=EXIT_CODES["history"].help)
 @click.argument("run")
+@click.option(
+    "--only",
+    type=click.Choice([verdict.value for verdict in SEVERITY]),
+    multiple=True,
+    help="Only hosts with this verdict: unassessed shows who is away, why, since when, and what was last known.",
+)
 @format_option
-def show(run: str, output_format: str) -> int:
+def show(run: str, only: tuple[str, ...], output_format: str) -> int:
     """Show what was known of every host at RUN: its number, the beginning of its id, or last."""
     from provmode.history.reader import History
     from provmode.report.past import print_run, whole_run_json
@@ -61,8 +68,8 @@ def show(run: str, output_format: str) -> int:
     with reading_history() as connection:
         read = History(connection)
         found = read.run(run)
-        hosts = list(read.state(found))
-        changes = read.changes_of(found)
+        hosts = [host for host in read.state(found) if not only or host.verdict in only]
+        changes = read.changes_of(found) if not only else []
         with printing():
             if output_format == "json":
                 print_json(whole_run_json(found, hosts, changes))

@@ -160,6 +160,21 @@ def test_a_pc_that_is_away_keeps_what_was_last_known_of_it_and_is_found_again(re
     ]
 
 
+def test_the_hosts_that_are_away_are_shown_alone(remembering: Remembering) -> None:
+    _, gone = remembering.fleet("half-exited", "healthy")
+    gone.error = Unreachable("PC-2 does not answer")
+    remembering.audit()
+
+    hosts = remembering.json("history", "show", "last", "--only", "unassessed")["hosts"]
+
+    assert [(host["host"], host["away"]["cause"], host["last_known"]) for host in hosts] == [
+        ("PC-2", "connect-timeout", None)
+    ]
+    text = remembering.run("history", "show", "last", "--only", "unassessed").out
+    assert "PC-1" not in text
+    assert "never assessed" in text
+
+
 def test_a_limited_run_makes_nobody_vanish_and_a_whole_one_does(remembering: Remembering) -> None:
     remembering.fleet("healthy", "healthy", "healthy")
     every = remembering.commands.inventory

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provmode.ccm.verdict import SEVERITY
 from provmode.cli.common import complain, configuration, console_for, file_path, format_option, print_json, printing
 from provmode.cli.remembering import history as opened
 from provmode.cli.remembering import inventory_name, reading_history
-from provmode.ccm.verdict import SEVERITY
 from provmode.clock import utc_now
 from provmode.errors import ProvmodeError, UsageError
 from provmode.fleet.configuration import KEPT_DAYS

@@ -10,6 +10,8 @@ from provmode.fleet.journal_events import line_schema
 from provmode.fleet.plan_file import step_schema
 
 DOCS = Path(__file__).parent.parent / "docs"
+ONLY_AUDIT = {"tries"}
+"""What an audit says of a host and a plan does not."""
 
 
 def main() -> None:
@@ -21,7 +23,7 @@ def main() -> None:
     audit = json.loads((DOCS / "audit.schema.json").read_text("utf-8"))
     audit["$defs"].update({name: plan["$defs"][name] for name in audit["$defs"] if name != "host"})
     host = audit["$defs"]["host"]["properties"]
-    host.update({name: plan["$defs"]["host"]["properties"][name] for name in host})
+    host.update({name: plan["$defs"]["host"]["properties"][name] for name in host if name not in ONLY_AUDIT})
     documents = {"plan": plan, "journal": journal, "audit": audit, "inventory": schema()}
     for name, document in documents.items():
         (DOCS / f"{name}.schema.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")

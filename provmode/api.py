@@ -45,6 +45,7 @@ from provmode.fleet.plan_file import sign as sign_plan
 from provmode.fleet.plan_file import write as write_plan
 from provmode.fleet.progress import Progress
 from provmode.fleet.results import EXIT_CODES, HostOutcome
+from provmode.fleet.retrying import Retrying
 from provmode.fleet.undo import HostUndoResult, UndoResult, undo_run
 from provmode.fleet.verify import Verification, verify_journal
 from provmode.fleet.visit import GeventRunner, Runner, Visit, hosts_of
@@ -95,6 +96,7 @@ __all__ = [
     "ReadOnlyRefused",
     "Reading",
     "RemoteFault",
+    "Retrying",
     "Runner",
     "UndoResult",
     "Unknown",

@@ -169,7 +169,7 @@ def test_every_field_of_a_host_in_a_report_is_listed() -> None:
         plain, age=timedelta(hours=1), leaves_at=datetime(2026, 8, 20, tzinfo=timezone.utc), cause="tls", next_step="do"
     )
 
-    assert [name for name, _ in listed] == list(HostReport("PC-1", full).to_json())
+    assert [name for name, _ in listed] == list(HostReport("PC-1", full, tries=2).to_json())
     assert [name for name, only_if in listed if not only_if] == list(HostReport("PC-1", plain).to_json())
 
 

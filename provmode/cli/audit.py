@@ -24,6 +24,8 @@ from provmode.cli.common import (
     printing,
     processes_option,
     refused_logons,
+    retrying_of,
+    retrying_options,
     run_options,
     say_if_no_name_resolves,
 )
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.audit import Audit
     from provmode.fleet.inventory import InventorySource
+    from provmode.fleet.retrying import Retrying
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 @notify_option
 @data_option
 @processes_option
+@retrying_options
 @run_options
 def audit(
     inventory: str,
@@ -57,12 +61,15 @@ def audit(
     notify: bool,
     data: tuple[str, ...],
     processes: int | None,
+    retry_until: str | None,
+    every: str | None,
     retry: bool,
     parallel: int,
 ) -> int:
     """Look at every host of an INVENTORY and say who is stuck, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
 
+    retrying = retrying_of(retry_until, every)
     override = read_override(data)
     command = notifying() if notify else None
     if output is not None:
@@ -75,6 +82,7 @@ def audit(
             override=override,
             parallel=parallel,
             processes=processes,
+            retrying=retrying,
         )
     found.max_unassessed, found.run = max_unassessed, new_run()
     show_audit(found, output_format, output)
@@ -91,12 +99,13 @@ def run_audit_of(
     override: dict[str, Any] | None = None,
     parallel: int,
     processes: int | None = None,
+    retrying: Retrying | None = None,
 ) -> Audit:
     """Audit the hosts of an inventory, with progress, until interrupted."""
     from provmode.fleet.audit import audit_inventory
 
     with looking("looking at hosts", parallel, processes) as options:
-        return audit_inventory(inventory, limit=limit, exclude=exclude, override=override, **options)
+        return audit_inventory(inventory, limit=limit, exclude=exclude, override=override, retrying=retrying, **options)
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:

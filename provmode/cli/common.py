@@ -19,8 +19,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from provmode.clock import utc_now
+from provmode.errors import UsageError
 from provmode.fleet.allowance import Allowance
 from provmode.fleet.configuration import PARALLEL, PROCESSES, SOAK, Configuration
+from provmode.fleet.retrying import DEFAULT_EVERY, Retrying, read_every, read_until
 from provmode.fleet.waves import SAFE
 from provmode.text import json_text, visible
 
@@ -169,6 +171,34 @@ retry_option = click.option(
     help="Try passwords again that were refused three times in a row in earlier runs. Accounts lock.",
 )
 key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
+
+
+_retry_until = click.option(
+    "--retry-until",
+    metavar="HH:MM",
+    help="Try hosts that were off, away or slow again, until this time of day, or a date and time with its zone.",
+)
+_every = click.option(
+    "--every", metavar="15m", help=f"How far apart these rounds begin, such as 1h or 90s; else {DEFAULT_EVERY}."
+)
+
+
+def retrying_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the options that let it try hosts again."""
+    return _retry_until(_every(command))
+
+
+def retrying_of(until: str | None, every: str | None) -> Retrying | None:
+    """Return until when and how often to try hosts again; ``None`` if the user did not ask for it.
+
+    Raises:
+        UsageError: one of them cannot be read, or *every* was given alone.
+    """
+    if until is None:
+        if every is not None:
+            raise UsageError(f"--every {every} says nothing without --retry-until", next_step="give both, or none")
+        return None
+    return Retrying(read_until(until, utc_now()), read_every(every or DEFAULT_EVERY))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -456,6 +486,15 @@ class _Bar:
     def soaking(self, wave: int, waves: int, left: float) -> None:
         words = f"{self._words}, {left:.0f} s left before wave {wave} of {waves}"
         self._bar.update(self._task, description=words)
+
+    def round(self, number: int, hosts: int) -> None:
+        self._bar.update(self._task, description=f"{self._words}, round {number}", completed=0, total=hosts)
+
+    def waiting(self, words: str) -> None:
+        self._bar.update(self._task, description=words)
+
+    def noticed(self, words: str) -> None:
+        complain(words)
 
 
 @contextmanager

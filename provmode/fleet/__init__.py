@@ -16,6 +16,8 @@
 * `worker`          a worker process of such a run
 * `messages`        what both say to each other
 * `pipe`            Python objects through a pipe between them
+* `retrying`        which hosts a run tries again, when its rounds begin, and when there are no more
+* `rounds`          waiting for the next round
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry

@@ -1,17 +1,21 @@
-"""The audit: every host of a selection looked at once, over pyinfra's hosts and their `@winrm` connector.
+"""The audit: every host of a selection looked at, over pyinfra's hosts and their `@winrm` connector.
 
+Each host is looked at once; if the run retries, those that were off, away or slow are looked at again in later rounds.
 Each host is asked the same as by the fact `ClientState`. Any failure of a host becomes that host's report.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import gevent
+
 from provmode.ccm.verdict import Outcome, Verdict
-from provmode.errors import Cause
+from provmode.errors import Cause, UsageError
 from provmode.fleet.allowance import Allowance
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
@@ -19,6 +23,8 @@ from provmode.fleet.looking import Here, HostReport, Looked, Looker, State, neve
 from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import AUDIT, none_resolves
+from provmode.fleet.retrying import Retrying, passes
+from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen
 from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
 
@@ -52,6 +58,8 @@ class Audit:
     began: datetime | None = None
     """When the run began, by the controller's clock."""
     ended: datetime | None = None
+    retried_until: datetime | None = None
+    """Until when hosts that were off, away or slow were tried again; ``None`` if they were not."""
 
     def about(self, inventory: str, limit: Sequence[str], exclude: Sequence[str], chosen: Chosen) -> None:
         """Note what the run was about: the *inventory*, and which of its hosts were *chosen*, by which words."""
@@ -111,6 +119,9 @@ def audit_inventory(
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
     looker: Looker | None = None,
+    retrying: Retrying | None = None,
+    seconds: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], Any] = gevent.sleep,
 ) -> Audit:
     """Look at the hosts of an inventory; *limit* names some of them. For the rest see `run_audit`.
 
@@ -119,7 +130,8 @@ def audit_inventory(
     """
     fleet = load(inventory, override=override)
     chosen = fleet.choose(limit, exclude)
-    audit = run_audit(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, looker=looker)
+    how: dict[str, Any] = {"progress": progress, "stop": stop, "runner": runner, "looker": looker}
+    audit = run_audit(fleet, chosen.names, now=now, retrying=retrying, seconds=seconds, pause=pause, **how)
     audit.about(named(inventory), limit, exclude, chosen)
     return audit
 
@@ -133,12 +145,19 @@ def run_audit(
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
     looker: Looker | None = None,
+    retrying: Retrying | None = None,
+    seconds: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], Any] = gevent.sleep,
 ) -> Audit:
     """Look at every host of *names* and return what was found. Changes nothing.
 
     *now* is the controller's clock, UTC. *progress* gets each report as it comes. When *stop* turns true no further
     host is begun, and hosts in progress are dropped. *looker* looks at the hosts; without one it is this process, with
     *runner*.
+
+    *retrying* says until when hosts that were off, away or slow are looked at again, in rounds; *seconds* is a
+    monotonic clock, and *pause* waits for the next round. The report on each host is that of its last look. If *stop*
+    turns true after every host was looked at once, the run ends and is not interrupted: nobody is missing.
 
     Raises:
         UsageError: a host has another connector, or data of the wrong type or an impossible policy; nothing was sent.
@@ -147,33 +166,44 @@ def run_audit(
     audit = Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies))
     audit.by_name, audit.began, audit.notes = looked_up(fleet, names), now(), fleet.notes
     answering: dict[str, Answering] = {}
+    found: dict[str, HostReport] = {}
     progress.begin(len(names))
+    clocks: dict[str, Any] = {"now": now, "stop": stop, "progress": progress, "seconds": seconds, "pause": pause}
+    rounds = Rounds(retrying, **clocks) if retrying is not None else None
 
     def gather(looked: Looked) -> None:
+        host = looked.report.host
         if looked.answering is not None:
-            answering[looked.report.host] = looked.answering
-        audit.reports.append(looked.report)
-        progress.ended(looked.report)
+            answering[host] = looked.answering
+        found[host] = looked.report.after(found[host]) if host in found else looked.report
+        progress.ended(found[host])
 
     looks = looker or Here(runner or GeventRunner())
     looks.look(fleet, policies, State(), gather, now=now, stop=stop)
     audit.interrupted = stop()
     if not audit.interrupted:
-        audit.reports += [never_looked_at(name).report for name in audit.missing]
-    audit.reports.sort(key=_in_order(audit.selected))
+        for name in names:
+            found.setdefault(short(name), never_looked_at(name).report)
+    if rounds is not None and retrying is not None and not audit.interrupted:
+        audit.retried_until = retrying.until
+        while rounds.wait(len(again := {name: policies[name] for name in names if _passes(found[short(name)])})):
+            try:
+                looks.look(fleet, again, State(), gather, now=now, stop=stop)
+            except UsageError as error:  # what was found before is worth more than another round
+                audit.notes = [*audit.notes, f"no host is tried again: {error}"]
+                break
     others = twins(answering, audit.selected)
     audit.reports = [
-        report.beside(others[report.host]) if report.host in others else report for report in audit.reports
+        found[host].beside(others[host]) if host in others else found[host] for host in audit.selected if host in found
     ]
     audit.ended = now()
     return audit
 
 
+def _passes(report: HostReport) -> bool:
+    return passes(report.assessment.cause, to_mend=report.assessment.to_mend)
+
+
 def named(inventory: str | InventorySource) -> str:
     """Return the inventory as a report names it."""
     return inventory if isinstance(inventory, str) else inventory.name
-
-
-def _in_order(selected: list[str]) -> Callable[[HostReport], int]:
-    position = {name: number for number, name in enumerate(selected)}
-    return lambda report: position[report.host]

@@ -40,6 +40,8 @@ class HostReport:
     """HTTP requests it cost, authentication included."""
     retries: int = 0
     seconds: float = 0.0
+    tries: int = 1
+    """How often it was looked at in this run; requests, retries and seconds are those of all looks."""
 
     @classmethod
     def of(cls, visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
@@ -51,6 +53,16 @@ class HostReport:
         """Return the report with the finding that the hosts *others* are the same PC."""
         return replace(self, assessment=with_twins(self.assessment, others))
 
+    def after(self, earlier: HostReport) -> HostReport:
+        """Return the report of a later look, with what the *earlier* ones cost."""
+        return replace(
+            self,
+            tries=earlier.tries + 1,
+            requests=earlier.requests + self.requests,
+            retries=earlier.retries + self.retries,
+            seconds=earlier.seconds + self.seconds,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the host's row of the JSON report (contract: host, verdict, reason, findings, facts)."""
         return {
@@ -58,6 +70,7 @@ class HostReport:
             **self.assessment.to_json(),
             "requests": self.requests,
             "retries": self.retries,
+            **({"tries": self.tries} if self.tries > 1 else {}),
             "facts": self.state.to_json() if self.state is not None else {},
         }
 

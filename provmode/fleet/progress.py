@@ -26,6 +26,20 @@ class WaveProgress(Protocol):
         """The run waits *left* more seconds before it begins *wave*; called again and again while it waits."""
 
 
+@runtime_checkable
+class RoundProgress(Protocol):
+    """What a `Progress` may receive besides, from a run that tries hosts again."""
+
+    def round(self, number: int, hosts: int) -> None:
+        """Round *number* begins; it has this many hosts. The first look was round 1, and is not announced."""
+
+    def waiting(self, words: str) -> None:
+        """The run waits for its next round; *words* say how many hosts it has, when it begins, and until when."""
+
+    def noticed(self, words: str) -> None:
+        """Something about the time was noticed."""
+
+
 def wave_begins(progress: Progress, number: int, waves: int, hosts: int) -> None:
     """Tell *progress* of a wave, if it wants to know."""
     if isinstance(progress, WaveProgress):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timezone
 from typing import Any
 
 from provmode import __version__
@@ -26,6 +27,7 @@ def document(audit: Audit) -> dict[str, Any]:
 def _without_hosts(audit: Audit) -> dict[str, Any]:
     summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
     summary["total"] = len(audit.selected)
+    until = audit.retried_until
     body: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -35,6 +37,7 @@ def _without_hosts(audit: Audit) -> dict[str, Any]:
         "ended": plain(audit.ended),
         "inventory": audit.inventory,
         "limit": list(audit.limit),
+        **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
         **({"exclude": list(audit.exclude), "excluded": list(audit.excluded)} if audit.exclude else {}),
         "summary": summary,
     }

@@ -1,4 +1,4 @@
-"""Progress as lines of a log: when a wave begins, when the run waits, and at intervals whatever happens. Pure."""
+"""Progress as lines of a log: when a wave or a round begins, when the run waits, and at intervals. Pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class LogProgress:
         self._outcomes: Counter[str] = Counter()
         self._wave = self._waiting = ""
         self._soaking_before = 0
+        self._quiet = False
 
     def begin(self, hosts: int) -> None:
         """Begin: the run has this many hosts."""
@@ -55,9 +56,24 @@ class LogProgress:
             self._say(f"{self._done()}; {self._waiting}")
         self.look()
 
+    def round(self, number: int, hosts: int) -> None:
+        """Say that a round begins, and count its hosts from now on."""
+        self._hosts, self._quiet, self._wave = hosts, False, ""
+        self._outcomes.clear()
+        self._say(f"round {number} begins: {count_of(hosts)}")
+
+    def waiting(self, words: str) -> None:
+        """Say until when the run waits, and nothing more before it goes on: that can be hours."""
+        self._quiet = True
+        self._say(words)
+
+    def noticed(self, words: str) -> None:
+        """Say what was noticed."""
+        self._say(words)
+
     def look(self) -> None:
-        """Write a line if the last one is long enough ago."""
-        if self._seconds() - self._said >= EVERY:
+        """Write a line if the last one is long enough ago, unless the run waits for its next round."""
+        if not self._quiet and self._seconds() - self._said >= EVERY:
             parts = (self._done(), self._waiting or self._wave, f"{self._seconds() - self._began:.0f} s so far")
             self._say("; ".join(filter(None, parts)))
 

@@ -60,6 +60,7 @@ def print_audit(audit: Audit, console: Console) -> None:
         print_missing(audit.missing, len(audit.selected), console)
     print_left_out(audit.excluded, console)
     print_lowered(audit.lowered, console)
+    _retried(audit, console)
     _total(audit, console)
 
 
@@ -84,7 +85,8 @@ def _each_host(reports: Sequence[HostReport], console: Console) -> None:
     """Print every host on a line of its own, with everything that is said of it; the oldest first."""
     for report in sorted(reports, key=lambda item: _oldest([item]), reverse=True):
         assessment = report.assessment
-        line(f"{_aged(report)}: {said(assessment)}", console, 2)
+        tries = f" (looked at {report.tries} times)" if report.tries > 1 else ""
+        line(f"{_aged(report)}: {said(assessment)}{tries}", console, 2)
         for finding in assessment.findings:
             line(f"! {report.host}: {finding.text}", console, 6)
 
@@ -178,6 +180,16 @@ def print_lowered(lowered: Sequence[LoweredOn], console: Console) -> None:
         names = f": {names_of(item.hosts, console)}" if is_wide(console) else ""
         line(f"{count_of(len(item.hosts))}: {item.setting.says} ({item.setting.setting}){names}", console, 2)
     console.print()
+
+
+def _retried(audit: Audit, console: Console) -> None:
+    """Print what came of trying hosts again, if the run did."""
+    if audit.retried_until is None:
+        return
+    retried = [report for report in audit.reports if report.tries > 1]
+    assessed = sum(report.assessment.verdict is not Verdict.UNASSESSED for report in retried)
+    came = f"{count_of(len(retried))} looked at again, {assessed:,} of them assessed" if retried else "no round was due"
+    line(f"tried again until {audit.retried_until:%Y-%m-%d %H:%M}: {came}", console)
 
 
 def _total(audit: Audit, console: Console) -> None:

@@ -21,6 +21,8 @@ from provmode.cli.common import (
     print_json,
     printing,
     refused_logons,
+    retrying_of,
+    retrying_options,
     run_options,
     running,
     say,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
+@retrying_options
 @run_options
 def apply(
     plan_file: Path,
@@ -63,6 +66,8 @@ def apply(
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
+    retry_until: str | None,
+    every: str | None,
     retry: bool,
     **limits: Any,
 ) -> int:
@@ -76,6 +81,7 @@ def apply(
     from provmode.fleet.inventory import inventory_of
     from provmode.fleet.plan_file import PlanRefused, key_from, load
 
+    retrying = retrying_of(retry_until, every)
     journal = journal or plan_file.with_name(plan_file.name + ".journal")
     try:
         key = key_from(key_file)
@@ -90,6 +96,7 @@ def apply(
                 journal=journal,
                 resume=resume,
                 key=key,
+                retrying=retrying,
             )
     except PlanRefused as error:
         complain(str(error))

@@ -1,7 +1,8 @@
 """Applying a plan: exactly what it says, host by host, in waves, with every change journaled before it is made.
 
 A failure on one host ends that host alone. Too many failures end the run (`Budget`, counted over the hosts that were
-reached).
+reached). If the run retries, hosts that were off, away or slow are begun again in later rounds. Each round goes in
+waves under the same limits, and what the journal says of a host counts, as in a resume.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.begun import Coming, settle
 from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
-from provmode.fleet.journal import HostRecord, Journal
+from provmode.fleet.journal import HostRecord, Journal, read
 from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused
 from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome, counted, none_resolves
+from provmode.fleet.retrying import Retrying, passes
+from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen, choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
+from provmode.reading import plain
 
 
 @dataclass
@@ -45,6 +49,8 @@ class ApplyResult:
     """Host names of the plan that ``--exclude`` left out although something would be changed on them."""
     by_name: frozenset[str] = frozenset()
     """Hosts whose address is a name, which has to be looked up."""
+    retried_until: datetime | None = None
+    """Until when hosts that were not reached were tried again; ``None`` if they were not."""
 
     def count(self, outcome: HostOutcome) -> int:
         """Return how many hosts ended with *outcome*."""
@@ -61,11 +67,13 @@ class ApplyResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return how every host ended (contract)."""
+        until = self.retried_until
         summary: dict[str, Any] = {outcome.value: self.count(outcome) for outcome in APPLY_OUTCOMES}
         return {
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
             **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
         }
@@ -88,6 +96,7 @@ def apply_plan(
     pause: Callable[[float], Any] = gevent.sleep,
     seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
+    retrying: Retrying | None = None,
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
@@ -97,6 +106,10 @@ def apply_plan(
     *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key; a
     plan that is not signed has an unsigned journal, whatever the key. When *stop* turns true, hosts in progress are
     finished and no other is begun.
+
+    *retrying* says until when hosts that were not reached because they were off, away or slow are begun again, in
+    rounds. No round begins once the plan has expired. If *stop* turns true after every host was begun once, the run
+    ends and is not interrupted.
 
     Raises:
         PlanRefused: the inventory has none of the plan's hosts. (If it has only some, the others end as stale.)
@@ -127,10 +140,11 @@ def apply_plan(
             progress=progress,
             pause=pause,
             seconds=seconds,
+            records=lambda: read(journal, key).hosts,
         )
-        announce(run.coming(sizes, limits))
+        announce(run.coming(sizes, limits, retrying))
         progress.begin(len(chosen.names))
-        result = run.run(sizes, soak=limits.soak, budget=budget)
+        result = run.run(sizes, soak=limits.soak, budget=budget, retrying=retrying, sizes=limits.sizes)
         result.excluded = tuple(map(short, chosen.excluded))
         result.by_name = looked_up(fleet, [name for name in chosen.names if name in policies])
     except BaseException:
@@ -206,8 +220,8 @@ class PlanRun:
     """One run over the hosts of a plan.
 
     *now* is the controller's clock. *policies* are the inventory's current policies, by host. *earlier* is what the
-    journal says about each host, if the run is resumed. *chosen* are the names of the hosts to work on, if not all of
-    the plan's.
+    journal says about each host, if the run is resumed, and *records* what it says now. *chosen* are the names of the
+    hosts to work on, if not all of the plan's.
 
     Raises:
         UsageError: *earlier* belongs to a plan with other steps.
@@ -228,59 +242,123 @@ class PlanRun:
         progress: Progress = SILENT,
         pause: Callable[[float], Any] = gevent.sleep,
         seconds: Callable[[], float] = time.monotonic,
+        records: Callable[[], Mapping[str, HostRecord]] | None = None,
     ) -> None:
         self._fleet, self._journal, self._now = fleet, journal, now
         self._runner, self._stop, self._progress = runner or GeventRunner(), stop, progress
         self._pause, self._seconds = pause, seconds
         self._expires = plan.expires
-        earlier, policies = earlier or {}, policies or {}
-        together = Together()
+        self._policies, self._together = policies or {}, Together()
+        before = earlier or {}
+        self._records = records or (lambda: before)
         names = {host.name for host in plan.changing} if chosen is None else set(chosen)
         self._planned = [host for host in plan.changing if host.name in names]
-        self._work = {
-            host.name: HostApply(
-                host,
-                journal,
-                now=now,
-                earlier=earlier.get(host.host),
-                today=policies.get(host.name),
-                together=together,
-                seconds=seconds,
-            )
-            for host in self._planned
-        }
+        self._work = {host.name: self._work_on(host, before) for host in self._planned}
         self.result = ApplyResult()
+        self._ended: dict[str, HostResult] = {}
+        """How each host ended, by its name in the inventory."""
         self.journal_lost = False
         """Whether the journal could not be written and the run had to end."""
         self._worked = False
         """Whether this run worked on a host of the last wave. Hosts that an earlier run finished need no soak."""
+        self._wave_ended = 0.0
         self._budget: Budget | None = None
         self._failed = self._reached = 0
         self._in_wave = self._left = len(self._work)
         """Hosts that have not ended: of this wave, and in all."""
 
-    def coming(self, waves: Sequence[int], limits: Limits) -> Coming:
-        """Return what is about to happen."""
-        waiting = self._waiting(waves)
-        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits)
+    def _work_on(self, host: PlannedHost, earlier: Mapping[str, HostRecord]) -> HostApply:
+        """Return the work on a host of which the journal says so much."""
+        return HostApply(
+            host,
+            self._journal,
+            now=self._now,
+            earlier=earlier.get(host.host),
+            today=self._policies.get(host.name),
+            together=self._together,
+            seconds=self._seconds,
+        )
 
-    def _waiting(self, waves: Sequence[int]) -> tuple[tuple[PlannedHost, ...], ...]:
+    def coming(self, waves: Sequence[int], limits: Limits, retrying: Retrying | None = None) -> Coming:
+        """Return what is about to happen."""
+        until = retrying.until_at_most(self._expires) if retrying is not None else None
+        waiting = self._waiting(list(self._work), waves)
+        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits, until)
+
+    def _waiting(self, names: Sequence[str], waves: Sequence[int]) -> tuple[tuple[PlannedHost, ...], ...]:
         """Return the hosts of each wave that an earlier run did not finish, without waves that have none."""
-        left, found = list(self._planned), []
+        planned = {host.name: host for host in self._planned}
+        left, found = [planned[name] for name in names], []
         for size in waves:
             wave, left = left[:size], left[size:]
             found.append(tuple(host for host in wave if self._work[host.name].done_before() is None))
         return tuple(wave for wave in found if wave)
 
-    def run(self, waves: Sequence[int], *, soak: float = 0.0, budget: Budget | None = None) -> ApplyResult:
+    def run(
+        self,
+        waves: Sequence[int],
+        *,
+        soak: float = 0.0,
+        budget: Budget | None = None,
+        retrying: Retrying | None = None,
+        sizes: Callable[[int], Sequence[int]] = lambda hosts: [hosts],
+    ) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
 
         No further host is begun once the failure *budget* is sure to be exceeded, even if the rest of the wave
-        succeeds.
+        succeeds. *retrying* says until when hosts are begun again, and *sizes* how large the waves of so many are then.
         """
-        names, position, number = list(self._work), 0, 0
         self._budget = budget
-        to_come = len(self._waiting(waves))
+        until = retrying.until_at_most(self._expires) if retrying is not None else None
+        clocks: dict[str, Any] = {"now": self._now, "seconds": self._seconds, "pause": self._pause}
+        rounds = Rounds(until, stop=self._stop, progress=self._progress, **clocks) if until is not None else None
+        self._waves(list(self._work), waves, soak)
+        why = self.result.ended_early or "the run was ended before its turn"
+        for name in self._work:
+            self._ended.setdefault(name, HostResult(short(name), HostOutcome.NOT_STARTED, why))
+        self.result.interrupted = self._stop()
+        if rounds is not None and until is not None and not self._ended_early():
+            self.result.retried_until = until.until
+            self._retry(rounds, sizes, soak)
+            if until is not retrying and not self._stop() and not self.result.ended_early and self._away():
+                self.result.ended_early = "the plan expires before the next round: plan anew for those not reached"
+        self.result.hosts = [self._ended[name] for name in self._work]
+        return self.result
+
+    def _retry(self, rounds: Rounds, sizes: Callable[[int], Sequence[int]], soak: float) -> None:
+        """Begin again, in *rounds*, the hosts that were off, away or slow; each round goes in waves of these *sizes*.
+
+        What the journal says about a host by then counts as in a resume: no step is carried out twice, and a lease that
+        could not be released is its own.
+        """
+        while again := self._away():
+            self.result.ended_early = self._budget.spent(self._failed, self._reached) if self._budget else ""
+            if self.result.ended_early or not rounds.wait(len(again)):
+                return
+            try:
+                records = self._records()
+            except UsageError as error:  # the report of what was changed is worth more than another round
+                self.result.ended_early = f"no host is tried again: {error}"
+                return
+            self._work.update({host.name: self._work_on(host, records) for host in again})
+            self._left = len(again)
+            self._waves([host.name for host in again], sizes(len(again)), soak)
+            if self._ended_early():
+                return
+
+    def _away(self) -> list[PlannedHost]:
+        """Return the hosts to begin again: those that were not reached, for a cause that passes by itself."""
+        ended = [(host, self._ended[host.name]) for host in self._planned]
+        return [
+            host
+            for host, result in ended
+            if result.outcome is HostOutcome.UNREACHED and passes(result.cause, to_mend=result.to_mend)
+        ]
+
+    def _waves(self, names: Sequence[str], waves: Sequence[int], soak: float) -> None:
+        """Work on the hosts *names*, in *waves* of so many hosts each."""
+        position, number = 0, 0
+        to_come = len(self._waiting(names, waves))
         for size in waves:
             wave, position = names[position : position + size], position + size
             waiting = sum(self._work[name].done_before() is None for name in wave)
@@ -296,15 +374,10 @@ class PlanRun:
             self._wave(wave)
             if self._ended_early():
                 break
-        self._not_started(names)
-        self.result.interrupted = self._stop()
-        order = {short(name): number for number, name in enumerate(names)}
-        self.result.hosts.sort(key=lambda result: order[result.host])
-        return self.result
 
     def _soak(self, soak: float, wave: int, waves: int) -> bool:
-        """Wait before *wave* of *waves*; returns whether the run goes on."""
-        until = self._seconds() + soak
+        """Wait before *wave* of *waves*; returns whether the run goes on. The time between two rounds counts."""
+        until = self._wave_ended + soak
         while (left := until - self._seconds()) > 0 and not self._stop():
             soaks(self._progress, wave, waves, left)
             self._pause(min(left, 0.5))
@@ -314,9 +387,10 @@ class PlanRun:
         known = self._fleet.connector_of
         for name in (name for name in names if name not in known):
             detail = "the inventory does not have it any more"
-            self._end(HostResult(short(name), HostOutcome.STALE, detail, next_step="plan anew"), journal=True)
+            self._end(name, HostResult(short(name), HostOutcome.STALE, detail, next_step="plan anew"), journal=True)
         present = [name for name in names if name in known]
         self._runner.visit(self._fleet, present, self._visit, stop=self._ended_early, finish_begun=True)
+        self._wave_ended = self._seconds()
 
     def _ended_early(self) -> bool:
         """Return whether the run must not begin another host."""
@@ -324,25 +398,18 @@ class PlanRun:
             self.result.ended_early = "the plan expired while it was applied: plan anew for the rest"
         return self._stop() or self.journal_lost or bool(self.result.ended_early)
 
-    def _not_started(self, names: Sequence[str]) -> None:
-        ended = {result.host for result in self.result.hosts}
-        for name in names:
-            if short(name) not in ended:
-                why = self.result.ended_early or "the run was ended before its turn"
-                self.result.hosts.append(HostResult(short(name), HostOutcome.NOT_STARTED, why))
-
     def _visit(self, visit: Visit) -> None:
         name = visit.host.name
         work = self._work[name]
         result = work.done_before()
         if result is not None:
-            self._end(result, journal=False)
+            self._end(name, result, journal=False)
             return
         result = visit.connected(lambda: self._in_turn(work, visit))
         self.journal_lost = self.journal_lost or work.journal_lost
         if result is None and visit.error is not None:  # else it was ended in its turn, or the run before it
             self._worked = True
-            self._end(unreached(short(name), visit.error), journal=False)
+            self._end(name, unreached(short(name), visit.error), journal=False)
 
     def _in_turn(self, work: HostApply, visit: Visit) -> HostResult | None:
         """Work on a host and count it, both within its turn: whoever is next sees whether the run goes on."""
@@ -351,16 +418,17 @@ class PlanRun:
         result = work.run(visit)
         self.journal_lost = self.journal_lost or work.journal_lost
         self._worked = True
-        self._end(result, journal=result.outcome is not HostOutcome.UNREACHED)
+        self._end(visit.host.name, result, journal=result.outcome is not HostOutcome.UNREACHED)
         return result
 
-    def _end(self, result: HostResult, *, journal: bool) -> None:
+    def _end(self, name: str, result: HostResult, *, journal: bool) -> None:
         if journal:
             try:
                 self._journal.write("host-ended", host=result.host, outcome=result.outcome.value, detail=result.detail)
             except OSError:
                 self.journal_lost = True
-        self.result.hosts.append(result)
+        before = self._ended.get(name)
+        self._ended[name] = result if before is None else result.after(before)
         self._progress.ended(result)
         self._count(result)
 

@@ -61,6 +61,12 @@ class HostResult:
     requests: int = 0
     to_mend: bool = False
     """Whether it is the operator's to mend, whatever the cause says."""
+    tries: int = 1
+    """How often the run began it; `requests` are those of all of them."""
+
+    def after(self, earlier: HostResult) -> HostResult:
+        """Return the result of a later try, with what the *earlier* ones cost."""
+        return replace(self, tries=earlier.tries + 1, requests=earlier.requests + self.requests)
 
     def to_json(self) -> dict[str, Any]:
         """Return the host's row of the JSON report (contract); cause and next step only if there is one."""
@@ -69,7 +75,8 @@ class HostResult:
             document["cause"] = self.cause
         if self.next_step:
             document["next_step"] = self.next_step
-        return {**document, "steps": list(self.steps), "requests": self.requests}
+        tries = {"tries": self.tries} if self.tries > 1 else {}
+        return {**document, "steps": list(self.steps), "requests": self.requests, **tries}
 
 
 def settled_client(now: Callable[[], datetime], policy: Policy) -> Conversation[ClientReadings]:

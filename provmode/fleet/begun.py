@@ -13,6 +13,7 @@ from typing import Any
 
 from provmode.fleet.journal import first_line_torn, read
 from provmode.fleet.plan_file import PlannedHost
+from provmode.fleet.retrying import Retrying
 from provmode.fleet.waves import SAFE, Limits
 
 
@@ -69,6 +70,8 @@ class Coming:
     finished: int
     """Hosts that an earlier run finished: they are not worked on again."""
     limits: Limits
+    retrying: Retrying | None = None
+    """Until when, and how often, hosts that are not reached are tried again; ``None``: they are not."""
 
     @property
     def hosts(self) -> tuple[PlannedHost, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from rich.console import Console
 
 from provmode.ccm.impact import Impact
+from provmode.ccm.rules import duration
 from provmode.fleet.begun import Coming
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.waves import Limits
@@ -23,6 +25,9 @@ def print_coming(coming: Coming, source: str, console: Console) -> None:
         line(f"{count_of(len(members))}: {title}", console, 2)
     _sets_off(coming.hosts, console)
     print_waves([[host.host for host in wave] for wave in coming.waves], coming.limits, source, console)
+    if coming.retrying is not None:
+        until, every = coming.retrying.until, duration(timedelta(seconds=coming.retrying.every))
+        line(f"hosts that are not reached: tried again until {until:%Y-%m-%d %H:%M}, every {every}", console, 2)
 
 
 def print_waves(waves: Sequence[Sequence[str]], limits: Limits, source: str, console: Console) -> None:

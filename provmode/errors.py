@@ -95,11 +95,17 @@ class HostError(ProvmodeError, OSError):
     cause: Cause = Cause.PROTOCOL
     to_mend: bool = False
     """Whether it is the operator's to mend although its cause does not say so, such as DNS that does not answer."""
+    passes: bool = False
+    """Whether it passes by itself although its cause does not say so, such as a PC that is starting."""
 
-    def __init__(self, what: str, *, next_step: str = "", cause: Cause | None = None) -> None:
+    def __init__(
+        self, what: str, *, next_step: str = "", cause: Cause | None = None, passes: bool | None = None
+    ) -> None:
         super().__init__(what, next_step=next_step)
         if cause is not None:
             self.cause = cause
+        if passes is not None:
+            self.passes = passes
 
 
 class Unreachable(HostError):
@@ -170,7 +176,7 @@ class RemoteFault(HostError):
     def __init__(
         self, what: str, *, code: int | None, kind: str = "unknown", next_step: str = "", cause: Cause | None = None
     ) -> None:
-        super().__init__(what, next_step=next_step, cause=cause)
+        super().__init__(what, next_step=next_step, cause=cause, passes=kind == "unavailable")
         self.code = code
         """The fault's number (WS-Man, HRESULT or WMI), or ``None`` if it has none."""
         self.kind = kind

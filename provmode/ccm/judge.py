@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import RULES, Case, duration, live, needed_unread, why
-from provmode.ccm.verdict import Assessment, Finding, Verdict, cause_of, step_for
+from provmode.ccm.verdict import Assessment, Finding, Verdict, cause_of, passes, step_for
 from provmode.ccm.waiting import too_long
 from provmode.reading import Known, Unknown, known
 from provmode.windows.model import told
@@ -28,11 +28,11 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
     state = replace(state, service=told(state.service))
     case = Case(state, policy, *live(state, policy))
     rule = next(rule for rule in RULES if rule.applies(case))
-    cause, next_step = None, ""
+    cause, next_step, passing = None, "", False
     if rule.verdict is Verdict.UNASSESSED:
         unread = case.unread if rule.name == "live-unread" else needed_unread(case)
         word = unread.cause if unread is not None else "malformed"  # a version that was read and is none
-        cause, next_step = cause_of(word), step_for(word)
+        cause, next_step, passing = cause_of(word), step_for(word), passes(word)
     return Assessment(
         rule.verdict,
         rule.reason(case),
@@ -42,6 +42,7 @@ def judge(state: ClientReadings, policy: Policy, now: datetime) -> Assessment:
         leaves_at=case.leaves_at if rule.verdict is Verdict.SELF_HEALING else None,
         cause=cause,
         next_step=next_step,
+        passes=passing,
     )
 
 

@@ -100,6 +100,8 @@ class Assessment:
     """For `unassessed`: the next thing to do."""
     to_mend: bool = False
     """For `unassessed`: whether it is the operator's to mend, whatever the cause says."""
+    passes: bool = False
+    """For `unassessed`: whether it passes by itself, whatever the cause says."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", shortened(self.reason, SENTENCE))
@@ -173,6 +175,11 @@ def cause_of(word: str) -> str:
 def step_for(word: str) -> str:
     """Return what to do about a reading that is unknown; *word* is the cause of the `Unknown`."""
     return CORRECT_THE_VALUE if word in _WRONG_VALUE else NEXT_STEP[cause_of(word)]
+
+
+def passes(word: str) -> bool:
+    """Return whether the cause of an `Unknown` passes by itself although the contract's cause does not say so."""
+    return word == "unavailable"  # the PC is busy, starting or stopping
 
 
 def unassessed(cause: str, detail: str, next_step: str = "") -> Assessment:

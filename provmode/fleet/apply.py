@@ -27,7 +27,7 @@ from provmode.fleet.journal import HostRecord, Journal, read
 from provmode.fleet.plan_file import Plan, PlannedHost, PlanRefused
 from provmode.fleet.progress import SILENT, Progress, soaks, wave_begins
 from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome, counted, none_resolves
-from provmode.fleet.retrying import Retrying, passes
+from provmode.fleet.retrying import Retrying, tried_again
 from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen, choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
@@ -349,11 +349,7 @@ class PlanRun:
     def _away(self) -> list[PlannedHost]:
         """Return the hosts to begin again: those that were not reached, for a cause that passes by itself."""
         ended = [(host, self._ended[host.name]) for host in self._planned]
-        return [
-            host
-            for host, result in ended
-            if result.outcome is HostOutcome.UNREACHED and passes(result.cause, to_mend=result.to_mend)
-        ]
+        return [host for host, result in ended if result.outcome is HostOutcome.UNREACHED and tried_again(result)]
 
     def _waves(self, names: Sequence[str], waves: Sequence[int], soak: float) -> None:
         """Work on the hosts *names*, in *waves* of so many hosts each."""

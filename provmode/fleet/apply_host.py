@@ -12,7 +12,7 @@ from provmode.ccm.client import client_state, not_answering
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER, Assessment, Outcome, Verdict, cause_of, outcome
+from provmode.ccm.verdict import NEXT_STEP, OTHER_COMPUTER, Assessment, Outcome, Verdict, cause_of, outcome, passes
 from provmode.errors import (
     AuthenticationFailed,
     Cause,
@@ -61,6 +61,8 @@ class HostResult:
     requests: int = 0
     to_mend: bool = False
     """Whether it is the operator's to mend, whatever the cause says."""
+    passes: bool = False
+    """Whether it passes by itself, whatever the cause says."""
     tries: int = 1
     """How often the run began it; `requests` are those of all of them."""
 
@@ -211,6 +213,7 @@ class HostApply:
             return HostResult(
                 *(planned.host, HostOutcome.UNREACHED, assessment.reason, assessment.cause, assessment.next_step),
                 to_mend=assessment.to_mend,
+                passes=assessment.passes,
             )
         if client.computer == NOT_READ:  # a compliant client is not asked for it
             client = replace(client, computer=session.converse(clock_and_name())[1])
@@ -286,7 +289,10 @@ class HostApply:
             detail = f"could not tell whether it is as the plan saw it: {unread.detail or unread.cause}"
             cause = cause_of(unread.cause)
             cure = f"{ALLOW_SHELLS}, and " if cause == Cause.SHELLS_FORBIDDEN.value else ""
-            return HostResult(self._planned.host, HostOutcome.UNREACHED, detail, cause, f"{cure}apply the plan again")
+            again = f"{cure}apply the plan again"
+            return HostResult(
+                *(self._planned.host, HostOutcome.UNREACHED, detail, cause, again), passes=passes(unread.cause)
+            )
         detail = what_changed(facts, client, self._policy, self._now())
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
 
@@ -427,4 +433,5 @@ def unreached(host: str, error: Exception | None) -> HostResult:
     """Return the result for a host that could not be reached because of *error*."""
     failure = failure_of(error)
     outcome = HostOutcome.STALE if isinstance(error, OtherComputer) else HostOutcome.UNREACHED
-    return HostResult(host, outcome, failure.what, failure.cause, failure.next_step, to_mend=failure.to_mend)
+    words = (failure.what, failure.cause, failure.next_step)
+    return HostResult(host, outcome, *words, to_mend=failure.to_mend, passes=failure.passes)

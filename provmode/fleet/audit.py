@@ -23,7 +23,7 @@ from provmode.fleet.looking import Here, HostReport, Looked, Looker, State, neve
 from provmode.fleet.lowered import LoweredOn, lowered_in
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import AUDIT, none_resolves
-from provmode.fleet.retrying import Retrying, passes
+from provmode.fleet.retrying import Retrying, tried_again
 from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen
 from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
@@ -186,7 +186,9 @@ def run_audit(
             found.setdefault(short(name), never_looked_at(name).report)
     if rounds is not None and retrying is not None and not audit.interrupted:
         audit.retried_until = retrying.until
-        while rounds.wait(len(again := {name: policies[name] for name in names if _passes(found[short(name)])})):
+        while rounds.wait(
+            len(again := {name: policies[name] for name in names if tried_again(found[short(name)].assessment)})
+        ):
             try:
                 looks.look(fleet, again, State(), gather, now=now, stop=stop)
             except UsageError as error:  # what was found before is worth more than another round
@@ -198,10 +200,6 @@ def run_audit(
     ]
     audit.ended = now()
     return audit
-
-
-def _passes(report: HostReport) -> bool:
-    return passes(report.assessment.cause, to_mend=report.assessment.to_mend)
 
 
 def named(inventory: str | InventorySource) -> str:

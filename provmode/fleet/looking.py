@@ -80,7 +80,8 @@ def failed_assessment(name: str, error: Exception | None) -> Assessment:
     if not isinstance(error, ProvmodeError):
         logger.debug("unforeseen error about %s", name, exc_info=error)
     failure = failure_of(error)
-    return replace(unassessed(failure.cause, failure.what, failure.next_step), to_mend=failure.to_mend)
+    assessment = unassessed(failure.cause, failure.what, failure.next_step)
+    return replace(assessment, to_mend=failure.to_mend, passes=failure.passes)
 
 
 @dataclass(frozen=True)

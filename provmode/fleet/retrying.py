@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from typing import Protocol
 
 from provmode.errors import Cause, UsageError
 
@@ -38,19 +39,35 @@ NOT_TRIED_AGAIN: Mapping[Cause, str] = {
     Cause.AUTH: "accounts lock",
     Cause.ACCESS_DENIED: "somebody has to give the account its rights",
     Cause.TLS: "somebody has to mend the certificate, or the inventory",
-    Cause.PROTOCOL: "the PC is there, and what answers is not WinRM or is broken",
+    Cause.PROTOCOL: "what answers is broken or no WinRM; yes if the PC is starting, stopping or busy, or hangs up",
     Cause.OTHER_COMPUTER: "somebody has to correct DNS, or the inventory",
     Cause.SHELLS_FORBIDDEN: "somebody has to change the group policy",
 }
 """All other causes, each with the reason why its hosts are not tried again in the same run."""
 
 
-def passes(cause: str | None, *, to_mend: bool) -> bool:
-    """Return whether a host that could not be assessed or reached because of *cause* is tried again.
+class Ended(Protocol):
+    """How a host ended: what says whether it is tried again."""
 
-    What is the operator's *to_mend* never is, such as DNS that does not answer.
+    @property
+    def cause(self) -> str | None:
+        """Why it could not be assessed or reached, if so."""
+
+    @property
+    def to_mend(self) -> bool:
+        """Whether that is the operator's to mend, whatever the cause says."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether it passes by itself, whatever the cause says."""
+
+
+def tried_again(ended: Ended) -> bool:
+    """Return whether a host that *ended* so is tried again.
+
+    What is the operator's to mend never is, such as DNS that does not answer.
     """
-    return not to_mend and cause in TRIED_AGAIN
+    return ended.cause is not None and not ended.to_mend and (ended.passes or ended.cause in TRIED_AGAIN)
 
 
 @dataclass(frozen=True)

@@ -252,13 +252,15 @@ class Failure:
     next_step: str
     to_mend: bool = False
     """Whether it is the operator's to mend, whatever the cause says."""
+    passes: bool = False
+    """Whether it passes by itself, whatever the cause says."""
 
 
 def failure_of(error: Exception | None) -> Failure:
     """Return why a host could not be reached; the cause of an unforeseen error is ``protocol``."""
     if isinstance(error, HostError):
         cause = str(error.cause)
-        return Failure(error.what, cause, error.next_step or NEXT_STEP[cause], error.to_mend)
+        return Failure(error.what, cause, error.next_step or NEXT_STEP[cause], error.to_mend, error.passes)
     if isinstance(error, ProvmodeError):
         return Failure(error.what, "protocol", error.next_step or NEXT_STEP["protocol"])
     return Failure(f"provmode's own error ({type(error).__name__}: {error})", "protocol", "report it")

@@ -14,6 +14,7 @@ class ConnectionLost(HostError):
     """The connection is gone. `sent` is True if the PC might have received the request."""
 
     cause = Cause.PROTOCOL
+    passes = True
 
     def __init__(self, what: str, *, sent: bool) -> None:
         super().__init__(what, next_step="try again; if it stays, look at the PC's firewall and WinRM service")
@@ -22,6 +23,8 @@ class ConnectionLost(HostError):
 
 class LogonForgotten(ConnectionLost):
     """The PC accepted the logon, and then answered a message as if there had been none."""
+
+    passes = False
 
 
 class LogonNotSent(AuthenticationFailed):

@@ -331,7 +331,9 @@ class Session:
             self._drop()
             if not lost.sent:
                 raise
-            raise self._tried_in_vain(ConnectionLost(lost.what, sent=False)) from None  # it contained no operation
+            broken = ConnectionLost(lost.what, sent=False)  # it contained no operation
+            broken.passes = False  # it may be this PC's way to refuse the account
+            raise self._tried_in_vain(broken) from None
         except HostError as error:
             self._refused(error)
             self._drop()
@@ -496,7 +498,9 @@ class Session:
                     raise self._lost(what, lost.what) from None
                 if last:
                     raise ProtocolError(
-                        f"{lost.what} ({ATTEMPTS} attempts)", next_step="look at the PC's WinRM service"
+                        f"{lost.what} ({ATTEMPTS} attempts)",
+                        next_step="look at the PC's WinRM service",
+                        passes=lost.passes,
                     ) from None
                 error = lost
             except DeadlineExceeded as slow:
@@ -587,7 +591,9 @@ class Session:
                     raise
                 if attempt == attempts - 1:
                     raise ProtocolError(
-                        f"{lost.what} ({attempts} attempts)", next_step="look at the PC's WinRM service"
+                        f"{lost.what} ({attempts} attempts)",
+                        next_step="look at the PC's WinRM service",
+                        passes=lost.passes,
                     ) from None
                 self._wait(attempt, lost)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -613,8 +619,10 @@ class Session:
         except HostError as error:
             self._refused(error)
             self._drop()
-            if isinstance(error, ConnectionLost) and not error.sent:
-                self._change_sent = sent_before
+            if isinstance(error, ConnectionLost):
+                error.passes = error.passes and self._proved_by_handshake  # else it may be a refusal
+                if not error.sent:
+                    self._change_sent = sent_before
             if self._renew(error):
                 self._change_sent = sent_before  # who is not let in has changed nothing
                 raise ConnectionLost(error.what, sent=False) from None

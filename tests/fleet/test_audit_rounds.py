@@ -40,6 +40,7 @@ from provmode.report.document import document
 from provmode.report.lines import Page
 from provmode.report.progress import LogProgress
 from provmode.report.terminal import print_audit
+from provmode.transport.base import ConnectionLost, LogonForgotten
 from provmode.transport.dial import NoResolver
 from provmode.transport.session import Session
 
@@ -131,19 +132,18 @@ def test_a_pc_that_comes_on_is_assessed_and_nobody_else_is_asked_again(night: Ni
 
 
 def test_each_host_has_one_row_with_its_last_answer_and_what_all_looks_cost(night: Night) -> None:
-    plain, slow, away = night.pcs(3)
-    plain.bench.pcs.pop("PC-1")
-    slow.refuse(kind="drop-before", times=None)
+    slow, away = night.pcs(2)
+    is_away(slow, DeadlineExceeded("asleep"))
     is_away(away)
-    slow.before("", lambda: slow.bench.wait(200.0))
     night.at = {700.0: slow.heal, 1500.0: lambda: is_away(away, AuthenticationFailed("refused"))}
 
     audit = night.audit()
     rows = {row["host"]: row for row in document(audit)["hosts"]}
 
-    assert list(rows) == ["PC-2", "PC-3"]
-    assert rows["PC-3"]["cause"] == "auth"
-    assert rows["PC-3"]["tries"] == 3
+    assert [(name, row["verdict"], row.get("cause"), row["tries"]) for name, row in rows.items()] == [
+        ("PC-1", "healthy", None, 2),
+        ("PC-2", "unassessed", "auth", 3),
+    ]
     assert document(audit)["retried_until"] == "2026-11-26T13:00:00+00:00"
     assert document(audit)["summary"]["total"] == 2
     assert document(audit)["ended"] == "2026-11-26T12:30:00+00:00"
@@ -194,6 +194,44 @@ def test_whoever_refuses_or_is_to_be_mended_is_asked_once_and_the_run_ends_at_on
     assert night.runner.visited == [["PC-1"]]
     assert audit.reports[0].assessment.cause == error.cause.value
     assert night.bench.seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("what", "happens"),
+    [
+        ("", {"kind": "drop-before"}),
+        ("", {"kind": "fault", "code": 0x800706BA}),
+        ("StdRegProv", {"kind": "fault", "code": 0x800706BA}),
+        ("CcmExec", {"kind": "fault", "code": 0x8007045B}),
+    ],
+    ids=["hangs up", "RPC is not there yet", "its registry is not there yet", "shuts down"],
+)
+def test_a_pc_that_is_starting_or_stopping_is_tried_again(night: Night, what: str, happens: dict[str, Any]) -> None:
+    (pc,) = night.pcs(1)
+    pc.refuse(what, times=None, **happens)
+    causes: list[str | None] = []
+    night.at = {899.0: pc.heal}
+
+    class Watching(LogProgress):
+        def ended(self, result: Any) -> None:
+            causes.append(result.assessment.cause)
+
+    audit = night.audit(progress=Watching("looking", night.lines.append, night.bench.clock))
+
+    assert causes == ["protocol", None]
+    assert verdicts(audit) == {"PC-1": "healthy"}
+
+
+@pytest.mark.parametrize("error", [ConnectionLost("it broke off", sent=True), LogonForgotten("no", sent=True)])
+def test_a_pc_that_breaks_off_the_logon_is_asked_once_because_that_may_be_a_refusal(
+    night: Night, error: HostError
+) -> None:
+    is_away(night.pcs(1)[0], error)
+
+    audit = night.audit()
+
+    assert audit.reports[0].assessment.cause == "protocol"
+    assert night.runner.visited == [["PC-1"]]
 
 
 @pytest.mark.parametrize("error", [Unreachable("x"), DeadlineExceeded("x"), QuotaExceeded("x")])

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from provmode.ccm.verdict import NEXT_STEP, TO_MEND
+from provmode.ccm.verdict import NEXT_STEP, TO_MEND, Assessment, Verdict, unassessed
 from provmode.errors import Cause, UsageError
 from provmode.fleet.retrying import (
     NOT_TRIED_AGAIN,
     TRIED_AGAIN,
     Retrying,
     Timetable,
-    passes,
     read_every,
     read_until,
     said,
+    tried_again,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -40,20 +41,25 @@ def test_every_cause_either_passes_by_itself_or_does_not_and_says_why() -> None:
 
 @pytest.mark.parametrize("cause", ["connect-timeout", "refused", "name-resolution", "deadline", "quota"])
 def test_a_host_that_was_off_away_or_slow_is_tried_again(cause: str) -> None:
-    assert passes(cause, to_mend=False)
+    assert tried_again(unassessed(cause, "x"))
 
 
 @pytest.mark.parametrize("cause", sorted({*TO_MEND, "protocol"}))
 def test_a_host_that_refused_or_has_to_be_mended_is_not_tried_again(cause: str) -> None:
-    assert not passes(cause, to_mend=False)
+    assert not tried_again(unassessed(cause, "x"))
 
 
 def test_what_is_the_operators_to_mend_is_not_tried_again_whatever_its_cause() -> None:
-    assert not passes("name-resolution", to_mend=True)  # DNS does not answer
+    assert not tried_again(replace(unassessed("name-resolution", "DNS does not answer"), to_mend=True))
+    assert not tried_again(replace(unassessed("protocol", "x"), to_mend=True, passes=True))
+
+
+def test_what_passes_by_itself_is_tried_again_whatever_its_cause() -> None:
+    assert tried_again(replace(unassessed("protocol", "the PC is starting"), passes=True))
 
 
 def test_a_host_that_was_assessed_is_not_tried_again() -> None:
-    assert not passes(None, to_mend=False)
+    assert not tried_again(Assessment(Verdict.HEALTHY, "x", "healthy", passes=True))
 
 
 def test_the_reference_says_of_every_cause_whether_and_why_it_is_tried_again() -> None:

@@ -320,10 +320,11 @@ def test_a_pc_that_breaks_off_every_logon_gets_two_of_them() -> None:
     target = Target(Endpoint(pc.name, pc.name), Credentials("ntlm", "LAB\\provmode", "secret"))
     session = Session(target, read_only=True, connect=pc, pause=lambda seconds: None)
 
-    with pytest.raises(ProtocolError, match="it broke off, after 2 logons in a row"):
+    with pytest.raises(ProtocolError, match="it broke off, after 2 logons in a row") as broken:
         session.send(Identify())
 
     assert pc.logons == 2
+    assert not broken.value.passes
 
 
 def test_a_refusal_of_basic_in_a_message_counts(secure_lab: LabProcess, make_target: Any, of_persona: Any) -> None:

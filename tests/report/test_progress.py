@@ -85,3 +85,26 @@ def test_a_line_says_what_came_of_a_host_in_plain_words() -> None:
 
     words = "1 not looked at, 1 without, 1 would be restored, 1 changed"
     assert log.lines == [f"applying: 4 of 4 hosts done ({words}); 30 s so far"]
+
+
+def test_a_run_that_tries_again_says_when_and_is_quiet_while_it_waits() -> None:
+    log = Log()
+    log.progress.begin(60)
+    for number in range(60):
+        log.progress.ended(HostReport(f"PC-{number}", unassessed("refused", "x")))
+
+    log.progress.waiting("12 hosts still away; next round at 02:15, until 06:00")
+    log.time += 10 * EVERY
+    log.progress.look()
+    log.progress.noticed("the clock was put back")
+    log.progress.round(2, 12)
+    log.progress.ended(HostReport("PC-1", unassessed("refused", "x")))
+    log.time += EVERY
+    log.progress.look()
+
+    assert log.lines == [
+        "applying: 12 hosts still away; next round at 02:15, until 06:00",
+        "applying: the clock was put back",
+        "applying: round 2 begins: 12 hosts",
+        "applying: 1 of 12 hosts done (1 unassessed); 330 s so far",
+    ]

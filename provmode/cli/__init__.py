@@ -5,6 +5,7 @@ nothing else.
 * `main`    the group of commands, and how errors become one line and an exit code
 * `remembering`  writing runs to the history, and opening it to read
 * `notify`  telling a command what changed
+* `unassessed`  the hosts of `audit --only unassessed`
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered

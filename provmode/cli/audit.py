@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from provmode.cli.common import (
 )
 from provmode.cli.drift import notify_option, notifying, tell_after_a_run
 from provmode.cli.remembering import new_run, remember_audit
+from provmode.cli.unassessed import only_option, wanted
 from provmode.fleet.results import EXIT_CODES
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 @click.command(epilog=EXIT_CODES["audit"].help)
 @inventory_argument
 @choice_options
+@only_option
 @max_unassessed_option
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
@@ -55,6 +58,7 @@ def audit(
     inventory: str,
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
+    only: str | None,
     max_unassessed: Allowance | None,
     output_format: str,
     output: Path | None,
@@ -71,6 +75,7 @@ def audit(
 
     retrying = retrying_of(retry_until, every)
     override = read_override(data)
+    chosen = wanted(inventory, retry=retry) if only is not None else None
     command = notifying() if notify else None
     if output is not None:
         check_output(output)
@@ -79,14 +84,18 @@ def audit(
             configured(inventory),
             limit=limit,
             exclude=exclude,
+            only=chosen,
             override=override,
             parallel=parallel,
             processes=processes,
             retrying=retrying,
         )
+    found.only = only or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
     show_audit(found, output_format, output)
     say_what_was_not_learned(found)
+    if chosen is not None:
+        chosen.say()
     code = remember_audit(found, found.exit_code())
     return tell_after_a_run(command, found, code) if command is not None else code
 
@@ -96,6 +105,7 @@ def run_audit_of(
     *,
     limit: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
+    only: Callable[[str], bool] | None = None,
     override: dict[str, Any] | None = None,
     parallel: int,
     processes: int | None = None,
@@ -105,7 +115,9 @@ def run_audit_of(
     from provmode.fleet.audit import audit_inventory
 
     with looking("looking at hosts", parallel, processes) as options:
-        return audit_inventory(inventory, limit=limit, exclude=exclude, override=override, retrying=retrying, **options)
+        return audit_inventory(
+            inventory, limit=limit, exclude=exclude, only=only, override=override, retrying=retrying, **options
+        )
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:

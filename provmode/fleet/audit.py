@@ -47,6 +47,8 @@ class Audit:
     """The inventory, as it was named."""
     limit: tuple[str, ...] = ()
     """Names, groups and patterns that the run was limited to."""
+    only: str = ""
+    """What hosts had to be besides, in a word; empty: anything."""
     exclude: tuple[str, ...] = ()
     """Names, groups and patterns that were left out."""
     notes: list[str] = field(default_factory=list)
@@ -69,7 +71,7 @@ class Audit:
     @property
     def complete(self) -> bool:
         """Whether the run looked at every host of the inventory."""
-        return not (self.limit or self.exclude or self.interrupted)
+        return not (self.limit or self.exclude or self.only or self.interrupted)
 
     @property
     def missing(self) -> list[str]:
@@ -98,8 +100,9 @@ class Audit:
 
     @property
     def no_name_resolves(self) -> bool:
-        """Whether it is DNS, and not the PCs: see `none_resolves`."""
-        return none_resolves({report.host: report.assessment.cause for report in self.reports}, self.by_name)
+        """Whether it is DNS, and not the PCs: see `none_resolves`. Who was away before says nothing about DNS."""
+        causes = {report.host: report.assessment.cause for report in self.reports}
+        return not self.only and none_resolves(causes, self.by_name)
 
     @property
     def too_many_unassessed(self) -> str:
@@ -114,6 +117,7 @@ def audit_inventory(
     now: Callable[[], datetime],
     limit: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    only: Callable[[str], bool] | None = None,
     override: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
@@ -125,13 +129,16 @@ def audit_inventory(
 ) -> Audit:
     """Look at the hosts of an inventory; *limit* names some of them. For the rest see `run_audit`.
 
+    *only* says of a host's name, without the connector, whether it is looked at.
+
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
     """
     fleet = load(inventory, override=override)
     chosen = fleet.choose(limit, exclude)
     how: dict[str, Any] = {"progress": progress, "stop": stop, "runner": runner, "looker": looker}
-    audit = run_audit(fleet, chosen.names, now=now, retrying=retrying, seconds=seconds, pause=pause, **how)
+    names = [name for name in chosen.names if only is None or only(short(name))]
+    audit = run_audit(fleet, names, now=now, retrying=retrying, seconds=seconds, pause=pause, **how)
     audit.about(named(inventory), limit, exclude, chosen)
     return audit
 

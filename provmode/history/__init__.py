@@ -9,6 +9,7 @@
 * `migrations`  the steps from one version of the tables to the next
 * `writer`     writing a run
 * `reader`     reading runs, hosts and timelines
+* `unassessed`  the hosts that could not be assessed when they were looked at last
 * `drift`      what changed between two runs, in words. Pure
 * `drifting`   finding it out of the history
 * `reports`    a kept report or plan as a run. Pure

@@ -44,7 +44,7 @@ def run_of(document: Any, where: str) -> NewRun:
     is_plan = document["format"] == PLAN
     began = _began(document, rows, where)
     ended = _time(document.get("ended")) or began
-    limited = any(document.get(name) for name in ("limit", "exclude", "interrupted"))
+    limited = any(document.get(name) for name in ("limit", "exclude", "only", "interrupted"))
     return NewRun(
         name=_name(document, is_plan),
         kind="plan" if is_plan else "audit",

@@ -38,6 +38,7 @@ def _without_hosts(audit: Audit) -> dict[str, Any]:
         "inventory": audit.inventory,
         "limit": list(audit.limit),
         **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
+        **({"only": audit.only} if audit.only else {}),
         **({"exclude": list(audit.exclude), "excluded": list(audit.excluded)} if audit.exclude else {}),
         "summary": summary,
     }

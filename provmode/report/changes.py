@@ -281,7 +281,7 @@ def print_apply(result: ApplyResult, console: Console) -> None:
     if result.retried_until is not None:
         retried = [host for host in result.hosts if host.tries > 1]
         reached = sum(host.outcome is not HostOutcome.UNREACHED for host in retried)
-        came = f"{count_of(len(retried))} begun again, {reached:,} of them reached" if retried else "no round was due"
+        came = f"{count_of(len(retried))} begun again, {reached:,} of them reached" if retried else "no round began"
         line(f"tried again until {result.retried_until:%Y-%m-%d %H:%M}: {came}", console)
     if result.ended_early:
         line(f"ended early: {result.ended_early}", console, 0, "bold red")

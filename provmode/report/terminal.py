@@ -188,7 +188,7 @@ def _retried(audit: Audit, console: Console) -> None:
         return
     retried = [report for report in audit.reports if report.tries > 1]
     assessed = sum(report.assessment.verdict is not Verdict.UNASSESSED for report in retried)
-    came = f"{count_of(len(retried))} looked at again, {assessed:,} of them assessed" if retried else "no round was due"
+    came = f"{count_of(len(retried))} looked at again, {assessed:,} of them assessed" if retried else "no round began"
     line(f"tried again until {audit.retried_until:%Y-%m-%d %H:%M}: {came}", console)
 
 

@@ -480,5 +480,5 @@ def test_the_command_says_before_the_first_host_that_it_will_try_again(commands:
 
     assert ended.code == 8, ended.err
     assert "hosts that are not reached: tried again until 2026-11-26 12:19, every 20 min" in " ".join(ended.err.split())
-    assert "tried again until 2026-11-26 12:19: no round was due" in ended.out
+    assert "tried again until 2026-11-26 12:19: no round began" in ended.out
     assert HostOutcome.UNREACHED.value in ended.out

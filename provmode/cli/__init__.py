@@ -7,6 +7,7 @@ nothing else.
 * `notify`  telling a command what changed
 * `unassessed`  the hosts of `audit --only unassessed`
 * `common`  what commands share: options, Ctrl-C, progress, printing
+* `one_at_a_time`  refuses a run that is going already, and says who runs this one
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
 * `inventory`, `config`, `init`, `demo`, `lab`  the other commands

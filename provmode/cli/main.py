@@ -27,7 +27,8 @@ from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
 from provmode.errors import Mistakes, ProvmodeError
-from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED
+from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED, REFUSED
+from provmode.fleet.run_lock import StillGoing
 from provmode.process import log_to_standard_error, set_debug
 
 
@@ -91,6 +92,9 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
         code = BAD_USAGE
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
+    except StillGoing as error:
+        complain(str(error))
+        code = REFUSED
     except ProvmodeError as error:
         for line in error.lines if isinstance(error, Mistakes) else [str(error)]:
             complain(line)

@@ -33,6 +33,8 @@
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run
 * `refused_logons`  the file of passwords that were refused in earlier runs
+* `run_lock`        one run of a whole inventory at a time, and who has it
+* `state_folder`    the folder for what outlasts a run
 * `waves`           sizes of waves, and the failure budget
 * `begun`           the limits that count in a run, and what is said before it
 * `selection`       which hosts a user means by `--limit` and `--exclude`

@@ -7,7 +7,6 @@ fuse still works within the run.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,12 +14,12 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from provmode.fleet.state_folder import check_ours, one_writer, state_folder
 from provmode.transport.logons import Refusals
 
 FORMAT, VERSION = "provmode-refused-logons", 1
@@ -31,16 +30,6 @@ MOST_ACCOUNTS = 100
 MOST_BYTES = 1_000_000
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What reading a file raises that is not there, not ours or not as we wrote it."""
-
-
-def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for the state of a user: ``$XDG_STATE_HOME/provmode``, else ``~/.local/state/provmode``.
-
-    Raises:
-        RuntimeError: the user has no home.
-    """
-    base = Path(environment.get("XDG_STATE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "state") / "provmode"
 
 
 class RefusedLogons:
@@ -76,7 +65,7 @@ class RefusedLogons:
         if self._folder is None:
             return
         try:
-            with self._locked():
+            with one_writer(self._folder):
                 self._replace(user, password, refusals)
         except OSError as error:
             self._failed("written", error)
@@ -115,26 +104,12 @@ class RefusedLogons:
 
     # -- the file -----------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Make the folder if it is missing, and keep other runs from writing at the same time."""
-        assert self._folder is not None
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _check_ours(os.fstat(handle))
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
     def _read(self) -> dict[str, Any]:
         assert self._folder is not None
         handle = os.open(self._folder / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
-            _check_ours(found)
+            check_ours(found)
             if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
                 raise ValueError("it is not a file of provmode")
             document: dict[str, Any] = json.loads(file.read())
@@ -170,13 +145,3 @@ _REASONS: Mapping[type[Exception], str] = {
         (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeDecodeError), "it is damaged"
     )
 }
-
-
-def _check_ours(found: os.stat_result) -> None:
-    """Raise if somebody else can change the file or folder.
-
-    Raises:
-        PermissionError: somebody can.
-    """
-    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(0, "it belongs to somebody else, or others can write there")

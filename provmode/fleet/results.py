@@ -142,6 +142,7 @@ AUDIT = ExitCodes(
     {
         COMPLIANT: "nothing to do: compliant, or left alone for now (self-healing, in-progress)",
         PENDING: "changes pending",
+        REFUSED: "not begun: the same run of the configuration file's inventory is still going",
         FAILED: (
             f"failed on some host: a client is broken, something is at work for too long, {_TO_MEND}; "
             "or more hosts are unassessed than --max-unassessed allows"
@@ -152,7 +153,9 @@ AUDIT = ExitCodes(
         INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
     },
 )
-"""Of `audit`, `plan` and `demo`."""
+"""Of `audit` and `plan`."""
+
+DEMO = ExitCodes(AUDIT.code_of, {code: meaning for code, meaning in AUDIT.meanings.items() if code != REFUSED})
 
 TRACES = ExitCodes(
     AUDIT.code_of,
@@ -294,7 +297,7 @@ LAB = ExitCodes(
 EXIT_CODES: Mapping[str, ExitCodes] = {
     "audit": AUDIT,
     "plan": AUDIT,
-    "demo": AUDIT,
+    "demo": DEMO,
     "apply": APPLY,
     "push": PUSH,
     "undo": UNDO,

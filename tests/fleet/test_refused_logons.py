@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from provmode.fleet.refused_logons import FILE, RefusedLogons, state_folder
+from provmode.fleet.refused_logons import FILE, RefusedLogons
 from provmode.lab.process import Host, LabProcess
 from provmode.transport.logons import Refusals
 
@@ -395,9 +395,3 @@ def test_a_run_says_that_it_cannot_remember_and_goes_on(logons: Logons, tmp_path
     (line,) = [line for line in ran.stderr.splitlines() if "cannot be" in line]
     assert f"{tmp_path / 'file' / 'provmode' / FILE} cannot be " in line
     assert "remembered only within this run" in line
-
-
-def test_the_folder_is_the_users_state_folder() -> None:
-    assert state_folder({"XDG_STATE_HOME": "/var/lib"}) == Path("/var/lib/provmode")
-    assert state_folder({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local" / "state" / "provmode"
-    assert state_folder({}) == Path.home() / ".local" / "state" / "provmode"

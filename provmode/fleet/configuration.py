@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -171,6 +171,8 @@ class Key:
     """What it may be in a file that was found in the working directory; ``None``: anything."""
     trusted: bool = False
     """Whether it is refused in a file that was found in the working directory: it decides what is run or believed."""
+    secret: bool = False
+    """Whether it names a file with a secret, which systemd can hand to a service: see `Configuration.handed_over`."""
 
     @property
     def shown(self) -> Any:
@@ -215,6 +217,7 @@ _RUNS = _by_name(
         example="plan.key",
         option="key_file",
         trusted=True,
+        secret=True,
     ),
     Key("parallel", _whole(*PARALLEL), "hosts worked on at a time", SAFE.parallel, option="parallel"),
     Key(
@@ -337,6 +340,7 @@ _DATA_SHOWN = {
 _DATA_PATHS = frozenset(
     {"winrm_ca", "winrm_certificate", "winrm_certificate_key", "winrm_kerberos_keytab", "winrm_password_file"}
 )
+_DATA_SECRETS = frozenset({"winrm_certificate_key", "winrm_kerberos_keytab", "winrm_password_file"})
 
 
 @functools.cache
@@ -350,7 +354,9 @@ def _data_keys() -> Mapping[str, Key]:
         return Kind(words, fits)
 
     return {
-        name: Key(name, kind(name), meta.description, meta.default, _DATA_SHOWN.get(name))
+        name: Key(
+            *(name, kind(name), meta.description, meta.default, _DATA_SHOWN.get(name)), secret=name in _DATA_SECRETS
+        )
         for name, meta in WINRM_DATA.items()
         if name != "winrm_password"
     }
@@ -397,6 +403,8 @@ class Configuration:
     """In words: the option, the variable or the place by which the file was found."""
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The values that stand in the file, by table and key."""
+    handed: Mapping[str, str] = field(default_factory=dict)
+    """The variable of the environment that led to the value of a key, by the key's name."""
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return the values of a table."""
@@ -418,6 +426,28 @@ class Configuration:
         """Data of every host, weaker than what the inventory says of them."""
         policy = dict(self.table("policy"))
         return {**self.table("data"), **({"provmode_policy": policy} if policy else {})}
+
+    @property
+    def secrets(self) -> dict[str, dict[str, str]]:
+        """The files with secrets that it names, by table and key."""
+        return {
+            name: {
+                key.name: self.table(name)[key.name]
+                for key in table.keys().values()
+                if key.secret and key.name in self.table(name)
+            }
+            for name, table in TABLES.items()
+            if self.table(name)
+        }
+
+    def handed_over(self, variable: str, files: Mapping[str, str]) -> Configuration:
+        """Return it with *files*, by the names of their keys, in place of those that it names with secrets.
+
+        *variable* of the environment leads to them.
+        """
+        found = {name: {key: files[key] for key in named if key in files} for name, named in self.secrets.items()}
+        values = {name: {**table, **found.get(name, {})} for name, table in self.values.items()}
+        return replace(self, values=values, handed={key: variable for table in found.values() for key in table})
 
 
 def checked(

@@ -22,6 +22,8 @@ else:
 NAME = "provmode.toml"
 ENVIRONMENT = "PROVMODE_CONFIG"
 SYSTEM = Path("/etc/provmode") / NAME
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The variable by which systemd names the folder of what ``LoadCredential=`` loads for a service."""
 MOST_BYTES = 1_000_000
 DOES = "decides what provmode does"
 
@@ -86,11 +88,19 @@ def refuse_changeable(path: Path) -> None:
 def configuration(named: Path | None, environment: Mapping[str, str] = os.environ) -> Configuration:
     """Return what the file says that counts; without one, nothing.
 
+    Files with secrets that systemd hands to this service count in place of those that it names.
+
     Raises:
         UsageError: as `read`.
     """
     place = find(named, environment)
-    return read(place) if place is not None else Configuration()
+    if place is None:
+        return Configuration()
+    found = read(place)
+    folder = environment.get(CREDENTIALS, "")
+    keys = [key for table in found.secrets.values() for key in table]
+    handed = {key: os.path.join(folder, key) for key in keys if folder and os.path.lexists(os.path.join(folder, key))}
+    return found.handed_over(CREDENTIALS, handed)
 
 
 def _bytes(path: Path) -> bytes:

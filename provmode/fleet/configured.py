@@ -48,7 +48,6 @@ def holdings(
     file for options, and after it for host data, as in every run.
     """
     rows: list[Holding] = []
-    place = str(configuration.path)
     for name, table in TABLES.items():
         if name == "data":
             continue
@@ -60,12 +59,14 @@ def holdings(
             elif variable and variable in environment:
                 rows.append(Holding(dotted, None, ENVIRONMENT, f"${variable}", hidden=True))
             elif key.name in configuration.table(name):
-                rows.append(Holding(dotted, configuration.table(name)[key.name], FILE, place))
+                rows.append(Holding(dotted, configuration.table(name)[key.name], *_origin(configuration, key.name)))
             else:
                 rows.append(Holding(dotted, key.default, DEFAULT, ""))
     here = configuration.table("data")
     for key_name in sorted({*data, *here}):
-        value, source = (data[key_name], (OPTION, "--data")) if key_name in data else (here[key_name], (FILE, place))
+        given = key_name in data
+        value = data[key_name] if given else here[key_name]
+        source = (OPTION, "--data") if given else _origin(configuration, key_name)
         hidden = _could_be_a_secret(key_name, value, environment)
         rows.append(Holding(f"data.{key_name}", None if hidden else value, *source, hidden=hidden))
     for key_name in ("winrm_user", "winrm_password"):
@@ -75,6 +76,13 @@ def holdings(
             shown = None if hidden else environment[variable]
             rows.append(Holding(f"data.{key_name}", shown, ENVIRONMENT, f"${variable}", hidden=hidden))
     return rows
+
+
+def _origin(configuration: Configuration, key: str) -> tuple[str, str]:
+    """Return source and place of a value that the configuration holds."""
+    if key in configuration.handed:
+        return ENVIRONMENT, f"${configuration.handed[key]}"
+    return FILE, str(configuration.path)
 
 
 def _option(name: str) -> str:

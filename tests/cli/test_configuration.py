@@ -237,3 +237,78 @@ def test_init_says_if_the_folder_makes_the_file_useless(provmode: Run, folder: P
 
     assert ran.returncode == 1
     assert "open holds a file that decides what provmode does, and others can write to it" in ran.stderr
+
+
+# -- files with secrets that systemd hands over ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, lab: LabProcess) -> dict[str, str]:
+    """The environment of a service to which systemd has handed the password: a file that only it can read."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "winrm_password_file").write_bytes(lab.password_file.read_bytes())
+    (folder / "winrm_password_file").chmod(0o400)
+    (folder / "winrm_user").write_text("not a file with a secret")
+    folder.chmod(0o500)
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def test_a_password_that_systemd_hands_over_counts_in_place_of_the_file(
+    provmode: Run, folder: Path, of_lab: str, lab: LabProcess, credentials: dict[str, str]
+) -> None:
+    (folder / "provmode.toml").write_text(of_lab.replace(str(lab.password_file), "only-root-can-read-it"))
+
+    without = provmode("audit")
+    handed = provmode("audit", environment=credentials)
+    shown = provmode("config", "--format", "json", environment=credentials)
+
+    assert without.returncode == 1
+    assert "cannot read the file that winrm_password_file names" in without.stderr
+    assert (handed.returncode, handed.stderr) == (0, "")
+    path = f"{credentials['CREDENTIALS_DIRECTORY']}/winrm_password_file"
+    rows = {row["key"]: (row["value"], row["source"], row["from"]) for row in json.loads(shown.stdout)["values"]}
+    assert rows["data.winrm_password_file"] == (path, "environment", "$CREDENTIALS_DIRECTORY")
+    assert rows["data.winrm_user"] == (lab.user, "file", "provmode.toml")
+
+
+def test_what_systemd_hands_over_is_no_stronger_than_the_file(
+    provmode: Run, folder: Path, of_lab: str, credentials: dict[str, str]
+) -> None:
+    (folder / "provmode.toml").write_text(of_lab)
+    (folder / "own.py").write_text("pcs = (['@winrm/PC-1'], {'winrm_password_file': 'the-inventorys-own'})\n")
+
+    for name in ("the-inventorys-own", "the-options-own"):
+        (folder / name).touch()
+
+    of_inventory = provmode("audit", "own.py", environment=credentials)
+    of_option = provmode("audit", "--data", "winrm_password_file=the-options-own", environment=credentials)
+
+    assert "the file the-inventorys-own that winrm_password_file names is empty" in of_inventory.stderr
+    assert "the file the-options-own that winrm_password_file names is empty" in of_option.stderr
+
+
+def test_only_what_the_file_names_is_taken_from_what_systemd_hands_over(
+    provmode: Run, folder: Path, credentials: dict[str, str]
+) -> None:
+    (folder / "provmode.toml").write_text("inventory = '@winrm/PC-1'\n")
+
+    shown = provmode("config", "--format", "json", environment=credentials)
+
+    assert "winrm_password_file" not in shown.stdout
+
+
+def test_the_key_of_plans_can_be_handed_over_too(provmode: Run, folder: Path) -> None:
+    (folder / "handed").mkdir()
+    (folder / "handed" / "key_file").write_text("0123456789abcdef0123456789abcdef")
+    (folder / "other.toml").write_text("key_file = 'only-root-can-read-it'\ninventory = '@winrm/127.0.0.1'\n")
+    options = ("--config", "other.toml", "--output", "plan", "--data", "winrm_port=1")
+    account = {"PROVMODE_USER": "LAB\\a", "PROVMODE_PASSWORD": "p"}
+
+    without = provmode("plan", *options, environment=account)
+    handed = provmode("plan", *options, environment={**account, "CREDENTIALS_DIRECTORY": str(folder / "handed")})
+
+    assert without.returncode == 1
+    assert "only-root-can-read-it" in without.stderr
+    assert handed.returncode == 8
+    assert json.loads((folder / "plan").read_text())["signature"]

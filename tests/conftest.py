@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -44,6 +45,7 @@ SERVERS = {
     "active_directory": ("Active Directory (Samba)", ("samba", "samba-tool", "kinit", "unshare")),
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
+    "systemd": ("systemd's own checks of units (systemd-analyze)", ("systemd-analyze",)),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
 MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "active_directory": ("gssapi", "krb5"), "gss_ntlmssp": ("gssapi",)}
@@ -515,6 +517,46 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     PROCESS.forget()
     return folder / "provmode"
+
+
+# -- units of systemd -----------------------------------------------------------------------------------------------
+
+
+def _settings(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        name, sign, value = line.partition("=")
+        if sign and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+@pytest.fixture(scope="session")
+def settings_of() -> Callable[[str], dict[str, list[str]]]:
+    """Return the values of each setting of a unit."""
+    return _settings
+
+
+def _words_of(text: str, state: str = "/var/lib") -> list[str]:
+    (line,) = _settings(text)["ExecStart"]
+    assert line.startswith((":", '":')), "without the colon systemd replaces $ too"
+    words = [word.replace("%S", state).replace("%%", "%") for word in shlex.split(line)]
+    return [words[0][1:], *words[1:]]
+
+
+@pytest.fixture(scope="session")
+def words_of() -> Callable[..., list[str]]:
+    """Return the words of ``ExecStart=`` as systemd makes them: unquoted, and its name of the state folder replaced."""
+    return _words_of
+
+
+@pytest.fixture(scope="session")
+def analyze() -> Callable[..., Ran]:
+    """Run systemd's own checks."""
+    clean = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+    return lambda *words: subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, env=clean, check=False
+    )
 
 
 # -- programs, as a user runs them ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ nothing else.
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
-* `inventory`, `config`, `init`, `demo`, `lab`  the other commands
+* `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.
 """

@@ -23,6 +23,7 @@ from provmode.cli.lab import lab
 from provmode.cli.plan import plan
 from provmode.cli.push import push
 from provmode.cli.show import show
+from provmode.cli.systemd import systemd
 from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
@@ -49,7 +50,7 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
 
 
 _groups = (inventory, history)
-_commands = (audit, plan, apply, push, undo, verify, show, traces, history, drift, inventory, config, init, demo, lab)
+_commands = (audit, plan, apply, push, undo, verify, show, traces, history, drift, inventory, config, init, systemd, demo, lab)
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):
     _command.params.append(
@@ -61,7 +62,7 @@ for _command in (*_commands, *_parts):
             help="Say on standard error what is asked of each PC.",
         )
     )
-for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, config, *_parts):
+for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, config, systemd, *_parts):
     _command.params.append(config_option(read_configuration))
 for _command in (cli, *_groups):
     _command.params.append(config_option(name_configuration))

@@ -4,6 +4,7 @@
 * `host_lists`      inventories that are no program: names, files of names, the hosts that a plan keeps
 * `ignored`         what pyinfra would silently ignore in an inventory file
 * `ownership`       who can change an inventory before it is run
+* `for_user`        what another user could not use
 * `configuration`   what may stand in `provmode.toml`, and its check
 * `configuration_file`  where that file is, and reading it
 * `configured`      what holds of each key, and where it comes from

@@ -285,6 +285,15 @@ DRIFT = ExitCodes(
     },
 )
 
+SYSTEMD = ExitCodes(
+    {},
+    {
+        COMPLIANT: "written",
+        BAD_USAGE: "bad usage, no configuration file, or a file that it did not write: nothing was written",
+        INTERRUPTED: "interrupted before everything was written",
+    },
+)
+
 LAB = ExitCodes(
     {},
     {
@@ -309,6 +318,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "init": INIT,
     "history": HISTORY,
     "drift": DRIFT,
+    "systemd": SYSTEMD,
     "lab": LAB,
 }
 """The table of every command. Help and documents take their exit codes from here."""

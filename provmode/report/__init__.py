@@ -12,6 +12,8 @@
 * `traces`    what provmode left on the PCs as text
 * `inventory`  what a run would ask as text
 * `configuration`  what holds of each key of the configuration file, as text
+* `schedule`  when what is looked at, and the command lines
+* `systemd_units`, `cron`  a schedule as units of systemd, and as lines for cron
 * `document`  an audit as JSON
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted

@@ -1,0 +1,169 @@
+"""``provmode systemd``: write timers and services that look every night, and again at those that were away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from provmode.atomic_file import check_output, write_output
+from provmode.cli.common import configuration, printing
+from provmode.errors import UsageError
+from provmode.fleet.results import COMPLIANT, EXIT_CODES
+from provmode.report.schedule import Schedule, interval, time_of_day
+from provmode.text import visible
+
+if TYPE_CHECKING:
+    from provmode.fleet.for_user import User
+
+UNITS = "/etc/systemd/system"
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A text that one function reads."""
+
+    def __init__(self, name: str, read: Any) -> None:
+        self.name, self._read = name, read
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read the text."""
+        return self._read(value) if isinstance(value, str) else value
+
+
+@click.command(epilog=EXIT_CODES["systemd"].help)
+@click.option(
+    "--write",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help=f"Write the units to this folder, such as {UNITS}.",
+)
+@click.option(
+    *("--at", "at"),
+    type=Parsed("HH:MM", time_of_day),
+    metavar="HH:MM",
+    default="02:00",
+    show_default=True,
+    help="When the whole inventory is looked at.",
+)
+@click.option(
+    *("--retry-every", "every"),
+    type=Parsed("INTERVAL", interval),
+    metavar="15m|1h|...",
+    default="1h",
+    show_default=True,
+    help="After what time the hosts that could not be assessed are looked at again.",
+)
+@click.option("--user", default="provmode", show_default=True, help="The user that looks.")
+def systemd(folder: Path, at: int, every: int, user: str) -> int:
+    """Write timers and services for the configuration file: a look every night, and again at those that were away.
+
+    Prints how to enable them, and the lines that do the same with cron. A file that this command did not write, or that
+    was changed since, stays.
+    """
+    from provmode.fleet.for_user import User, hindrances
+    from provmode.report.systemd_units import units
+
+    schedule = _schedule(at, every, user)
+    texts = units(schedule)
+    _check(folder, texts)
+    for name, text in texts.items():
+        write_output(folder / name, text)
+    who, inventory = User.named(user), _inventory_files()
+    needed = [Path(word) for word in schedule.program if word.startswith("/")]
+    own = [schedule.configuration, *inventory]
+    first = [*_out_of_sight((*needed, *own)), *hindrances(who, needed, own, own)]
+    with printing():
+        for line in _said(folder, schedule, texts, who):
+            print(visible(line))
+        if first:
+            print("\nBefore that:")
+        for line in first:
+            print(f"  {visible(line)}")
+    return COMPLIANT
+
+
+def _schedule(at: int, every: int, user: str) -> Schedule:
+    found = configuration()
+    if found.path is None:
+        raise UsageError(
+            "there is no configuration file to make units from",
+            next_step="write one with provmode init, or give --config",
+        )
+    if "inventory" not in found.options:
+        raise UsageError(f"{found.path} names no inventory", next_step="set its key inventory")
+    secrets = {key: os.path.abspath(path) for key, path in found.secrets.get("data", {}).items()}
+    return Schedule(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets)
+
+
+def _program() -> tuple[str, ...]:
+    """Return how this program is started, by a path that does not depend on who starts it."""
+    beside = Path(sys.executable).parent / "provmode"
+    return (str(beside),) if os.access(beside, os.X_OK) else (sys.executable, "-m", "provmode")
+
+
+def _inventory_files() -> list[Path]:
+    """Return the files of the inventory that the configuration names."""
+    from provmode.fleet.host_lists import file_of, split_names
+
+    inventory = str(configuration().options["inventory"])
+    if not inventory.startswith("@"):
+        return [Path(os.path.abspath(inventory))]
+    return [Path(os.path.abspath(file)) for file in map(file_of, split_names(inventory)) if file not in (None, "", "-")]
+
+
+def _check(folder: Path, texts: dict[str, str]) -> None:
+    """Refuse a folder that others can write to, and files that this command did not write.
+
+    Raises:
+        UsageError: one line says which, and what to do.
+    """
+    from provmode.fleet.ownership import refuse_foreign
+    from provmode.report.systemd_units import is_ours
+
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", next_step="make it, or give another one")
+    try:
+        refuse_foreign(folder, "decides what systemd runs")
+        for path in (folder / name for name in texts):
+            check_output(path)
+            if os.path.lexists(path) and not (path.is_file() and is_ours(path.read_text("utf-8", "surrogateescape"))):
+                raise UsageError(
+                    f"{path} was not written by provmode systemd, or was changed since",
+                    next_step="move it away, or write to another folder; changes belong in a drop-in (systemctl edit)",
+                )
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _out_of_sight(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield a sentence for each file in a folder of which a service has one of its own."""
+    for path in paths:
+        if path.is_relative_to("/tmp") or path.is_relative_to("/var/tmp"):  # noqa: S108 - nothing is written there
+            yield f"the service does not see {path}, because it has a folder for temporary files of its own: move it"
+
+
+def _said(folder: Path, schedule: Schedule, texts: dict[str, str], user: User) -> Iterator[str]:
+    """Yield what was written, how to enable it, and the same for cron."""
+    from provmode.report.cron import STATE, crontab
+    from provmode.report.systemd_units import AUDIT, RETRY
+
+    yield from (f"written: {folder / name}" for name in texts)
+    yield "\nTo enable them, as root:"
+    home = f"{STATE}/provmode"
+    if user.number is None:
+        yield f"  useradd --system --home-dir {home} --shell /usr/sbin/nologin {user.name}"
+    if os.path.realpath(folder) != UNITS:
+        yield f"  cp {shlex.join(str(folder / name) for name in texts)} {UNITS}/"
+    yield "  systemctl daemon-reload"
+    yield f"  systemctl enable --now {AUDIT}.timer {RETRY}.timer"
+    yield f"  systemctl start {AUDIT}.service    # looks now; journalctl -u {AUDIT} says how it went"
+    yield "\nOr the same with cron, as /etc/cron.d/provmode; the user then has to own the files with secrets:"
+    yield from (f"  {line}" for line in crontab(schedule))
+    yield f"  # once, as root: install -d -m 700 -o {user.name} {home}"

@@ -1,0 +1,183 @@
+"""A schedule as units of systemd, by the rules of systemd.syntax(7), systemd.service(5) and systemd.exec(5). Pure.
+
+What of an audit is an answer, and what a failure of the unit: 2 (changes pending) and 8 (some hosts not assessed) are
+what the reports are for, and a unit that fails every night is read by nobody. Everything else wants somebody who does
+something: 4 and 6 (an account, DNS, a client, too many unassessed hosts), 1, 3 (the run of the night before still
+goes) and 130 (somebody ended it). A retry that finds the nightly run still going (3) has nothing to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from provmode.fleet.results import PENDING, REFUSED, UNKNOWN
+from provmode.report.schedule import HOUR, STATE, Schedule
+
+AUDIT, RETRY, FAILED = "provmode-audit", "provmode-retry", "provmode-failed@"
+WRITTEN_BY = "# Written by provmode systemd"
+_HARDENING = """
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+PrivateDevices=yes
+PrivateTmp=yes
+ProcSubset=pid
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome={home}
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProtectSystem=strict
+RemoveIPC=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
+"""
+HOMES = ("/home", "/root", "/run/user")
+
+
+def units(schedule: Schedule) -> dict[str, str]:
+    """Return the text of each unit by its file name. The first line says who wrote it, and what it was then."""
+    texts = {
+        f"{AUDIT}.service": _service(
+            schedule,
+            "Look for ConfigMgr clients that are stuck in provisioning mode",
+            schedule.audit("%S"),
+            accepted=(PENDING, UNKNOWN),
+            after=(f"{RETRY}.service",),  # it waits for a retry that goes, instead of being refused
+            longest="20h",
+        ),
+        f"{AUDIT}.timer": _timer(
+            "Look for ConfigMgr clients that are stuck in provisioning mode, every night",
+            f"*-*-* {schedule.at // HOUR:02}:{schedule.at % HOUR:02}",
+            "RandomizedDelaySec=15min",
+            "Persistent=true",  # a look that was missed is made up for: it changes nothing
+        ),
+        f"{RETRY}.service": _service(
+            schedule,
+            "Look again at the hosts that could not be assessed",
+            schedule.retry("%S"),
+            accepted=(PENDING, REFUSED, UNKNOWN),
+            longest="6h",
+        ),
+        f"{RETRY}.timer": _timer("Look again at the hosts that could not be assessed", _repeated(schedule)),
+        f"{FAILED}.service": _FAILURE,
+    }
+    return {name: signed(name, text.lstrip("\n")) for name, text in texts.items()}
+
+
+def signed(name: str, text: str) -> str:
+    """Return *text* below a first line by which it is known again."""
+    return f"{WRITTEN_BY}; write changes into a drop-in: systemctl edit {name} ({_digest(text)})\n{text}"
+
+
+def is_ours(text: str) -> bool:
+    """Return whether a file is one that `signed` made, and nobody has changed since."""
+    first, _, rest = text.partition("\n")
+    return first.startswith(f"{WRITTEN_BY};") and first.endswith(f" ({_digest(rest)})")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def in_a_home(path: str) -> bool:
+    """Return whether a path is in what ``ProtectHome=yes`` hides."""
+    return any(path == home or path.startswith(f"{home}/") for home in HOMES)
+
+
+def _service(
+    schedule: Schedule,
+    says: str,
+    words: Sequence[str],
+    *,
+    accepted: Sequence[int],
+    longest: str,
+    after: Sequence[str] = (),
+) -> str:
+    home = "read-only" if any(map(in_a_home, (*schedule.program, schedule.folder))) else "yes"
+    loaded = "".join(f"LoadCredential={key}:{_plain(path)}\n" for key, path in sorted(schedule.secrets.items()))
+    return f"""
+[Unit]
+Description={says}
+Wants=network-online.target
+After={" ".join(("network-online.target", "nss-lookup.target", *after))}
+OnFailure={FAILED}%n.service
+
+[Service]
+Type=oneshot
+User={schedule.user}
+WorkingDirectory={_plain(schedule.folder)}
+ExecStart={command_line(words)}
+SuccessExitStatus={" ".join(map(str, accepted))}
+TimeoutStartSec={longest}
+KillMode=mixed
+StateDirectory={STATE}
+StateDirectoryMode=0700
+{loaded}{_HARDENING.format(home=home)}"""
+
+
+def _timer(says: str, when: str, *more: str) -> str:
+    lines = "\n".join((f"OnCalendar={when}", "AccuracySec=1min", *more))
+    return f"""
+[Unit]
+Description={says}
+
+[Timer]
+{lines}
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _repeated(schedule: Schedule) -> str:
+    hours, minutes = divmod(schedule.offset, HOUR)
+    if schedule.every < HOUR:
+        return f"*-*-* *:{minutes:02}/{schedule.every}"
+    return f"*-*-* {hours:02}/{schedule.every // HOUR}:{minutes:02}"
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return a command line as ``ExecStart=`` takes it. The colon keeps systemd from replacing ``$`` in it."""
+    first, *rest = words
+    return " ".join(_word(word) for word in (f":{first}", *rest))
+
+
+def _word(word: str) -> str:
+    """Return a word; ``%S`` at its beginning is systemd's own name of a folder."""
+    specifier, rest = ("%S", word[2:]) if word.startswith("%S/") else ("", word)
+    escaped = specifier + rest.replace("%", "%%")
+    return escaped if re.fullmatch(r"[\w%@+=:,./-]+", escaped) else f'"{escaped}"'
+
+
+def _plain(path: str) -> str:
+    """Return a path as settings take it that hold nothing else: blanks count, and nothing is quoted."""
+    return path.replace("%", "%%")
+
+
+_FAILURE = f"""
+[Unit]
+Description=Say that %i failed
+
+[Service]
+Type=oneshot
+DynamicUser=yes
+SupplementaryGroups=systemd-journal
+ExecStart=/bin/sh -c '{{ echo "$$1 failed (exit code $${{MONITOR_EXIT_STATUS:-unknown}}); its last lines:"; \
+journalctl --unit="$$1" --lines=20 --output=cat --no-pager; }} | \
+systemd-cat --identifier=provmode-failed --priority=err' sh %i
+{_HARDENING.format(home="yes")}"""
+"""For ``OnFailure=``: the journal says with the priority of an error what failed, and its last lines."""

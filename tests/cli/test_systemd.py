@@ -1,0 +1,254 @@
+"""``provmode systemd``: what it writes and refuses to write, and its units' command lines run as systemd runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provmode.lab.process import Host, LabProcess
+
+Run = Callable[..., Any]
+NAMES = {
+    *("provmode-audit.service", "provmode-audit.timer", "provmode-retry.service", "provmode-retry.timer"),
+    "provmode-failed@.service",
+}
+
+
+# -- what it says and refuses ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Path:
+    """A folder with a configuration file, an inventory and an empty folder for units."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "provmode.toml").write_text("inventory = 'pcs.csv'\n")
+    (tmp_path / "pcs.csv").write_text("name\nPC-1\n")
+    (tmp_path / "units").mkdir(mode=0o755)
+    return tmp_path
+
+
+def test_it_says_how_to_enable_them_and_the_cron_lines(provmode: Run, configured: Path) -> None:
+    ran = provmode("systemd", "--write", "units", "--user", "nobody-yet", "--at", "22:30", "--retry-every", "15m")
+
+    lines = [line.strip() for line in ran.stdout.splitlines()]
+    assert {f"written: units/{name}" for name in NAMES} <= set(lines)
+    assert "useradd --system --home-dir /var/lib/provmode --shell /usr/sbin/nologin nobody-yet" in lines
+    assert "systemctl daemon-reload" in lines
+    assert "systemctl enable --now provmode-audit.timer provmode-retry.timer" in lines
+    assert [line.split()[:6] for line in lines if " nobody-yet  cd " in line] == [
+        ["30", "22", "*", "*", "*", "nobody-yet"],
+        ["7-59/15", "*", "*", "*", "*", "nobody-yet"],
+    ]
+
+
+def test_it_says_what_would_stop_the_service_every_night(provmode: Run, configured: Path) -> None:
+    (configured / "pcs.csv").chmod(0o600)
+    (configured / "kept").mkdir(mode=0o700)
+    (configured / "kept" / "provmode.toml").write_text(f"inventory = '@csv/{configured / 'pcs.csv'}'\n")
+
+    ran = provmode("systemd", "--write", "units", "--user", "nobody-yet", "--config", "kept/provmode.toml")
+
+    said = ran.stdout.partition("Before that:\n")[2].splitlines()
+    assert f"  nobody-yet cannot enter the folder {configured}/kept: chmod o+x {configured}/kept" in said
+    assert f"  nobody-yet cannot read {configured}/pcs.csv: chmod o+r {configured}/pcs.csv" in said
+    assert any(f"does not see {configured}/pcs.csv" in line for line in said)
+    me = provmode("systemd", "--write", "units", "--user", "root", "--config", "kept/provmode.toml")
+    assert ("cannot enter" in me.stdout) is (os.geteuid() != 0)
+
+
+def test_what_it_wrote_it_writes_again_and_nothing_else(provmode: Run, configured: Path) -> None:
+    def write(*options: str) -> Any:
+        return provmode("systemd", "--write", "units", *options)
+
+    first, again = write(), write("--at", "03:00")
+    timer, service = configured / "units" / "provmode-audit.timer", configured / "units" / "provmode-retry.service"
+    edited = service.read_text().replace("User=provmode", "User=me")
+    service.write_text(edited)
+    refused = write("--at", "04:00")
+
+    assert (first.returncode, again.returncode, refused.returncode) == (0, 0, 1)
+    assert (refused.stdout, refused.stderr.count("\n")) == ("", 1)
+    assert "units/provmode-retry.service was not written by provmode systemd, or was changed since" in refused.stderr
+    assert service.read_text() == edited
+    assert "OnCalendar=*-*-* 03:00\n" in timer.read_text(), "nothing was written, the others neither"
+    assert not [path for path in (configured / "units").iterdir() if path.name not in NAMES]
+
+
+@pytest.mark.parametrize("how", ["another's", "a link to another's", "a folder", "not UTF-8"])
+def test_a_file_that_it_did_not_write_stays(provmode: Run, configured: Path, how: str) -> None:
+    other, unit = configured / "other", configured / "units" / "provmode-audit.service"
+    other.write_bytes(b"[Service]\nExecStart=/bin/true\n" + (b"\xff" if how == "not UTF-8" else b""))
+    if how == "a folder":
+        unit.mkdir()
+    elif how == "a link to another's":
+        unit.symlink_to(other)
+    else:
+        unit.write_bytes(other.read_bytes())
+
+    ran = provmode("systemd", "--write", "units")
+
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert [path.name for path in (configured / "units").iterdir()] == ["provmode-audit.service"]
+    assert other.read_bytes().startswith(b"[Service]\nExecStart=/bin/true\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--write", "units", "--at", "25:00"), "25:00 is not a time of day; write it as 02:00 or 22:30"),
+        (("--write", "units", "--retry-every", "7m"), "7m is not an interval of a schedule"),
+        (("--write", "units", "--user", "a b"), "a b is not the name of a user"),
+        (("--write", "nowhere"), "there is no folder nowhere"),
+        (("--write", "open"), "open decides what systemd runs, and others can write to it"),
+        ((), "Missing option '--write'"),
+        (("--write", "units", "--config", "empty.toml"), "empty.toml names no inventory; set its key inventory"),
+        (("--write", "units", "--config", "it's/provmode.toml"), "a unit cannot name "),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    provmode: Run, configured: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (configured / "open").mkdir()
+    (configured / "open").chmod(0o777)
+    (configured / "empty.toml").touch()
+    (configured / "it's").mkdir(mode=0o755)
+    (configured / "it's" / "provmode.toml").write_text("inventory = '@winrm/PC-1'\n")
+
+    ran = provmode("systemd", *arguments)
+
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert ran.stderr.startswith(f"provmode: {said}")
+    assert list((configured / "units").iterdir()) == []
+
+
+def test_without_a_configuration_file_it_says_how_to_get_one(provmode: Run, configured: Path) -> None:
+    (configured / "provmode.toml").unlink()
+
+    ran = provmode("systemd", "--write", "units")
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(
+        "provmode: there is no configuration file to make units from; write one with provmode init"
+    )
+
+
+# -- what they start ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_lab(lab: LabProcess, tmp_path: Path, healthy: Host, of_persona: Callable[..., Host]) -> Path:
+    """A configuration file that reaches a healthy PC and one that is away; its password file is not there."""
+    tmp_path.chmod(0o755)
+    hosts = (healthy, of_persona(lab, "refused"))
+    rows = "".join(f"{host.name},{host.address},{host.port}\n" for host in hosts)
+    (tmp_path / "pcs.csv").write_text(f"name,address,winrm_port\n{rows}")
+    (tmp_path / "provmode.toml").write_text(
+        f"inventory = 'pcs.csv'\n[data]\nwinrm_user = '{lab.user}'\nwinrm_password_file = 'only-root-reads-it'\n"
+    )
+    (tmp_path / "units").mkdir(mode=0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def as_systemd_does(settings_of: Run, words_of: Run, of_lab: Path, lab: LabProcess) -> Run:
+    """Run the command line of a unit as systemd does: its words, its folders, its credentials, and little else."""
+
+    def run(text: str, *before: str) -> subprocess.CompletedProcess[str]:
+        settings, folder = settings_of(text), of_lab
+        (folder / "credentials").mkdir(exist_ok=True)
+        for credential in settings["LoadCredential"]:
+            (folder / "credentials" / credential.partition(":")[0]).write_bytes(lab.password_file.read_bytes())
+        (folder / "provmode").mkdir(mode=int(settings["StateDirectoryMode"][0], 8), exist_ok=True)
+        return subprocess.run(
+            [*before, *words_of(text, str(folder))],
+            cwd=settings["WorkingDirectory"][0].replace("%%", "%"),
+            umask=int(settings["UMask"][0], 8),
+            env={
+                **{"PATH": "/usr/bin:/bin", "LANG": "C", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+                **{"STATE_DIRECTORY": str(folder / "provmode"), "CREDENTIALS_DIRECTORY": str(folder / "credentials")},
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_the_nightly_look_finds_what_the_configuration_says(provmode: Run, of_lab: Path, as_systemd_does: Run) -> None:
+    assert provmode("systemd", "--write", "units").returncode == 0
+
+    ran = as_systemd_does((of_lab / "units" / "provmode-audit.service").read_text())
+
+    assert (ran.returncode, ran.stdout) == (8, ""), ran.stderr
+    report = of_lab / "provmode" / "audit.json"
+    verdicts = [host["verdict"] for host in json.loads(report.read_text())["hosts"]]
+    assert sorted(verdicts) == ["healthy", "unassessed"]
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert [path.name.partition("-")[0] for path in (of_lab / "provmode").glob("*.lock")] == ["audit"]
+
+
+def members(analyze: Run, name: str) -> Iterator[str]:
+    """Yield the system calls of one of systemd's sets."""
+    lines = analyze("--no-pager", "syscall-filter", name).stdout.splitlines()[1:]
+    for word in filter(None, (line.partition("#")[0].strip() for line in lines)):
+        yield from members(analyze, word) if word.startswith("@") else (word,)
+
+
+def allowed(analyze: Run, filters: Sequence[str]) -> set[str]:
+    """Return the system calls that the lines ``SystemCallFilter=`` of a unit allow."""
+    calls = {*members(analyze, "@default"), "execve"}
+    for line in filters:
+        named = {call for name in line.removeprefix("~").split() for call in members(analyze, name)}
+        calls = calls - named if line.startswith("~") else calls | named
+    return calls
+
+
+CONFINE = """
+import ctypes, json, os, sys
+seccomp, libc = ctypes.CDLL("libseccomp.so.2"), ctypes.CDLL(None)
+seccomp.seccomp_init.restype = ctypes.c_void_p
+filter = ctypes.c_void_p(seccomp.seccomp_init(ctypes.c_uint32(0x00050001)))  # EPERM
+for name in json.loads(sys.argv[1]):
+    number = seccomp.seccomp_syscall_resolve_name(name.encode())
+    if number >= 0:
+        allow, always = ctypes.c_uint32(0x7FFF0000), ctypes.c_uint(0)
+        assert seccomp.seccomp_rule_add(filter, allow, ctypes.c_int(number), always) == 0
+libc.prctl(65, 1, 0, 0, 0)  # no memory that is written and run; Linux before 6.3 does not know this
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # no new privileges
+assert seccomp.seccomp_load(filter) == 0
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Confines itself as the unit would be, and then is the program that it names."""
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_look_needs_no_more_of_the_system_than_its_unit_allows(
+    provmode: Run, analyze: Run, settings_of: Run, of_lab: Path, as_systemd_does: Run, processes: int
+) -> None:
+    with (of_lab / "provmode.toml").open("r+") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(f"processes = {processes}\n{text}")
+    assert provmode("systemd", "--write", "units").returncode == 0
+    unit = (of_lab / "units" / "provmode-audit.service").read_text()
+    calls = allowed(analyze, settings_of(unit)["SystemCallFilter"])
+    confine = (sys.executable, "-c", CONFINE, json.dumps(sorted(calls)))
+    probe = "import os; os.sched_setaffinity(0, {0})"
+
+    refused = subprocess.run([*confine, sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    ran = as_systemd_does(unit, *confine)
+
+    assert "Operation not permitted" in refused.stderr, "it is confined"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (8, "", "")
+    verdicts = [host["verdict"] for host in json.loads((of_lab / "provmode" / "audit.json").read_text())["hosts"]]
+    assert sorted(verdicts) == ["healthy", "unassessed"]

@@ -76,7 +76,7 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
     for name, text in texts.items():
         write_output(folder / name, text)
     who, inventory = User.named(user), _inventory_files()
-    needed = [Path(word) for word in schedule.program if word.startswith("/")]
+    needed = [Path(schedule.program[0]), Path(os.path.realpath(sys.executable))]
     own = [schedule.configuration, *inventory]
     first = [*_out_of_sight((*needed, *own)), *hindrances(who, needed, own, own)]
     with printing():
@@ -99,7 +99,8 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
     if "inventory" not in found.options:
         raise UsageError(f"{found.path} names no inventory", next_step="set its key inventory")
     secrets = {key: os.path.abspath(path) for key, path in found.secrets.get("data", {}).items()}
-    return Schedule(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets)
+    reads = (os.path.realpath(sys.executable), *map(str, _inventory_files()))
+    return Schedule(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets, reads)
 
 
 def _program() -> tuple[str, ...]:

@@ -60,6 +60,8 @@ class Schedule:
     """After how many minutes the unassessed hosts are looked at again."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Files that only root has to read, by the keys that name them."""
+    reads: tuple[str, ...] = ()
+    """What else a run needs: the interpreter, the files of the inventory."""
 
     def __post_init__(self) -> None:
         for path in (*self.program, str(self.configuration), *self.secrets.values()):

@@ -107,7 +107,7 @@ def _service(
     longest: str,
     after: Sequence[str] = (),
 ) -> str:
-    home = "read-only" if any(map(in_a_home, (*schedule.program, schedule.folder))) else "yes"
+    home = "read-only" if any(map(in_a_home, (*schedule.program, schedule.folder, *schedule.reads))) else "yes"
     loaded = "".join(f"LoadCredential={key}:{_plain(path)}\n" for key, path in sorted(schedule.secrets.items()))
     return f"""
 [Unit]
@@ -176,8 +176,13 @@ Description=Say that %i failed
 Type=oneshot
 DynamicUser=yes
 SupplementaryGroups=systemd-journal
-ExecStart=/bin/sh -c '{{ echo "$$1 failed (exit code $${{MONITOR_EXIT_STATUS:-unknown}}); its last lines:"; \
-journalctl --unit="$$1" --lines=20 --output=cat --no-pager; }} | \
+ExecStart=/bin/sh -c 'unit="$$1"; set -- --unit="$$unit"; if [ -n "$$MONITOR_INVOCATION_ID" ]; then \
+set -- "_SYSTEMD_INVOCATION_ID=$$MONITOR_INVOCATION_ID" + "INVOCATION_ID=$$MONITOR_INVOCATION_ID"; fi; \
+{{ echo "$$unit failed (exit code $${{MONITOR_EXIT_STATUS:-unknown}}); its last lines:"; \
+journalctl --lines=20 --output=cat --no-pager "$$@"; }} | \
 systemd-cat --identifier=provmode-failed --priority=err' sh %i
 {_HARDENING.format(home="yes")}"""
-"""For ``OnFailure=``: the journal says with the priority of an error what failed, and its last lines."""
+"""For ``OnFailure=``: the journal says with the priority of an error what failed, and its last lines.
+
+systemd before 251 does not say which of its runs it was: then the lines can be those of earlier ones too.
+"""

@@ -60,6 +60,9 @@ def test_it_says_what_would_stop_the_service_every_night(provmode: Run, configur
     assert f"  nobody-yet cannot enter the folder {configured}/kept: chmod o+x {configured}/kept" in said
     assert f"  nobody-yet cannot read {configured}/pcs.csv: chmod o+r {configured}/pcs.csv" in said
     assert any(f"does not see {configured}/pcs.csv" in line for line in said)
+    interpreter = Path(sys.executable).resolve()
+    shut = [folder for folder in interpreter.parents if not folder.stat().st_mode & 1]
+    assert all(any(f"enter the folder {folder}: chmod o+x" in line for line in said) for folder in shut)
     me = provmode("systemd", "--write", "units", "--user", "root", "--config", "kept/provmode.toml")
     assert ("cannot enter" in me.stdout) is (os.geteuid() != 0)
 

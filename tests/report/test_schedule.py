@@ -134,13 +134,14 @@ def test_every_exit_code_of_an_audit_is_an_answer_or_fails_the_unit(settings_of:
 
 
 def test_a_program_in_a_home_is_not_hidden_from_its_own_service(settings_of: Run) -> None:
-    for program, configuration, seen in (
-        ("/opt/p/bin/provmode", "/etc/provmode/provmode.toml", "yes"),
-        ("/home/a/p/bin/provmode", "/etc/provmode/provmode.toml", "read-only"),
-        ("/opt/p/bin/provmode", "/root/provmode.toml", "read-only"),
-        ("/homes/p/bin/provmode", "/rooted/provmode.toml", "yes"),
+    for program, configuration, reads, seen in (
+        ("/opt/p/bin/provmode", "/etc/provmode/provmode.toml", (), "yes"),
+        ("/home/a/p/bin/provmode", "/etc/provmode/provmode.toml", (), "read-only"),
+        ("/opt/p/bin/provmode", "/root/provmode.toml", (), "read-only"),
+        ("/opt/p/bin/provmode", "/etc/provmode/provmode.toml", ("/root/.pyenv/bin/python",), "read-only"),
+        ("/homes/p/bin/provmode", "/rooted/provmode.toml", ("/usr/bin/python",), "yes"),
     ):
-        texts = units(schedule(program=(program,), configuration=Path(configuration)))
+        texts = units(schedule(program=(program,), configuration=Path(configuration), reads=reads))
         assert [settings_of(texts[name])["ProtectHome"] for name in SERVICES] == [[seen], [seen]]
 
 

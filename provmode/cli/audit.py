@@ -31,7 +31,7 @@ from provmode.cli.common import (
     say_if_no_name_resolves,
 )
 from provmode.cli.drift import notify_option, notifying, tell_after_a_run
-from provmode.cli.one_at_a_time import one_at_a_time
+from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
 from provmode.fleet.results import EXIT_CODES
@@ -80,7 +80,8 @@ def audit(
     command = notifying() if notify else None
     if output is not None:
         check_output(output)
-    with one_at_a_time("audit", inventory, limit, exclude), refused_logons(retry=retry):
+    alone("audit", inventory, limit, exclude)
+    with refused_logons(retry=retry):
         found = run_audit_of(
             configured(inventory),
             limit=limit,

@@ -50,7 +50,10 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
 
 
 _groups = (inventory, history)
-_commands = (audit, plan, apply, push, undo, verify, show, traces, history, drift, inventory, config, init, systemd, demo, lab)
+_commands = (
+    *(audit, plan, apply, push, undo, verify, show, traces),
+    *(history, drift, inventory, config, init, systemd, demo, lab),
+)
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):
     _command.params.append(

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from provmode.cli.common import complain, configuration
+import click
+
+from provmode.cli.common import complain, configuration, made_by
 from provmode.clock import utc_now
 
 
-@contextmanager
-def one_at_a_time(kind: str, inventory: str, limit: Sequence[str], exclude: Sequence[str]) -> Iterator[None]:
-    """Hold the lock for a run of a *kind*, if it is one of all hosts of the inventory that the configuration names.
+def alone(kind: str, inventory: str, limit: Sequence[str], exclude: Sequence[str]) -> None:
+    """Hold the lock of a run, if it has one, until the command is over.
 
     Raises:
         StillGoing: the same run is going.
     """
+    click.get_current_context().with_resource(_one_at_a_time(kind, inventory, limit, exclude))
+
+
+@contextmanager
+def _one_at_a_time(kind: str, inventory: str, limit: Sequence[str], exclude: Sequence[str]) -> Iterator[None]:
+    """Hold the lock for a run of a *kind*, if it is one of all hosts of the inventory that the configuration names."""
     from provmode.fleet.run_lock import Holder, lock_file, one_run
     from provmode.fleet.state_folder import state_folder
 
@@ -57,12 +62,3 @@ def typed(words: Sequence[str]) -> str:
             value = value.partition("=")[0] + "=..."
         shown.append(f"{option}{equals}{value}")
     return shlex.join(["provmode", *shown])
-
-
-def made_by() -> str:
-    """Return who runs this, and where; in a container without a user database, the user's number."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"

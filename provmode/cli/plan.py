@@ -33,7 +33,7 @@ from provmode.cli.common import (
     refused_logons,
     run_options,
 )
-from provmode.cli.one_at_a_time import made_by, one_at_a_time
+from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
 from provmode.clock import utc_now
@@ -96,7 +96,8 @@ def plan(
         raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
     override = read_override(data)
     planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
-    with one_at_a_time("plan", inventory, limit, exclude), refused_logons(retry=retry):
+    alone("plan", inventory, limit, exclude)
+    with refused_logons(retry=retry):
         planned = run_plan_of(
             configured(inventory),
             limit=limit,

@@ -36,7 +36,6 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
-from provmode.cli.one_at_a_time import made_by
 from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.clock import utc_now
 from provmode.errors import UsageError

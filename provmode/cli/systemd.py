@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from provmode.fleet.for_user import User
 
 UNITS = "/etc/systemd/system"
+HOME = "/var/lib/provmode"
+"""The service's own folder."""
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -78,7 +80,11 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
     who, inventory = User.named(user), _inventory_files()
     needed = [Path(schedule.program[0]), Path(os.path.realpath(sys.executable))]
     own = [schedule.configuration, *inventory]
-    first = [*_out_of_sight((*needed, *own)), *hindrances(who, needed, own, own)]
+    first = [
+        *_out_of_sight((*needed, *own, *map(Path, schedule.writes))),
+        *hindrances(who, needed, own, own),
+        *_history_of(who, schedule),
+    ]
     with printing():
         for line in _said(folder, schedule, texts, who):
             print(visible(line))
@@ -99,8 +105,38 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
     if "inventory" not in found.options:
         raise UsageError(f"{found.path} names no inventory", next_step="set its key inventory")
     secrets = {key: os.path.abspath(path) for key, path in found.secrets.get("data", {}).items()}
-    reads = (os.path.realpath(sys.executable), *map(str, _inventory_files()))
-    return Schedule(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets, reads)
+    return Schedule(
+        *(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets),
+        reads=(os.path.realpath(sys.executable), *map(str, _inventory_files())),
+        writes=_history_folder(),
+        remembers="url" in found.table("history"),
+        notifies="command" in found.table("notify"),
+    )
+
+
+def _history_folder() -> tuple[str, ...]:
+    """Return the folder of the history's file, if it has one that is not the service's own."""
+    from provmode.fleet.configuration import SQLITE
+
+    url = str(configuration().table("history").get("url", ""))
+    folder = os.path.dirname(os.path.abspath(url.removeprefix(SQLITE)))
+    return (folder,) if url.startswith(SQLITE) and folder != HOME else ()
+
+
+def _history_of(user: User, schedule: Schedule) -> Iterator[str]:
+    """Yield what keeps a service from remembering its runs."""
+    if not schedule.remembers:
+        yield "there is no history, and so no retry: set url under [history], and write the units again"
+    for folder in schedule.writes:
+        try:
+            kept_out = not user.may(Path(folder), 2)
+        except OSError:
+            kept_out = True
+        if kept_out:
+            yield (
+                f"{user.name} cannot write to {folder}, where the history is: "
+                f'write url = "sqlite:///{HOME}/history.sqlite" under [history]'
+            )
 
 
 def _program() -> tuple[str, ...]:
@@ -152,19 +188,18 @@ def _out_of_sight(paths: Iterable[Path]) -> Iterator[str]:
 
 def _said(folder: Path, schedule: Schedule, texts: dict[str, str], user: User) -> Iterator[str]:
     """Yield what was written, how to enable it, and the same for cron."""
-    from provmode.report.cron import STATE, crontab
-    from provmode.report.systemd_units import AUDIT, RETRY
+    from provmode.report.cron import crontab
+    from provmode.report.systemd_units import AUDIT
 
     yield from (f"written: {folder / name}" for name in texts)
     yield "\nTo enable them, as root:"
-    home = f"{STATE}/provmode"
     if user.number is None:
-        yield f"  useradd --system --home-dir {home} --shell /usr/sbin/nologin {user.name}"
+        yield f"  useradd --system --home-dir {HOME} --shell /usr/sbin/nologin {user.name}"
     if os.path.realpath(folder) != UNITS:
         yield f"  cp {shlex.join(str(folder / name) for name in texts)} {UNITS}/"
     yield "  systemctl daemon-reload"
-    yield f"  systemctl enable --now {AUDIT}.timer {RETRY}.timer"
+    yield f"  systemctl enable --now {' '.join(name for name in texts if name.endswith('.timer'))}"
     yield f"  systemctl start {AUDIT}.service    # looks now; journalctl -u {AUDIT} says how it went"
     yield "\nOr the same with cron, as /etc/cron.d/provmode; the user then has to own the files with secrets:"
     yield from (f"  {line}" for line in crontab(schedule))
-    yield f"  # once, as root: install -d -m 700 -o {user.name} {home}"
+    yield f"  # once, as root: install -d -m 700 -o {user.name} {HOME}"

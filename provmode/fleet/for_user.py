@@ -31,7 +31,7 @@ class User:
         return cls(name, entry.pw_uid, frozenset(os.getgrouplist(name, entry.pw_gid)))
 
     def may(self, path: Path, right: int) -> bool:
-        """Return whether he has a *right* to a file or folder: 4 to read, 1 to run or enter.
+        """Return whether he has a *right* to a file or folder: 4 to read, 2 to write, 1 to run or enter.
 
         Raises:
             OSError: it cannot be looked at.

@@ -14,7 +14,8 @@ def crontab(schedule: Schedule) -> Iterator[str]:
     """Yield the lines of a file in ``/etc/cron.d``. The lock of a run makes ``flock`` unnecessary."""
     yield f"XDG_STATE_HOME={STATE}"
     yield _line(schedule, f"{schedule.at % HOUR} {schedule.at // HOUR} * * *", schedule.audit(STATE))
-    yield _line(schedule, _repeated(schedule), schedule.retry(STATE))
+    if schedule.remembers:
+        yield _line(schedule, _repeated(schedule), schedule.retry(STATE))
 
 
 def _line(schedule: Schedule, when: str, words: Sequence[str]) -> str:

@@ -62,9 +62,15 @@ class Schedule:
     """Files that only root has to read, by the keys that name them."""
     reads: tuple[str, ...] = ()
     """What else a run needs: the interpreter, the files of the inventory."""
+    writes: tuple[str, ...] = ()
+    """Folders beside its own that a run writes to: that of the history."""
+    remembers: bool = False
+    """Whether there is a history: without one nobody knows who was not assessed, and there is no retry."""
+    notifies: bool = False
+    """Whether somebody is told what changed."""
 
     def __post_init__(self) -> None:
-        for path in (*self.program, str(self.configuration), *self.secrets.values()):
+        for path in (*self.program, str(self.configuration), *self.secrets.values(), *self.writes):
             if not path.isprintable() or path != path.strip() or set(path) & set("\"'\\"):
                 raise UsageError(
                     f"a unit cannot name {path}: it has a quote, a backslash, an invisible character or an outer blank",
@@ -80,7 +86,7 @@ class Schedule:
 
     def audit(self, state: str) -> list[str]:
         """Return the command line of the nightly look. *state* is the folder above the service's own."""
-        return self._audit(state, "audit.json")
+        return self._audit(state, "audit.json", *(("--notify",) if self.notifies else ()))
 
     def retry(self, state: str) -> list[str]:
         """Return the command line of a look at those that could not be assessed; *state* as above."""

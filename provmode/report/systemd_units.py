@@ -56,7 +56,7 @@ def units(schedule: Schedule) -> dict[str, str]:
             "Look for ConfigMgr clients that are stuck in provisioning mode",
             schedule.audit("%S"),
             accepted=(PENDING, UNKNOWN),
-            after=(f"{RETRY}.service",),  # it waits for a retry that goes, instead of being refused
+            after=(f"{RETRY}.service",) if schedule.remembers else (),  # it waits for a retry, and is not refused
             longest="20h",
         ),
         f"{AUDIT}.timer": _timer(
@@ -65,16 +65,19 @@ def units(schedule: Schedule) -> dict[str, str]:
             "RandomizedDelaySec=15min",
             "Persistent=true",  # a look that was missed is made up for: it changes nothing
         ),
-        f"{RETRY}.service": _service(
-            schedule,
-            "Look again at the hosts that could not be assessed",
-            schedule.retry("%S"),
-            accepted=(PENDING, REFUSED, UNKNOWN),
-            longest="6h",
-        ),
-        f"{RETRY}.timer": _timer("Look again at the hosts that could not be assessed", _repeated(schedule)),
         f"{FAILED}.service": _FAILURE,
     }
+    if schedule.remembers:
+        texts |= {
+            f"{RETRY}.service": _service(
+                schedule,
+                "Look again at the hosts that could not be assessed",
+                schedule.retry("%S"),
+                accepted=(PENDING, REFUSED, UNKNOWN),
+                longest="6h",
+            ),
+            f"{RETRY}.timer": _timer("Look again at the hosts that could not be assessed", _repeated(schedule)),
+        }
     return {name: signed(name, text.lstrip("\n")) for name, text in texts.items()}
 
 
@@ -107,7 +110,13 @@ def _service(
     longest: str,
     after: Sequence[str] = (),
 ) -> str:
-    home = "read-only" if any(map(in_a_home, (*schedule.program, schedule.folder, *schedule.reads))) else "yes"
+    home = (
+        "read-only"
+        if any(map(in_a_home, (*schedule.program, schedule.folder, *schedule.reads, *schedule.writes)))
+        else "yes"
+    )
+    written = " ".join(f'"-{_plain(folder)}"' for folder in schedule.writes)  # the dash: it need not be there
+    writes = f"ReadWritePaths={written}\n" if written else ""
     loaded = "".join(f"LoadCredential={key}:{_plain(path)}\n" for key, path in sorted(schedule.secrets.items()))
     return f"""
 [Unit]
@@ -126,7 +135,7 @@ TimeoutStartSec={longest}
 KillMode=mixed
 StateDirectory={STATE}
 StateDirectoryMode=0700
-{loaded}{_HARDENING.format(home=home)}"""
+{writes}{loaded}{_HARDENING.format(home=home)}"""
 
 
 def _timer(says: str, when: str, *more: str) -> str:

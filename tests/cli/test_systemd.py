@@ -29,7 +29,7 @@ NAMES = {
 def configured(tmp_path: Path) -> Path:
     """A folder with a configuration file, an inventory and an empty folder for units."""
     tmp_path.chmod(0o755)
-    (tmp_path / "provmode.toml").write_text("inventory = 'pcs.csv'\n")
+    (tmp_path / "provmode.toml").write_text("inventory = 'pcs.csv'\n[history]\nurl = 'sqlite:///history.sqlite'\n")
     (tmp_path / "pcs.csv").write_text("name\nPC-1\n")
     (tmp_path / "units").mkdir(mode=0o755)
     return tmp_path
@@ -63,8 +63,23 @@ def test_it_says_what_would_stop_the_service_every_night(provmode: Run, configur
     interpreter = Path(sys.executable).resolve()
     shut = [folder for folder in interpreter.parents if not folder.stat().st_mode & 1]
     assert all(any(f"enter the folder {folder}: chmod o+x" in line for line in said) for folder in shut)
+    assert "  there is no history, and so no retry: set url under [history], and write the units again" in said
     me = provmode("systemd", "--write", "units", "--user", "root", "--config", "kept/provmode.toml")
     assert ("cannot enter" in me.stdout) is (os.geteuid() != 0)
+
+
+def test_a_history_that_the_service_could_not_write_is_said(provmode: Run, configured: Path) -> None:
+    command = ("systemd", "--write", "units", "--user", "nobody-yet", "--config", "provmode.toml")
+    elsewhere = provmode(*command)
+    text = (configured / "provmode.toml").read_text()
+    (configured / "provmode.toml").write_text(text.replace("///history", "////var/lib/provmode/history"))
+    in_its_folder = provmode(*command)
+
+    assert (elsewhere.returncode, in_its_folder.returncode) == (0, 0)
+    line = f"nobody-yet cannot write to {configured}, where the history is: write url = "
+    assert f'  {line}"sqlite:////var/lib/provmode/history.sqlite" under [history]' in elsewhere.stdout.splitlines()
+    assert "where the history is" not in in_its_folder.stdout
+    assert "ReadWritePaths" not in (configured / "units" / "provmode-audit.service").read_text()
 
 
 def test_what_it_wrote_it_writes_again_and_nothing_else(provmode: Run, configured: Path) -> None:
@@ -154,7 +169,8 @@ def of_lab(lab: LabProcess, tmp_path: Path, healthy: Host, of_persona: Callable[
     rows = "".join(f"{host.name},{host.address},{host.port}\n" for host in hosts)
     (tmp_path / "pcs.csv").write_text(f"name,address,winrm_port\n{rows}")
     (tmp_path / "provmode.toml").write_text(
-        f"inventory = 'pcs.csv'\n[data]\nwinrm_user = '{lab.user}'\nwinrm_password_file = 'only-root-reads-it'\n"
+        "inventory = 'pcs.csv'\n[history]\nurl = 'sqlite:///provmode/history.sqlite'\n"
+        f"[data]\nwinrm_user = '{lab.user}'\nwinrm_password_file = 'only-root-reads-it'\n"
     )
     (tmp_path / "units").mkdir(mode=0o755)
     return tmp_path
@@ -197,6 +213,7 @@ def test_the_nightly_look_finds_what_the_configuration_says(provmode: Run, of_la
     assert sorted(verdicts) == ["healthy", "unassessed"]
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     assert [path.name.partition("-")[0] for path in (of_lab / "provmode").glob("*.lock")] == ["audit"]
+    assert (of_lab / "provmode" / "history.sqlite").stat().st_size
 
 
 def members(analyze: Run, name: str) -> Iterator[str]:

@@ -25,7 +25,8 @@ NAMES = {*SERVICES, "provmode-audit.timer", "provmode-retry.timer", "provmode-fa
 
 def schedule(**changes: Any) -> Schedule:
     usual: dict[str, Any] = {"program": ("/opt/provmode/bin/provmode",), "user": "provmode", "at": 120, "every": 60}
-    return Schedule(**{**usual, "configuration": Path("/etc/provmode/provmode.toml"), **changes})
+    usual |= {"configuration": Path("/etc/provmode/provmode.toml"), "remembers": True}
+    return Schedule(**{**usual, **changes})
 
 
 # -- what systemd says of them -----------------------------------------------------------------------------------------
@@ -44,7 +45,8 @@ def odd_folder(tmp_path: Path) -> Path:
 def written(provmode: Run, odd_folder: Path, tmp_path: Path) -> dict[str, str]:
     """Units for a configuration file in that folder, by their names."""
     (odd_folder / "provmode.toml").write_text(
-        "inventory = '@winrm/PC-1'\n[data]\nwinrm_password_file = 'pass word'\nwinrm_kerberos_keytab = '/etc/k%t'\n"
+        "inventory = '@winrm/PC-1'\n[history]\nurl = 'sqlite:///history.sqlite'\n[notify]\ncommand = ['/bin/cat']\n"
+        "[data]\nwinrm_password_file = 'pass word'\nwinrm_kerberos_keytab = '/etc/k%t'\n"
     )
     (tmp_path / "units").mkdir(mode=0o755)
 
@@ -103,6 +105,7 @@ def test_the_units_name_files_with_secrets_and_hold_none(
             f"winrm_password_file:{folder}/pass word",
         ]
         assert found["WorkingDirectory"] == [folder]
+        assert found["ReadWritePaths"] == [f'"-{folder}"'], "the history is there"
         assert (found["User"], found["StateDirectory"], found["UMask"]) == (["provmode"], ["provmode"], ["0077"])
     assert not [text for text in written.values() if "PASSWORD" in text or "Environment" in text]
 
@@ -113,7 +116,7 @@ def test_the_command_lines_are_those_that_were_meant(words_of: Run, written: dic
 
     assert words_of(written["provmode-audit.service"]) == [
         *begin,
-        *("--format", "json", "--output", "/var/lib/provmode/audit.json"),
+        *("--notify", "--format", "json", "--output", "/var/lib/provmode/audit.json"),
     ]
     assert words_of(written["provmode-retry.service"]) == [
         *begin,
@@ -131,6 +134,16 @@ def test_every_exit_code_of_an_audit_is_an_answer_or_fails_the_unit(settings_of:
     }
     assert "%i" in written["provmode-failed@.service"]
     assert "provmode-retry.service" in settings_of(written["provmode-audit.service"])["After"][0]
+
+
+def test_without_a_history_there_is_no_retry_and_nothing_else_is_written_to() -> None:
+    it = schedule(remembers=False)
+
+    texts = units(it)
+
+    assert set(texts) == {name for name in NAMES if "retry" not in name}
+    assert not [text for text in texts.values() if "retry" in text or "ReadWritePaths" in text or "--notify" in text]
+    assert [line.split()[-1] for line in crontab(it)] == ["XDG_STATE_HOME=/var/lib", "/var/lib/provmode/audit.json"]
 
 
 def test_a_program_in_a_home_is_not_hidden_from_its_own_service(settings_of: Run) -> None:

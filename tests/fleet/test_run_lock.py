@@ -17,10 +17,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from provmode.cli.one_at_a_time import typed
+from provmode.cli.common import CONFIGURATION
+from provmode.cli.one_at_a_time import alone, typed
 from provmode.fleet import run_lock
+from provmode.fleet.configuration import Configuration
 from provmode.fleet.run_lock import Holder, StillGoing, lock_file, one_run
 
 Run = Callable[..., Any]
@@ -162,6 +165,22 @@ def test_a_state_folder_that_cannot_be_written_is_one_line_and_the_run_goes_on(
     assert line.endswith(".lock cannot be locked (File exists): the same run can be started twice")
     assert ran.returncode == 8
     assert "PC-1" in ran.stdout
+
+
+def test_it_is_held_until_the_command_is_over_with_its_report_and_its_history(
+    tmp_path: Path, state_folder: Path
+) -> None:
+    configuration = Configuration(tmp_path / "provmode.toml", values={"": {"inventory": "pcs.csv"}})
+    file = lock_file(state_folder, "audit", "pcs.csv", tmp_path / "provmode.toml")
+
+    with click.Context(click.Command("audit")) as context:
+        context.meta[CONFIGURATION] = configuration
+        alone("audit", "pcs.csv", (), ())
+        with pytest.raises(StillGoing), one_run(file, HOLDER):
+            pass
+
+    with one_run(file, HOLDER) as trouble:
+        assert trouble == ""
 
 
 # -- the file -------------------------------------------------------------------------------------------------------

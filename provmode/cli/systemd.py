@@ -198,8 +198,8 @@ def _said(folder: Path, schedule: Schedule, texts: dict[str, str], user: User) -
     if os.path.realpath(folder) != UNITS:
         yield f"  cp {shlex.join(str(folder / name) for name in texts)} {UNITS}/"
     yield "  systemctl daemon-reload"
+    yield f"  systemctl start {AUDIT}.service; journalctl --unit {AUDIT}.service    # looks now, and says how it went"
     yield f"  systemctl enable --now {' '.join(name for name in texts if name.endswith('.timer'))}"
-    yield f"  systemctl start {AUDIT}.service    # looks now; journalctl -u {AUDIT} says how it went"
     yield "\nOr the same with cron, as /etc/cron.d/provmode; the user then has to own the files with secrets:"
     yield from (f"  {line}" for line in crontab(schedule))
     yield f"  # once, as root: install -d -m 700 -o {user.name} {HOME}"

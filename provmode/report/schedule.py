@@ -89,8 +89,11 @@ class Schedule:
         return self._audit(state, "audit.json", *(("--notify",) if self.notifies else ()))
 
     def retry(self, state: str) -> list[str]:
-        """Return the command line of a look at those that could not be assessed; *state* as above."""
-        return self._audit(state, "retry.json", "--only", "unassessed")
+        """Return the command line of a look at those that could not be assessed; *state* as above.
+
+        Most of them will be away again: how many may be is said of the whole inventory, not of them.
+        """
+        return self._audit(state, "retry.json", "--only", "unassessed", "--max-unassessed", "100%")
 
     def _audit(self, state: str, report: str, *options: str) -> list[str]:
         output = ("--format", "json", "--output", f"{state}/{STATE}/{report}")

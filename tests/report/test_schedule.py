@@ -120,7 +120,8 @@ def test_the_command_lines_are_those_that_were_meant(words_of: Run, written: dic
     ]
     assert words_of(written["provmode-retry.service"]) == [
         *begin,
-        *("--only", "unassessed", "--format", "json", "--output", "/var/lib/provmode/retry.json"),
+        *("--only", "unassessed", "--max-unassessed", "100%"),
+        *("--format", "json", "--output", "/var/lib/provmode/retry.json"),
     ]
 
 

@@ -28,11 +28,11 @@ def check_output(path: Path) -> None:
     Raises:
         UsageError: the folder does not exist, or the file is not writable.
     """
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"cannot write {path}: permission denied")
     try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UsageError(f"cannot write {path}: permission denied")
         _destination(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None

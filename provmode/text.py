@@ -30,6 +30,11 @@ def visible(text: str) -> str:
     return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
+def one_line(text: str) -> str:
+    """Return *text* in one line, with a blank for each of its blanks and breaks, and otherwise as `visible` does."""
+    return visible(" ".join(text.split()))
+
+
 def json_text(document: Any, indent: int | None = None) -> str:
     """Return *document* as JSON in which every character that is not printable is escaped.
 

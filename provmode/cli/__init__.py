@@ -8,6 +8,7 @@ nothing else.
 * `unassessed`  the hosts of `audit --only unassessed`
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
+* `exports`  `--write`: what a run writes beside its report
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
 * `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands

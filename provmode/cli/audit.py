@@ -31,16 +31,18 @@ from provmode.cli.common import (
     say_if_no_name_resolves,
 )
 from provmode.cli.drift import notify_option, notifying, tell_after_a_run
+from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
-from provmode.fleet.results import EXIT_CODES
+from provmode.fleet.results import BAD_USAGE, EXIT_CODES
 
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.audit import Audit
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.retrying import Retrying
+    from provmode.report.exports import Exports
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @notify_option
+@export_options
 @data_option
 @processes_option
 @retrying_options
@@ -64,6 +67,7 @@ def audit(
     output_format: str,
     output: Path | None,
     notify: bool,
+    exports: Exports,
     data: tuple[str, ...],
     processes: int | None,
     retry_until: str | None,
@@ -94,11 +98,12 @@ def audit(
         )
     found.only = only or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
+    exported = write_exports(exports, found)
     show_audit(found, output_format, output)
     say_what_was_not_learned(found)
     if chosen is not None:
         chosen.say()
-    code = remember_audit(found, found.exit_code())
+    code = remember_audit(found, found.exit_code() if exported else BAD_USAGE)
     return tell_after_a_run(command, found, code) if command is not None else code
 
 

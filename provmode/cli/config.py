@@ -20,6 +20,7 @@ from provmode.cli.common import (
     processes_option,
     wave_options,
 )
+from provmode.cli.exports import write_option
 from provmode.fleet.results import COMPLIANT, EXIT_CODES
 
 
@@ -27,6 +28,7 @@ from provmode.fleet.results import COMPLIANT, EXIT_CODES
 @click.argument("inventory", type=InventoryName(), required=False)
 @max_unassessed_option
 @wave_options
+@write_option
 @data_option
 @key_file_option
 @processes_option
@@ -71,4 +73,10 @@ def _given() -> dict[str, Any]:
         for name, value in context.params.items()
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    return {name: value if isinstance(value, (int, float)) else str(value) for name, value in given.items()}
+    return {name: _as_written(value) for name, value in given.items()}
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
+    return value if isinstance(value, (int, float)) else str(value)

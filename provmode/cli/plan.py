@@ -33,22 +33,25 @@ from provmode.cli.common import (
     refused_logons,
     run_options,
 )
+from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
 from provmode.clock import utc_now
 from provmode.errors import UsageError
-from provmode.fleet.results import EXIT_CODES
+from provmode.fleet.results import BAD_USAGE, EXIT_CODES
 
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan import Planned
+    from provmode.report.exports import Exports
 
 
 @click.command(epilog=EXIT_CODES["plan"].help)
 @inventory_argument
 @click.option("--output", type=file_path(), help="Write the plan to this file.")
+@export_options
 @choice_options
 @max_unassessed_option
 @data_option
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
 def plan(
     inventory: str,
     output: Path | None,
+    exports: Exports,
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
     max_unassessed: Allowance | None,
@@ -108,7 +112,8 @@ def plan(
             planner=planner,
         )
     planned.audit.max_unassessed = max_unassessed
-    plan_id = str(uuid.uuid4())
+    plan_id = planned.audit.run = str(uuid.uuid4())
+    exported = write_exports(exports, planned.audit)
     document = sign(
         planned.document(
             plan_id=plan_id,
@@ -131,7 +136,7 @@ def plan(
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
     say_what_was_not_learned(planned.audit)
-    return remember_plan(planned, plan_id, planned.exit_code())
+    return remember_plan(planned, plan_id, planned.exit_code() if exported else BAD_USAGE)
 
 
 def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:

@@ -40,6 +40,7 @@
 * `begun`           the limits that count in a run, and what is said before it
 * `selection`       which hosts a user means by `--limit` and `--exclude`
 * `allowance`       how many hosts may be unassessed
+* `export`          a file that a run writes beside its report: format and path
 * `results`         the table of outcomes and exit codes
 * `progress`        how a run reports its progress
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.errors import Mistakes, UsageError
 from provmode.fleet.allowance import Allowance
+from provmode.fleet.export import FORMATS_LISTED, Export
 from provmode.fleet.waves import ALL, NONE, SAFE, Limits
 
 PARALLEL, PROCESSES, SOAK, KEPT_DAYS = (1, 1000), (1, 64), (0, 604800), (1, 36500)
@@ -145,6 +146,20 @@ HISTORY = Kind(
 )
 PATH = Kind("a path, in quotes", _is_text, beside)
 INVENTORY = Kind("an inventory, in quotes", _is_text, _inventory)
+
+
+def _exports(texts: list[str], folder: Path) -> list[str]:
+    """Return exports with their files beside the configuration file."""
+    found = [Export.parse(text) for text in texts]
+    return [f"{export.format}={beside(str(export.path), folder)}" for export in found]
+
+
+EXPORTS = Kind(
+    f'a list of "FORMAT=FILE", with {FORMATS_LISTED}',
+    lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    _exports,
+    cure='write it as in ["csv=/var/lib/provmode/audit.csv"]',
+)
 COMMAND = Kind(
     "a list of strings: the program, and each of its arguments",
     lambda value: isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value) and value[0],
@@ -170,7 +185,8 @@ class Key:
     near: Callable[[Any], bool] | None = None
     """What it may be in a file that was found in the working directory; ``None``: anything."""
     trusted: bool = False
-    """Whether it is refused in a file that was found in the working directory: it decides what is run or believed."""
+    """Whether it is refused in a file that was found in the working directory: it decides what is run, believed or
+    overwritten."""
     secret: bool = False
     """Whether it names a file with a secret, which systemd can hand to a service: see `Configuration.handed_over`."""
 
@@ -285,6 +301,16 @@ _NOTIFY = _by_name(
         ["new", "returned", "changed"],
     ),
 )
+_REPORT = _by_name(
+    Key(
+        "write",
+        EXPORTS,
+        "files that an `audit` and a `plan` of the whole inventory write; not from the working directory",
+        example=["prometheus=/var/lib/prometheus/node-exporter/provmode.prom", "csv=/var/lib/provmode/audit.csv"],
+        option="exports",
+        trusted=True,
+    )
+)
 
 _ANY = Kind("", lambda value: True)
 """What the check of the whole table looks at."""
@@ -373,6 +399,7 @@ TABLES: Mapping[str, Table] = {
     "limits": Table(_LIMITS, "How `apply`, `push` and `undo` go."),
     "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
     "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
+    "report": Table(_REPORT, "What a run writes beside its report; --write counts instead."),
     "policy": Table(
         _policy_keys,
         "The policy of every host; docs/verdicts.md has the keys. The inventory's own data is stronger.",
@@ -517,7 +544,7 @@ def _read(
     if from_working_directory and not it.from_anywhere:
         raise UsageError(
             f"{path}: {dotted} is not taken from the working directory, because whoever prepared it would decide "
-            "what is run or believed",
+            "what is run, believed or overwritten",
             next_step=f"name the file (--config {path}), or move it to /etc/provmode",
         )
     if not it.kind.fits(value):

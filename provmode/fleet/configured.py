@@ -86,7 +86,7 @@ def _origin(configuration: Configuration, key: str) -> tuple[str, str]:
 
 
 def _option(name: str) -> str:
-    return "INVENTORY" if name == "inventory" else f"--{name}"
+    return {"inventory": "INVENTORY", "exports": "--write"}.get(name, f"--{name}")
 
 
 def _could_be_a_secret(key: str, value: Any, environment: Mapping[str, str]) -> bool:

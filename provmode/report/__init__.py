@@ -15,10 +15,15 @@
 * `schedule`  when what is looked at, and the command lines
 * `systemd_units`, `cron`  a schedule as units of systemd, and as lines for cron
 * `document`  an audit as JSON
+* `table`     an audit as CSV
+* `junit`     an audit as JUnit's XML
+* `prometheus`  an audit as figures for Prometheus
+* `exports`   the files of the formats above that a run writes beside its report
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted
 
-A new format is a file here, and a choice of ``--format`` in `provmode.cli.common`.
+A new format is a file here, and a choice of ``--format`` in `provmode.cli.common`, or a word in `FORMATS` of
+`provmode.fleet.export` and a row of `TEXTS` in `exports`.
 
 Private: programs import from `provmode.api`.
 """

@@ -46,6 +46,7 @@ SERVERS = {
     "postgresql": ("PostgreSQL", ("pg_ctl",)),
     "browser": ("a browser (Chromium)", ("chromium",)),
     "systemd": ("systemd's own checks of units (systemd-analyze)", ("systemd-analyze",)),
+    "spreadsheet": ("a spreadsheet (Gnumeric)", ("ssconvert",)),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
 MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "active_directory": ("gssapi", "krb5"), "gss_ntlmssp": ("gssapi",)}

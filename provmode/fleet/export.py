@@ -28,7 +28,7 @@ class Export:
             UsageError: *text* is something else, or there is no such format.
         """
         word, equals, path = text.partition("=")
-        if not equals or not path.strip():
+        if not word or not equals or not path.strip():
             raise UsageError(f"--write {text} is not FORMAT=FILE", next_step=f"write it as in {FORMATS[-1]}=FILE")
         if word not in FORMATS:
             raise UsageError(f"--write {text}: there is no format {word}", next_step=f"use {FORMATS_LISTED}")

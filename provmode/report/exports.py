@@ -82,9 +82,11 @@ def kept_text(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         ours = stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
         if not ours or status.st_size > MOST_BYTES_KEPT:
             return ""
-        return file.read(MOST_BYTES_KEPT).decode("utf-8", "replace")
+        return os.read(descriptor, MOST_BYTES_KEPT).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)

@@ -20,12 +20,15 @@ from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Assessment, Verdict
 from provmode.cli.main import cli
 from provmode.connector.host_data import WINRM_DATA
 from provmode.fleet.configuration import TABLES, WORDS, toml
+from provmode.fleet.export import FORMATS
 from provmode.fleet.looking import HostReport
 from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.history.drift import MEANINGS as MEANINGS_OF_WORDS
 from provmode.history.drift import Word
 from provmode.remediation.traces import PLACES, SAYS
+from provmode.report.prometheus import METRICS
+from provmode.report.table import COLUMNS
 from provmode.report.terminal import MEANINGS
 from provmode.windows import system
 from provmode.wsman.codes import CODES
@@ -175,6 +178,17 @@ def test_every_field_of_a_host_in_a_report_is_listed() -> None:
 
 def test_every_outcome_of_a_host_is_listed() -> None:
     assert table("Formats", "`ended`") == {f"`{outcome.value}`": OUTCOMES[outcome] for outcome in HostOutcome}
+
+
+def test_every_format_column_and_metric_of_the_other_files_is_listed() -> None:
+    section = "Other files of a run"
+
+    assert [row[0] for row in rows(section, "format")] == [f"`{word}`" for word in FORMATS]
+    assert rows(section, "column") == [[f"`{column.name}`", column.says] for column in COLUMNS]
+    assert rows(section, "metric") == [
+        [f"`{metric.name}`", ", ".join(f"`{label}`" for label in ("inventory", metric.label) if label), metric.says]
+        for metric in METRICS
+    ]
 
 
 def test_every_public_name_is_listed_with_what_it_is() -> None:

@@ -108,9 +108,7 @@ def test_one_that_cannot_be_written_keeps_no_other_from_it(audit_of: Callable[..
 # -- what is taken over from the file before ------------------------------------------------------------------------
 
 
-def test_the_time_of_the_last_complete_run_is_kept_in_the_file(
-    audit_of: Callable[..., Audit], tmp_path: Path
-) -> None:
+def test_the_time_of_the_last_complete_run_is_kept_in_the_file(audit_of: Callable[..., Audit], tmp_path: Path) -> None:
     path = tmp_path / "provmode.prom"
     wanted = exports(f"prometheus={path}")
 

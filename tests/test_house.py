@@ -312,7 +312,6 @@ PURE_FILES = (
     "transport/refusals.py",
     "fleet/configuration.py",
     *(f"history/{name}.py" for name in ("bits", "drift", "look", "reports", "run", "spans")),
-    *(f"history/{name}.py" for name in ("bits", "drift", "look", "run", "spans")),
     "fleet/export.py",
     *(f"report/{name}.py" for name in ("document", "table", "junit", "prometheus")),
     "connector/commands.py",

@@ -27,7 +27,7 @@ from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.history.drift import MEANINGS as MEANINGS_OF_WORDS
 from provmode.history.drift import Word
 from provmode.remediation.traces import PLACES, SAYS
-from provmode.report.prometheus import METRICS
+from provmode.report.prometheus import CHANGES, METRICS
 from provmode.report.table import COLUMNS
 from provmode.report.terminal import MEANINGS
 from provmode.windows import system
@@ -187,7 +187,7 @@ def test_every_format_column_and_metric_of_the_other_files_is_listed() -> None:
     assert rows(section, "column") == [[f"`{column.name}`", column.says] for column in COLUMNS]
     assert rows(section, "metric") == [
         [f"`{metric.name}`", ", ".join(f"`{label}`" for label in ("inventory", metric.label) if label), metric.says]
-        for metric in METRICS
+        for metric in (*METRICS, *CHANGES)
     ]
 
 

@@ -29,6 +29,7 @@ from provmode.cli.common import (
     say_if_no_name_resolves,
     usual_limits,
 )
+from provmode.cli.exports import check_figures, figures_option, write_figures
 from provmode.cli.remembering import remember_journal
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
@@ -36,6 +37,7 @@ from provmode.fleet.results import EXIT_CODES, REFUSED
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
     from provmode.fleet.begun import Coming, Settled
+    from provmode.fleet.export import Export
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan_file import Plan
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 @limits_options
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Resume the run of the journal.")
+@figures_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
@@ -63,6 +66,7 @@ def apply(
     data: tuple[str, ...],
     journal: Path | None,
     resume: bool,
+    figures: Export | None,
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
@@ -80,9 +84,11 @@ def apply(
     from provmode.fleet.begun import settle
     from provmode.fleet.inventory import inventory_of
     from provmode.fleet.plan_file import PlanRefused, key_from, load
+    from provmode.report.prometheus import Changes
 
     retrying = retrying_of(retry_until, every)
     journal = journal or plan_file.with_name(plan_file.name + ".journal")
+    check_figures(figures, plan=plan_file, journal=journal)
     try:
         key = key_from(key_file)
         plan = load(plan_file, key, unsigned=unsigned, now=utc_now())
@@ -101,8 +107,9 @@ def apply(
     except PlanRefused as error:
         complain(str(error))
         return REFUSED
-    show_apply(result, output_format)
     named = inventory or plan.inventory
+    write_figures(figures, Changes(result, named, utc_now()))
+    show_apply(result, output_format)
     return remember_journal(journal, key if plan.signed else None, result.exit_code(), inventory=named)
 
 

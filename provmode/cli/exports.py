@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ from provmode.fleet.export import FORMATS, FORMATS_LISTED, Export
 if TYPE_CHECKING:
     from provmode.fleet.audit import Audit
     from provmode.report.exports import Exports
+    from provmode.report.prometheus import Changes
 
 
 class ExportText(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -47,6 +49,45 @@ _junit_all = click.option(
 )
 
 
+FIGURES = "prometheus"
+"""The one format of changes."""
+figures_option = click.option(
+    "--write",
+    "figures",
+    type=ExportText(),
+    metavar=f"{FIGURES}=FILE",
+    help="Write figures of the changes to this file, for Prometheus.",
+)
+
+
+def check_figures(figures: Export | None, **others: Path) -> None:
+    """Refuse, before a run that changes PCs, a file that cannot be written; *others* are the run's own.
+
+    Raises:
+        UsageError: says why.
+    """
+    from provmode.report.exports import check_files
+
+    if figures is None:
+        return
+    if figures.format != FIGURES:
+        raise UsageError(f"--write {figures}: changes are written as {FIGURES} only")
+    check_files([figures], {f"the {name}": path for name, path in others.items()})
+
+
+def write_figures(figures: Export | None, changes: Changes) -> None:
+    """Write the figures of changes that were made; if that goes wrong, say why. The run's exit code stays."""
+    from provmode.atomic_file import write_output
+    from provmode.report.prometheus import change_metrics
+
+    if figures is None:
+        return
+    try:
+        write_output(figures.path, change_metrics(changes))
+    except UsageError as error:
+        complain(str(error))
+
+
 def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* the options; its argument ``exports`` is the `Exports` to write, which were checked."""
 
@@ -62,7 +103,8 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if exports and options.get("remove_traces"):
             raise UsageError("--write is about verdicts, and a plan with --remove-traces has none")
         wanted = Exports(exports, junit_all)
-        wanted.check(options.get("output"))
+        output = options.get("output")
+        wanted.check({"--output": output} if output is not None else {})
         return command(exports=wanted, **options)
 
     return write_option(_junit_all(with_exports))

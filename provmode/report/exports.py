@@ -46,21 +46,13 @@ class Exports:
     every_host: bool = False
     """Whether hosts that need nothing have cases of their own in JUnit's XML."""
 
-    def check(self, output: Path | None = None) -> None:
-        """Refuse, before the run, what cannot be written afterwards; *output* is the run's own file.
+    def check(self, others: Mapping[str, Path]) -> None:
+        """Refuse, before the run, what cannot be written afterwards; *others* are the run's own files, by their names.
 
         Raises:
             UsageError: two of the files are one, or one cannot be written.
         """
-        seen = {os.path.realpath(output): "--output"} if output is not None else {}
-        for export in self.files:
-            place = os.path.realpath(export.path)
-            if place in seen:
-                raise UsageError(
-                    f"--write {export}: the file is that of {seen[place]} too", next_step="give each a file of its own"
-                )
-            seen[place] = f"--write {export}"
-            check_output(export.path)
+        check_files(self.files, others)
         if self.every_host and not any(export.format == "junit" for export in self.files):
             raise UsageError("--junit-all is about --write junit=FILE", next_step="give that too")
 
@@ -74,6 +66,23 @@ class Exports:
             except UsageError as error:
                 failed.append(error)
         return failed
+
+
+def check_files(files: Iterable[Export], others: Mapping[str, Path]) -> None:
+    """Refuse files of which two are one, or one is among the *others* of the run, or cannot be written.
+
+    Raises:
+        UsageError: says which.
+    """
+    seen = {os.path.realpath(path): name for name, path in others.items()}
+    for export in files:
+        place = os.path.realpath(export.path)
+        if place in seen:
+            raise UsageError(
+                f"--write {export}: the file is that of {seen[place]} too", next_step="give each a file of its own"
+            )
+        seen[place] = f"--write {export}"
+        check_output(export.path)
 
 
 def kept_text(path: Path) -> str:

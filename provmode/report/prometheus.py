@@ -1,4 +1,4 @@
-"""An audit as figures for Prometheus, in the text format that node_exporter's textfile collector reads.
+"""An audit, and an apply, as figures for Prometheus, in the text format that node_exporter's textfile collector reads.
 
 The figures are about an inventory, never about a host: each name of a host would be a time series for ever.
 """
@@ -7,29 +7,37 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from provmode.ccm.verdict import NEXT_STEP, SEVERITY, Outcome
 from provmode.fleet.audit import Audit
+from provmode.fleet.results import APPLY_OUTCOMES
 from provmode.text import one_line, shortened
+
+if TYPE_CHECKING:
+    from provmode.fleet.apply import ApplyResult
 
 HEADER = "# Written by provmode after a run, and replaced by the next one."
 """The first line of a file. Without it nothing is taken over from what was there before."""
 LAST_COMPLETE = "provmode_last_complete_run_timestamp_seconds"
+
+Run = TypeVar("Run")
 
 Samples = Iterable[tuple[str, int]]
 """The value of the second label (empty if there is none), and the figure."""
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Generic[Run]):
     """One metric. The first label of each is the inventory."""
 
     name: str
     says: str
     """What it counts, for the file and for the documents."""
-    samples: Callable[[Audit], Samples]
+    samples: Callable[[Run], Samples]
     label: str = ""
     """The second label."""
 
@@ -59,7 +67,7 @@ def _ended(audit: Audit) -> Samples:
     return [("", int(audit.ended.timestamp()))] if audit.ended is not None else []
 
 
-METRICS = (
+METRICS: tuple[Metric[Audit], ...] = (
     Metric("provmode_hosts", "Hosts with this verdict.", _verdicts, "verdict"),
     Metric("provmode_hosts_unassessed", "Hosts that could not be assessed, for this cause.", _causes, "cause"),
     Metric(
@@ -79,7 +87,7 @@ METRICS = (
         lambda audit: _ended(audit) if is_complete(audit) else [],
     ),
 )
-"""Every metric, in the order of the file. All are gauges."""
+"""Every metric of an audit, in the order of the file. All are gauges."""
 
 
 def metrics(audit: Audit, *, previous: Callable[[], str] = str) -> Iterator[str]:
@@ -93,10 +101,14 @@ def metrics(audit: Audit, *, previous: Callable[[], str] = str) -> Iterator[str]
         if metric.name == LAST_COMPLETE and not is_complete(audit):
             kept = last_complete(previous(), audit)
             samples = [("", kept)] if kept is not None else []
-        if samples:
-            yield f"# HELP {metric.name} {metric.says}\n# TYPE {metric.name} gauge\n"
-        for value, figure in samples:
-            yield f"{metric.name}{_labels(audit, metric.label, value)} {figure}\n"
+        yield from _lines(metric, audit.inventory, samples)
+
+
+def _lines(metric: Metric[Any], inventory: str, samples: Sequence[tuple[str, int]]) -> Iterator[str]:
+    if samples:
+        yield f"# HELP {metric.name} {metric.says}\n# TYPE {metric.name} gauge\n"
+    for value, figure in samples:
+        yield f"{metric.name}{_labels(inventory, metric.label, value)} {figure}\n"
 
 
 def last_complete(previous: str, audit: Audit) -> int | None:
@@ -105,7 +117,7 @@ def last_complete(previous: str, audit: Audit) -> int | None:
     Nothing else is believed: not a file of another program, nor a time that is yet to come.
     """
     lines = previous.split("\n")
-    wanted = f"{LAST_COMPLETE}{_labels(audit)} "
+    wanted = f"{LAST_COMPLETE}{_labels(audit.inventory)} "
     values = [line.removeprefix(wanted) for line in lines if line.startswith(wanted)]
     if lines[0] != HEADER or len(values) != 1 or not re.fullmatch(r"[0-9]{1,12}", values[0]):
         return None
@@ -113,10 +125,46 @@ def last_complete(previous: str, audit: Audit) -> int | None:
     return int(values[0]) if int(values[0]) <= now else None
 
 
-def _labels(audit: Audit, label: str = "", value: str = "") -> str:
+def _labels(inventory: str, label: str = "", value: str = "") -> str:
     second = f',{label}="{_escaped(value)}"' if label else ""
-    return f'{{inventory="{_escaped(audit.inventory)}"{second}}}'
+    return f'{{inventory="{_escaped(inventory)}"{second}}}'
 
 
 def _escaped(value: str) -> str:
     return shortened(one_line(value)).replace("\\", "\\\\").replace('"', '\\"')
+
+
+# -- an apply -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Changes:
+    """An apply that is over."""
+
+    result: ApplyResult
+    inventory: str
+    """As it is named in the plan, or by the option."""
+    ended: datetime
+
+
+CHANGES: tuple[Metric[Changes], ...] = (
+    Metric(
+        "provmode_changes",
+        "Hosts of the last apply that ended like this.",
+        lambda changes: [(outcome.value, changes.result.count(outcome)) for outcome in APPLY_OUTCOMES],
+        "outcome",
+    ),
+    Metric(
+        "provmode_last_apply_timestamp_seconds",
+        "When the last apply ended.",
+        lambda changes: [("", int(changes.ended.timestamp()))],
+    ),
+)
+"""Every metric of an apply, in the order of the file. All are gauges."""
+
+
+def change_metrics(changes: Changes) -> Iterator[str]:
+    """Yield the lines of the file of an apply."""
+    yield f"{HEADER}\n"
+    for metric in CHANGES:
+        yield from _lines(metric, changes.inventory, list(metric.samples(changes)))

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from provmode.errors import Mistakes
 from provmode.fleet.configuration import checked
+from provmode.report.prometheus import CHANGES
 
 
 @pytest.fixture
@@ -114,6 +116,73 @@ def test_a_report_that_cannot_be_written_loses_no_other_file(
     ran = commands.run(*command, commands.inventory, "--output", "/dev/full", "--write", "csv=a.csv")
 
     assert (ran.code, names(here / "a.csv")) == (1, ["PC-1", "PC-2", "PC-3"])
+
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plan(commands: Any, here: Path) -> Path:
+    """A plan for the three PCs, of which one is changed."""
+    path = here / "plan.json"
+    commands.run("plan", commands.inventory, "--output", path, "--unsigned")
+    return path
+
+
+def test_an_apply_writes_how_many_hosts_ended_how(commands: Any, here: Path, plan: Path) -> None:
+    ran = commands.run("apply", plan, "--unsigned", "--write", "prometheus=changes.prom")
+
+    families = {each.name: each for each in text_string_to_metric_families((here / "changes.prom").read_text())}
+    assert ran.code == 0
+    assert [(name, each.documentation, each.type) for name, each in families.items()] == [
+        (metric.name, metric.says, "gauge") for metric in CHANGES
+    ]
+    assert {sample.labels["outcome"]: sample.value for sample in families["provmode_changes"].samples} == {
+        **{"changed": 1, "already": 0, "stale": 0, "failed": 0, "unreached": 0, "not-started": 0},
+    }
+    (sample,) = families["provmode_last_apply_timestamp_seconds"].samples
+    assert (sample.labels, sample.value) == ({"inventory": commands.inventory}, commands.bench.now().timestamp())
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("csv=a.csv", "--write csv=a.csv: changes are written as prometheus only"),
+        ("prometheus=nosuch/a", "cannot write nosuch/a: there is no such folder"),
+        ("prometheus=plan.json", "--write prometheus=plan.json: the file is that of the plan too"),
+        ("prometheus=plan.json.journal", "--write prometheus=plan.json.journal: the file is that of the journal too"),
+    ],
+)
+def test_figures_that_cannot_be_written_end_an_apply_before_a_pc_is_asked(
+    commands: Any, here: Path, plan: Path, file: str, said: str
+) -> None:
+    before, asked_before = plan.read_bytes(), [len(pc.actions) for pc in commands.bench.pcs.values()]
+
+    ran = commands.run("apply", plan, "--unsigned", "--write", file)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith(said)
+    assert [len(pc.actions) for pc in commands.bench.pcs.values()] == asked_before
+    assert plan.read_bytes() == before
+    assert [path.name for path in here.iterdir()] == ["plan.json"]
+
+
+def test_figures_that_cannot_be_written_change_neither_report_nor_exit_code_of_an_apply(
+    commands: Any, plan: Path
+) -> None:
+    ran = commands.run("apply", plan, "--unsigned", "--write", "prometheus=/dev/full")
+
+    assert ran.code == 0
+    assert "changed" in ran.out
+    assert ran.err.splitlines()[-1] == "provmode: cannot write /dev/full: No space left on device"
+
+
+def test_the_files_of_the_configuration_are_not_those_of_an_apply(
+    commands: Any, here: Path, plan: Path, configured: Path
+) -> None:
+    run(commands, configured, "apply", plan, "--unsigned")
+
+    assert [path.name for path in configured.iterdir()] == ["provmode.toml"]
 
 
 # -- the configuration file -------------------------------------------------------------------------------------------

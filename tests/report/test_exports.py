@@ -59,10 +59,10 @@ def test_one_file_for_two_is_refused_whatever_it_is_called(tmp_path: Path, monke
 
     for other in ("./a", f"{tmp_path}/a", "link"):
         with pytest.raises(UsageError, match=r"^--write csv=\S+: the file is that of --write json=a too; give each"):
-            exports("json=a", f"csv={other}").check()
+            exports("json=a", f"csv={other}").check({})
     with pytest.raises(UsageError, match=r"^--write csv=a: the file is that of --output too"):
-        exports("csv=a").check(tmp_path / "a")
-    exports("json=a", "csv=b").check(tmp_path / "c")
+        exports("csv=a").check({"--output": tmp_path / "a"})
+    exports("json=a", "csv=b").check({"--output": tmp_path / "c"})
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_a_file_that_cannot_be_written_is_refused_before(
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(UsageError, match=f"^cannot write {path}: .*{why}"):
-        exports("json=a", f"csv={path}").check()
+        exports("json=a", f"csv={path}").check({})
 
 
 def test_junit_all_without_junit_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^--junit-all is about --write junit=FILE; give that too$"):
-        exports("csv=/dev/null", every_host=True).check()
+        exports("csv=/dev/null", every_host=True).check({})
 
 
 def test_each_file_has_its_format(audit_of: Callable[..., Audit], tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_each_file_has_its_format(audit_of: Callable[..., Audit], tmp_path: Path
 
 def test_one_that_cannot_be_written_keeps_no_other_from_it(audit_of: Callable[..., Audit], tmp_path: Path) -> None:
     wanted = exports(f"json={tmp_path / 'a'}", "csv=/dev/full", f"prometheus={tmp_path / 'b'}")
-    wanted.check()
+    wanted.check({})
 
     failed = wanted.write(audit_of(HEALTHY))
 

@@ -115,8 +115,8 @@ def _not_the_whole(options: Mapping[str, Any]) -> str:
 
     Its files hold figures of that inventory. A look at one PC must not replace them.
     """
-    if options.get("limit"):
-        return "the run is limited"
+    if options.get("limit") or options.get("exclude"):
+        return "the run is about some hosts only"
     if options.get("remove_traces"):
         return "the plan is about traces"
     inventory = configuration().options.get("inventory")

@@ -42,11 +42,6 @@ class Metric(Generic[Run]):
     """The second label."""
 
 
-def is_complete(audit: Audit) -> bool:
-    """Return whether the whole inventory was looked at, but for what ``--exclude`` left out."""
-    return not audit.interrupted and not audit.limit
-
-
 def _verdicts(audit: Audit) -> Samples:
     counts = Counter(report.assessment.verdict for report in audit.reports)
     return [(verdict.value, counts[verdict]) for verdict in SEVERITY]
@@ -83,8 +78,8 @@ METRICS: tuple[Metric[Audit], ...] = (
     Metric("provmode_last_run_timestamp_seconds", "When the last run ended.", _ended),
     Metric(
         LAST_COMPLETE,
-        "When the last run ended that was neither limited nor interrupted; an incomplete run keeps it.",
-        lambda audit: _ended(audit) if is_complete(audit) else [],
+        "When the last run ended that looked at the whole inventory; an incomplete run keeps it.",
+        lambda audit: _ended(audit) if audit.complete else [],
     ),
 )
 """Every metric of an audit, in the order of the file. All are gauges."""
@@ -98,7 +93,7 @@ def metrics(audit: Audit, *, previous: Callable[[], str] = str) -> Iterator[str]
     yield f"{HEADER}\n"
     for metric in METRICS:
         samples = list(metric.samples(audit))
-        if metric.name == LAST_COMPLETE and not is_complete(audit):
+        if metric.name == LAST_COMPLETE and not audit.complete:
             kept = last_complete(previous(), audit)
             samples = [("", kept)] if kept is not None else []
         yield from _lines(metric, audit.inventory, samples)

@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import fleet
 from benchmarks.contest import Bench, ContenderFailed
 from benchmarks.row import Row, show
-from benchmarks.rows import ansible, change, cost, cpu, domain, processes, scale, silent, threads
+from benchmarks.rows import ansible, change, cost, cpu, domain, page, processes, scale, silent, threads
 from benchmarks.sizes import FULL, QUICK, Sizes
 from provmode.lab.process import LabError
 
@@ -32,6 +32,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "change": change.measure,
     "operations": change.operations,
     "domain": domain.measure,
+    "page": page.measure,
 }
 
 

@@ -35,6 +35,8 @@ class Sizes:
     operations: int
     domain: tuple[int, int]
     """PCs of a domain that is only set up, and of one that is audited as well."""
+    page: int
+    """PCs on a page."""
 
     @property
     def healthy(self) -> int:
@@ -69,6 +71,7 @@ FULL = Sizes(
     change_scale=(200, 2000),
     operations=1000,
     domain=(10, 200),
+    page=10_000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -89,4 +92,5 @@ QUICK = Sizes(
     change_scale=(20, 100),
     operations=50,
     domain=(2, 10),
+    page=500,
 )

@@ -314,6 +314,7 @@ PURE_FILES = (
     *(f"history/{name}.py" for name in ("bits", "drift", "look", "reports", "run", "spans")),
     "fleet/export.py",
     *(f"report/{name}.py" for name in ("document", "table", "junit", "prometheus")),
+    *(f"report/page/{name}.py" for name in ("data", "groups", "render", "rows", "trend")),
     "connector/commands.py",
     "connector/host_names.py",
     *(f"connector/sources/{name}.py" for name in ("decoding", "names", "headings", "table")),
@@ -432,6 +433,8 @@ def test_the_wheel_carries_provmode_alone_with_the_folders_inside_it(wheel: Path
         for path in modules(surface):
             assert f"provmode/{path.relative_to(ROOT).as_posix()}" in names
     assert "provmode/windows/scripts/read_bytes.ps1" in names
+    for path in (ROOT / "provmode/report/page/templates").iterdir():
+        assert path.relative_to(ROOT).as_posix() in names
     assert not [name for name in names if name.startswith(("provmode/tests", "tests"))]
 
 

@@ -87,6 +87,15 @@ def test_the_deploy_of_an_installed_wheel_changes_what_the_one_of_the_checkout_d
     assert "2 hosts: 2 healthy" in ran.stdout
 
 
+def test_an_installed_wheel_makes_a_page(installed: Path, fleet: Path) -> None:
+    command = "provmode audit fleet.py --format json --output a.json; provmode report --from a.json --output a.html"
+
+    ran = run(installed, fleet, command)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "of 2 PCs" in (fleet / "a.html").read_text("utf-8")
+
+
 def test_no_message_and_no_document_installs_a_name_that_nobody_here_owns() -> None:
     """Only a file of ours, or a library that we depend on, whose name has an owner."""
     allowed = re.compile(r"pip install (?:\.|'\.\[|\./|'pywinrm\[|'pyspnego\[|'sansldap>)")

@@ -11,6 +11,7 @@ nothing else.
 * `exports`  `--write`: what a run writes beside its report
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
+* `report`  a run as a page
 * `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.

@@ -22,6 +22,7 @@ from provmode.cli.inventory import inventory
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
 from provmode.cli.push import push
+from provmode.cli.report import report
 from provmode.cli.show import show
 from provmode.cli.systemd import systemd
 from provmode.cli.traces import traces
@@ -52,7 +53,7 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
 _groups = (inventory, history)
 _commands = (
     *(audit, plan, apply, push, undo, verify, show, traces),
-    *(history, drift, inventory, config, init, systemd, demo, lab),
+    *(history, drift, report, inventory, config, init, systemd, demo, lab),
 )
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):
@@ -65,7 +66,7 @@ for _command in (*_commands, *_parts):
             help="Say on standard error what is asked of each PC.",
         )
     )
-for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, config, systemd, *_parts):
+for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, report, config, systemd, *_parts):
     _command.params.append(config_option(read_configuration))
 for _command in (cli, *_groups):
     _command.params.append(config_option(name_configuration))

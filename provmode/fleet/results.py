@@ -238,6 +238,15 @@ SHOW = ExitCodes(
     },
 )
 
+REPORT = ExitCodes(
+    {},
+    {
+        COMPLIANT: "the page was written",
+        BAD_USAGE: "bad usage, nothing to make it of, or the file cannot be written",
+        INTERRUPTED: "interrupted before it was written",
+    },
+)
+
 INVENTORY = ExitCodes(
     {},
     {
@@ -313,6 +322,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "verify": VERIFY,
     "show": SHOW,
     "traces": TRACES,
+    "report": REPORT,
     "inventory": INVENTORY,
     "config": CONFIG,
     "init": INIT,

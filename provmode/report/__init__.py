@@ -19,6 +19,7 @@
 * `junit`     an audit as JUnit's XML
 * `prometheus`  an audit as figures for Prometheus
 * `exports`   the files of the formats above that a run writes beside its report
+* `page/`     a run as one HTML file
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provmode import __version__
 from provmode.ccm.verdict import Verdict
-from provmode.fleet.audit import Audit
 from provmode.reading import plain
 from provmode.text import json_text
+
+if TYPE_CHECKING:
+    from provmode.fleet.audit import Audit
 
 FORMAT, VERSION = "provmode-audit", 1
 

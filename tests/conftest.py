@@ -145,6 +145,53 @@ def _kdc(**options: Any) -> Iterator[Any]:
         shutil.rmtree(realm.tmpdir, ignore_errors=True)
 
 
+# -- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; it listens on a socket in *folder* alone."""
+
+    folder: Path
+    programs: Path
+    prefix: tuple[str, ...]
+    """What runs a program as the server's user."""
+
+    def sql(self, statement: str) -> str:
+        """Run a statement and return what it prints."""
+        psql = [*self.prefix, str(self.programs / "psql"), "-XAt", "-h", str(self.folder), "-U", "postgres"]
+        ran = subprocess.run([*psql, "-c", statement], capture_output=True, text=True, check=True, cwd=self.folder)
+        return ran.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server. It refuses to run as root, so root hands it to the package's user."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+    prefix = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    folder = Path("/tmp") / f"provmode-pg-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    if prefix:
+        shutil.chown(folder, "postgres", "postgres")
+    data, log = folder / "data", folder / "log"
+    control = [*prefix, str(programs / "pg_ctl"), "-D", str(data), "-l", str(log), "-s", "-w"]
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    try:
+        subprocess.run(
+            [*prefix, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"],
+            check=True,
+            cwd="/",
+            capture_output=True,
+        )
+        subprocess.run([*control, "-o", options, "start"], check=True, cwd="/", stdout=subprocess.DEVNULL)
+        try:
+            yield Postgres(folder, programs, prefix)
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class Domain:
     """A Samba domain controller in a network of its own."""

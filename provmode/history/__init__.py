@@ -5,7 +5,8 @@
 * `spans`      the looks at one host, and the spans that they make. Pure
 * `bits`       sets of hosts
 * `tables`     the tables
-* `database`   the database: SQLite or PostgreSQL, transactions, versions, errors
+* `database`   the database: SQLite or PostgreSQL, transactions, versions
+* `trouble`    what can be wrong with it, in one line
 * `migrations`  the steps from one version of the tables to the next
 * `writer`     writing a run
 * `reader`     reading runs, hosts and timelines

@@ -11,8 +11,8 @@ import functools
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,31 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from provmode.errors import ProvmodeError, UsageError
+from provmode.errors import UsageError
 from provmode.history.tables import METADATA, REVISION
+from provmode.history.trouble import HistoryError as HistoryError
+from provmode.history.trouble import NotOurs as NotOurs
+from provmode.history.trouble import explained, refused
 
 PATIENCE = 30
 """Seconds for which a writer waits for another one, and a connection for a server."""
 _LOCK = 0x70726F766D6F6465
 """The number of the advisory lock in PostgreSQL: the letters of provmode."""
-_WRITING = "provmode_writing"
+_BEGIN = "provmode_begin"
+"""The option of a connection that says by which statement it begins a transaction in SQLite."""
+_MARKS = {"run", "span", "state"}
+"""Tables that every version has."""
 
 
-class HistoryError(ProvmodeError):
-    """The history cannot be read or written. No PC is concerned."""
-
-
-class NotOurs(HistoryError):
-    """The database is not one that this version of provmode can use."""
+_OF_A_SERVER = {
+    "application_name": "provmode",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""How a connection is asked for: a server that is gone without a word is noticed within half a minute."""
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def url_of(text: str, folder: Path | None = None) -> URL:
@@ -48,18 +57,20 @@ def url_of(text: str, folder: Path | None = None) -> URL:
         url = make_url(text)
     except sqlalchemy.exc.ArgumentError:
         raise UsageError("the history's url cannot be read", next_step=_EXAMPLES) from None
-    if url.password is not None:
+    if url.password is not None or _SECRETS & set(url.query):
         raise UsageError(
             "the history's url has a password in it",
             next_step="put it into ~/.pgpass, or into a file that $PGPASSFILE names",
         )
     if url.drivername in ("postgresql", "postgresql+psycopg"):
         return url.set(drivername="postgresql+psycopg")
-    if url.drivername != "sqlite" or url.query or url.host or not url.database or url.database == ":memory:":
+    path = url.database or ""
+    if url.drivername != "sqlite" or url.query or url.host or path in ("", ":memory:") or "\0" in path:
         raise UsageError("the history's url is neither of SQLite nor of PostgreSQL", next_step=_EXAMPLES)
-    return url.set(database=str(Path(folder or "", os.path.expanduser(url.database)).absolute()))
+    return url.set(database=str(Path(folder or "", os.path.expanduser(path)).absolute()))
 
 
+_SECRETS = {"password", "sslpassword"}
 _EXAMPLES = 'write "sqlite:///history.sqlite" or "postgresql://user@server/provmode"'
 
 
@@ -68,7 +79,7 @@ class Database:
 
     def __init__(self, url: URL, *, patience: float | None = None) -> None:
         self.url, self._patience = url, PATIENCE if patience is None else patience
-        self.name = url.database if url.drivername == "sqlite" else url.render_as_string(hide_password=True)
+        self.name = str(url.database) if self.is_file else url.set(drivername="postgresql").render_as_string()
         self._engine = self._new_engine()
         self._usable = False
 
@@ -90,11 +101,13 @@ class Database:
         Raises:
             HistoryError: there is no history yet, it cannot be read, or it is not of this version.
         """
-        with self._explained("read"):
-            if not self._usable:
-                self._prepare(create=False)
-            with self._engine.connect() as connection, connection.begin():
-                yield connection
+        with explained(self.name, "read", is_file=self.is_file):
+            self._prepare(create=False)
+            with self._engine.connect() as connection:
+                if not self.is_file:  # else each statement would see what was written in the meantime
+                    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                with connection.begin():
+                    yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -105,26 +118,31 @@ class Database:
         Raises:
             HistoryError: it cannot be written, another writer holds it for too long, or it is of a later version.
         """
-        with self._explained("written"):
-            if not self._usable:
-                self._prepare(create=True)
+        with explained(self.name, "written", is_file=self.is_file):
+            self._prepare(create=True)
             with self._begin_writing() as connection:
                 yield connection
 
     def compact(self) -> None:
         """Give the space of what was removed back to the file system, as far as the database does not do so itself."""
         if self.is_file:
-            with self._explained("written"), self._engine.connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                driver.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE);")
+            with explained(self.name, "written", is_file=self.is_file):
+                self._pragmas("incremental_vacuum", "wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _begin_writing(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(**{_WRITING: True}) as connection, connection.begin():
+        options = {_BEGIN: "BEGIN IMMEDIATE"}
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
             if not self.is_file:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{int(self._patience * 1000)}ms'")
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{max(1, int(self._patience * 1000))}ms'")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             yield connection
+
+    def _pragmas(self, *pragmas: str) -> None:
+        """Run pragmas on a file, outside of transactions."""
+        with closing(self._engine.raw_connection()) as connection:
+            for pragma in pragmas:
+                connection.cursor().execute(f"PRAGMA {pragma}").fetchall()  # it works for as long as it has rows
 
     # -- its tables -----------------------------------------------------------------------------------------------
 
@@ -134,10 +152,10 @@ class Database:
         Raises:
             HistoryError: they are not, and cannot be made so.
         """
-        if self.is_file and not Path(str(self.url.database)).exists():
-            if not create:
-                raise HistoryError(f"there is no history in {self.name} yet", next_step="the first run makes it")
-            self._make_file()
+        if self.is_file:
+            self._check_file(create=create)
+        if self._usable:
+            return
         with self._engine.connect() as connection, connection.begin():
             found = self._revision(connection)
         if found != REVISION:
@@ -148,6 +166,8 @@ class Database:
                     else f"there is no history in {self.name} yet",
                     next_step="the next run that writes to it makes it right",
                 )
+            if found is None and self.is_file:
+                self._set_up_file()
             with self._begin_writing() as connection:
                 self._migrate(connection)
         self._usable = True
@@ -159,16 +179,17 @@ class Database:
             NotOurs: they are of a later version, or somebody else's.
         """
         names = set(sqlalchemy.inspect(connection).get_table_names())
-        if "alembic_version" not in names:
-            if names & set(METADATA.tables):
-                raise NotOurs(
-                    f"{self.name} has tables of something else in it",
-                    next_step="give the history a database of its own",
-                )
+        if not names:
             return None
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
-        revision = str(found[0]) if found else None
-        if revision is not None and revision > REVISION:
+        stored: Sequence[Any] = ()
+        if names >= {"alembic_version", *_MARKS}:
+            stored = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+        if not stored:
+            raise NotOurs(
+                f"{self.name} has tables of something else in it", next_step="give the history a database of its own"
+            )
+        revision = str(stored[0])
+        if revision > REVISION:
             raise NotOurs(
                 f"the history {self.name} is of a later version of provmode (its tables are {revision}, this version "
                 f"knows {REVISION})",
@@ -178,13 +199,19 @@ class Database:
 
     def _migrate(self, connection: Connection) -> None:
         """Bring the tables to this version, in the transaction that *connection* is in."""
-        if self._revision(connection) == REVISION:
+        found = self._revision(connection)
+        if found == REVISION:
             return  # another writer was first
         from alembic.config import Config
         from alembic.runtime.environment import EnvironmentContext
         from alembic.script import ScriptDirectory
 
-        steps = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+        steps = ScriptDirectory(str(MIGRATIONS))
+        if found is not None and found not in {step.revision for step in steps.walk_revisions()}:
+            raise NotOurs(
+                f"no version of provmode is known that makes tables {found}, which {self.name} has",
+                next_step="give another history",
+            )
         upgrade = functools.partial(_steps_to_this_version, steps)
         with EnvironmentContext(Config(), steps, fn=upgrade) as environment:
             environment.configure(connection=connection, target_metadata=METADATA)
@@ -192,16 +219,30 @@ class Database:
 
     # -- the engine -----------------------------------------------------------------------------------------------
 
-    def _make_file(self) -> None:
-        """Make the file, empty, so that nobody but its owner can read it."""
+    def _check_file(self, *, create: bool) -> None:
+        """See that there is a file; make it if *create*, empty, so that nobody but its owner can read it."""
         path = Path(str(self.url.database))
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            if not stat.S_ISREG(path.stat().st_mode):  # SQLite would wait for a pipe without end
+                raise HistoryError(f"the history {path} is not a file", next_step="give the path of a file")
+            return
+        except FileNotFoundError:
+            if not create:
+                raise HistoryError(
+                    f"there is no history in {path} yet", next_step="the first run that writes to it makes it"
+                ) from None
         except OSError as error:
-            raise HistoryError(
-                f"the history {path} cannot be made: {error.strerror}",
-                next_step="make its folder, and let only the user of these runs write to it",
-            ) from None
+            raise refused(path, "opened", error) from None
+        try:
+            file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise refused(path, "made", error) from None
+        os.fchmod(file, 0o600)  # whatever the umask takes away
+        os.close(file)
+
+    def _set_up_file(self) -> None:
+        """Give an empty file the modes that it keeps: they are set before the first table."""
+        self._pragmas("auto_vacuum=INCREMENTAL", "journal_mode=WAL")
 
     def _new_engine(self) -> Engine:
         if not self.is_file:
@@ -213,13 +254,12 @@ class Database:
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _: Any) -> None:
             connection.isolation_level = None  # SQLAlchemy's events begin transactions, not Python's sqlite3
-            for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            writing = connection.get_execution_options().get(_WRITING)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+            connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
         return engine
 
@@ -227,7 +267,7 @@ class Database:
         try:
             return sqlalchemy.create_engine(
                 self.url,
-                connect_args={"connect_timeout": int(self._patience) or 1, "application_name": "provmode"},
+                connect_args={**_OF_A_SERVER, "connect_timeout": int(self._patience) or 1},
                 poolclass=sqlalchemy.pool.NullPool,
             )
         except ImportError:
@@ -236,52 +276,6 @@ class Database:
                 next_step="install provmode[postgresql]",
             ) from None
 
-    @contextmanager
-    def _explained(self, done: str) -> Iterator[None]:
-        """Turn what the database says into one line."""
-        if self.is_file:
-            self._check_file()
-        try:
-            yield
-        except sqlalchemy.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            first = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-            raise HistoryError(
-                f"the history {self.name} cannot be {done}: {first}", next_step=_step_for(first.lower())
-            ) from None
-        except OSError as error:
-            raise HistoryError(f"the history {self.name} cannot be {done}: {error.strerror or error}") from None
-
-    def _check_file(self) -> None:
-        """Refuse what is no file: SQLite would wait for a pipe without end."""
-        try:
-            mode = os.stat(str(self.url.database)).st_mode
-        except OSError:
-            return  # it is not there, or SQLite says why it cannot be opened
-        if not stat.S_ISREG(mode):
-            raise HistoryError(f"the history {self.name} is not a file", next_step="give the path of a file")
-
 
 def _steps_to_this_version(steps: Any, revision: str, _: Any) -> Any:
     return steps._upgrade_revs("head", revision)
-
-
-def _step_for(words: str) -> str:
-    for part, step in _STEPS.items():
-        if part in words:
-            return step
-    return ""
-
-
-_STEPS = {
-    "locked": "another program writes to it, or died while it did: look who has the file open",
-    "lock timeout": "another program writes to it",
-    "full": "make room on its disk, or prune it (provmode history prune)",
-    "no space": "make room on its disk, or prune it (provmode history prune)",
-    "readonly": "let the user of this run write to the file and its folder",
-    "unable to open": "look at its folder: it has to be there, and belong to the user of this run",
-    "not a database": "the file is something else: give another path",
-    "malformed": "the file is damaged: move it away, and import the reports of earlier runs (provmode history import)",
-    "connection": "look whether the server runs and lets this user in",
-    "authentication": "look at ~/.pgpass and the server's pg_hba.conf",
-}

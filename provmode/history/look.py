@@ -102,7 +102,7 @@ class Looks:
         if facts:
             for name in _LEFT_OUT:
                 facts.pop(name, None)
-            if facts.get("computer") == {"known": _computer(row["host"])}:
+            if facts.setdefault("computer", NOT_READ.to_json()) == {"known": _computer(row["host"])}:
                 del facts["computer"]
         findings = row["findings"]
         codes = tuple(sorted({each["code"] for each in findings})) if findings else ()
@@ -142,14 +142,17 @@ def words_of(row: Mapping[str, Any]) -> Words:
 
 
 def compared(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a PC's facts is compared. A fact that nobody asked for is left out."""
+    """Return what of a PC's facts is compared.
+
+    A fact that nobody asked for is left out, but for the computer's name: without it, the host's name is put there.
+    """
     kept: dict[str, Any] = {}
     for name, fact in facts.items():
         if name in _LEFT_OUT:
             continue
         if "unknown" in fact:
             cause = fact["unknown"]["cause"]
-            if cause == NOT_READ.cause:
+            if cause == NOT_READ.cause and name != "computer":
                 continue
             fact = {"unknown": {"cause": cause, "detail": ""}}
         elif name in CHANGES_WITHIN and isinstance(fact.get("known"), Mapping):

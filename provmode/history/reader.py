@@ -15,7 +15,7 @@ from provmode.history import bits
 from provmode.history.look import Words, facts_of
 from provmode.history.run import Change, Run, number_of, time_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
-from provmode.history.writer import CHUNK, name_of, unpacked
+from provmode.history.writer import CHUNK, name_of, storable, unpacked
 
 _Row = Any
 """A row of a statement: its columns by their names."""
@@ -122,7 +122,7 @@ class History:
         if kinds:
             wanted.append(RUN.c.kind.in_(kinds))
         if inventory is not None:
-            wanted.append(RUN.c.inventory == inventory)
+            wanted.append(RUN.c.inventory == storable(inventory))
         if complete:
             wanted.append(RUN.c.complete.is_(True))
         if until is not None:
@@ -145,7 +145,7 @@ class History:
             found = self._connection.execute(statement.where(RUN.c.id == int(number))).all() if is_number else []
             if not found and len(word) >= 4:
                 found = self._connection.execute(
-                    statement.where(RUN.c.name.startswith(word, autoescape=True)).limit(2)
+                    statement.where(RUN.c.name.startswith(storable(word), autoescape=True)).limit(2)
                 ).all()
         if len(found) != 1:
             what = "several runs begin" if found else "no run of the history begins"
@@ -270,15 +270,14 @@ class History:
     def _last_looks(self, host: int) -> tuple[int | None, int | None]:
         """Return when a host was looked at last, and when it was assessed last."""
         looked: int | None = None
-        runs = self._connection.execution_options(yield_per=50).execute(
-            select(RUN.c.at, RUN.c.looked, RUN.c.assessed).order_by(RUN.c.at.desc())
-        )
-        for at, all_, there in runs:
-            if not bits.has(bits.unpacked(all_), host):
-                continue
-            looked = at if looked is None else looked
-            if bits.has(bits.unpacked(there), host):
-                return looked, at
+        statement = select(RUN.c.at, RUN.c.looked, RUN.c.assessed).order_by(RUN.c.at.desc())
+        with self._connection.execute(statement, execution_options={"yield_per": 50}) as runs:
+            for at, all_, there in runs:
+                if not bits.has(bits.unpacked(all_), host):
+                    continue
+                looked = at if looked is None else looked
+                if bits.has(bits.unpacked(there), host):
+                    return looked, at
         return looked, None
 
     # -- changes --------------------------------------------------------------------------------------------------

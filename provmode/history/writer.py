@@ -6,6 +6,7 @@ not touched. An earlier one, such as an old report that is imported, makes the s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections import Counter
@@ -16,6 +17,7 @@ from typing import Any, Union
 from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
+from provmode.ccm.verdict import Verdict
 from provmode.history import bits
 from provmode.history.database import Database
 from provmode.history.look import Looks, Words, words_of
@@ -24,8 +26,8 @@ from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.text import shortened
 
-_OpenSpan = tuple[int, int, int, Union[int, None]]
-"""Of an open span: host, span, state, since when away."""
+_OpenSpan = tuple[int, int, int, Union[int, None], Union[int, None]]
+"""Of an open span: host, span, state, since when away, when seen before."""
 CHUNK = 500
 """Values in one list of a statement: SQLite takes at most 999 in old versions."""
 LONGEST_NAME = 255
@@ -38,7 +40,11 @@ def write(database: Database, run: NewRun) -> bool:
         HistoryError: it cannot be written; nothing of it was.
     """
     looks = Looks()
-    rows = {name_of(row["host"]): row for row in run.rows}
+    rows: dict[str, Mapping[str, Any]] = {}
+    for row in run.rows:
+        name = name_of(row["host"])
+        if name not in rows or rows[name]["verdict"] == Verdict.UNASSESSED.value:  # of two names for one, what is known
+            rows[name] = row
     keys = {name: looks.key(row) for name, row in rows.items()}
     with database.writing() as connection:
         if connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).first() is not None:
@@ -48,7 +54,11 @@ def write(database: Database, run: NewRun) -> bool:
 
 def name_of(host: str) -> str:
     """Return the name by which the history knows a host: without case, and with nothing that a database refuses."""
-    return shortened(_storable(host).casefold(), LONGEST_NAME)
+    name = storable(host).casefold()
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"{name[: LONGEST_NAME - len(digest) - 1]}\N{HORIZONTAL ELLIPSIS}{digest}"
 
 
 def packed(value: Any) -> bytes:
@@ -94,13 +104,13 @@ class _Writing:
                 kind=run.kind,
                 at=at,
                 ended=number_of(run.ended),
-                inventory=_storable(run.inventory),
+                inventory=storable(run.inventory),
                 complete=run.complete,
                 looked=bits.packed(looked),
                 assessed=bits.packed(seen),
                 exit_code=run.exit_code,
-                by=_storable(run.by),
-                version=_storable(run.version)[:32],
+                by=storable(run.by),
+                version=storable(run.version)[:32],
                 plan=run.plan,
                 about=packed(dict(run.about)),
             )
@@ -129,7 +139,7 @@ class _Writing:
         _insert(
             self._connection,
             HOST,
-            [{"name": name, "shown": shortened(_storable(shown[name]), LONGEST_NAME)} for name in new],
+            [{"name": name, "shown": shortened(storable(shown[name]), LONGEST_NAME)} for name in new],
         )
         return {**known, **_numbers(self._connection, HOST.c.name, new)}
 
@@ -163,7 +173,7 @@ class _Writing:
             self._connection, STATE.c.key, {span[2] for spans in (known, away) for span in spans.values()}
         )
         closed: list[int] = []
-        opened: list[tuple[int, bool, int | None, bytes]] = []
+        opened: list[tuple[int, bool, int | None, int | None, bytes]] = []
         for number, name in hosts.items():
             key = self._keys[name]
             assessed = self._looks.assessed(key)
@@ -174,14 +184,14 @@ class _Writing:
                 if same[last[2]] == key:
                     continue
                 closed.append(last[1])
-            since = None if assessed else last[3] if last is not None else at
-            opened.append((number, assessed, since, key))
+            since, seen = (None, None) if assessed else last[3:] if last is not None else (at, None)
+            opened.append((number, assessed, since, seen, key))
         if closed:
             statement = update(SPAN).where(SPAN.c.id == bindparam("span")).values(until=at)
             self._connection.execute(statement, [{"span": span} for span in closed])
-        seen = self._last_seen([number for number, assessed, _, _ in opened if not assessed])
-        states = self._state_numbers({key for _, _, _, key in opened})
-        words = self._words_numbers({number: hosts[number] for number, _, _, _ in opened})
+        assessed_last = self._last_seen([number for number, _, since, _, _ in opened if since == at])
+        states = self._state_numbers({key for *_, key in opened})
+        words = self._words_numbers({number: hosts[number] for number, *_ in opened})
         _insert(
             self._connection,
             SPAN,
@@ -194,15 +204,15 @@ class _Writing:
                     "state_id": states[key],
                     "words_id": words[number],
                     "away_since": since,
-                    "seen": seen.get(number),
+                    "seen": assessed_last.get(number, seen),
                 }
-                for number, assessed, since, key in opened
+                for number, assessed, since, seen, key in opened
             ],
         )
 
     def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, _OpenSpan]:
-        """Return the open spans of hosts by host: host, span, state, since when away."""
-        found = select(SPAN.c.host_id, SPAN.c.id, SPAN.c.state_id, SPAN.c.away_since).where(
+        """Return the open spans of hosts, by host."""
+        found = select(SPAN.c.host_id, SPAN.c.id, SPAN.c.state_id, SPAN.c.away_since, SPAN.c.seen).where(
             SPAN.c.until.is_(None), SPAN.c.assessed.is_(assessed)
         )
         if len(hosts) <= CHUNK:
@@ -338,7 +348,7 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield values[start : start + CHUNK]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return *text* as every database takes it: without NUL, without lone surrogates."""
     if text.isprintable():
         return text

@@ -163,6 +163,20 @@ class Postgres:
         ran = subprocess.run([*psql, "-c", statement], capture_output=True, text=True, check=True, cwd=self.folder)
         return ran.stdout.strip()
 
+    def start(self) -> None:
+        """Start it."""
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        self._control("-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop it as if it were killed."""
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        data, log = str(self.folder / "data"), str(self.folder / "log")
+        control = [*self.prefix, str(self.programs / "pg_ctl"), "-D", data, "-l", log, "-s", "-w"]
+        subprocess.run([*control, *arguments], check=True, cwd="/", stdout=subprocess.DEVNULL)
+
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
@@ -173,21 +187,15 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     folder.mkdir(mode=0o700)
     if prefix:
         shutil.chown(folder, "postgres", "postgres")
-    data, log = folder / "data", folder / "log"
-    control = [*prefix, str(programs / "pg_ctl"), "-D", str(data), "-l", str(log), "-s", "-w"]
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    server = Postgres(folder, programs, prefix)
+    initdb = [*prefix, str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-N"]
     try:
-        subprocess.run(
-            [*prefix, str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"],
-            check=True,
-            cwd="/",
-            capture_output=True,
-        )
-        subprocess.run([*control, "-o", options, "start"], check=True, cwd="/", stdout=subprocess.DEVNULL)
+        subprocess.run(initdb, check=True, cwd="/", capture_output=True)
+        server.start()
         try:
-            yield Postgres(folder, programs, prefix)
+            yield server
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd="/")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -142,7 +142,7 @@ class Database:
         """Run pragmas on a file, outside of transactions."""
         with closing(self._engine.raw_connection()) as connection:
             for pragma in pragmas:
-                connection.cursor().execute(f"PRAGMA {pragma}").fetchall()  # it works for as long as it has rows
+                connection.cursor().executescript(f"PRAGMA {pragma}")  # `execute` makes one step: that frees one page
 
     # -- its tables -----------------------------------------------------------------------------------------------
 

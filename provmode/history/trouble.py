@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def explained(name: str, done: str, *, is_file: bool) -> Iterator[None]:
 
 def refused(path: Path, done: str, error: OSError) -> HistoryError:
     """Return what the system said about a file."""
-    if path.is_symlink():
+    if error.errno in (errno.ELOOP, errno.ENOENT) and path.is_symlink():
         return HistoryError(
             f"the history {path} is a link that leads to no file", next_step="give the path of the file itself"
         )

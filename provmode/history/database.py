@@ -259,7 +259,10 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+            statement = connection.get_execution_options().get(_BEGIN)
+            if statement is None:
+                connection.exec_driver_sql("PRAGMA query_only=ON")
+            connection.exec_driver_sql(statement or "BEGIN")
 
         return engine
 

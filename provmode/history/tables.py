@@ -42,19 +42,19 @@ RUN = Table(
     "run",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("name", String(64), nullable=False, unique=True, comment="its id in reports and journals"),
-    Column("kind", String(16), nullable=False, comment="audit, plan, push, apply or undo"),
-    Column("at", BigInteger, nullable=False, unique=True, comment="when it began; microseconds since 1970, UTC"),
+    Column("name", String(64), nullable=False, unique=True, doc="its id in reports and journals"),
+    Column("kind", String(16), nullable=False, doc="audit, plan, push, apply or undo"),
+    Column("at", BigInteger, nullable=False, unique=True, doc="when it began; microseconds since 1970, UTC"),
     Column("ended", BigInteger, nullable=False),
     Column("inventory", Text, nullable=False),
-    Column("complete", Boolean, nullable=False, comment="whether it looked at the whole inventory, to the end"),
-    Column("looked", LargeBinary, nullable=False, comment="the hosts that it looked at, as bits"),
-    Column("assessed", LargeBinary, nullable=False, comment="those that it could assess"),
+    Column("complete", Boolean, nullable=False, doc="whether it looked at the whole inventory, to the end"),
+    Column("looked", LargeBinary, nullable=False, doc="the hosts that it looked at, as bits"),
+    Column("assessed", LargeBinary, nullable=False, doc="those that it could assess"),
     Column("exit_code", SmallInteger),
-    Column("by", Text, nullable=False, comment="user and computer"),
-    Column("version", String(32), nullable=False, comment="of provmode"),
-    Column("plan", String(64), comment="the id of the plan that it made or applied"),
-    Column("about", LargeBinary, nullable=False, comment="what else is known of it: limits, settings, notes"),
+    Column("by", Text, nullable=False, doc="user and computer"),
+    Column("version", String(32), nullable=False, doc="of provmode"),
+    Column("plan", String(64), doc="the id of the plan that it made or applied"),
+    Column("about", LargeBinary, nullable=False, doc="what else is known of it: limits, settings, notes"),
 )
 
 COUNT = Table(
@@ -69,8 +69,8 @@ HOST = Table(
     "host",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False, unique=True, comment="without case"),
-    Column("shown", Text, nullable=False, comment="as the inventory has it"),
+    Column("name", Text, nullable=False, unique=True, doc="without case"),
+    Column("shown", Text, nullable=False, doc="as the inventory has it"),
 )
 
 STATE = Table(
@@ -81,8 +81,8 @@ STATE = Table(
     Column("verdict", String(16), nullable=False),
     Column("rule", String(64), nullable=False),
     Column("cause", String(32)),
-    Column("bad", Boolean, nullable=False, comment="whether somebody has to do something"),
-    Column("body", LargeBinary, nullable=False, comment="codes of findings, and facts"),
+    Column("bad", Boolean, nullable=False, doc="whether somebody has to do something"),
+    Column("body", LargeBinary, nullable=False, doc="codes of findings, and facts"),
 )
 
 WORDS = Table(
@@ -90,7 +90,7 @@ WORDS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("key", LargeBinary(16), nullable=False, unique=True),
-    Column("body", LargeBinary, nullable=False, comment="reason, next step, texts of findings"),
+    Column("body", LargeBinary, nullable=False, doc="reason, next step, texts of findings"),
 )
 
 SPAN = Table(
@@ -98,13 +98,13 @@ SPAN = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("host_id", ForeignKey("host.id"), nullable=False),
-    Column("assessed", Boolean, nullable=False, comment="if not, the time in which it could not be assessed"),
-    Column("since", BigInteger, nullable=False, comment="the first look that found it"),
-    Column("until", BigInteger, comment="the first look that found something else; NULL while it lasts"),
+    Column("assessed", Boolean, nullable=False, doc="if not, the time in which it could not be assessed"),
+    Column("since", BigInteger, nullable=False, doc="the first look that found it"),
+    Column("until", BigInteger, doc="the first look that found something else; NULL while it lasts"),
     Column("state_id", ForeignKey("state.id"), nullable=False),
     Column("words_id", ForeignKey("words.id"), nullable=False),
-    Column("away_since", BigInteger, comment="not assessed: since when, whatever the causes were"),
-    Column("seen", BigInteger, comment="not assessed: the last look before that assessed it"),
+    Column("away_since", BigInteger, doc="not assessed: since when, whatever the causes were"),
+    Column("seen", BigInteger, doc="not assessed: the last look before that assessed it"),
     UniqueConstraint("host_id", "assessed", "since"),
     Index(
         "ix_span_open",
@@ -123,7 +123,7 @@ CHANGE = Table(
     Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
     Column("host_id", ForeignKey("host.id"), nullable=False, index=True),
     Column("at", BigInteger, nullable=False),
-    Column("outcome", String(16), nullable=False, comment="how the host ended"),
-    Column("changed", Boolean, nullable=False, comment="whether something was changed on it, or might have been"),
-    Column("body", LargeBinary, nullable=False, comment="detail, cause, next step, what was changed"),
+    Column("outcome", String(16), nullable=False, doc="how the host ended"),
+    Column("changed", Boolean, nullable=False, doc="whether something was changed on it, or might have been"),
+    Column("body", LargeBinary, nullable=False, doc="detail, cause, next step, what was changed"),
 )

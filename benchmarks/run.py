@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import fleet
 from benchmarks.contest import Bench, ContenderFailed
 from benchmarks.row import Row, show
-from benchmarks.rows import ansible, change, cost, cpu, domain, page, processes, scale, silent, threads
+from benchmarks.rows import ansible, change, cost, cpu, domain, history, page, processes, scale, silent, threads
 from benchmarks.sizes import FULL, QUICK, Sizes
 from provmode.lab.process import LabError
 
@@ -33,6 +33,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "operations": change.operations,
     "domain": domain.measure,
     "page": page.measure,
+    "history": history.measure,
 }
 
 

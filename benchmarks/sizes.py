@@ -37,6 +37,8 @@ class Sizes:
     """PCs of a domain that is only set up, and of one that is audited as well."""
     page: int
     """PCs on a page."""
+    history: tuple[int, int, int]
+    """Hosts of a history, its nights in a file, and those in PostgreSQL."""
 
     @property
     def healthy(self) -> int:
@@ -72,6 +74,7 @@ FULL = Sizes(
     operations=1000,
     domain=(10, 200),
     page=10_000,
+    history=(100_000, 365, 30),
 )
 QUICK = Sizes(
     repeats=1,
@@ -93,4 +96,5 @@ QUICK = Sizes(
     operations=50,
     domain=(2, 10),
     page=500,
+    history=(2000, 10, 5),
 )

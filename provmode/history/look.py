@@ -11,7 +11,7 @@ import hashlib
 import json
 import marshal
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,9 @@ CHANGES_WITH_EVERY_LOOK = ("clock", "processes", "process_starts")
 """Facts that are not compared and not kept."""
 CHANGES_WITHIN = {"health_evaluation": "last_report"}
 """Parts of facts for which the same holds."""
-_LEFT_OUT = (TIME_OF_THE_LOOK, *CHANGES_WITH_EVERY_LOOK)
+_LEFT_OUT = frozenset({TIME_OF_THE_LOOK, *CHANGES_WITH_EVERY_LOOK})
+_NOT_LISTED = _LEFT_OUT | {"computer"}
+_NOT_READ = NOT_READ.to_json()
 _BAD = frozenset(verdict.value for verdict in Verdict if outcome(verdict) in (Outcome.PENDING, Outcome.FAILED))
 
 
@@ -98,15 +100,15 @@ class Looks:
 
     def key(self, row: Mapping[str, Any]) -> bytes:
         """Return the digest of the state in a row of a report (`docs/audit.schema.json`)."""
-        facts = dict(row["facts"])
+        facts = row["facts"]
+        asked = [fact for fact in facts.items() if fact[0] not in _NOT_LISTED and fact[1] != _NOT_READ]
         if facts:
-            for name in _LEFT_OUT:
-                facts.pop(name, None)
-            if facts.setdefault("computer", NOT_READ.to_json()) == {"known": _computer(row["host"])}:
-                del facts["computer"]
+            computer = facts.get("computer", _NOT_READ)
+            if computer.get("known") != _computer(row["host"]):
+                asked.append(("computer", computer))
         findings = row["findings"]
         codes = tuple(sorted({each["code"] for each in findings})) if findings else ()
-        look = (row["verdict"], row["rule"], row.get("cause"), codes, facts)
+        look = (row["verdict"], row["rule"], row.get("cause"), codes, asked)
         quick = marshal.dumps(look, 2)  # much faster than JSON, but other versions of Python may write it otherwise
         key = self._keys.get(quick)
         if key is None:
@@ -114,12 +116,12 @@ class Looks:
         return key
 
     def _key_of(
-        self, verdict: str, rule: str, cause: str | None, codes: tuple[str, ...], facts: Mapping[str, Any]
+        self, verdict: str, rule: str, cause: str | None, codes: tuple[str, ...], asked: Sequence[tuple[str, Any]]
     ) -> bytes:
         if verdict == Verdict.UNASSESSED.value:
             state = State(verdict, rule, cause, (), {})
         else:
-            state = State(verdict, rule, None, codes, compared(facts))
+            state = State(verdict, rule, None, codes, compared(dict(asked)))
         key = _digest([state.verdict, state.rule, state.cause, state.codes, state.facts])
         self._states.setdefault(key, state)
         if not state.assessed:

@@ -10,14 +10,13 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Union
 
 from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
-from provmode.ccm.verdict import Verdict
 from provmode.history import bits
 from provmode.history.database import Database
 from provmode.history.look import Looks, Words, words_of
@@ -41,11 +40,11 @@ def write(database: Database, run: NewRun) -> bool:
     """
     looks = Looks()
     rows: dict[str, Mapping[str, Any]] = {}
+    keys: dict[str, bytes] = {}
     for row in run.rows:
-        name = name_of(row["host"])
-        if name not in rows or rows[name]["verdict"] == Verdict.UNASSESSED.value:  # of two names for one, what is known
-            rows[name] = row
-    keys = {name: looks.key(row) for name, row in rows.items()}
+        name, key = name_of(row["host"]), looks.key(row)
+        if name not in rows or not looks.assessed(keys[name]):  # of two names for one host, what is known of it
+            rows[name], keys[name] = row, key
     with database.writing() as connection:
         if connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).first() is not None:
             return False
@@ -130,27 +129,31 @@ class _Writing:
 
     def _host_numbers(self) -> dict[str, int]:
         """Return the numbers of hosts by name; hosts that are new get one."""
-        shown = {name: row["host"] for name, row in self._rows.items()}
-        shown.update({name_of(change.host): change.host for change in self._run.changes})
-        if not shown:
-            return {}
-        known = self._known_hosts(shown)
-        new = [name for name in shown if name not in known]
+        changed = {name_of(change.host): change.host for change in self._run.changes}
+        names: Collection[str] = {**self._rows, **changed} if changed else self._rows
+        known = self._known_hosts(names)
+        new = [name for name in names if name not in known]
+        if not new:
+            return known
+        shown = {name: self._rows[name]["host"] if name in self._rows else changed[name] for name in new}
         _insert(
             self._connection,
             HOST,
-            [{"name": name, "shown": shortened(storable(shown[name]), LONGEST_NAME)} for name in new],
+            [{"name": name, "shown": shortened(storable(host), LONGEST_NAME)} for name, host in shown.items()],
         )
         return {**known, **_numbers(self._connection, HOST.c.name, new)}
 
-    def _known_hosts(self, names: Mapping[str, str]) -> dict[str, int]:
+    def _known_hosts(self, names: Collection[str]) -> dict[str, int]:
         if len(names) <= CHUNK:
             return _numbers(self._connection, HOST.c.name, list(names))
         return {name: number for number, name in self._connection.execute(select(HOST.c.id, HOST.c.name)).all()}
 
     def _counts(self) -> Counter[str]:
         if self._rows:
-            return Counter(row["verdict"] for row in self._rows.values())
+            counts: Counter[str] = Counter()
+            for key, hosts in Counter(self._keys.values()).items():
+                counts[self._looks.state(key).verdict] += hosts
+            return counts
         return Counter(change.outcome for change in self._run.changes)
 
     def _changes(self, run: int) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from provmode.errors import UsageError
 from provmode.history.database import Database, url_of
 from provmode.history.drift import MEANINGS, NEWS, Drift, Drifted, Episode, Word
-from provmode.history.drifting import drift, last_two, since
+from provmode.history.drifting import before, drift, has_before, latest
 from provmode.history.reader import History
 from provmode.history.run import Change, NewRun
 from provmode.history.writer import write
@@ -184,15 +184,17 @@ def test_the_last_two_complete_audits_of_the_inventory_are_compared(
 
     with database.reading() as connection:
         history = History(connection)
-        assert [run.name for run in last_two(history, None)] == ["run-2", "run-5"]
-        assert [run.name for run in last_two(history, "fleet.py")] == ["run-0", "run-3"]
-        assert [run.name for run in since(history, "fleet.py", FIRST + timedelta(days=2))] == ["run-0", "run-3"]
-        with pytest.raises(UsageError, match=r"no complete audit of fleet\.py before 2026-10-31 01:00 UTC"):
-            since(history, "fleet.py", FIRST - timedelta(days=1))
-        with pytest.raises(UsageError, match=r"no complete audit of fleet\.py after 2026-11-05"):
-            since(history, "fleet.py", FIRST + timedelta(days=4))
+        assert latest(history).name == "run-5"
+        last = latest(history, "fleet.py")
+        assert (last.name, before(history, last).name) == ("run-3", "run-0")
+        assert before(history, last, FIRST + timedelta(days=2)).name == "run-0"
+        assert (has_before(history, last), has_before(history, before(history, last))) == (True, False)
+        with pytest.raises(UsageError, match=r"no complete audit of fleet\.py that began by 2026-10-31 01:00 UTC"):
+            before(history, last, FIRST - timedelta(days=1))
+        with pytest.raises(UsageError, match=r"no complete audit of fleet\.py before run #1"):
+            before(history, before(history, last))
         with pytest.raises(UsageError, match=r"no complete audit of away\.py"):
-            last_two(history, "away.py")
+            latest(history, "away.py")
 
 
 def test_runs_in_the_wrong_order_or_without_hosts_are_not_compared(

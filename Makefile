@@ -34,7 +34,7 @@ system:
 	.ci/system
 
 demo: $(STAMP)
-	$(BIN)/provmode demo --hosts 60 --seed 7 --fix; status=$$?; [ $$status -eq 0 -o $$status -eq 2 -o $$status -eq 4 -o $$status -eq 6 -o $$status -eq 8 ] || exit $$status
+	$(BIN)/provmode demo --hosts 60 --seed 7 --fix --page demo.html; status=$$?; [ $$status -eq 0 -o $$status -eq 2 -o $$status -eq 4 -o $$status -eq 6 -o $$status -eq 8 ] || exit $$status
 
 check: lint test
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +118,14 @@ def run_audit_of(
     parallel: int,
     processes: int | None = None,
     retrying: Retrying | None = None,
+    now: Callable[[], datetime] | None = None,
 ) -> Audit:
-    """Audit the hosts of an inventory, with progress, until interrupted."""
+    """Audit the hosts of an inventory, with progress, until interrupted; *now* is another clock than the usual one."""
     from provmode.fleet.audit import audit_inventory
 
     with looking("looking at hosts", parallel, processes) as options:
+        if now is not None:
+            options["now"] = now
         return audit_inventory(
             inventory, limit=limit, exclude=exclude, only=only, override=override, retrying=retrying, **options
         )

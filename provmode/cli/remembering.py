@@ -78,29 +78,30 @@ def reading_history() -> Iterator[Connection]:
 
 def remember_audit(found: Audit, code: int, *, kind: str = "audit") -> int:
     """Write an audit to the history, if there is one; return the run's exit code."""
-    if not is_kept() or found.began is None or found.ended is None:
+    if not is_kept():
         return code
-    began, ended = found.began, found.ended
+    return remember(lambda: iter([run_of_audit(found, kind, code)]), code, forget=kind == "audit" and found.complete)
 
-    def run() -> Iterator[NewRun]:
-        from provmode.history.run import NewRun
 
-        yield NewRun(
-            name=found.run,
-            kind=kind,
-            began=began,
-            ended=ended,
-            inventory=inventory_name(found.inventory),
-            complete=found.complete,
-            exit_code=code,
-            by=made_by(),
-            version=__version__,
-            rows=(report.to_json() for report in found.reports),
-            plan=found.run if kind != "audit" else None,
-            about=_about(found),
-        )
+def run_of_audit(found: Audit, kind: str, code: int) -> NewRun:
+    """Return an audit, or a run of another kind that looked, as the history takes it."""
+    from provmode.history.run import NewRun
 
-    return remember(run, code, forget=kind == "audit" and found.complete)
+    began = found.began or utc_now()
+    return NewRun(
+        name=found.run,
+        kind=kind,
+        began=began,
+        ended=found.ended or began,
+        inventory=inventory_name(found.inventory),
+        complete=found.complete,
+        exit_code=code,
+        by=made_by(),
+        version=__version__,
+        rows=(report.to_json() for report in found.reports),
+        plan=found.run if kind != "audit" else None,
+        about=_about(found),
+    )
 
 
 def remember_plan(planned: Planned, name: str, code: int, *, kind: str = "plan") -> int:

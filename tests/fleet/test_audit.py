@@ -314,6 +314,21 @@ def test_the_demo_with_fix_mends_the_fleet_and_its_second_apply_changes_nothing(
     assert ran.returncode in (0, 4, 8)
 
 
+@pytest.mark.long
+def test_the_second_night_of_the_demo_says_which_pc_is_back_and_writes_its_page(provmode: Run, tmp_path: Path) -> None:
+    ran = provmode("demo", "--hosts", "30", "--seed", "11", "--fix", "--page", "night.html", "--format", "json")
+
+    stages = json.loads(ran.stdout)
+    (back,) = (each for each in stages["drift"]["hosts"] if each["word"] == "returned")
+    assert back["host"] in {each["host"] for each in stages["applied"]["hosts"] if each["ended"] == "changed"}
+    assert (back["after"]["verdict"], back["by_us"], back["earlier"]["times"]) == ("half-exited", False, 1)
+    assert stages["drift"]["after"]["summary"]["half-exited"] == 1
+    page = (tmp_path / "night.html").read_text()
+    assert back["host"] in page
+    assert ran.returncode in (2, 6)
+    assert provmode("demo", "--page", "night.html").returncode == 1
+
+
 def test_ctrl_c_ends_the_demo_in_its_current_stage(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "provmode", "demo", "--hosts", "100", "--seed", "5", "--fix"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -115,7 +115,7 @@ def _not_the_whole(options: Mapping[str, Any]) -> str:
 
     Its files hold figures of that inventory. A look at one PC must not replace them.
     """
-    if options.get("limit") or options.get("exclude"):
+    if options.get("limit") or options.get("exclude") or options.get("only"):
         return "the run is about some hosts only"
     if options.get("remove_traces"):
         return "the plan is about traces"

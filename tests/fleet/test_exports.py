@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from provmode.errors import Mistakes
+from provmode.errors import Mistakes, Unreachable
 from provmode.fleet.configuration import checked
 from provmode.report.prometheus import CHANGES
 
@@ -241,6 +241,21 @@ def test_a_look_at_a_part_replaces_no_file_about_the_whole(
     assert {path.name: path.read_bytes() for path in configured.iterdir()} == before
     line = f"the files of [report] write stay as they are, because {why}; --write names files for this run"
     assert ran.err.splitlines()[0] == f"provmode: {line}"
+
+
+def test_a_look_at_those_that_were_away_replaces_no_file_about_the_whole(
+    commands: Any, here: Path, configured: Path
+) -> None:
+    with (configured / "provmode.toml").open("a") as file:
+        file.write(f'[history]\nurl = "sqlite:///{here}/history.sqlite"\n')
+    commands.bench.pcs["PC-1"].error = Unreachable("PC-1 does not answer")
+    run(commands, configured, "audit")
+    before = {path.name: path.read_bytes() for path in configured.iterdir()}
+
+    ran = run(commands, configured, "audit", "--only", "unassessed")
+
+    assert {path.name: path.read_bytes() for path in configured.iterdir()} == before
+    assert "because the run is about some hosts only" in ran.err
 
 
 def test_a_look_at_the_whole_may_name_it_otherwise(commands: Any, here: Path, configured: Path) -> None:

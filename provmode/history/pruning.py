@@ -1,6 +1,7 @@
 """Forgetting what is old.
 
-The last complete audit of each inventory stays, and so does what was last known of a host, whatever its age.
+The last complete audit of each inventory stays, and so does what was last known of a host, whatever its age. The last
+run of all stays too: the writer knows by it whether a run is later than every look.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def prune(database: Database, before: datetime, *, dry: bool = False) -> Pruned:
 
 def _prune(connection: Connection, before: int) -> Pruned:
     last = select(func.max(RUN.c.at)).where(RUN.c.kind == "audit", RUN.c.complete.is_(True)).group_by(RUN.c.inventory)
-    kept = set(connection.execute(last).scalars())
+    kept = {*connection.execute(last).scalars(), connection.execute(select(func.max(RUN.c.at))).scalar()}
     old = [at for at in connection.execute(select(RUN.c.at).where(RUN.c.at < before)).scalars() if at not in kept]
     if not old:
         return Pruned(0, 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from provmode.history import bits
 from provmode.history.database import Database, url_of
+from provmode.history.pruning import prune
 from provmode.history.run import NewRun, number_of
 from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.writer import write
@@ -201,6 +203,36 @@ def test_more_hosts_than_one_statement_takes_are_written_both_ways(
     ]
 
     assert written(database, [runs[0], runs[2], runs[1]], spans_in) == expected(runs)
+
+
+def test_what_a_run_that_was_pruned_saw_counts_for_an_earlier_one(
+    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database, rewritten: Any
+) -> None:
+    runs = [
+        new_run(0, [row("PC-1")]),
+        new_run(2, [row("PC-1", "stuck")], complete=False),
+        new_run(3, [row("PC-2")], complete=False),
+        new_run(1, [row("PC-1", "away:refused")]),
+    ]
+    written(database, runs[:3], spans_in)
+    prune(database, runs[2].began + timedelta(days=9))
+
+    write(database, runs[3])
+    assert spans_in(database) == rewritten(runs)
+
+
+def test_when_a_host_was_seen_last_outlives_the_run_that_saw_it(
+    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database, rewritten: Any
+) -> None:
+    runs = [
+        new_run(night, [row("PC-1", state)], complete=False)
+        for night, state in enumerate(("stuck", "away:refused", "away:deadline"))
+    ]
+    written(database, runs[:2], spans_in)
+    prune(database, runs[1].began)
+
+    write(database, runs[2])
+    assert spans_in(database) == rewritten(runs)
 
 
 @given(st.sets(st.integers(0, 3000)))

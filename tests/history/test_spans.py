@@ -206,7 +206,7 @@ def test_more_hosts_than_one_statement_takes_are_written_both_ways(
 
 
 def test_what_a_run_that_was_pruned_saw_counts_for_an_earlier_one(
-    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database, rewritten: Any
+    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database
 ) -> None:
     runs = [
         new_run(0, [row("PC-1")]),
@@ -217,12 +217,11 @@ def test_what_a_run_that_was_pruned_saw_counts_for_an_earlier_one(
     written(database, runs[:3], spans_in)
     prune(database, runs[2].began + timedelta(days=9))
 
-    write(database, runs[3])
-    assert spans_in(database) == rewritten(runs)
+    assert written(database, runs[3:], spans_in) == expected(runs)
 
 
 def test_when_a_host_was_seen_last_outlives_the_run_that_saw_it(
-    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database, rewritten: Any
+    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database
 ) -> None:
     runs = [
         new_run(night, [row("PC-1", state)], complete=False)
@@ -231,8 +230,7 @@ def test_when_a_host_was_seen_last_outlives_the_run_that_saw_it(
     written(database, runs[:2], spans_in)
     prune(database, runs[1].began)
 
-    write(database, runs[2])
-    assert spans_in(database) == rewritten(runs)
+    assert written(database, runs[2:], spans_in) == expected(runs)
 
 
 @given(st.sets(st.integers(0, 3000)))

@@ -192,7 +192,8 @@ class _Writing:
         if closed:
             statement = update(SPAN).where(SPAN.c.id == bindparam("span")).values(until=at)
             self._connection.execute(statement, [{"span": span} for span in closed])
-        assessed_last = self._last_seen([number for number, _, since, _, _ in opened if since == at])
+        newly_away = [number for number, _, since, _, _ in opened if since == at]
+        assessed_last = self._nearest(newly_away, at, RUN.c.assessed, later=False) if newly_away else {}
         states = self._state_numbers({key for *_, key in opened})
         words = self._words_numbers({number: hosts[number] for number, *_ in opened})
         _insert(
@@ -223,29 +224,33 @@ class _Writing:
         rows: Sequence[Any] = self._connection.execute(found).all()
         return {row[0]: row for row in rows}
 
-    def _last_seen(self, hosts: Sequence[int]) -> dict[int, int]:
-        """Return when hosts were assessed last, as far as the history knows."""
-        left, seen = bits.of(hosts), {}
-        if not hosts:
-            return {}
-        for at, assessed in self._connection.execute(select(RUN.c.at, RUN.c.assessed).order_by(RUN.c.at.desc())):
-            there = bits.unpacked(assessed) & left
-            seen.update(dict.fromkeys(bits.numbers(there), at))
-            left &= ~there
-            if not left:
-                break
-        return seen
+    def _nearest(self, hosts: Collection[int], at: int, column: Column[Any], *, later: bool) -> dict[int, int]:
+        """Return the last look before a moment, or the first one after it, at each host that has one.
+
+        *column* says which looks: `RUN.c.looked` or `RUN.c.assessed`.
+        """
+        left, found = bits.of(hosts), dict[int, int]()
+        beside, order = (RUN.c.at > at, RUN.c.at) if later else (RUN.c.at < at, RUN.c.at.desc())
+        runs = select(RUN.c.at, column).where(beside).order_by(order)
+        with self._connection.execute(runs) as rows:
+            for when, stored in rows:
+                there = bits.unpacked(stored) & left
+                found.update(dict.fromkeys(bits.numbers(there), when))
+                left &= ~there
+                if not left:
+                    break
+        return found
 
     # -- an earlier run -------------------------------------------------------------------------------------------
 
     def _make_anew(self, at: int, hosts: Mapping[int, str]) -> None:
-        """Make the spans of hosts anew, with the looks of this run among the others."""
-        runs = [
-            (when, bits.unpacked(looked), bits.unpacked(assessed))
-            for when, looked, assessed in self._connection.execute(
-                select(RUN.c.at, RUN.c.looked, RUN.c.assessed).order_by(RUN.c.at)
-            )
-        ]
+        """Make the spans of hosts anew, with the looks of this run among the others.
+
+        Of the others only those count that began a span, and those beside this one: the rest found the same again.
+        """
+        seen = self._nearest(hosts, at, RUN.c.assessed, later=False)
+        following = self._nearest(hosts, at, RUN.c.looked, later=True)
+        seen_again = self._nearest(hosts, at, RUN.c.assessed, later=True)
         states = self._state_numbers(set(self._keys.values()))
         words = self._words_numbers(hosts)
         for chunk in _chunks(list(hosts)):
@@ -263,7 +268,9 @@ class _Writing:
             for number in chunk:
                 key = self._keys[hosts[number]]
                 look = Found(at, self._looks.assessed(key), states[key], words[number])
-                looked = [(when, bits.has(there, number)) for when, all_, there in runs if bits.has(all_, number)]
+                looked = [(each[number], True) for each in (seen, seen_again) if number in each]
+                if number in following and following[number] != seen_again.get(number):
+                    looked.append((following[number], False))
                 every = sorted([*looks_of(before.get(number, ()), looked), look], key=lambda each: each.at)
                 made += [_row(number, span) for span in spans_of(every)]
             self._connection.execute(delete(SPAN).where(SPAN.c.host_id.in_(chunk)))

@@ -139,7 +139,7 @@ def written(database: Database, runs: Sequence[NewRun], spans_in: Any) -> list[t
     return [span[:6] for span in spans_in(database)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(NIGHTS, st.randoms(use_true_random=False))
 def test_in_whatever_order_runs_are_written_the_spans_are_those_of_all_looks(
     row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, nights: list[dict[str, str]], random: Any

@@ -216,6 +216,30 @@ def test_the_nightly_look_finds_what_the_configuration_says(provmode: Run, of_la
     assert (of_lab / "provmode" / "history.sqlite").stat().st_size
 
 
+def test_a_retry_asks_only_those_that_were_away_and_finds_who_has_come_back(
+    provmode: Run, lab: LabProcess, of_lab: Path, as_systemd_does: Run, healthy: Host
+) -> None:
+    assert provmode("systemd", "--write", "units", "--config", "provmode.toml").returncode == 0
+    audit, retry = ((of_lab / "units" / f"provmode-{name}.service").read_text() for name in ("audit", "retry"))
+    text = (of_lab / "pcs.csv").read_text()
+    back = next(host for host in lab.hosts if host.persona == "healthy" and host != healthy)
+    (of_lab / "pcs.csv").write_text(f"{text}{back.name},{back.address},1\n")  # nothing is there
+    configuration = of_lab / "provmode.toml"
+    configuration.write_text(f"max_unassessed = '70%'\n{configuration.read_text()}")
+    nightly, all_away = as_systemd_does(audit), as_systemd_does(retry)
+    (of_lab / "pcs.csv").write_text(f"{text}{back.name},{back.address},{back.port}\n")
+    before = lab.counters(healthy.name)
+
+    ran = as_systemd_does(retry)
+
+    assert (nightly.returncode, all_away.returncode) == (8, 8), "how many may be away is said of the whole inventory"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (8, "", "")
+    hosts = json.loads((of_lab / "provmode" / "retry.json").read_text())["hosts"]
+    assert sorted(host["verdict"] for host in hosts) == ["healthy", "unassessed"]
+    assert [host["host"] for host in hosts if host["verdict"] == "healthy"] == [back.name]
+    assert lab.counters(healthy.name) == before
+
+
 def members(analyze: Run, name: str) -> Iterator[str]:
     """Yield the system calls of one of systemd's sets."""
     lines = analyze("--no-pager", "syscall-filter", name).stdout.splitlines()[1:]

@@ -81,11 +81,11 @@ def audit(
 
     retrying = retrying_of(retry_until, every)
     override = read_override(data)
-    chosen = wanted(inventory, retry=retry) if only is not None else None
     command = notifying() if notify else None
     if output is not None:
         check_output(output)
     alone("audit", inventory, limit, exclude)
+    chosen = wanted(inventory, retry=retry) if only is not None else None  # which hosts: when nobody else asks them
     with refused_logons(retry=retry):
         found = run_audit_of(
             configured(inventory),

@@ -42,14 +42,24 @@ def measure(bench: Bench) -> list[Row]:
         measured = _measured(report, hosts, nights, f"sqlite:///{file}")
         size = sum(each.stat().st_size for each in folder.glob("history.sqlite*")) / 1e6
         rows = _rows(measured, size, f"{hosts:,} hosts, {nights} nights, SQLite")
-        if (missing := _missing()) is not None:
-            return [*rows, Row("The same in PostgreSQL", "none", f"not measured: {missing}", None)]
         bench.say(f"a history in PostgreSQL: {hosts:,} hosts, {fewer} nights")
-        with _server() as socket:
-            measured = _measured(report, hosts, fewer, f"postgresql://postgres@/postgres?host={socket}")
-            size = _size(socket)
-    beside = "; ".join(f"{row.what.partition(' (')[0]}: {row.measured}" for row in _rows(measured, size, ""))
+        try:
+            beside = _in_postgresql(report, hosts, fewer)
+        except ContenderFailed as error:
+            beside = f"not measured: {error}"
     return [*rows, Row(f"The same in PostgreSQL ({hosts:,} hosts, {fewer} nights)", "none", beside, None)]
+
+
+def _in_postgresql(report: Path, hosts: int, nights: int) -> str:
+    """Return what was measured, in words.
+
+    Raises:
+        ContenderFailed: it is not there, or failed.
+    """
+    with _server() as socket:
+        measured = _measured(report, hosts, nights, f"postgresql://postgres@/postgres?host={socket}")
+        size = _size(socket)
+    return "; ".join(f"{row.what.partition(' (')[0]}: {row.measured}" for row in _rows(measured, size, ""))
 
 
 def _report(folder: Path) -> Path:
@@ -115,14 +125,6 @@ def _said(times: Times, factor: float = 1, unit: str = "s") -> str:
 # -- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
-def _programs() -> Path | None:
-    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-
-
-def _missing() -> str | None:
-    return None if _programs() is not None else "PostgreSQL is not installed; `make system` as root does it"
-
-
 def _as_its_user(*command: str) -> None:
     prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     done = subprocess.run([*prefix, *command], cwd="/", stdout=subprocess.DEVNULL, check=False)
@@ -133,8 +135,9 @@ def _as_its_user(*command: str) -> None:
 @contextmanager
 def _server() -> Iterator[Path]:
     """Run a server as it is after its installation; it listens on a socket in the folder alone."""
-    programs = _programs()
-    assert programs is not None
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if programs is None:
+        raise ContenderFailed("PostgreSQL is not installed; `make system` as root does it")
     folder = Path(tempfile.mkdtemp(prefix="provmode-pg-", dir="/tmp"))  # its socket's path must be short
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")

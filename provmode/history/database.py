@@ -30,6 +30,9 @@ PATIENCE = 30
 """Seconds for which a writer waits for another one, and a connection for a server."""
 _LOCK = 0x70726F766D6F6465
 """The number of the advisory lock in PostgreSQL: the letters of provmode."""
+CACHE = 100_000
+"""KB that a connection to a file may cache: open spans lie all over a file of many nights, and SQLite's 2,000 are read
+again and again."""
 _BEGIN = "provmode_begin"
 """The option of a connection that says by which statement it begins a transaction in SQLite."""
 _MARKS = {"run", "span", "state"}
@@ -254,7 +257,7 @@ class Database:
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _: Any) -> None:
             connection.isolation_level = None  # SQLAlchemy's events begin transactions, not Python's sqlite3
-            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+            for pragma in ("synchronous=FULL", "foreign_keys=ON", f"cache_size=-{CACHE}"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
 
         @event.listens_for(engine, "begin")

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
+from provmode.history.look import Words
 from provmode.history.run import Change, Run
 
 
@@ -63,7 +64,13 @@ class Side(NamedTuple):
     verdict: str
     rule: str
     bad: bool
-    reason: str
+    said: bytes
+    """The words about it, as they are stored."""
+
+    @property
+    def reason(self) -> str:
+        """What was said of it; read when somebody asks, because most of a large drift is only counted."""
+        return Words.read(self.said).reason
 
 
 @dataclass(frozen=True)

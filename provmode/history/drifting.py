@@ -12,7 +12,6 @@ from sqlalchemy.engine import Connection
 from provmode.errors import UsageError
 from provmode.history import bits
 from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_for
-from provmode.history.look import Words
 from provmode.history.reader import History
 from provmode.history.run import Change, Run, time_of
 from provmode.history.tables import HOST, SPAN, STATE, WORDS
@@ -84,7 +83,8 @@ class _Comparing:
 
     def hosts(self) -> Iterator[Drifted]:
         before, after, both = self._before, self._after, self._both
-        moved = self._moved()
+        # every word about a state is about one that needs something, before or now
+        moved = (self._bad(before.at) | self._bad(after.at)) & set(bits.numbers(after.assessed))
         lost = set(bits.numbers(both & before.assessed & ~after.assessed))
         found = set(bits.numbers(both & after.assessed & ~before.assessed))
         # only a run that looked at the whole inventory can say that a host is not in it
@@ -96,11 +96,10 @@ class _Comparing:
         self._changes = self._changes_between(concerned)
         earlier = self._earlier({host for host in moved if not _bad(sides_before.get(host))})
         causes = self._causes(lost)
-        assessed = set(bits.numbers(after.assessed)) & concerned
         for host in concerned:
             one, two = sides_before.get(host), sides_after.get(host)
             words: list[Word] = []
-            if host in moved and host in assessed:
+            if host in moved:
                 words += words_for(one, two, was_bad=host in earlier)
             for word, those in ((Word.LOST, lost), (Word.FOUND, found), (Word.APPEARED, new), (Word.VANISHED, gone)):
                 if host in those:
@@ -118,18 +117,14 @@ class _Comparing:
                     causes.get(host, "") if word is Word.LOST else "",
                 )
 
-    def _moved(self) -> set[int]:
-        """Return the hosts with a word about their state: it changed in between, or they need something."""
-        looked = set(bits.numbers(self._after.looked))
-        between = select(SPAN.c.host_id).where(
-            SPAN.c.assessed.is_(True), SPAN.c.since > self._before.at, SPAN.c.since <= self._after.at
-        )
+    def _bad(self, at: int) -> set[int]:
+        """Return the hosts that were known to need something at a moment."""
         bad = (
             select(SPAN.c.host_id)
             .join(STATE, SPAN.c.state_id == STATE.c.id)
-            .where(STATE.c.bad.is_(True), *_at(self._after.at, assessed=True))
+            .where(STATE.c.bad.is_(True), *_at(at, assessed=True))
         )
-        return {host for statement in (between, bad) for (host,) in self._connection.execute(statement).all()} & looked
+        return set(self._connection.execute(bad).scalars())
 
     def _sides(self, hosts: Iterable[int], at: int) -> dict[int, Side]:
         """Return what was last known of hosts at a moment."""
@@ -139,10 +134,7 @@ class _Comparing:
             .join(WORDS, SPAN.c.words_id == WORDS.c.id)
             .where(*_at(at, assessed=True))
         )
-        return {
-            row.host_id: Side(row.verdict, row.rule, row.bad, Words.read(row.body).reason)
-            for row in self._some(statement, hosts)
-        }
+        return {row.host_id: Side(row.verdict, row.rule, row.bad, row.body) for row in self._some(statement, hosts)}
 
     def _causes(self, hosts: Iterable[int]) -> dict[int, str]:
         statement = (

@@ -82,8 +82,9 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
     own = [schedule.configuration, *inventory]
     first = [
         *_out_of_sight((*needed, *own, *map(Path, schedule.writes))),
-        *hindrances(who, needed, own, own),
+        *hindrances(who, [*needed, *_told()], own, own),
         *_history_of(who, schedule),
+        *_files_of(who),
     ]
     with printing():
         for line in _said(folder, schedule, texts, who):
@@ -107,8 +108,8 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
     secrets = {key: os.path.abspath(path) for key, path in found.secrets.get("data", {}).items()}
     return Schedule(
         *(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets),
-        reads=(os.path.realpath(sys.executable), *map(str, _inventory_files())),
-        writes=_history_folder(),
+        reads=(os.path.realpath(sys.executable), *map(str, (*_inventory_files(), *_told()))),
+        writes=tuple(dict.fromkeys((*_history_folder(), *_folders_of_files()))),
         remembers="url" in found.table("history"),
         notifies="command" in found.table("notify"),
     )
@@ -123,20 +124,47 @@ def _history_folder() -> tuple[str, ...]:
     return (folder,) if url.startswith(SQLITE) and folder != HOME else ()
 
 
+def _folders_of_files() -> Iterator[str]:
+    """Yield the folders of the files that each run writes, but for the service's own."""
+    for export in configuration().options.get("exports", ()):
+        folder = os.path.dirname(os.path.abspath(export.partition("=")[2]))
+        if folder != HOME:
+            yield folder
+
+
+def _told() -> list[Path]:
+    """Return the program that is told what changed, if it is named by its path."""
+    command = configuration().table("notify").get("command", [""])[0]
+    return [Path(os.path.abspath(command))] if "/" in command else []
+
+
 def _history_of(user: User, schedule: Schedule) -> Iterator[str]:
     """Yield what keeps a service from remembering its runs."""
     if not schedule.remembers:
         yield "there is no history, and so no retry: set url under [history], and write the units again"
-    for folder in schedule.writes:
-        try:
-            kept_out = not user.may(Path(folder), 2)
-        except OSError:
-            kept_out = True
-        if kept_out:
+    for folder in _history_folder():
+        if not _may_write(user, folder):
             yield (
                 f"{user.name} cannot write to {folder}, where the history is: "
                 f'write url = "sqlite:///{HOME}/history.sqlite" under [history]'
             )
+
+
+def _files_of(user: User) -> Iterator[str]:
+    """Yield what keeps a service from writing the files of [report]: without them it does not begin."""
+    for folder in dict.fromkeys(_folders_of_files()):
+        if not _may_write(user, folder):
+            yield (
+                f"{user.name} cannot write to {folder}, where files of [report] are: make the folder, "
+                f"and let {user.name} write to it, or name files in {HOME} under [report]"
+            )
+
+
+def _may_write(user: User, folder: str) -> bool:
+    try:
+        return user.may(Path(folder), 2)
+    except OSError:
+        return False
 
 
 def _program() -> tuple[str, ...]:

@@ -61,9 +61,9 @@ class Schedule:
     secrets: Mapping[str, str] = field(default_factory=dict)
     """Files that only root has to read, by the keys that name them."""
     reads: tuple[str, ...] = ()
-    """What else a run needs: the interpreter, the files of the inventory."""
+    """What else a run needs: the interpreter, the files of the inventory, the program that is told."""
     writes: tuple[str, ...] = ()
-    """Folders beside its own that a run writes to: that of the history."""
+    """Folders beside its own that a run writes to: that of the history, and those of the files of [report]."""
     remembers: bool = False
     """Whether there is a history: without one nobody knows who was not assessed, and there is no retry."""
     notifies: bool = False

@@ -82,13 +82,14 @@ def _wrong(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of values that are not what they have to be."""
     if not (isinstance(row.get("host"), str) and row["host"]):
         yield "host"
-    if row.get("verdict") not in _VERDICTS:
+    verdict, cause = row.get("verdict"), row.get("cause")
+    if not (isinstance(verdict, str) and verdict in _VERDICTS):
         yield "verdict"
     if not isinstance(row.get("reason"), str):
         yield "reason"
     if not (isinstance(row.get("rule"), str) and row["rule"].isprintable() and len(row["rule"]) <= _LONGEST):
         yield "rule"
-    if (row.get("cause") is not None or row.get("verdict") == "unassessed") and row.get("cause") not in NEXT_STEP:
+    if (cause is not None or verdict == "unassessed") and not (isinstance(cause, str) and cause in NEXT_STEP):
         yield "cause"
     if not isinstance(row.get("next_step", ""), str):
         yield "next_step"

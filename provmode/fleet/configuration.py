@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.errors import Mistakes, UsageError
@@ -107,6 +107,7 @@ def _is_history(value: Any) -> bool:
         return False
     try:
         url = urlsplit(value)
+        url.port  # noqa: B018 - raises if it is no number
     except ValueError:
         return False
     is_file = url.scheme == "sqlite" and value.startswith("sqlite:///") and url.path.strip("/") and not url.query
@@ -121,7 +122,8 @@ def _history(url: str, folder: Path) -> str:
     """
     if url.startswith(SQLITE):
         return SQLITE + beside(url.removeprefix(SQLITE), folder)
-    if urlsplit(url).password is not None:
+    parts = urlsplit(url)
+    if parts.password is not None or _SECRETS & set(parse_qs(parts.query, keep_blank_values=True)):
         raise UsageError(
             "there is a password in it", next_step="put it into ~/.pgpass, or a file that $PGPASSFILE names"
         )
@@ -130,12 +132,13 @@ def _history(url: str, folder: Path) -> str:
 
 def _is_near(url: Any) -> bool:
     """Return whether the url of a history is a file in the folder of the configuration file, or below."""
-    path = Path(str(url).removeprefix(SQLITE))
-    return (
-        str(url).startswith(SQLITE) and not path.is_absolute() and not {"..", "~"} & {part[:2] for part in path.parts}
-    )
+    path = Path(unquote(str(url).removeprefix(SQLITE)))  # as SQLAlchemy reads it
+    leads_out = any(part.startswith(("..", "~")) for part in path.parts)
+    return str(url).startswith(SQLITE) and not path.is_absolute() and not leads_out
 
 
+_SECRETS = {"password", "sslpassword"}
+"""What PostgreSQL takes behind the ``?`` of a url and nobody may see."""
 SQLITE = "sqlite:///"
 """How the url of a history begins that is a file."""
 HISTORY = Kind(
@@ -162,7 +165,12 @@ EXPORTS = Kind(
 )
 COMMAND = Kind(
     "a list of strings: the program, and each of its arguments",
-    lambda value: isinstance(value, list) and bool(value) and all(isinstance(word, str) for word in value) and value[0],
+    lambda value: (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(word, str) and "\0" not in word for word in value)
+        and value[0]
+    ),
     cure='no shell reads it; write it as in ["/usr/bin/program", "--option", "value"]',
 )
 """A program to run. A key of this kind is never taken from the working directory."""

@@ -58,7 +58,7 @@ def url_of(text: str, folder: Path | None = None) -> URL:
     """
     try:
         url = make_url(text)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
         raise UsageError("the history's url cannot be read", next_step=_EXAMPLES) from None
     if url.password is not None or _SECRETS & set(url.query):
         raise UsageError(

@@ -132,6 +132,7 @@ def test_every_mistake_is_said_at_once_with_its_key_and_the_cure() -> None:
         ("[data]\nwinrm_read_deadline = nan", "[data]: winrm_read_deadline is nan; give seconds, more than 0"),
         ("[data]\nprovmode_guard = true", "there is no key data.provmode_guard; it is for pyinfra's deploys"),
         ("[policy]\nlegitimate_processes = []", "[policy]: legitimate_processes is empty, which says nothing"),
+        ("[history]\nurl = 'postgresql://me@server:port/provmode'", "history.url is not the url of a history"),
         (
             "[policy]\nlegitimate_processes = ['TSManager.exe']\nnot_legitimate_processes = ['TSManager.exe']",
             "[policy]: TSManager.exe is in legitimate_processes and in not_legitimate_processes: take it out of one",
@@ -150,6 +151,9 @@ def test_a_password_is_refused_and_not_repeated() -> None:
         'winrm_password = "s3cret"',
         '[data]\nwinrm_password_env = "s3cret!"',
         "[data]\nwinrm_password_file = ['s3cret']",
+        "[history]\nurl = 'postgresql://me:s3cret@server/provmode'",
+        "[history]\nurl = 'postgresql://me@server/provmode?password=s3cret'",
+        "[history]\nurl = 'postgresql://me@server/provmode?sslpassword=s3cret'",
     ):
         assert "s3cret" not in " ".join(mistakes(text))
 
@@ -172,7 +176,9 @@ def test_a_new_table_is_one_entry() -> None:
     assert mistakes("[notfy]\n", tables=NOTIFY) == ["there is no key notfy; did you mean [notify]?"]
 
 
-@pytest.mark.parametrize("value", ['"mail -s drift"', "[]", '[""]', '["mail", 5]', "{ run = 'mail' }"])
+@pytest.mark.parametrize(
+    "value", ['"mail -s drift"', "[]", '[""]', '["mail", 5]', "{ run = 'mail' }", '["mail", "a\\u0000b"]']
+)
 def test_a_command_is_a_list_of_strings_and_never_a_line_for_a_shell(value: str) -> None:
     assert mistakes(f"[notify]\ncommand = {value}", tables=NOTIFY) == [
         "notify.command is not a list of strings: the program, and each of its arguments; no shell reads it; "

@@ -42,7 +42,7 @@ def drift(since: str | None, to: str | None, inventory: str | None, notify: bool
     from provmode.report.drift import drift_json, print_drift
 
     command = notifying() if notify else None
-    found = find_drift(since, to, inventory_name(inventory) if inventory is not None else _configured())
+    found = find_drift(since, to, inventory_name(inventory) if inventory is not None else None)
     with printing():
         if output_format == "json":
             print_json(drift_json(found))
@@ -60,6 +60,8 @@ def _configured() -> str | None:
 def find_drift(since: str | None = None, to: str | None = None, inventory: str | None = None) -> Drift:
     """Return what changed between two runs of the history.
 
+    Without an *inventory* it is that of a run that is named, else that of the configuration file.
+
     Raises:
         UsageError: there are no such runs.
         HistoryError: the history cannot be read.
@@ -75,7 +77,7 @@ def find_drift(since: str | None = None, to: str | None = None, inventory: str |
             before = read.run(since)
             after = after or drifting.latest(read, inventory or before.inventory)
         else:
-            after = after or drifting.latest(read, inventory)
+            after = after or drifting.latest(read, inventory or _configured())
             before = drifting.before(read, after, date)
         return drifting.drift(connection, before, after)
 
@@ -86,11 +88,11 @@ def _date(text: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) == len("2026-11-20"):
+            moment = moment.replace(hour=23, minute=59, second=59)
+        return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    if len(text) == len("2026-11-20"):
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return moment.astimezone() if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def notifying() -> list[str]:

@@ -6,6 +6,7 @@ line and the exit code, and never a report.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,9 +44,9 @@ def new_run() -> str:
 
 def inventory_name(inventory: str) -> str:
     """Return the inventory as the history names it: a file by its whole path, so that it is one from every folder."""
-    if inventory.startswith("@") or not Path(inventory).exists():
+    if inventory.startswith("@") or not os.path.exists(inventory):  # of a name that nobody may look up it says no
         return inventory
-    return str(Path(inventory).resolve())
+    return os.path.realpath(inventory)
 
 
 @contextmanager
@@ -132,15 +133,17 @@ def remember(runs: Callable[[], Iterator[NewRun]], code: int, *, forget: bool = 
     from provmode.history.pruning import prune
     from provmode.history.writer import write
 
+    trouble = "the run is not in the history"
     try:
         with history() as database:
             for run in runs():
                 write(database, run)
+            trouble = "the run is in the history, but old runs were not forgotten"
             days = configuration().table("history").get("keep_days")
             if forget and days:
                 prune(database, utc_now() - timedelta(days=days))
     except ProvmodeError as error:
-        complain(f"the run is not in the history: {error}")
+        complain(f"{trouble}: {error}")
         return failed(code)
     return code
 

@@ -45,7 +45,8 @@ def before(history: History, run: Run, until: datetime | None = None) -> Run:
     Raises:
         UsageError: there is none.
     """
-    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=until or run.began)
+    moment = min(until, run.began) if until is not None else run.began
+    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=moment, limit=2)
     earlier = next((each for each in runs if each.at < run.at), None)
     if earlier is None:
         when = f"that began by {until:%Y-%m-%d %H:%M} UTC" if until is not None else f"before run #{run.number}"
@@ -87,9 +88,10 @@ class _Comparing:
         moved = (self._bad(before.at) | self._bad(after.at)) & set(bits.numbers(after.assessed))
         lost = set(bits.numbers(both & before.assessed & ~after.assessed))
         found = set(bits.numbers(both & after.assessed & ~before.assessed))
-        # only a run that looked at the whole inventory can say that a host is not in it
-        gone = set(bits.numbers(before.looked & ~after.looked)) if after.complete else set()
-        new = set(bits.numbers(after.looked & ~before.looked)) if before.complete else set()
+        # only a run that looked at the whole of the same inventory can say that a host is not in it
+        same = before.inventory == after.inventory
+        gone = set(bits.numbers(before.looked & ~after.looked)) if same and after.complete else set()
+        new = set(bits.numbers(after.looked & ~before.looked)) if same and before.complete else set()
         concerned = moved | lost | found | gone | new
         sides_before, sides_after = self._sides(concerned, before.at), self._sides(concerned, after.at)
         names = self._names(concerned)

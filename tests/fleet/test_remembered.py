@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from provmode.errors import AuthenticationFailed, Unreachable
+from provmode.history.database import HistoryError
 
 DAY = 86400.0
 
@@ -226,6 +227,9 @@ def test_drift_begins_at_a_run_or_a_date(remembering: Remembering, since: str) -
         (("--since", "77"), "no run of the history begins with 77"),
         (("--since", "2020-01-01"), "the history has no complete audit of"),
         (("--since", "2"), "run 2 did not begin before run 2"),
+        (("--since", "0001-01-01T00:00+23:00"), "no run of the history begins with 0001-01-01T00:00+23:00"),
+        (("--since", "9999-12-31T23:59-05:00"), "no run of the history begins with 9999-12-31T23:59-05:00"),
+        (("--inventory", "x" * 300), "the history has no complete audit of xxx"),
         (("--to", "1"), "the history has no complete audit of"),
         (("--notify",), "nobody can be told: there is no command; write command under [notify]"),
     ],
@@ -332,6 +336,8 @@ def test_a_file_that_is_no_report_does_not_keep_the_others_out(remembering: Reme
         "later.json": {**report, "version": 2},
         "verdict.json": {**report, "hosts": [{**report["hosts"][0], "verdict": "fine"}]},
         "facts.json": {**report, "hosts": [{**report["hosts"][0], "facts": {"tcf": 5}}]},
+        "list-verdict.json": {**report, "hosts": [{**report["hosts"][0], "verdict": []}]},
+        "object-cause.json": {**report, "hosts": [{**report["hosts"][0], "verdict": "unassessed", "cause": {}}]},
         "rule.json": {**report, "hosts": [{**report["hosts"][0], "rule": "x" * 1000}]},
         "deep.json": "[" * 100_000,
     }
@@ -453,7 +459,11 @@ def test_who_cannot_be_told_is_one_line_and_the_exit_code(
 
 def test_a_configuration_in_the_working_directory_may_keep_its_history_only_there(remembering: Remembering) -> None:
     remembering.fleet("healthy")
-    for url in ("sqlite:////tmp/history.sqlite", "sqlite:///../history.sqlite", "postgresql://somewhere/provmode"):
+    for url in (
+        *("sqlite:////tmp/history.sqlite", "sqlite:///../history.sqlite", "sqlite:///a/../../history.sqlite"),
+        *("sqlite:///~/history.sqlite", "sqlite:///~root/history.sqlite", "sqlite:///%2e%2e/history.sqlite"),
+        *("sqlite:///%7eroot/history.sqlite", "sqlite:///%2ftmp/history.sqlite", "postgresql://somewhere/provmode"),
+    ):
         remembering.configure(f"[history]\nurl = '{url}'\n")
 
         ran = remembering.audit()
@@ -464,6 +474,38 @@ def test_a_configuration_in_the_working_directory_may_keep_its_history_only_ther
     ran = remembering.run("audit", "--config", "provmode.toml", remembering.commands.inventory)
     assert (ran.code, "secret" in ran.err) == (1, False)
     assert "put it into ~/.pgpass" in ran.err
+
+
+def test_a_run_that_is_named_is_compared_with_runs_of_its_own_inventory(remembering: Remembering) -> None:
+    remembering.fleet("healthy", "healthy")
+    remembering.audit()
+    remembering.night()
+    remembering.audit()
+    remembering.night()
+    remembering.run("audit", "@winrm/PC-1")
+    remembering.configure("inventory = '@winrm/PC-1'\n[history]\nurl = 'sqlite:///history.sqlite'\n")
+
+    found = remembering.json("drift", "--since", "1")
+
+    assert (found["before"]["number"], found["after"]["number"]) == (1, 2)
+
+
+def test_what_could_not_be_forgotten_is_said_of_a_run_that_is_in_the_history(
+    remembering: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise HistoryError("the history is locked", next_step="wait")
+
+    remembering.fleet("healthy")
+    remembering.configure("[history]\nurl = 'sqlite:///history.sqlite'\nkeep_days = 30\n")
+    monkeypatch.setattr("provmode.history.pruning.prune", refuse)
+
+    ran = remembering.audit()
+
+    assert (ran.code, remembering.kinds) == (4, ["audit"])
+    assert (
+        ran.err == "provmode: the run is in the history, but old runs were not forgotten: the history is locked; wait\n"
+    )
 
 
 def test_hosts_that_the_history_does_not_know_are_asked_about_in_one_line(remembering: Remembering) -> None:

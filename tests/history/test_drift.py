@@ -132,6 +132,15 @@ def test_a_limited_or_interrupted_run_makes_nobody_vanish_or_appear(tell: Tell, 
     assert words_in(between(database)) == [("new", "PC-1")]
 
 
+def test_a_run_of_another_inventory_makes_nobody_vanish_or_appear(
+    database: Database, new_run: Callable[..., NewRun], row: Callable[..., Any]
+) -> None:
+    write(database, new_run(0, [row("PC-1"), row("PC-2")]))
+    write(database, new_run(1, [row("PC-2", "stuck"), row("PC-3")], inventory="other.py"))
+
+    assert words_in(between(database)) == [("new", "PC-2")]
+
+
 def test_a_host_that_a_limited_run_left_out_is_compared_with_the_look_before(tell: Tell, database: Database) -> None:
     tell("healthy stuck", "healthy -", "healthy stuck", complete=False)
 

@@ -1,7 +1,7 @@
 """Writing a run to the history, in one transaction.
 
-A run that is later than all others closes the spans of hosts that were found otherwise, and opens new ones; the rest is
-not touched. An earlier one, such as an old report that is imported, makes the spans of its hosts anew.
+A look at a host that is later than all others at it closes the span if the host was found otherwise, and opens a new
+one; the rest is not touched. An earlier one, such as that of an old report that is imported, makes its spans anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Union
 
-from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Column, Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from provmode.history import bits
@@ -92,10 +92,9 @@ class _Writing:
         assessed = [number for number, name in hosts.items() if self._looks.assessed(self._keys[name])]
         looked, seen = bits.of(hosts), bits.of(assessed)
         if self._rows:
-            if latest is None or at > latest:
-                self._go_on(at, hosts)
-            else:
-                self._make_anew(at, hosts)
+            later = self._looked_at_later(at) if latest is not None and at <= latest else frozenset()
+            self._go_on(at, {number: name for number, name in hosts.items() if number not in later})
+            self._make_anew(at, {number: name for number, name in hosts.items() if number in later})
         counts = self._counts()
         connection.execute(
             insert(RUN).values(
@@ -167,10 +166,24 @@ class _Writing:
                 "body": packed([change.detail, change.cause, change.next_step, change.steps]),
             }
 
+    def _looked_at_later(self, at: int) -> Collection[int]:
+        """Return the hosts with a look after a moment, by runs and by what the spans say of runs that were pruned.
+
+        A look at one PC that ended while a night's audit was going began after it. It must not cost that audit more
+        than this one PC.
+        """
+        looked = 0
+        for (there,) in self._connection.execute(select(RUN.c.looked).where(RUN.c.at > at)):
+            looked |= bits.unpacked(there)
+        spans = select(SPAN.c.host_id).where(or_(SPAN.c.since > at, SPAN.c.until > at)).distinct()
+        return {*bits.numbers(looked), *self._connection.execute(spans).scalars()}
+
     # -- the usual case: later than all ---------------------------------------------------------------------------
 
     def _go_on(self, at: int, hosts: Mapping[int, str]) -> None:
-        """Close and open spans of hosts that were found otherwise than by the look before."""
+        """Close and open spans of hosts that were found otherwise than by the look before; nobody looked since."""
+        if not hosts:
+            return
         known, away = self._open_spans(hosts, assessed=True), self._open_spans(hosts, assessed=False)
         same = _by_number(
             self._connection, STATE.c.key, {span[2] for spans in (known, away) for span in spans.values()}
@@ -248,6 +261,8 @@ class _Writing:
 
         Of the others only those count that began a span, and those beside this one: the rest found the same again.
         """
+        if not hosts:
+            return
         seen = self._nearest(hosts, at, RUN.c.assessed, later=False)
         following = self._nearest(hosts, at, RUN.c.looked, later=True)
         seen_again = self._nearest(hosts, at, RUN.c.assessed, later=True)

@@ -503,9 +503,8 @@ def test_what_could_not_be_forgotten_is_said_of_a_run_that_is_in_the_history(
     ran = remembering.audit()
 
     assert (ran.code, remembering.kinds) == (4, ["audit"])
-    assert (
-        ran.err == "provmode: the run is in the history, but old runs were not forgotten: the history is locked; wait\n"
-    )
+    trouble = "the run is in the history, but old runs were not forgotten: the history is locked; wait"
+    assert ran.err == f"provmode: {trouble}\n"
 
 
 def test_hosts_that_the_history_does_not_know_are_asked_about_in_one_line(remembering: Remembering) -> None:

@@ -170,6 +170,32 @@ def test_each_database_has_the_same_spans(
     assert written(database, ordered, spans_in) == expected(runs)
 
 
+def test_a_look_at_one_host_does_not_make_a_late_run_of_all_slow(
+    row: Callable[..., Any],
+    new_run: Callable[..., NewRun],
+    spans_in: Any,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [new_run(night, [row(host, STATES[night]) for host in HOSTS]) for night in range(3)]
+    at_one = new_run(3, [row(HOSTS[0], "overdue")], complete=False)
+    change = new_run(4, [], kind="apply")
+    for run in (*runs[:2], at_one, change):
+        write(database, run)
+    made_anew: list[Any] = []
+
+    def counted(looks: Any) -> Any:
+        made_anew.append(looks)
+        return spans_of(looks)
+
+    monkeypatch.setattr("provmode.history.writer.spans_of", counted)
+
+    assert write(database, runs[2])
+
+    assert len(made_anew) == 1
+    assert [span[:6] for span in spans_in(database)] == expected([*runs, at_one])
+
+
 def test_a_run_is_written_once(
     row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database
 ) -> None:

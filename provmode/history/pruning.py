@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.engine import Connection
 
 from provmode.history.database import Database
@@ -51,11 +51,11 @@ def _prune(connection: Connection, before: int) -> Pruned:
         connection.execute(delete(RUN).where(RUN.c.at.in_(old[start : start + 500]))).rowcount
         for start in range(0, len(old), 500)
     )
-    first = connection.execute(select(func.min(RUN.c.at)).where(RUN.c.looked.is_not(None))).scalar()
-    ended = SPAN.c.until.is_not(None)
-    spans = connection.execute(
-        delete(SPAN).where(ended if first is None else and_(ended, SPAN.c.until <= first))
-    ).rowcount
+    first = connection.execute(select(func.min(RUN.c.at)).where(RUN.c.at >= before)).scalar()
+    ended = SPAN.c.until.is_not(None) if first is None else SPAN.c.until <= first
+    # of an inventory that nobody looks at any more the last audit stays, but not the spans of all that came after it
+    in_a_kept_run = exists().where(RUN.c.at < before, RUN.c.at >= SPAN.c.since, RUN.c.at < SPAN.c.until)
+    spans = connection.execute(delete(SPAN).where(ended, ~in_a_kept_run)).rowcount
     connection.execute(delete(STATE).where(STATE.c.id.not_in(select(SPAN.c.state_id))))
     connection.execute(delete(WORDS).where(WORDS.c.id.not_in(select(SPAN.c.words_id))))
     known = select(SPAN.c.host_id).union(select(CHANGE.c.host_id))

@@ -170,6 +170,24 @@ def test_each_database_has_the_same_spans(
     assert written(database, ordered, spans_in) == expected(runs)
 
 
+def test_an_inventory_that_nobody_looks_at_any_more_keeps_nothing_but_its_last_audit(
+    row: Callable[..., Any], new_run: Callable[..., NewRun], spans_in: Any, database: Database
+) -> None:
+    runs = [new_run(night, [row("PC-1", STATES[night % 2])]) for night in range(1, 9)]
+    for run in (new_run(0, [row("PC-9")], inventory="old.py"), *runs):
+        write(database, run)
+
+    prune(database, runs[5].began)
+
+    begins = [number_of(run.began) for run in runs]
+    assert [span[:3] for span in spans_in(database)] == [
+        ("pc-1", begins[5], begins[6]),
+        ("pc-1", begins[6], begins[7]),
+        ("pc-1", begins[7], None),
+        ("pc-9", number_of(new_run(0).began), None),
+    ]
+
+
 def test_a_look_at_one_host_does_not_make_a_late_run_of_all_slow(
     row: Callable[..., Any],
     new_run: Callable[..., NewRun],

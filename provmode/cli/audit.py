@@ -36,6 +36,7 @@ from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
+from provmode.errors import UsageError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES
 
 if TYPE_CHECKING:
@@ -99,12 +100,16 @@ def audit(
         )
     found.only = only or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
-    exported = write_exports(exports, found)
-    show_audit(found, output_format, output)
+    written = write_exports(exports, found)
+    try:
+        show_audit(found, output_format, output)
+    except UsageError as error:  # a full disk: the history still takes the run
+        complain(str(error))
+        written = False
     say_what_was_not_learned(found)
     if chosen is not None:
         chosen.say()
-    code = remember_audit(found, found.exit_code() if exported else BAD_USAGE)
+    code = remember_audit(found, found.exit_code() if written else BAD_USAGE)
     return tell_after_a_run(command, found, code) if command is not None else code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,14 +19,24 @@ class NotTold(ProvmodeError):
 
 
 def run_command(command: Sequence[str], document: Mapping[str, Any], *, limit: float = LIMIT) -> None:
-    """Run *command* with *document* as JSON on its standard input. No shell reads it.
+    """Run *command* with *document* as JSON on its standard input. No shell reads it, and it gets no secret of ours.
 
     Raises:
         NotTold: it cannot be started, takes too long, or ends with another exit code than 0.
     """
+    from provmode.connector.host_data import PASSWORD_ENVIRONMENT
+    from provmode.fleet.configuration_file import CREDENTIALS
+    from provmode.fleet.plan_file import KEY_ENVIRONMENT
+
+    secrets = (PASSWORD_ENVIRONMENT, KEY_ENVIRONMENT, CREDENTIALS)
     try:
         ran = subprocess.run(
-            list(command), input=json_text(document).encode(), stdout=subprocess.DEVNULL, timeout=limit, check=False
+            list(command),
+            input=json_text(document).encode(),
+            stdout=subprocess.DEVNULL,
+            timeout=limit,
+            check=False,
+            env={name: value for name, value in os.environ.items() if name not in secrets},
         )
     except subprocess.TimeoutExpired:
         raise NotTold(

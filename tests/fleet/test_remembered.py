@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provmode.errors import AuthenticationFailed, Unreachable
+from provmode.errors import AuthenticationFailed, Unreachable, UsageError
 from provmode.history.database import HistoryError
 
 DAY = 86400.0
@@ -430,6 +430,37 @@ def test_nothing_new_nothing_sent_and_what_is_new_is_handed_over_as_json(remembe
     remembering.night()
     assert remembering.audit("--notify").code == 2
     assert not told.exists()
+
+
+def test_who_is_told_gets_no_secret(remembering: Remembering, told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("PROVMODE_PASSWORD", "PROVMODE_PLAN_KEY", "CREDENTIALS_DIRECTORY")
+    command = json.dumps([sys.executable, "-c", "import json, os; json.dump(dict(os.environ), open('told.json', 'w'))"])
+    Path("named.toml").write_text(f"[history]\nurl = 'sqlite:///history.sqlite'\n[notify]\ncommand = {command}\n")
+    for name in (*secrets, "OF_THE_ADMIN"):
+        monkeypatch.setenv(name, "a secret of 16 bytes or more")
+    remembering.fleet("healthy")
+    remembering.audit("--notify")
+    remembering.night()
+    remembering.bench.pc("half-exited", "PC-1")
+
+    assert remembering.audit("--notify").code == 2
+
+    assert {*secrets, "OF_THE_ADMIN"} & set(json.loads(told.read_text())) == {"OF_THE_ADMIN"}
+
+
+def test_a_report_that_cannot_be_written_does_not_keep_the_run_out(
+    remembering: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UsageError("cannot write report.json: No space left on device")
+
+    remembering.fleet("healthy")
+    monkeypatch.setattr("provmode.cli.audit.write_output", refuse)
+
+    ran = remembering.audit("--format", "json", "--output", "report.json")
+
+    assert (ran.code, ran.err) == (1, "provmode: cannot write report.json: No space left on device\n")
+    assert remembering.kinds == ["audit"]
 
 
 @pytest.mark.parametrize(

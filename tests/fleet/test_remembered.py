@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from provmode.cli.notify import NotTold, run_command
 from provmode.errors import AuthenticationFailed, Unreachable, UsageError
 from provmode.history.database import HistoryError
 
@@ -430,6 +431,24 @@ def test_nothing_new_nothing_sent_and_what_is_new_is_handed_over_as_json(remembe
     remembering.night()
     assert remembering.audit("--notify").code == 2
     assert not told.exists()
+
+
+def test_a_run_of_some_hosts_tells_nobody(remembering: Remembering, told: Path) -> None:
+    remembering.fleet("healthy", "healthy")
+    remembering.audit("--notify")
+    remembering.night()
+    remembering.bench.pc("half-exited", "PC-1")
+
+    ran = remembering.audit("--notify", "--limit", "PC-1")
+
+    assert (ran.code, ran.err, told.exists()) == (2, "", False)
+
+
+def test_who_is_told_and_does_not_end_is_ended() -> None:
+    command = [sys.executable, "-c", "import signal; signal.pause()"]
+
+    with pytest.raises(NotTold, match="took longer than 1 s"):
+        run_command(command, {}, limit=1)
 
 
 def test_who_is_told_gets_no_secret(remembering: Remembering, told: Path, monkeypatch: pytest.MonkeyPatch) -> None:

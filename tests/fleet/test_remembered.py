@@ -400,6 +400,8 @@ def test_runs_that_are_older_than_keep_days_go_after_a_complete_audit(rememberin
         remembering.night()
 
     assert len(remembering.kinds) == 4
+    remembering.audit("--limit", "PC-1")
+    assert len(remembering.kinds) == 5
 
 
 TELL = "import sys; open('told.json', 'w').write(sys.stdin.read())"

@@ -84,7 +84,7 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
         *_out_of_sight((*needed, *own, *map(Path, schedule.writes))),
         *hindrances(who, [*needed, *_told()], own, own),
         *_history_of(who, schedule),
-        *_files_of(who),
+        *_unwritable_reports(who),
     ]
     with printing():
         for line in _said(folder, schedule, texts, who):
@@ -109,7 +109,7 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
     return Schedule(
         *(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets),
         reads=(os.path.realpath(sys.executable), *map(str, (*_inventory_files(), *_told()))),
-        writes=tuple(dict.fromkeys((*_history_folder(), *_folders_of_files()))),
+        writes=tuple(dict.fromkeys((*_history_folder(), *_report_folders()))),
         remembers="url" in found.table("history"),
         notifies="command" in found.table("notify"),
     )
@@ -124,18 +124,38 @@ def _history_folder() -> tuple[str, ...]:
     return (folder,) if url.startswith(SQLITE) and folder != HOME else ()
 
 
-def _folders_of_files() -> Iterator[str]:
-    """Yield the folders of the files that each run writes, but for the service's own."""
-    for export in configuration().options.get("exports", ()):
-        folder = os.path.dirname(os.path.abspath(export.partition("=")[2]))
-        if folder != HOME:
-            yield folder
-
-
 def _told() -> list[Path]:
     """Return the program that is told what changed, if it is named by its path."""
     command = configuration().table("notify").get("command", [""])[0]
     return [Path(os.path.abspath(command))] if "/" in command else []
+
+
+def _report_files() -> list[Path]:
+    """Return the files that every look writes beside its report."""
+    from provmode.fleet.export import Export
+
+    texts = configuration().table("report").get("write", [])
+    return [Path(os.path.abspath(Export.parse(text).path)) for text in texts]
+
+
+def _report_folders() -> tuple[str, ...]:
+    """Return the folders of those files, but for the service's own."""
+    return tuple(str(file.parent) for file in _report_files() if not file.is_relative_to(HOME))
+
+
+def _may_write(user: User, path: Path) -> bool:
+    try:
+        return user.may(path, 2)
+    except OSError:
+        return False
+
+
+def _unwritable_reports(user: User) -> Iterator[str]:
+    """Yield what keeps a service from writing a file of the configuration; in its own folder nothing does."""
+    for file in _report_files():
+        if not (file.is_relative_to(HOME) or _may_write(user, file if file.exists() else file.parent)):
+            cure = shlex.join(["install", "-m", "644", "-o", user.name, "/dev/null", str(file)])
+            yield f"{user.name} cannot write {file}, which [report] names: {cure}"
 
 
 def _history_of(user: User, schedule: Schedule) -> Iterator[str]:
@@ -143,7 +163,7 @@ def _history_of(user: User, schedule: Schedule) -> Iterator[str]:
     if not schedule.remembers:
         yield "there is no history, and so no retry: set url under [history], and write the units again"
     for folder in _history_folder():
-        if not _may_write(user, folder):
+        if not _may_write(user, Path(folder)):
             yield (
                 f"{user.name} cannot write to {folder}, where the history is: "
                 f'write url = "sqlite:///{HOME}/history.sqlite" under [history]'

@@ -43,14 +43,22 @@ def find(
     """Return the file that counts: *named* by the option, else by the environment, else *here*, else of the *system*.
 
     The first two count whether they are there or not. A folder that this user must not look into has no file for him.
+    In the system's own folder, the file that is *here* is the system's.
     """
     if named is not None:
         return Place(named, "named by --config")
     if environment.get(ENVIRONMENT):
         return Place(Path(environment[ENVIRONMENT]), f"named by ${ENVIRONMENT}")
-    if os.path.lexists(here):
+    if os.path.lexists(here) and not _is_same(here, system):
         return Place(here, "in the working directory", from_working_directory=True)
     return Place(system, f"in {system.parent}") if os.path.lexists(system) else None
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False  # one of them cannot be looked at, or leads nowhere
 
 
 def read(place: Place) -> Configuration:

@@ -63,7 +63,7 @@ class Schedule:
     reads: tuple[str, ...] = ()
     """What else a run needs: the interpreter, the files of the inventory, the program that is told."""
     writes: tuple[str, ...] = ()
-    """Folders beside its own that a run writes to: that of the history, and those of the files of [report]."""
+    """Folders beside its own that a run writes to: that of the history, and those of files for others."""
     remembers: bool = False
     """Whether there is a history: without one nobody knows who was not assessed, and there is no retry."""
     notifies: bool = False

@@ -190,7 +190,7 @@ def print_lowered(lowered: Sequence[LoweredOn], console: Console) -> None:
 
 def _retried(audit: Audit, console: Console) -> None:
     """Print what came of trying hosts again, if the run did."""
-    if audit.retried_until is None:
+    if audit.retried_until is None or not audit.selected:
         return
     retried = [report for report in audit.reports if report.tries > 1]
     assessed = sum(report.assessment.verdict is not Verdict.UNASSESSED for report in retried)
@@ -199,7 +199,7 @@ def _retried(audit: Audit, console: Console) -> None:
 
 
 def _total(audit: Audit, console: Console) -> None:
-    counts = Text(f"{count_of(len(audit.selected))}: ", style="bold")
+    counts = Text(f"{count_of(len(audit.selected))}: " if audit.selected else "no host", style="bold")
     parts = [(verdict, audit.count(verdict)) for verdict in SEVERITY if audit.count(verdict)]
     for number, (verdict, count) in enumerate(parts):
         counts.append(", " if number else "")

@@ -170,23 +170,6 @@ def _history_of(user: User, schedule: Schedule) -> Iterator[str]:
             )
 
 
-def _files_of(user: User) -> Iterator[str]:
-    """Yield what keeps a service from writing the files of [report]: without them it does not begin."""
-    for folder in dict.fromkeys(_folders_of_files()):
-        if not _may_write(user, folder):
-            yield (
-                f"{user.name} cannot write to {folder}, where files of [report] are: make the folder, "
-                f"and let {user.name} write to it, or name files in {HOME} under [report]"
-            )
-
-
-def _may_write(user: User, folder: str) -> bool:
-    try:
-        return user.may(Path(folder), 2)
-    except OSError:
-        return False
-
-
 def _program() -> tuple[str, ...]:
     """Return how this program is started, by a path that does not depend on who starts it."""
     beside = Path(sys.executable).parent / "provmode"

@@ -82,26 +82,40 @@ def test_a_history_that_the_service_could_not_write_is_said(provmode: Run, confi
     assert "ReadWritePaths" not in (configured / "units" / "provmode-audit.service").read_text()
 
 
-def test_the_service_may_write_the_files_of_a_report(provmode: Run, configured: Path) -> None:
-    text = (configured / "provmode.toml").read_text().replace("///history", "////var/lib/provmode/history")
-    write = ["prometheus=/srv/metrics/provmode.prom", "csv=shown/audit.csv", "json=/var/lib/provmode/fleet.json"]
+def test_the_service_has_to_be_able_to_run_who_is_told(provmode: Run, configured: Path) -> None:
+    text = (configured / "provmode.toml").read_text()
     command = [str(configured / "tell"), "--drift"]
     (configured / "tell").write_text("#!/bin/sh\n")
     (configured / "tell").chmod(0o700)
-    (configured / "shown").mkdir(mode=0o755)
-    (configured / "provmode.toml").write_text(f"{text}[report]\nwrite = {write}\n[notify]\ncommand = {command}\n")
+    (configured / "provmode.toml").write_text(f"{text}[notify]\ncommand = {command}\n")
 
     ran = provmode("systemd", "--write", "units", "--user", "nobody-yet", "--config", "provmode.toml")
 
-    assert ran.returncode == 0, ran.stderr
-    for name in ("provmode-audit.service", "provmode-retry.service"):
-        unit = (configured / "units" / name).read_text()
-        assert f'ReadWritePaths="-/srv/metrics" "-{configured}/shown"\n' in unit
     said = ran.stdout.partition("Before that:\n")[2].splitlines()
-    for folder in ("/srv/metrics", f"{configured}/shown"):
-        why = f"  nobody-yet cannot write to {folder}, where files of [report] are: "
-        assert any(line.startswith(why) for line in said)
     assert f"  nobody-yet cannot run {configured}/tell: chmod o+rx {configured}/tell" in said
+
+
+def test_the_service_may_write_the_files_of_the_configuration_and_what_its_user_may_not_is_said(
+    provmode: Run, configured: Path, settings_of: Callable[[str], dict[str, list[str]]]
+) -> None:
+    text = (configured / "provmode.toml").read_text().replace("///history", "////var/lib/provmode/history")
+    names = ("metrics/now.prom", "metrics/open.csv", "/var/lib/provmode/audit.csv")
+    files = [f"{name.rpartition('.')[2].replace('prom', 'prometheus')}={name}" for name in names]
+    (configured / "provmode.toml").write_text(f"{text}[report]\nwrite = {files}\n")
+    (configured / "metrics").mkdir(mode=0o755)
+    (configured / "metrics" / "open.csv").touch()
+    (configured / "metrics" / "open.csv").chmod(0o666)
+
+    ran = provmode("systemd", "--write", "units", "--user", "nobody-yet", "--config", "provmode.toml")
+
+    file = configured / "metrics" / "now.prom"
+    lines = [line for line in ran.stdout.splitlines() if "[report]" in line]
+    assert lines == [
+        f"  nobody-yet cannot write {file}, which [report] names: install -m 644 -o nobody-yet /dev/null {file}"
+    ]
+    for name in ("audit", "retry"):
+        unit = (configured / "units" / f"provmode-{name}.service").read_text()
+        assert settings_of(unit)["ReadWritePaths"] == [f'"-{file.parent}"']
 
 
 def test_what_it_wrote_it_writes_again_and_nothing_else(provmode: Run, configured: Path) -> None:

@@ -51,6 +51,16 @@ def test_the_first_place_counts_alone(folder: Path) -> None:
     assert found(named, environment) == Place(named, "named by --config")
 
 
+def test_in_the_system_s_folder_its_file_is_still_the_system_s(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = written(folder / "etc" / "provmode.toml", "key_file = 'plan.key'\n")
+    monkeypatch.chdir(folder / "etc")
+
+    place = find(None, {}, system=system)
+
+    assert place == Place(system, f"in {folder / 'etc'}")
+    assert read(place).options == {"key_file": str(folder / "etc" / "plan.key")}
+
+
 def test_without_a_file_there_is_none(folder: Path) -> None:
     assert find(None, {}, system=folder / "provmode.toml") is None
 

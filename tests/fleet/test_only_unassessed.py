@@ -23,11 +23,11 @@ class Nights:
         for number in (1, 2, 3):
             commands.bench.pc("healthy", f"PC-{number}", seed=number)
 
-    def audit(self, *options: str) -> Any:
+    def audit(self, *options: str, read: bool = True) -> Any:
         """Run an audit, with the JSON report in `report` unless it ended before."""
         inventory = self._commands.inventory
         ended = self._commands.run("audit", inventory, "--config", self.file, "--format", "json", *options)
-        self.report = json.loads(ended.out) if ended.out else None
+        self.report = json.loads(ended.out) if ended.out and read else None
         return ended
 
     def history(self, *arguments: object) -> None:
@@ -80,6 +80,8 @@ def test_if_everybody_was_assessed_nobody_is_asked_and_that_is_a_success(nights:
 
     assert (ended.code, nights.hosts()) == (0, [])
     assert ended.err == "provmode: every host was assessed when it was looked at last: no PC was asked\n"
+    as_text = nights.audit("--only", "unassessed", "--retry-until", "06:00", "--format", "text", read=False)
+    assert (as_text.code, as_text.out) == (0, "no host\n")
     assert [len(pc.actions) for pc in nights.pcs.values()] == before
 
 

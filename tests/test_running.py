@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import re
+import select
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ EXCLUDES = (r"HKLM\SOFTWARE\Microsoft\CCM\CcmExec", "SystemTaskExcludes", "Sched
 """What somebody writes who edits the registry in place of leaving the mode."""
 OURS = ("provmode ", "pyinfra ")
 LEFT_OUT = "..."
+PATIENCE = 300
+"""Seconds without any output after which a command counts as hung: one that waits for a PC for hours, for instance."""
 
 
 class Block(NamedTuple):
@@ -109,11 +112,12 @@ class Shell:
         lines = f"{{ {command}\n}} 2>&1; printf '\\n{mark} %s\\n' $?\n" + (f"{answer}\n" if answer else "")
         os.write(self._terminal, lines.encode())
         printed = b""
-        while True:
+        while select.select([self._terminal], [], [], PATIENCE)[0]:
             printed += os.read(self._terminal, 65536)
             text = printed.decode(errors="replace").replace("\r\n", "\n")
             if ended := re.search(rf"^{mark} (\d+)\n", text, re.MULTILINE):
                 return int(ended[1]), text[: ended.start() - 1]
+        pytest.fail(f"{command} printed nothing for {PATIENCE} s; before that\n{printed.decode(errors='replace')}")
 
     def close(self) -> None:
         """End the shell."""
@@ -183,6 +187,7 @@ class Week:
         self.lab.set_registry("PC-00004", *EXCLUDES)
         self.carry(goes="PC-00008", comes="PC-00009")
         self.nights.append(self.unit("provmode-audit"))
+        assert self.unit("provmode-retry") == 8, "two laptops are away"
 
     def wednesday_night(self) -> None:
         self.lab.set_registry("PC-00002", *EXCLUDES)

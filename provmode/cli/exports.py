@@ -98,7 +98,10 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
         configured = click.get_current_context().get_parameter_source("exports") is ParameterSource.DEFAULT_MAP
         why = _not_the_whole(options)
         if exports and configured and why:
-            complain(f"the files of [report] write stay as they are, because {why}; --write names files for this run")
+            if not options.get("only"):  # a retry is never about the whole: in a journal the line would be noise
+                complain(
+                    f"the files of [report] write stay as they are, because {why}; --write names files for this run"
+                )
             exports = ()
         if exports and options.get("remove_traces"):
             raise UsageError("--write is about verdicts, and a plan with --remove-traces has none")

@@ -21,8 +21,8 @@ from provmode.fleet.results import BAD_USAGE, COMPLIANT, EXIT_CODES
 if TYPE_CHECKING:
     from provmode.history.run import NewRun
 
-LARGEST = 1 << 30
-"""Bytes of a report that is imported: 100,000 hosts are 150 MB."""
+LONGEST_LINE = 1 << 20
+"""Bytes of the first line that say whether a file is a journal."""
 
 
 @click.group(epilog=EXIT_CODES["history"].help, invoke_without_command=False)
@@ -127,18 +127,12 @@ def _runs_in(file: Path) -> list[NewRun]:
         ProvmodeError: it is none, or cannot be read.
     """
     from provmode.history.journals import runs_of
+    from provmode.history.kept_file import read_kept
     from provmode.history.reports import run_of
 
-    try:
-        if file.stat().st_size > LARGEST:
-            raise UsageError(f"{file} is larger than any report", next_step="give a report, a plan or a journal")
-        with file.open("rb") as opened_file:
-            first = opened_file.readline(1 << 20)
-        if b'"event"' in first:
-            return runs_of(file, None)
-        content = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror or error}") from None
+    content = read_kept(file)
+    if b'"event"' in content.partition(b"\n")[0][:LONGEST_LINE]:
+        return runs_of(file, None)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

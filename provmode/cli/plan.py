@@ -113,7 +113,7 @@ def plan(
         )
     planned.audit.max_unassessed = max_unassessed
     plan_id = planned.audit.run = str(uuid.uuid4())
-    exported = write_exports(exports, planned.audit)
+    written = write_exports(exports, planned.audit)
     document = sign(
         planned.document(
             plan_id=plan_id,
@@ -127,7 +127,11 @@ def plan(
         key,
     )
     if output is not None and not planned.audit.interrupted:
-        write(output, document)
+        try:
+            write(output, document)
+        except UsageError as error:  # a full disk: the plan is still shown, and the history takes the looks
+            complain(str(error))
+            written = False
     if output_format == "json":
         with printing():
             print_json(document)
@@ -136,7 +140,7 @@ def plan(
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
     say_what_was_not_learned(planned.audit)
-    return remember_plan(planned, plan_id, planned.exit_code() if exported else BAD_USAGE)
+    return remember_plan(planned, plan_id, planned.exit_code() if written else BAD_USAGE)
 
 
 def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:

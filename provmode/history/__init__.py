@@ -15,6 +15,7 @@
 * `drifting`   finding it out of the history
 * `reports`    a kept report or plan as a run. Pure
 * `journals`   a journal as runs
+* `kept_file`  reading a file that somebody kept
 * `pruning`    forgetting what is old
 
 Private: programs import from `provmode.api`.

@@ -66,6 +66,8 @@ def url_of(text: str, folder: Path | None = None) -> URL:
             next_step="put it into ~/.pgpass, or into a file that $PGPASSFILE names",
         )
     if url.drivername in ("postgresql", "postgresql+psycopg"):
+        if "plugin" in url.query:  # SQLAlchemy would load it
+            raise UsageError("the history's url names a plugin", next_step=_EXAMPLES)
         return url.set(drivername="postgresql+psycopg")
     path = url.database or ""
     if url.drivername != "sqlite" or url.query or url.host or path in ("", ":memory:") or "\0" in path:

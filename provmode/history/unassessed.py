@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from provmode.errors import UsageError
 from provmode.history.run import LOOKS
 from provmode.history.tables import HOST, RUN, SPAN, STATE
-from provmode.history.writer import name_of
+from provmode.history.writer import name_of, storable
 
 
 class Unassessed:
@@ -19,7 +19,7 @@ class Unassessed:
     """
 
     def __init__(self, connection: Connection, inventory: str) -> None:
-        looked = select(RUN.c.id).where(RUN.c.inventory == inventory, RUN.c.kind.in_(LOOKS)).limit(1)
+        looked = select(RUN.c.id).where(RUN.c.inventory == storable(inventory), RUN.c.kind.in_(LOOKS)).limit(1)
         if connection.execute(looked).first() is None:
             raise UsageError(
                 f"the history has no look at {inventory}", next_step="audit all of it once, without --only"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -353,6 +354,18 @@ def test_a_file_that_is_no_report_does_not_keep_the_others_out(remembering: Reme
     assert "verdict.json: host 1: verdict is not what a report has there" in ran.err
 
 
+def test_what_never_ends_or_is_no_file_is_refused(remembering: Remembering) -> None:
+    os.mkfifo("pipe")
+    remembering.fleet("healthy")
+    remembering.audit()
+
+    for name in ("/dev/zero", "pipe"):
+        said = f"{name} is not a file; give the path of a file\n"
+        assert remembering.run("history", "import", name).err == f"provmode: {said}"
+        ran = remembering.run("report", "--from", name, "--output", "page.html")
+        assert (ran.code, ran.err) == (1, said)
+
+
 def test_a_report_of_before_reports_said_when_they_were_made_is_placed_by_its_facts(remembering: Remembering) -> None:
     remembering.fleet("healthy")
     remembering.audit("--format", "json", "--output", "old.json")
@@ -469,19 +482,22 @@ def test_who_is_told_gets_no_secret(remembering: Remembering, told: Path, monkey
     assert {*secrets, "OF_THE_ADMIN"} & set(json.loads(told.read_text())) == {"OF_THE_ADMIN"}
 
 
+@pytest.mark.parametrize("command", ["audit", "plan"])
 def test_a_report_that_cannot_be_written_does_not_keep_the_run_out(
-    remembering: Remembering, monkeypatch: pytest.MonkeyPatch
+    remembering: Remembering, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise UsageError("cannot write report.json: No space left on device")
 
     remembering.fleet("healthy")
     monkeypatch.setattr("provmode.cli.audit.write_output", refuse)
+    monkeypatch.setattr("provmode.fleet.plan_file.write_output", refuse)
+    unsigned = ("--unsigned",) if command == "plan" else ()
 
-    ran = remembering.audit("--format", "json", "--output", "report.json")
+    ran = remembering.run(command, remembering.commands.inventory, "--output", "report.json", *unsigned)
 
     assert (ran.code, ran.err) == (1, "provmode: cannot write report.json: No space left on device\n")
-    assert remembering.kinds == ["audit"]
+    assert remembering.kinds == [command]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_an_address_is_taken(text: str, expected: str) -> None:
     [
         *("", "history.sqlite", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://server/file"),
         *("sqlite:///a?mode=ro", "sqlite:///a\0b", "mysql://server/provmode", "postgresql+asyncpg://server/provmode"),
-        "postgresql://me@server:port/provmode",
+        *("postgresql://me@server:port/provmode", "postgresql://me@server/provmode?plugin=theirs"),
     ],
 )
 def test_an_address_of_something_else_is_refused(text: str) -> None:

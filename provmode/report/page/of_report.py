@@ -14,6 +14,7 @@ from typing import Any
 from provmode.ccm.verdict import AT_WORK_TOO_LONG, Verdict
 from provmode.errors import UsageError
 from provmode.fields import ANY_TEXT, LINES, TEXT, Field, one_of
+from provmode.history.kept_file import read_kept
 from provmode.report.document import FORMAT, VERSION
 from provmode.report.page.data import HostRow, Names, PageData, Run
 from provmode.report.page.groups import parts_of
@@ -28,10 +29,9 @@ def read_report(path: Path) -> Mapping[str, Any]:
     Raises:
         UsageError: it cannot be read, or is not the JSON report of an audit.
     """
+    content = read_kept(path)
     try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+        document = json.loads(content)
     except (ValueError, RecursionError):
         raise _no_report(path, "it is not JSON") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:

@@ -188,7 +188,8 @@ class Database:
             return None
         stored: Sequence[Any] = ()
         if names >= {"alembic_version", *_MARKS}:
-            stored = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+            version = sqlalchemy.table("alembic_version", sqlalchemy.column("version_num"))
+            stored = connection.execute(sqlalchemy.select(version.c.version_num)).scalars().all()
         if not stored:
             raise NotOurs(
                 f"{self.name} has tables of something else in it", next_step="give the history a database of its own"

@@ -107,7 +107,7 @@ def test_a_history_without_a_run_is_one_line(provmode: Run, configured: Path) ->
 
     assert ran.returncode == BAD_USAGE
     assert ran.stderr == (
-        f"provmode: there is no history in {configured / 'history.sqlite'} yet; the first run makes it\n"
+        f"provmode: there is no history in {configured / 'history.sqlite'} yet; the first run that writes to it makes it\n"
     )
 
 

@@ -106,9 +106,8 @@ def test_a_history_without_a_run_is_one_line(provmode: Run, configured: Path) ->
     ran = provmode("report", "--output", "page.html")
 
     assert ran.returncode == BAD_USAGE
-    assert ran.stderr == (
-        f"provmode: there is no history in {configured / 'history.sqlite'} yet; the first run that writes to it makes it\n"
-    )
+    what = f"there is no history in {configured / 'history.sqlite'} yet"
+    assert ran.stderr == f"provmode: {what}; the first run that writes to it makes it\n"
 
 
 def test_without_a_history_the_line_says_what_else_a_page_can_be_made_of(provmode: Run) -> None:

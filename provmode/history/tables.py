@@ -106,6 +106,15 @@ SPAN = Table(
     Column("away_since", BigInteger, doc="not assessed: since when, whatever the causes were"),
     Column("seen", BigInteger, doc="not assessed: the last look before that assessed it"),
     UniqueConstraint("host_id", "assessed", "since"),
+    Index(  # all that a writer asks of the spans that last: else it would look each of them up all over the table
+        "ix_span_now",
+        "assessed",
+        "host_id",
+        "state_id",
+        "away_since",
+        sqlite_where=text("until IS NULL"),
+        postgresql_where=text("until IS NULL"),
+    ),
     Index(
         "ix_span_open",
         "host_id",

@@ -97,6 +97,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("host_id", "assessed", "since", name="uq_span_host_id"),
     )
     op.create_index(
+        "ix_span_now",
+        "span",
+        ["assessed", "host_id", "state_id", "away_since"],
+        unique=False,
+        sqlite_where=sa.text("until IS NULL"),
+        postgresql_where=sa.text("until IS NULL"),
+    )
+    op.create_index(
         "ix_span_open",
         "span",
         ["host_id", "assessed"],

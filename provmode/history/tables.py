@@ -112,6 +112,7 @@ SPAN = Table(
         "host_id",
         "state_id",
         "away_since",
+        "seen",
         sqlite_where=text("until IS NULL"),
         postgresql_where=text("until IS NULL"),
     ),

@@ -99,7 +99,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_span_now",
         "span",
-        ["assessed", "host_id", "state_id", "away_since"],
+        ["assessed", "host_id", "state_id", "away_since", "seen"],
         unique=False,
         sqlite_where=sa.text("until IS NULL"),
         postgresql_where=sa.text("until IS NULL"),

@@ -18,14 +18,13 @@ from provmode.cli.common import (
 )
 from provmode.cli.remembering import NO_HISTORY, failed, inventory_name, is_kept, reading_history
 from provmode.errors import ProvmodeError, UsageError
+from provmode.fleet.configuration import WORSE
 from provmode.fleet.results import COMPLIANT, EXIT_CODES, PENDING
 
 if TYPE_CHECKING:
     from provmode.fleet.audit import Audit
     from provmode.history.drift import Drift
 
-WORSE = ("new", "returned", "changed")
-"""The words that make the exit code 2."""
 notify_option = click.option(
     "--notify", is_flag=True, help="Hand the drift to the command of [notify], if something of its words happened."
 )
@@ -136,9 +135,10 @@ def tell_after_a_run(command: list[str], found: Audit, code: int) -> int:
         with reading_history() as connection:
             read = History(connection)
             after = read.run(found.run)
-            if not drifting.has_before(read, after):
+            before = drifting.earlier(read, after)
+            if before is None:
                 return code
-            drift = drifting.drift(connection, drifting.before(read, after), after)
+            drift = drifting.drift(connection, before, after)
     except ProvmodeError as error:
         complain(f"nobody was told what changed: {error}")
         return failed(code)

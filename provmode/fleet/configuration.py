@@ -28,6 +28,8 @@ PARALLEL, PROCESSES, SOAK, KEPT_DAYS = (1, 1000), (1, 64), (0, 604800), (1, 3650
 """From what to what these numbers may go, in the file and as options."""
 WORDS = ("new", "returned", "changed", "still", "fixed", "lost", "found", "appeared", "vanished")
 """What can happen to a host between two runs: `provmode.history.drift.Word`."""
+WORSE = ("new", "returned", "changed")
+"""The words of a host that got worse. They make `drift` end with 2, and somebody is told of them."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +308,7 @@ _NOTIFY = _by_name(
             lambda value: isinstance(value, list) and bool(value) and all(word in WORDS for word in value),
         ),
         "it is run only if one of these happened to a host",
-        ["new", "returned", "changed"],
+        list(WORSE),
     ),
 )
 _REPORT = _by_name(

@@ -54,8 +54,6 @@ MEANINGS = {
     Word.APPEARED: "is in the inventory, and was not before",
     Word.VANISHED: "was in the inventory, and is not any more",
 }
-NEWS = tuple(word for word in Word if word is not Word.STILL)
-"""The words that say that something happened."""
 
 
 class Side(NamedTuple):
@@ -123,11 +121,6 @@ class Drift:
     def of(self, word: Word) -> list[Drifted]:
         """Return what happened in the sense of one word."""
         return [each for each in self.hosts if each.word is word]
-
-    @property
-    def news(self) -> list[Drifted]:
-        """What happened; a host that still needs the same is none."""
-        return [each for each in self.hosts if each.word is not Word.STILL]
 
 
 def words_for(before: Side | None, after: Side | None, *, was_bad: bool) -> Iterator[Word]:

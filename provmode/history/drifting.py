@@ -15,7 +15,7 @@ from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_fo
 from provmode.history.reader import History
 from provmode.history.run import Change, Run, time_of
 from provmode.history.tables import HOST, SPAN, STATE, WORDS
-from provmode.history.writer import CHUNK
+from provmode.history.writer import CHUNK, chunks
 
 
 def latest(history: History, inventory: str | None = None) -> Run:
@@ -33,28 +33,27 @@ def latest(history: History, inventory: str | None = None) -> Run:
     return runs[0]
 
 
-def has_before(history: History, run: Run) -> bool:
-    """Return whether there is a complete audit of the same inventory before a run."""
-    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=run.began, limit=2)
-    return any(each.at < run.at for each in runs)
+def earlier(history: History, run: Run, until: datetime | None = None) -> Run | None:
+    """Return the last complete audit of the same inventory before a run, or at a moment; ``None`` if there was none."""
+    moment = min(until, run.began) if until is not None else run.began
+    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=moment, limit=2)
+    return next((each for each in runs if each.at < run.at), None)
 
 
 def before(history: History, run: Run, until: datetime | None = None) -> Run:
-    """Return the complete audit of the same inventory before a run: the last one, or the last one at a moment.
+    """Return what `earlier` does.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there was none.
     """
-    moment = min(until, run.began) if until is not None else run.began
-    runs = history.runs(kinds=("audit",), inventory=run.inventory, complete=True, until=moment, limit=2)
-    earlier = next((each for each in runs if each.at < run.at), None)
-    if earlier is None:
+    found = earlier(history, run, until)
+    if found is None:
         when = f"that began by {until:%Y-%m-%d %H:%M} UTC" if until is not None else f"before run #{run.number}"
         raise UsageError(
             f"the history has no complete audit of {run.inventory} {when}",
             next_step="audit the whole inventory once more, or name a run; provmode history runs lists what there is",
         )
-    return earlier
+    return found
 
 
 def drift(connection: Connection, before: Run, after: Run) -> Drift:
@@ -179,9 +178,8 @@ class _Comparing:
         if len(wanted) > 20 * CHUNK:
             yield from (row for row in self._connection.execute(statement).all() if row.host_id in wanted)
             return
-        numbers = sorted(wanted)
-        for start in range(0, len(numbers), CHUNK):
-            yield from self._connection.execute(statement.where(column.in_(numbers[start : start + CHUNK])))
+        for some in chunks(sorted(wanted)):
+            yield from self._connection.execute(statement.where(column.in_(some)))
 
 
 def _at(at: int, *, assessed: bool) -> tuple[Any, ...]:

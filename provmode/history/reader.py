@@ -15,7 +15,7 @@ from provmode.history import bits
 from provmode.history.look import Words, facts_of
 from provmode.history.run import Change, Run, number_of, time_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
-from provmode.history.writer import CHUNK, name_of, storable, unpacked
+from provmode.history.writer import CHUNK, chunks, name_of, storable, unpacked
 
 _Row = Any
 """A row of a statement: its columns by their names."""
@@ -170,7 +170,7 @@ class History:
 
     def _runs(self, rows: Sequence[_Row]) -> list[Run]:
         counts: dict[int, dict[str, int]] = {}
-        for some in _chunks([row.id for row in rows]):
+        for some in chunks([row.id for row in rows]):
             for count in self._connection.execute(select(COUNT).where(COUNT.c.run_id.in_(some))):
                 counts.setdefault(count.run_id, {})[count.verdict] = count.hosts
         return [
@@ -312,7 +312,7 @@ class History:
         numbers = sorted({row.run_id for row in rows})
         runs = {
             run.number: run
-            for some in _chunks(numbers)
+            for some in chunks(numbers)
             for run in self._runs(self._connection.execute(select(RUN).where(RUN.c.id.in_(some))).all())
         }
         found = []
@@ -368,7 +368,7 @@ def _rows(connection: Connection, table: Any, columns: Sequence[Any], numbers: s
     if len(numbers) > 20 * CHUNK:
         yield from (row for row in connection.execute(select(*columns)).all() if row.id in numbers)
         return
-    for some in _chunks(sorted(numbers)):
+    for some in chunks(sorted(numbers)):
         yield from connection.execute(select(*columns).where(table.c.id.in_(some)))
 
 
@@ -427,8 +427,3 @@ def _stay(row: _Row, host: str) -> Stay:
         words.findings,
         _Facts(row.body, host),
     )
-
-
-def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), CHUNK):
-        yield values[start : start + CHUNK]

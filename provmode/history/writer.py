@@ -268,7 +268,7 @@ class _Writing:
         seen_again = self._nearest(hosts, at, RUN.c.assessed, later=True)
         states = self._state_numbers(set(self._keys.values()))
         words = self._words_numbers(hosts)
-        for chunk in _chunks(list(hosts)):
+        for chunk in chunks(list(hosts)):
             rows = self._connection.execute(
                 select(SPAN).where(SPAN.c.host_id.in_(chunk)).order_by(SPAN.c.host_id, SPAN.c.since)
             )
@@ -353,7 +353,7 @@ def _numbers(connection: Connection, column: Column[Any], values: Sequence[Any])
     table = column.table
     return {
         value: number
-        for chunk in _chunks(values)
+        for chunk in chunks(values)
         for number, value in connection.execute(select(table.c.id, column).where(column.in_(chunk)))
     }
 
@@ -363,12 +363,13 @@ def _by_number(connection: Connection, column: Column[Any], numbers: Iterable[in
     table = column.table
     return {
         number: value
-        for chunk in _chunks(list(numbers))
+        for chunk in chunks(list(numbers))
         for number, value in connection.execute(select(table.c.id, column).where(table.c.id.in_(chunk)))
     }
 
 
-def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield *values* in parts that one statement takes."""
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]
 

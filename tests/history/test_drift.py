@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from provmode.errors import UsageError
 from provmode.history.database import Database, url_of
-from provmode.history.drift import MEANINGS, NEWS, Drift, Drifted, Episode, Word
-from provmode.history.drifting import before, drift, has_before, latest
+from provmode.history.drift import MEANINGS, Drift, Drifted, Episode, Word
+from provmode.history.drifting import before, drift, earlier, latest
 from provmode.history.reader import History
 from provmode.history.run import Change, NewRun
 from provmode.history.writer import write
@@ -197,7 +197,8 @@ def test_the_last_two_complete_audits_of_the_inventory_are_compared(
         last = latest(history, "fleet.py")
         assert (last.name, before(history, last).name) == ("run-3", "run-0")
         assert before(history, last, FIRST + timedelta(days=2)).name == "run-0"
-        assert (has_before(history, last), has_before(history, before(history, last))) == (True, False)
+        assert earlier(history, last) == before(history, last)
+        assert earlier(history, before(history, last)) is None
         with pytest.raises(UsageError, match=r"no complete audit of fleet\.py that began by 2026-10-31 01:00 UTC"):
             before(history, last, FIRST - timedelta(days=1))
         with pytest.raises(UsageError, match=r"no complete audit of fleet\.py before run #1"):
@@ -220,14 +221,13 @@ def test_runs_in_the_wrong_order_or_without_hosts_are_not_compared(
         between(database, "run-1", "empty")
 
 
-def test_every_word_has_a_meaning_and_all_but_one_are_news(tell: Tell, database: Database) -> None:
+def test_every_word_has_a_meaning_and_is_asked_for_by_itself(tell: Tell, database: Database) -> None:
     tell("healthy stuck overdue healthy", "stuck stuck healthy away:off")
 
     drifted = between(database)
     assert set(MEANINGS) == set(Word)
-    assert set(NEWS) == set(Word) - {Word.STILL}
     assert words_in(drifted) == [("new", "PC-1"), ("still", "PC-2"), ("fixed", "PC-3"), ("lost", "PC-4")]
-    assert [each.host for each in drifted.news] == ["PC-1", "PC-3", "PC-4"]
+    assert [each.host for each in drifted.of(Word.NEW)] == ["PC-1"]
     assert [each.host for each in drifted.of(Word.STILL)] == ["PC-2"]
 
 

@@ -49,7 +49,7 @@ def run_of_page(history: History, *, run: str | None, inventory: str | None) -> 
 def page_of_history(connection: Connection, run: PastRun, made: datetime, name: str) -> PageData:
     """Return the page of a run; *made* is now, and *name* what the history is called."""
     history = History(connection)
-    before = drifting.before(history, run) if drifting.has_before(history, run) else None
+    before = drifting.earlier(history, run)
     return PageData(
         made,
         run=_run(run, name),

@@ -82,6 +82,7 @@ def apply(
     """
     from provmode.connector.host_data import read_override
     from provmode.fleet.begun import settle
+    from provmode.fleet.guards import RunRefused
     from provmode.fleet.inventory import inventory_of
     from provmode.fleet.plan_file import PlanRefused, key_from, load
     from provmode.report.prometheus import Changes
@@ -104,7 +105,7 @@ def apply(
                 key=key,
                 retrying=retrying,
             )
-    except PlanRefused as error:
+    except (PlanRefused, RunRefused) as error:
         complain(str(error))
         return REFUSED
     named = inventory or plan.inventory

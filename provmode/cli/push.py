@@ -170,6 +170,7 @@ class _Push:
 
     def run(self, settled: Settled, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
         """Plan, show, ask, apply and show; return the exit code."""
+        from provmode.fleet.guards import RunRefused
         from provmode.fleet.plan import run_plan
         from provmode.fleet.plan_file import load, sign, write
         from provmode.report.coming import print_waves
@@ -209,15 +210,20 @@ class _Push:
             complain(f"the plan is kept in {self._file}: {apply} makes its changes")
             self._show(document, None)
             return remember_plan(planned, plan_id, REFUSED, kind="push")
-        result = run_apply_of(
-            plan,
-            configured(self._inventory),
-            settled=settled,
-            journal=self._journal,
-            override=self._override,
-            key=self._key,
-            said=not yes,
-        )
+        try:
+            result = run_apply_of(
+                plan,
+                configured(self._inventory),
+                settled=settled,
+                journal=self._journal,
+                override=self._override,
+                key=self._key,
+                said=not yes,
+            )
+        except RunRefused as error:
+            complain(str(error))
+            self._show(document, None)
+            return remember_plan(planned, plan_id, REFUSED, kind="push")
         self._show(document, result)
         gone = plan.made_from is not None and not plan.made_from.again
         inventory = f"@plan/{self._file}" if gone else self._inventory

@@ -67,6 +67,7 @@ def undo(
     terminal that is looked at and asked first. --yes restores without a question.
     """
     from provmode.connector.host_data import read_override
+    from provmode.fleet.guards import RunRefused
     from provmode.fleet.plan_file import key_from
     from provmode.fleet.selection import expand, expanded
     from provmode.fleet.undo import undo_run, undoing
@@ -105,8 +106,12 @@ def undo(
         say(lambda console: print_undoing(chosen, usual.source, console))
         if not confirmed(f"Restore this on {count_of(chosen.restoring)}?", yes=yes):
             return REFUSED
-        with running("undoing", limits.parallel) as common:
-            result = undo_run(journal, source, **options, **common)
+        try:
+            with running("undoing", limits.parallel) as common:
+                result = undo_run(journal, source, **options, **common)
+        except RunRefused as error:
+            complain(str(error))
+            return REFUSED
     if result.notice:
         complain(result.notice)
     with printing(changes=True):

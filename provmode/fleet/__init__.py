@@ -38,6 +38,7 @@
 * `state_folder`    the folder for what outlasts a run
 * `waves`           sizes of waves, and the failure budget
 * `begun`           the limits that count in a run, and what is said before it
+* `guards`          what may stop a run that changes PCs
 * `selection`       which hosts a user means by `--limit` and `--exclude`
 * `allowance`       how many hosts may be unassessed
 * `export`          a file that a run writes beside its report: format and path

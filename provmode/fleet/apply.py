@@ -21,6 +21,7 @@ from provmode.ccm.policy import Policy
 from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.begun import Coming, settle
+from provmode.fleet.guards import Guard, Guards, Stop
 from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, read
@@ -43,6 +44,8 @@ class ApplyResult:
     interrupted: bool = False
     ended_early: str = ""
     """Why the run ended before its last wave."""
+    stopped: Stop | None = None
+    """The guard that ended it, if one did."""
     notice: str = ""
     """What went wrong without making the run fail."""
     excluded: tuple[str, ...] = ()
@@ -73,6 +76,7 @@ class ApplyResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"stopped": self.stopped.to_json()} if self.stopped is not None else {}),
             **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
             **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
@@ -97,6 +101,7 @@ def apply_plan(
     seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     retrying: Retrying | None = None,
+    guards: Sequence[Guard] = (),
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
@@ -111,7 +116,10 @@ def apply_plan(
     rounds. No round begins once the plan has expired. If *stop* turns true after every host was begun once, the run
     ends and is not interrupted.
 
+    *guards* may keep the run from beginning, and stop it before a wave or a host.
+
     Raises:
+        RunRefused: a guard does not let it begin.
         PlanRefused: the inventory has none of the plan's hosts. (If it has only some, the others end as stale.)
         UsageError: the inventory, a limit or the journal cannot be used; nothing was changed.
     """
@@ -125,6 +133,7 @@ def apply_plan(
     chosen = _chosen(plan, fleet, limits)
     sizes, budget = limits.sizes(len(chosen.names)), limits.budget()
     policies = _policies_of(plan, fleet, inventory)
+    Guards(guards).check_start(chosen.names)
     writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
     try:
         run = PlanRun(
@@ -141,6 +150,7 @@ def apply_plan(
             pause=pause,
             seconds=seconds,
             records=lambda: read(journal, key).hosts,
+            guards=guards,
         )
         announce(run.coming(sizes, limits, retrying))
         progress.begin(len(chosen.names))
@@ -243,6 +253,7 @@ class PlanRun:
         pause: Callable[[float], Any] = gevent.sleep,
         seconds: Callable[[], float] = time.monotonic,
         records: Callable[[], Mapping[str, HostRecord]] | None = None,
+        guards: Sequence[Guard] = (),
     ) -> None:
         self._fleet, self._journal, self._now = fleet, journal, now
         self._runner, self._stop, self._progress = runner or GeventRunner(), stop, progress
@@ -255,6 +266,7 @@ class PlanRun:
         self._planned = [host for host in plan.changing if host.name in names]
         self._work = {host.name: self._work_on(host, before) for host in self._planned}
         self.result = ApplyResult()
+        self._guards = Guards(guards, self._tripped)
         self._ended: dict[str, HostResult] = {}
         """How each host ended, by its name in the inventory."""
         self.journal_lost = False
@@ -315,7 +327,7 @@ class PlanRun:
         self._waves(list(self._work), waves, soak)
         why = self.result.ended_early or "the run was ended before its turn"
         for name in self._work:
-            self._ended.setdefault(name, HostResult(short(name), HostOutcome.NOT_STARTED, why))
+            self._ended.setdefault(name, HostResult(short(name), self._no_turn, why))
         self.result.interrupted = self._stop()
         if rounds is not None and until is not None and not self._ended_early():
             self.result.retried_until = until.until
@@ -366,6 +378,8 @@ class PlanRun:
             self._worked = False
             self._in_wave = len(wave)
             if waiting:
+                if not self._guards.before_wave([name for name in wave if self._work[name].done_before() is None]):
+                    break
                 wave_begins(self._progress, number, to_come, waiting)
             self._wave(wave)
             if self._ended_early():
@@ -405,17 +419,35 @@ class PlanRun:
         self.journal_lost = self.journal_lost or work.journal_lost
         if result is None and visit.error is not None:  # else it was ended in its turn, or the run before it
             self._worked = True
-            self._end(name, unreached(short(name), visit.error), journal=False)
+            away = unreached(short(name), visit.error)
+            self._guards.host_ended(name, away, 0.0)
+            self._end(name, away, journal=False)
 
     def _in_turn(self, work: HostApply, visit: Visit) -> HostResult | None:
         """Work on a host and count it, both within its turn: whoever is next sees whether the run goes on."""
-        if self._ended_early():
+        name = visit.host.name
+        if self._ended_early() or not self._guards.before_host(name):
             return None
+        began = self._seconds()
         result = work.run(visit)
         self.journal_lost = self.journal_lost or work.journal_lost
         self._worked = True
-        self._end(visit.host.name, result, journal=result.outcome is not HostOutcome.UNREACHED)
+        self._guards.host_ended(name, result, self._seconds() - began)
+        self._end(name, result, journal=result.outcome is not HostOutcome.UNREACHED)
         return result
+
+    def _tripped(self, stop: Stop) -> None:
+        """A guard stops the run."""
+        self.result.stopped, self.result.ended_early = stop, self.result.ended_early or stop.why
+        try:
+            self._journal.write("guard-tripped", guard=stop.guard, why=stop.why, deferred=stop.deferred)
+        except OSError:
+            self.journal_lost = True
+
+    @property
+    def _no_turn(self) -> HostOutcome:
+        stopped = self.result.stopped
+        return stopped.outcome if stopped is not None else HostOutcome.NOT_STARTED
 
     def _end(self, name: str, result: HostResult, *, journal: bool) -> None:
         if journal:

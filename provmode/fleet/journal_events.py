@@ -152,6 +152,10 @@ def _step_undone(state: JournalState, line: Line) -> None:
     _host(state, line).record(line["number"]).undone = True
 
 
+def _nothing(state: JournalState, line: Line) -> None:
+    pass
+
+
 def _host_ended(state: JournalState, line: Line) -> None:
     _host(state, line).outcome = line["outcome"]
 
@@ -207,6 +211,12 @@ EVENTS: Mapping[str, Event] = {
             "The run finished on a host.",
             {"host": TEXT, "outcome": TEXT, "detail": ANY_TEXT},
             _host_ended,
+        ),
+        Event(
+            "guard-tripped",
+            "A guard stopped the run: no further host is begun.",
+            {"guard": TEXT, "why": ANY_TEXT, "deferred": BOOLEAN},
+            _nothing,
         ),
     )
 }

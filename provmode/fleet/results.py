@@ -35,6 +35,8 @@ class HostOutcome(str, Enum):
     """A step failed, or reading back does not show a compliant client."""
     UNREACHED = "unreached"
     NOT_STARTED = "not-started"
+    DEFERRED = "deferred"
+    """Its turn comes in the next window: `--resume` goes on with it."""
 
     def counts_as(self, cause: str | None, *, to_mend: bool = False) -> HostOutcome:
         """Return the outcome by which a host with *cause* counts for the exit code.
@@ -50,13 +52,13 @@ class HostOutcome(str, Enum):
 
 APPLY_OUTCOMES = (
     *(HostOutcome.CHANGED, HostOutcome.ALREADY, HostOutcome.STALE),
-    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED),
+    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED, HostOutcome.DEFERRED),
 )
 """The outcomes of an apply, as its JSON counts them."""
 
 UNDO_OUTCOMES = (
     *(HostOutcome.RESTORED, HostOutcome.NOTHING, HostOutcome.STALE),
-    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED),
+    *(HostOutcome.FAILED, HostOutcome.UNREACHED, HostOutcome.NOT_STARTED, HostOutcome.DEFERRED),
 )
 """The outcomes of an undo, as its JSON counts them."""
 
@@ -69,6 +71,7 @@ MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
     HostOutcome.UNREACHED: "could not be reached or assessed",
     HostOutcome.NOT_STARTED: "the run ended before its turn",
+    HostOutcome.DEFERRED: "its window closed before its turn: `--resume` in the next one goes on with it",
 }
 
 
@@ -174,13 +177,14 @@ APPLY = ExitCodes(
     {
         HostOutcome.STALE: PENDING,
         HostOutcome.NOT_STARTED: PENDING,
+        HostOutcome.DEFERRED: PENDING,
         HostOutcome.FAILED: FAILED,
         HostOutcome.UNREACHED: UNKNOWN,
     },
     {
         COMPLIANT: "everything planned is done, or was done already",
-        PENDING: "some hosts were stale or not started: plan anew",
-        REFUSED: "the whole plan was refused: expired, changed, or signed with another key",
+        PENDING: "some hosts were stale or not started: plan anew; or deferred: resume",
+        REFUSED: "the plan was refused: expired, changed, signed with another key; or a guard did not let it begin",
         FAILED: f"a change failed (the report names the step and what `undo` restores), {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
@@ -194,7 +198,7 @@ PUSH = ExitCodes(
     {
         COMPLIANT: "every PC is compliant, has become so, or is left alone for now (self-healing, in-progress)",
         PENDING: "changes are pending on some host: it was stale or not started, or it cannot be changed",
-        REFUSED: "nothing was changed, because nobody confirmed it",
+        REFUSED: "nothing was changed: nobody confirmed it, or a guard did not let it begin",
         FAILED: f"a change failed, a client is broken, something is at work for too long, {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached or not assessed",
@@ -209,7 +213,7 @@ UNDO = ExitCodes(
         COMPLIANT: "everything that can be restored is restored, or was restored already",
         PENDING: "something was changed since the run and left as it is, or some hosts were not started; "
         "with --dry also: something would be restored",
-        REFUSED: "nothing was restored, because nobody confirmed it",
+        REFUSED: "nothing was restored: nobody confirmed it, or a guard did not let it begin",
         FAILED: f"restoring failed on some host, {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",

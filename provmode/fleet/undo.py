@@ -7,6 +7,7 @@ mode, starting a service and requesting policy cannot be undone: the client has 
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from provmode.ccm.policy import Policy
 from provmode.connector.host_names import spelling
 from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
+from provmode.fleet.guards import Guard, Guards, Stop
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
 from provmode.fleet.lease import HostLease
@@ -84,6 +86,8 @@ class UndoResult:
     """What went wrong without making the undo fail."""
     ended_early: str = ""
     """Why the undo ended before its last wave."""
+    stopped: Stop | None = None
+    """The guard that ended it, if one did."""
     excluded: tuple[str, ...] = ()
     """Host names of the journal that ``--exclude`` left out."""
     by_name: frozenset[str] = frozenset()
@@ -109,6 +113,7 @@ class UndoResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"stopped": self.stopped.to_json()} if self.stopped is not None else {}),
             **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
         }
@@ -210,6 +215,7 @@ def undo_run(
     pause: Callable[[float], Any] = gevent.sleep,
     seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
+    guards: Sequence[Guard] = (),
 ) -> UndoResult:
     """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
@@ -217,7 +223,10 @@ def undo_run(
     undo; it has the safe ones, whatever the run had. *key* is the plan's key. A journal that is not signed is refused
     unless *unsigned*. When *stop* turns true, hosts in progress are finished and no other is begun.
 
+    *guards* may keep the undo from beginning, and stop it before a wave or a host.
+
     Raises:
+        RunRefused: a guard does not let it begin.
         UsageError: the journal or the inventory cannot be used, or lacks one of the hosts; nothing was changed.
     """
     chosen = undoing(
@@ -229,6 +238,7 @@ def undo_run(
         unsigned=unsigned,
         override=override,
     )
+    Guards(guards).check_start(chosen.names)
     writer, state = Journal.resume(
         *(journal, chosen.state.plan_id, now),
         event="undo-begun",
@@ -253,6 +263,7 @@ def undo_run(
             progress=progress,
             pause=pause,
             seconds=seconds,
+            guards=guards,
         )
     except BaseException:
         writer.abandon()
@@ -305,6 +316,7 @@ def undo_hosts(
     progress: Progress = SILENT,
     pause: Callable[[float], Any] = gevent.sleep,
     seconds: Callable[[], float] = time.monotonic,
+    guards: Sequence[Guard] = (),
 ) -> UndoResult:
     """Undo the steps that *records* (by host) list for the hosts *names*, the last step first.
 
@@ -324,18 +336,25 @@ def undo_hosts(
         for name in names
     }
 
+    guarding = Guards(guards, trip=lambda why: _tripped(result, journal, why))
+
     def stopped() -> bool:
         return stop() or bool(result.ended_early) or any(undo.journal_lost for undo in undos.values())
+
+    def in_turn(undo: HostUndo, visit: Visit) -> HostUndoResult | None:
+        return undo.run(visit) if guarding.before_host(visit.host.name) else None
 
     def work(visit: Visit) -> None:
         nonlocal left, in_wave, worked
         undo = undos[short(visit.host.name)]
-        host_result = visit.connected(lambda: undo.run(visit)) if undo.to_visit else undo.nothing()
+        began = seconds()
+        host_result = visit.connected(lambda: in_turn(undo, visit)) if undo.to_visit else undo.nothing()
         if host_result is None and visit.error is None:
             return  # the run was stopped before this host's turn
         if host_result is None:
             ended = HostOutcome.STALE if isinstance(visit.error, OtherComputer) else HostOutcome.UNREACHED
             host_result = undo.away(ended, failure_of(visit.error))
+        guarding.host_ended(visit.host.name, host_result, 0.0 if visit.error is not None else seconds() - began)
         result.hosts.append(host_result)
         progress.ended(host_result)
         left, in_wave, worked = left - 1, in_wave - 1, worked or bool(undo.steps)
@@ -353,14 +372,24 @@ def undo_hosts(
             break
         wave, position = names[position : position + size], position + size
         in_wave, worked = size, False
+        if not guarding.before_wave(wave):
+            break
         wave_begins(progress, number, len(sizes), size)
         (runner or GeventRunner()).visit(fleet, wave, work, stop=stopped, finish_begun=True)
     result.interrupted = stop()
     begun = {each.host for each in result.hosts}
     not_started = [undo for host, undo in undos.items() if host not in begun]
-    result.hosts += [undo.result(HostOutcome.NOT_STARTED, result.ended_early) for undo in not_started]
+    no_turn = result.stopped.outcome if result.stopped is not None else HostOutcome.NOT_STARTED
+    result.hosts += [undo.result(no_turn, result.ended_early) for undo in not_started]
     result.hosts.sort(key=lambda each: each.host)
     return result
+
+
+def _tripped(result: UndoResult, journal: Journal, stop: Stop) -> None:
+    """Note that a guard stopped the undo."""
+    result.stopped, result.ended_early = stop, result.ended_early or stop.why
+    with contextlib.suppress(OSError):  # the next line that a host needs shows that the journal is lost
+        journal.write("guard-tripped", guard=stop.guard, why=stop.why, deferred=stop.deferred)
 
 
 def undoable(record: HostRecord, kinds: frozenset[str] | None = None) -> tuple[StepRecord, ...]:

@@ -40,6 +40,7 @@ _STYLES = {
     HostOutcome.STALE: "bold yellow",
     HostOutcome.UNREACHED: "bold yellow",
     HostOutcome.NOT_STARTED: "bold cyan",
+    HostOutcome.DEFERRED: "bold cyan",
     HostOutcome.ALREADY: "green",
     HostOutcome.CHANGED: "bold green",
 }

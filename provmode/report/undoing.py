@@ -20,6 +20,7 @@ WOULD = {
     HostOutcome.FAILED: "would not be restored",
     HostOutcome.UNREACHED: "could not be looked at",
     HostOutcome.NOT_STARTED: "was not looked at",
+    HostOutcome.DEFERRED: "was not looked at",
 }
 """What an undo would make of a host, in words."""
 

@@ -142,7 +142,7 @@ def test_the_report_has_every_host_in_the_order_of_the_plan(run: Run, backwards:
     assert ended(result) == ["changed", "failed", "unreached", "stale"]
     assert result.to_json() == {
         "summary": {
-            **{"changed": 1, "already": 0, "stale": 1, "failed": 1, "unreached": 1, "not-started": 0},
+            **{"changed": 1, "already": 0, "stale": 1, "failed": 1, "unreached": 1, "not-started": 0, "deferred": 0},
             "total": 4,
         },
         "interrupted": False,

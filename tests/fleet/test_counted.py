@@ -257,7 +257,7 @@ def test_the_summary_of_a_preview_counts_other_verdicts(fleet: Fleet) -> None:
     report = json.loads(fleet.run("undo", "--dry", "--format", "json", "--exclude", "PC-4").out)
 
     assert report["summary"] == {
-        **{"restored": 3, "nothing": 0, "stale": 0, "failed": 0, "unreached": 0, "not-started": 0},
+        **{"restored": 3, "nothing": 0, "stale": 0, "failed": 0, "unreached": 0, "not-started": 0, "deferred": 0},
         **{"other_verdict": 3, "total": 3},
     }
 

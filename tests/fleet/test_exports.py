@@ -138,7 +138,7 @@ def test_an_apply_writes_how_many_hosts_ended_how(commands: Any, here: Path, pla
         (metric.name, metric.says, "gauge") for metric in CHANGES
     ]
     assert {sample.labels["outcome"]: sample.value for sample in families["provmode_changes"].samples} == {
-        **{"changed": 1, "already": 0, "stale": 0, "failed": 0, "unreached": 0, "not-started": 0},
+        **{"changed": 1, "already": 0, "stale": 0, "failed": 0, "unreached": 0, "not-started": 0, "deferred": 0},
     }
     (sample,) = families["provmode_last_apply_timestamp_seconds"].samples
     assert (sample.labels, sample.value) == ({"inventory": commands.inventory}, commands.bench.now().timestamp())

@@ -200,7 +200,13 @@ def test_an_event_of_a_later_version_changes_nothing(event: object) -> None:
     assert state_after(BEGUN, {"event": event, "plan": "", "host": 7}) == state_after(BEGUN)
 
 
+def test_a_guard_that_tripped_changes_nothing_of_the_state() -> None:
+    tripped = {"event": "guard-tripped", "guard": "window", "why": "it closes", "deferred": True}
+
+    assert state_after(BEGUN, STEP, tripped) == state_after(BEGUN, STEP)
+
+
 def test_every_event_is_applied_here() -> None:
     lines = (BEGUN, RESUMED, UNDO, CLAIM, RELEASED, STEP, ENDED, UNDO_STEP, UNDONE, HOST)
 
-    assert {line["event"] for line in lines} | {"run-ended", "undo-ended"} == set(EVENTS)
+    assert {line["event"] for line in lines} | {"run-ended", "undo-ended", "guard-tripped"} == set(EVENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -129,13 +129,18 @@ class _Comparing:
 
     def _sides(self, hosts: Iterable[int], at: int) -> dict[int, Side]:
         """Return what was last known of hosts at a moment."""
-        statement = (
-            select(SPAN.c.host_id, STATE.c.verdict, STATE.c.rule, STATE.c.bad, WORDS.c.body)
-            .join(STATE, SPAN.c.state_id == STATE.c.id)
-            .join(WORDS, SPAN.c.words_id == WORDS.c.id)
-            .where(*_at(at, assessed=True))
+        statement = select(SPAN.c.host_id, SPAN.c.state_id, SPAN.c.words_id).where(*_at(at, assessed=True))
+        spans = [tuple(row) for row in self._some(statement, hosts)]
+        # many hosts share a state and its words: each is looked up once, and not joined to every span
+        states = self._by_number(
+            {state for _, state, _ in spans}, STATE.c.id, STATE.c.verdict, STATE.c.rule, STATE.c.bad
         )
-        return {row.host_id: Side(row.verdict, row.rule, row.bad, row.body) for row in self._some(statement, hosts)}
+        words = self._by_number({said for *_, said in spans}, WORDS.c.id, WORDS.c.body)
+        return {host: Side(*states[state], *words[said]) for host, state, said in spans}
+
+    def _by_number(self, numbers: set[int], number: Any, *columns: Any) -> dict[int, Sequence[Any]]:
+        """Return the values of columns by the number of their row."""
+        return {row[0]: row[1:] for row in self._some(select(number, *columns), numbers, column=number)}
 
     def _causes(self, hosts: Iterable[int]) -> dict[int, str]:
         statement = (
@@ -173,10 +178,10 @@ class _Comparing:
         return {host: (run, change) for run, host, change in changes if host in hosts}
 
     def _some(self, statement: Any, hosts: Iterable[int], *, column: Any = SPAN.c.host_id) -> Iterator[Any]:
-        """Yield the rows about *hosts*; of many, all are read, and the others left out."""
+        """Yield the rows about *hosts*, whose number is the first column; of many, all are read, and some left out."""
         wanted = set(hosts)
         if len(wanted) > 20 * CHUNK:
-            yield from (row for row in self._connection.execute(statement).all() if row.host_id in wanted)
+            yield from (row for row in self._connection.execute(statement).all() if row[0] in wanted)
             return
         for some in chunks(sorted(wanted)):
             yield from self._connection.execute(statement.where(column.in_(some)))

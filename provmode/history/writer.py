@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Union
+from typing import Any
 
 from sqlalchemy import Column, Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
@@ -25,8 +25,6 @@ from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.text import shortened
 
-_OpenSpan = tuple[int, int, int, Union[int, None], Union[int, None]]
-"""Of an open span: host, span, state, since when away, when seen before."""
 CHUNK = 500
 """Values in one list of a statement: SQLite takes at most 999 in old versions."""
 LONGEST_NAME = 255
@@ -185,26 +183,25 @@ class _Writing:
         if not hosts:
             return
         known, away = self._open_spans(hosts, assessed=True), self._open_spans(hosts, assessed=False)
-        same = _by_number(
-            self._connection, STATE.c.key, {span[2] for spans in (known, away) for span in spans.values()}
-        )
-        closed: list[int] = []
-        opened: list[tuple[int, bool, int | None, int | None, bytes]] = []
-        for number, name in hosts.items():
-            key = self._keys[name]
-            assessed = self._looks.assessed(key)
-            if assessed and number in away:
-                closed.append(away[number][1])
-            last = (known if assessed else away).get(number)
-            if last is not None:
-                if same[last[2]] == key:
-                    continue
-                closed.append(last[1])
-            since, seen = (None, None) if assessed else last[3:] if last is not None else (at, None)
-            opened.append((number, assessed, since, seen, key))
+        same: Mapping[int | None, bytes] = _by_number(self._connection, STATE.c.key, {*known.values(), *away.values()})
+        seen_now, not_seen = self._found(hosts)
+        moved = [number for number, key in seen_now.items() if same.get(known.get(number)) != key]
+        moved_away = [number for number, key in not_seen.items() if same.get(away.get(number)) != key]
+        before = self._whole_spans([number for number in moved_away if number in away])
+        closed = [(number, True) for number in moved if number in known]
+        closed += [(number, False) for number in before]
+        closed += [(number, False) for number in away.keys() & seen_now.keys()]
         if closed:
-            statement = update(SPAN).where(SPAN.c.id == bindparam("span")).values(until=at)
-            self._connection.execute(statement, [{"span": span} for span in closed])
+            statement = update(SPAN).where(
+                SPAN.c.host_id == bindparam("host"), SPAN.c.assessed == bindparam("kind"), SPAN.c.until.is_(None)
+            )
+            self._connection.execute(
+                statement.values(until=at), [{"host": number, "kind": assessed} for number, assessed in closed]
+            )
+        opened: list[tuple[int, bool, int | None, int | None, bytes]] = [
+            *((number, True, None, None, seen_now[number]) for number in moved),
+            *((number, False, *before.get(number, (at, None)), not_seen[number]) for number in moved_away),
+        ]
         newly_away = [number for number, _, since, _, _ in opened if since == at]
         assessed_last = self._nearest(newly_away, at, RUN.c.assessed, later=False) if newly_away else {}
         states = self._state_numbers({key for *_, key in opened})
@@ -227,15 +224,30 @@ class _Writing:
             ],
         )
 
-    def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, _OpenSpan]:
-        """Return the open spans of hosts, by host."""
-        found = select(SPAN.c.host_id, SPAN.c.id, SPAN.c.state_id, SPAN.c.away_since, SPAN.c.seen).where(
-            SPAN.c.until.is_(None), SPAN.c.assessed.is_(assessed)
-        )
+    def _found(self, hosts: Mapping[int, str]) -> tuple[dict[int, bytes], dict[int, bytes]]:
+        """Return how hosts were found, by number: those that were assessed, and those that were not."""
+        found = {number: self._keys[name] for number, name in hosts.items()}
+        away = {number: key for number, key in found.items() if not self._looks.assessed(key)}
+        return ({number: key for number, key in found.items() if number not in away} if away else found), away
+
+    def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, int]:
+        """Return the number of the state of each host's open span, by host; hosts without one are left out."""
+        found = select(SPAN.c.host_id, SPAN.c.state_id).where(SPAN.c.until.is_(None), SPAN.c.assessed.is_(assessed))
         if len(hosts) <= CHUNK:
             found = found.where(SPAN.c.host_id.in_(list(hosts)))
         rows: Sequence[Any] = self._connection.execute(found).all()
-        return {row[0]: row for row in rows}
+        return {number: state for number, state in rows}  # noqa: C416 - dict() is slower: a row is no tuple
+
+    def _whole_spans(self, hosts: Sequence[int]) -> dict[int, tuple[int | None, int | None]]:
+        """Return of hosts that are away since when they are, and when they were seen before."""
+        columns = select(SPAN.c.host_id, SPAN.c.away_since, SPAN.c.seen)
+        return {
+            number: (since, seen)
+            for chunk in chunks(hosts)
+            for number, since, seen in self._connection.execute(
+                columns.where(SPAN.c.until.is_(None), SPAN.c.assessed.is_(False), SPAN.c.host_id.in_(chunk))
+            )
+        }
 
     def _nearest(self, hosts: Collection[int], at: int, column: Column[Any], *, later: bool) -> dict[int, int]:
         """Return the last look before a moment, or the first one after it, at each host that has one.
@@ -358,7 +370,7 @@ def _numbers(connection: Connection, column: Column[Any], values: Sequence[Any])
     }
 
 
-def _by_number(connection: Connection, column: Column[Any], numbers: Iterable[int]) -> dict[int, Any]:
+def _by_number(connection: Connection, column: Column[Any], numbers: Iterable[int]) -> dict[Any, Any]:
     """Return the values of a column by the ids of their rows."""
     table = column.table
     return {

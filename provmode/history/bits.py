@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +17,11 @@ def of(numbers: Iterable[int]) -> int:
     for number in numbers:
         bits[number >> 3] |= 1 << (number & 7)
     return int.from_bytes(bits, "little")
+
+
+def union(*sets: int) -> int:
+    """Return what is in any of the sets."""
+    return functools.reduce(operator.or_, sets, 0)
 
 
 def numbers(bits: int) -> Iterator[int]:

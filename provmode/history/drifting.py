@@ -84,7 +84,7 @@ class _Comparing:
     def hosts(self) -> Iterator[Drifted]:
         before, after, both = self._before, self._after, self._both
         # every word about a state is about one that needs something, before or now
-        moved = (self._bad(before.at) | self._bad(after.at)) & set(bits.numbers(after.assessed))
+        moved = (self._bad(before) | self._bad(after)) & set(bits.numbers(after.assessed))
         lost = set(bits.numbers(both & before.assessed & ~after.assessed))
         found = set(bits.numbers(both & after.assessed & ~before.assessed))
         # only a run that looked at the whole of the same inventory can say that a host is not in it
@@ -92,7 +92,7 @@ class _Comparing:
         gone = set(bits.numbers(before.looked & ~after.looked)) if same and after.complete else set()
         new = set(bits.numbers(after.looked & ~before.looked)) if same and before.complete else set()
         concerned = moved | lost | found | gone | new
-        sides_before, sides_after = self._sides(concerned, before.at), self._sides(concerned, after.at)
+        sides_before, sides_after = self._sides(concerned, before), self._sides(concerned, after)
         names = self._names(concerned)
         self._changes = self._changes_between(concerned)
         earlier = self._earlier({host for host in moved if not _bad(sides_before.get(host))})
@@ -118,17 +118,27 @@ class _Comparing:
                     causes.get(host, "") if word is Word.LOST else "",
                 )
 
-    def _bad(self, at: int) -> set[int]:
-        """Return the hosts that were known to need something at a moment."""
-        bad = (
-            select(SPAN.c.host_id)
-            .join(STATE, SPAN.c.state_id == STATE.c.id)
-            .where(STATE.c.bad.is_(True), *_at(at, assessed=True))
-        )
-        return set(self._connection.execute(bad).scalars())
+    def _bad(self, run: Run) -> set[int]:
+        """Return the hosts that were known to need something at a run."""
+        found: set[int] = set()
+        for at, hosts in _moments(run):
+            bad = (
+                select(SPAN.c.host_id)
+                .join(STATE, SPAN.c.state_id == STATE.c.id)
+                .where(STATE.c.bad.is_(True), *_at(at, assessed=True))
+            )
+            needing = set(self._connection.execute(bad).scalars())
+            found = needing if hosts is None else (found - hosts) | (needing & hosts)
+        return found
 
-    def _sides(self, hosts: Iterable[int], at: int) -> dict[int, Side]:
-        """Return what was last known of hosts at a moment."""
+    def _sides(self, hosts: set[int], run: Run) -> dict[int, Side]:
+        """Return what was last known of hosts at a run."""
+        found: dict[int, Side] = {}
+        for at, those in _moments(run):
+            found.update(self._sides_at(hosts if those is None else hosts & those, at))
+        return found
+
+    def _sides_at(self, hosts: Iterable[int], at: int) -> dict[int, Side]:
         statement = select(SPAN.c.host_id, SPAN.c.state_id, SPAN.c.words_id).where(*_at(at, assessed=True))
         spans = [tuple(row) for row in self._some(statement, hosts)]
         # many hosts share a state and its words: each is looked up once, and not joined to every span
@@ -185,6 +195,13 @@ class _Comparing:
             return
         for some in chunks(sorted(wanted)):
             yield from self._connection.execute(statement.where(column.in_(some)))
+
+
+def _moments(run: Run) -> Iterator[tuple[int, set[int] | None]]:
+    """Yield the moments that count at a run: when it began, for all hosts, and each later round, for those it found."""
+    yield run.at, None
+    for at, found in run.rounds:
+        yield at, set(bits.numbers(found))
 
 
 def _at(at: int, *, assessed: bool) -> tuple[Any, ...]:

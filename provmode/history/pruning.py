@@ -43,8 +43,14 @@ def prune(database: Database, before: datetime, *, dry: bool = False) -> Pruned:
 
 def _prune(connection: Connection, before: int) -> Pruned:
     last = select(func.max(RUN.c.at)).where(RUN.c.kind == "audit", RUN.c.complete.is_(True)).group_by(RUN.c.inventory)
-    kept = {*connection.execute(last).scalars(), connection.execute(select(func.max(RUN.c.at))).scalar()}
-    old = [at for at in connection.execute(select(RUN.c.at).where(RUN.c.at < before)).scalars() if at not in kept]
+    latest = select(RUN.c.id, RUN.c.part_of).order_by(RUN.c.at.desc()).limit(1)
+    whole = [part_of or number for number, part_of in connection.execute(latest)]
+    kept = {
+        *connection.execute(last).scalars(),
+        *connection.execute(select(RUN.c.at).where(RUN.c.id.in_(whole))).scalars(),
+    }
+    runs_before = select(RUN.c.at).where(RUN.c.at < before, RUN.c.part_of.is_(None))  # rounds go with their run
+    old = [at for at in connection.execute(runs_before).scalars() if at not in kept]
     if not old:
         return Pruned(0, 0, 0)
     runs = sum(

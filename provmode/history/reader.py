@@ -19,6 +19,8 @@ from provmode.history.writer import CHUNK, chunks, name_of, storable, unpacked
 
 _Row = Any
 """A row of a statement: its columns by their names."""
+_WHOLE = RUN.c.part_of.is_(None)
+"""The condition for runs, without their later rounds."""
 
 
 class LastKnown(NamedTuple):
@@ -118,7 +120,7 @@ class History:
         limit: int | None = None,
     ) -> list[Run]:
         """Return runs, the latest first."""
-        wanted: list[ColumnElement[bool]] = []
+        wanted: list[ColumnElement[bool]] = [_WHOLE]
         if kinds:
             wanted.append(RUN.c.kind.in_(kinds))
         if inventory is not None:
@@ -127,7 +129,7 @@ class History:
             wanted.append(RUN.c.complete.is_(True))
         if until is not None:
             wanted.append(RUN.c.at <= number_of(until))
-        statement = select(RUN).where(and_(True, *wanted)).order_by(RUN.c.at.desc()).limit(limit)
+        statement = select(RUN).where(*wanted).order_by(RUN.c.at.desc()).limit(limit)
         return self._runs(self._connection.execute(statement).all())
 
     def run(self, word: str) -> Run:
@@ -136,7 +138,7 @@ class History:
         Raises:
             UsageError: there is none, or there are several.
         """
-        statement = select(RUN).order_by(RUN.c.at.desc())
+        statement = select(RUN).where(_WHOLE).order_by(RUN.c.at.desc())
         if word == "last":
             found = self._connection.execute(statement.limit(1)).all()
         else:
@@ -170,9 +172,13 @@ class History:
 
     def _runs(self, rows: Sequence[_Row]) -> list[Run]:
         counts: dict[int, dict[str, int]] = {}
+        rounds: dict[int, list[tuple[int, int]]] = {}
         for some in chunks([row.id for row in rows]):
             for count in self._connection.execute(select(COUNT).where(COUNT.c.run_id.in_(some))):
                 counts.setdefault(count.run_id, {})[count.verdict] = count.hosts
+            later = select(RUN.c.part_of, RUN.c.at, RUN.c.looked).where(RUN.c.part_of.in_(some)).order_by(RUN.c.at)
+            for run, at, found in self._connection.execute(later):
+                rounds.setdefault(run, []).append((at, bits.unpacked(found)))
         return [
             Run(
                 number=row.id,
@@ -188,8 +194,9 @@ class History:
                 plan=row.plan,
                 counts=counts.get(row.id, {}),
                 about=unpacked(row.about),
-                looked=bits.unpacked(row.looked),
-                assessed=bits.unpacked(row.assessed),
+                looked=bits.union(bits.unpacked(row.looked), *(found for _, found in rounds.get(row.id, ()))),
+                assessed=bits.union(bits.unpacked(row.assessed), *(found for _, found in rounds.get(row.id, ()))),
+                rounds=tuple(rounds.get(row.id, ())),
             )
             for row in rows
         ]
@@ -200,6 +207,14 @@ class History:
         """Yield what was known of every host that a run looked at, by name."""
         known = self._spans_at(run.at, assessed=True)
         away = self._spans_at(run.at, assessed=False)
+        looked_at: dict[int, int] = {}
+        for at, found in run.rounds:
+            later = list(bits.numbers(found))
+            looked_at.update(dict.fromkeys(later, at))
+            for host in later:
+                away.pop(host, None)
+            for some in chunks(later):
+                known.update(self._spans_at(at, assessed=True, hosts=some))
         texts = _Texts(self._connection)
         texts.load({span.words_id for span in known.values()} | {span.words_id for span in away.values()})
         states = _States(self._connection)
@@ -211,15 +226,15 @@ class History:
             if host not in looked:
                 continue
             there, gone = known.get(host), away.get(host)
-            seen = run.at if gone is None else gone.seen
+            seen = looked_at.get(host, run.at) if gone is None else gone.seen
             yield HostState(
                 shown,
                 _known(there, name, seen, states, texts) if there is not None else None,
                 _away(gone, states, texts) if gone is not None else None,
             )
 
-    def _spans_at(self, at: int, *, assessed: bool) -> dict[int, _Row]:
-        """Return the spans that a moment is in, by host."""
+    def _spans_at(self, at: int, *, assessed: bool, hosts: Sequence[int] | None = None) -> dict[int, _Row]:
+        """Return the spans that a moment is in, by host; of all hosts, or of some."""
         statement = select(
             SPAN.c.host_id, SPAN.c.since, SPAN.c.state_id, SPAN.c.words_id, SPAN.c.away_since, SPAN.c.seen
         ).where(
@@ -227,6 +242,8 @@ class History:
             SPAN.c.since <= at,
             or_(SPAN.c.until.is_(None), SPAN.c.until > at),
         )
+        if hosts is not None:
+            statement = statement.where(SPAN.c.host_id.in_(hosts))
         return {span.host_id: span for span in self._connection.execute(statement).all()}
 
     # -- one host -------------------------------------------------------------------------------------------------

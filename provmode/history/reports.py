@@ -93,6 +93,8 @@ def _wrong(row: Mapping[str, Any]) -> Iterator[str]:
         yield "cause"
     if not isinstance(row.get("next_step", ""), str):
         yield "next_step"
+    if not (type(row.get("tries", 1)) is int and row.get("tries", 1) >= 1):
+        yield "tries"
     findings, facts = row.get("findings"), row.get("facts")
     if not (isinstance(findings, list) and all(_is_finding(each) for each in findings)):
         yield "findings"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -91,6 +91,8 @@ class Run:
     looked: int = field(repr=False, default=0)
     """The hosts that it looked at (`provmode.history.bits`), by their numbers in the history."""
     assessed: int = field(repr=False, default=0)
+    rounds: tuple[tuple[int, int], ...] = field(repr=False, default=())
+    """Of each later round that found hosts: when it began, as the history stores it, and the hosts that it found."""
 
     @property
     def hosts(self) -> int:
@@ -101,3 +103,39 @@ class Run:
     def at(self) -> int:
         """When it began, as the history stores it."""
         return number_of(self.began)
+
+
+def rounds_of(
+    run: NewRun, rows: Mapping[str, Mapping[str, Any]], assessed: Set[str]
+) -> list[tuple[int, Collection[str]]]:
+    """Return when a run looked, and which hosts it found then: first when it began, then each later round.
+
+    *rows* are the hosts' rows by name, and *assessed* the names of those that were assessed. Such a host was found in
+    the round that its ``tries`` say. One that was never assessed counts with the beginning: it was away since.
+    """
+    began, ended = number_of(run.began), number_of(run.ended)
+    later: dict[int, list[str]] = {}
+    for name, row in rows.items():
+        if "tries" in row and row["tries"] > 1 and name in assessed:
+            later.setdefault(row["tries"], []).append(name)
+    rounds: list[tuple[int, Collection[str]]] = []
+    for names in later.values():
+        times = (_read_at(rows[name]) for name in names)
+        moment = min((time for time in times if time is not None and began < time <= ended), default=None)
+        if moment is not None:
+            rounds.append((moment, names))
+    if not rounds:
+        return [(began, rows.keys())]
+    return [(began, rows.keys() - {name for _, names in rounds for name in names}), *sorted(rounds, key=_first)]
+
+
+def _first(round_: tuple[int, Collection[str]]) -> int:
+    return round_[0]
+
+
+def _read_at(row: Mapping[str, Any]) -> int | None:
+    """Return when a host was read, by its row of a report."""
+    try:
+        return number_of(datetime.fromisoformat(row["facts"]["observed_at"]))
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None  # an old report, or an edited one

@@ -1,8 +1,9 @@
 """The tables of the history.
 
-A *run* looked at hosts, or changed them. A *span* is the time in which every look at a host found the same: it ends
-with the first look that found something else, and open spans are not touched by a run that finds the same again. Which
-hosts a run looked at, and which of them were assessed, are two sets of bits in its row.
+A *run* looked at hosts, or changed them. If it tried hosts again, each later round that found some has a row of its
+own, which is a part of the run's: what was found then is of that time. A *span* is the time in which every look at a
+host found the same: it ends with the first look that found something else, and open spans are not touched by a run that
+finds the same again. Which hosts a run looked at, and which of them were assessed, are two sets of bits in its row.
 
 To change a table, write a step into ``migrations/versions``; a test compares what the steps make with these tables.
 """
@@ -55,6 +56,7 @@ RUN = Table(
     Column("version", String(32), nullable=False, doc="of provmode"),
     Column("plan", String(64), doc="the id of the plan that it made or applied"),
     Column("about", LargeBinary, nullable=False, doc="what else is known of it: limits, settings, notes"),
+    Column("part_of", ForeignKey("run.id", ondelete="CASCADE"), doc="a later round: of which run"),
 )
 
 COUNT = Table(

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from provmode.history import bits
 from provmode.history.database import Database
 from provmode.history.look import Looks, Words, words_of
-from provmode.history.run import NewRun, number_of
+from provmode.history.run import NewRun, number_of, rounds_of
 from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.text import shortened
@@ -83,42 +83,54 @@ class _Writing:
         self._hosts: dict[str, int] = {}
 
     def write(self) -> bool:
-        connection, run = self._connection, self._run
-        at, latest = self._moment()
         self._hosts = self._host_numbers()
-        hosts = {self._hosts[name]: name for name in self._rows}
-        assessed = [number for number, name in hosts.items() if self._looks.assessed(self._keys[name])]
-        looked, seen = bits.of(hosts), bits.of(assessed)
-        if self._rows:
-            later = self._looked_at_later(at) if latest is not None and at <= latest else frozenset()
-            self._go_on(at, {number: name for number, name in hosts.items() if number not in later})
-            self._make_anew(at, {number: name for number, name in hosts.items() if number in later})
+        assessed = {name for name, key in self._keys.items() if self._looks.assessed(key)}
+        (at, names), *later = rounds_of(self._run, self._rows, assessed)
+        number = self._write_row(at, names, self._run.name, self._about_the_run())
+        for place, (moment, found) in enumerate(later, 2):
+            name = hashlib.blake2b(f"{self._run.name} round {place}".encode(), digest_size=16).hexdigest()
+            self._write_row(moment, found, f"round-{name}", {**_PART, "part_of": number})
         counts = self._counts()
-        connection.execute(
+        _insert(
+            self._connection, COUNT, [{"run_id": number, "verdict": word, "hosts": n} for word, n in counts.items()]
+        )
+        _insert(self._connection, CHANGE, list(self._changes(number)))
+        return True
+
+    def _write_row(self, began: int, names: Collection[str], name: str, values: Mapping[str, Any]) -> int:
+        """Write what was found of hosts in one round, and the row of the round; return the row's number."""
+        at, latest = self._moment(began)
+        hosts = {self._hosts[each]: each for each in names}
+        assessed = [number for number, each in hosts.items() if self._looks.assessed(self._keys[each])]
+        if hosts:
+            later = self._looked_at_later(at) if latest is not None and at <= latest else frozenset()
+            self._go_on(at, {number: each for number, each in hosts.items() if number not in later})
+            self._make_anew(at, {number: each for number, each in hosts.items() if number in later})
+        run = self._run
+        self._connection.execute(
             insert(RUN).values(
-                name=run.name,
+                name=name,
                 kind=run.kind,
                 at=at,
                 ended=number_of(run.ended),
                 inventory=storable(run.inventory),
-                complete=run.complete,
-                looked=bits.packed(looked),
-                assessed=bits.packed(seen),
-                exit_code=run.exit_code,
+                looked=bits.packed(bits.of(hosts)),
+                assessed=bits.packed(bits.of(assessed)),
                 by=storable(run.by),
                 version=storable(run.version)[:32],
-                plan=run.plan,
-                about=packed(dict(run.about)),
+                **values,
             )
         )
-        number = connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).scalar_one()
-        _insert(connection, COUNT, [{"run_id": number, "verdict": word, "hosts": n} for word, n in counts.items()])
-        _insert(connection, CHANGE, list(self._changes(number)))
-        return True
+        number: int = self._connection.execute(select(RUN.c.id).where(RUN.c.name == name)).scalar_one()
+        return number
 
-    def _moment(self) -> tuple[int, int | None]:
-        """Return when the run began, which no other run has, and when the latest run that looked began."""
-        at = number_of(self._run.began)
+    def _about_the_run(self) -> dict[str, Any]:
+        run = self._run
+        about = packed(dict(run.about))
+        return {"complete": run.complete, "exit_code": run.exit_code, "plan": run.plan, "about": about}
+
+    def _moment(self, at: int) -> tuple[int, int | None]:
+        """Return a time at which no other run began, *at* or soon after, and when the latest run that looked began."""
         latest = self._connection.execute(select(func.max(RUN.c.at))).scalar()
         while self._connection.execute(select(RUN.c.id).where(RUN.c.at == at)).first() is not None:
             at += 1
@@ -340,6 +352,9 @@ class _Writing:
         _insert(self._connection, WORDS, [{"key": key, "body": words[key].body()} for key in new])
         numbers = {**known, **_numbers(self._connection, WORDS.c.key, new)}
         return {number: numbers[key] for number, key in of_host.items()}
+
+
+_PART: Mapping[str, Any] = {"complete": False, "exit_code": None, "plan": None, "about": packed({})}
 
 
 def _row(host: int, span: Span) -> dict[str, Any]:

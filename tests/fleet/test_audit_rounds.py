@@ -35,6 +35,10 @@ from provmode.fleet.looking import Here
 from provmode.fleet.processes import Processes
 from provmode.fleet.retrying import Retrying
 from provmode.fleet.visit import GeventRunner
+from provmode.history.database import Database, url_of
+from provmode.history.reader import History
+from provmode.history.run import NewRun
+from provmode.history.writer import write
 from provmode.lab.process import LabProcess
 from provmode.report.document import document
 from provmode.report.lines import Page
@@ -543,3 +547,22 @@ def test_what_cannot_be_read_is_one_line_and_nobody_is_asked(commands: Any, opti
     assert ended.code == 1
     assert why in ended.err
     assert pc.actions == []
+
+
+def test_a_pc_that_comes_on_is_remembered_with_the_time_at_which_it_was_found(night: Night, tmp_path: Path) -> None:
+    _, laptop, _ = night.pcs(3)
+    is_away(laptop)
+    night.at = {1000.0: laptop.heal}
+    began = night.bench.now()
+
+    audit = night.audit()
+    with Database(url_of(f"sqlite:///{tmp_path}/history.sqlite")) as database:
+        rows = [report.to_json() for report in audit.reports]
+        write(database, NewRun("1234", "audit", began, night.bench.now(), "", True, 0, "", "", rows=rows))
+        with database.reading() as connection:
+            history = History(connection)
+            seen = {host: history.timeline(host).seen for host in ("PC-1", "PC-2", "PC-3")}
+            known = {each.host: each.known.since for each in history.state(history.run("last")) if each.known}
+
+    assert seen == {"PC-1": began, "PC-2": began + timedelta(seconds=1800), "PC-3": began}
+    assert known == seen

@@ -202,7 +202,7 @@ def test_the_exit_code_is_that_of_the_worst_outcomes(results: list[HostResult], 
         assert code == 130
         return
     assert bool(code & 4) is (HostOutcome.FAILED in ended)
-    assert bool(code & 2) is bool(ended & {HostOutcome.STALE, HostOutcome.NOT_STARTED})
+    assert bool(code & 2) is bool(ended & {HostOutcome.STALE, HostOutcome.NOT_STARTED, HostOutcome.DEFERRED})
     assert (code == 8) is (
         bool(ended)
         and HostOutcome.UNREACHED in ended <= {HostOutcome.UNREACHED, HostOutcome.CHANGED, HostOutcome.ALREADY}

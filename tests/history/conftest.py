@@ -117,7 +117,8 @@ def _spans_in(database: Database) -> Dump:
         for run_id, verdict, hosts in connection.execute(select(COUNT)):
             counts[run_id][verdict] = hosts
     for run in runs:
-        _whole(run, counts[run.id], rows)
+        if run.part_of is None:
+            _whole([run, *(each for each in runs if each.part_of == run.id)], counts[run.id], rows)
     dump = [
         (each.name, each.since, each.until, each.cause or each.verdict, each.away_since, each.seen, each.key, each.said)
         for each in rows
@@ -125,21 +126,25 @@ def _spans_in(database: Database) -> Dump:
     return sorted(dump, key=repr)
 
 
-def _whole(run: Any, counted: Counter[str], spans: Sequence[Any]) -> None:
-    """See that what a run counted is what its bits say, and what the spans say of its moment."""
-    looked, assessed = set(bits.numbers(bits.unpacked(run.looked))), set(bits.numbers(bits.unpacked(run.assessed)))
-    if run.kind in ("apply", "undo"):
-        assert looked == set()
-        return
-    assert assessed <= looked
-    there = [each for each in spans if each.since <= run.at and (each.until is None or run.at < each.until)]
+def _whole(rounds: Sequence[Any], counted: Counter[str], spans: Sequence[Any]) -> None:
+    """See that what a run counted is what the bits of its rounds say, and what the spans say of their moments."""
     found: Counter[str] = Counter()
-    for host in looked:
-        mine = [each for each in there if each.host_id == host and each.assessed == (host in assessed)]
-        assert len(mine) == 1, (run.name, host)
-        found[mine[0].verdict] += 1
-    assert found == counted, run.name
-    assert counted.total() == len(looked)
+    every: set[int] = set()
+    for run in rounds:
+        looked, assessed = set(bits.numbers(bits.unpacked(run.looked))), set(bits.numbers(bits.unpacked(run.assessed)))
+        if run.kind in ("apply", "undo"):
+            assert looked == set()
+            return
+        assert assessed <= looked
+        assert not looked & every, "a host has one last look"
+        every |= looked
+        there = [each for each in spans if each.since <= run.at and (each.until is None or run.at < each.until)]
+        for host in looked:
+            mine = [each for each in there if each.host_id == host and each.assessed == (host in assessed)]
+            assert len(mine) == 1, (run.name, host)
+            found[mine[0].verdict] += 1
+    assert found == counted, rounds[0].name
+    assert counted.total() == len(every)
 
 
 @pytest.fixture

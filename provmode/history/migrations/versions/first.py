@@ -33,6 +33,8 @@ def upgrade() -> None:
         sa.Column("version", sa.String(length=32), nullable=False),
         sa.Column("plan", sa.String(length=64), nullable=True),
         sa.Column("about", sa.LargeBinary(), nullable=False),
+        sa.Column("part_of", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["part_of"], ["run.id"], name="fk_run_part_of", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_run"),
         sa.UniqueConstraint("at", name="uq_run_at"),
         sa.UniqueConstraint("name", name="uq_run_name"),

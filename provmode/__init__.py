@@ -7,6 +7,7 @@ The rooms, from the top down. Each imports only itself and those below it (`test
 * ``report/``       what people and programs read of a run: text for a terminal, JSON.
 * ``history/``      what runs remember: spans of states, changes, drift. SQLite or PostgreSQL.
 * ``fleet/``        runs over many hosts: inventories, audit, plan, apply, undo, the journal.
+* ``waivers/``      which findings are known, who answers for them, and until when. Pure.
 * ``connector/``    what pyinfra sees: the connector ``@winrm``, its commands, the data of a host.
 * ``remediation/``  what changes a PC: the steps, the lease, the order in which a client is mended. Pure.
 * ``transport/``    one PC: the connection, its authentication, the session over it, the write gate.

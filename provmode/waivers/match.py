@@ -1,0 +1,168 @@
+"""Which waiver covers which finding, and what there is to say of each waiver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from provmode.ccm.verdict import Verdict
+from provmode.connector.host_names import spelling
+from provmode.waivers.model import Effect, Waiver, Waivers
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found on one PC."""
+
+    host: str
+    """Its name, without the connector."""
+    rule: str
+    verdict: str
+    groups: tuple[str, ...] = ()
+
+
+class State(str, Enum):
+    """How a waiver stands."""
+
+    USED = "used"
+    EXPIRED = "expired"
+    """It has ended: what it covered counts again."""
+    UNUSED = "unused"
+    """It counts, and covers nothing that was found."""
+
+    def __str__(self) -> str:
+        """Return the word itself."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one waiver stands after a run."""
+
+    waiver: Waiver
+    state: State
+    hosts: tuple[str, ...] = ()
+    """PCs with a finding that it covers, or that it would cover if it had not expired."""
+    ends_soon: bool = False
+    names_nobody: bool = False
+    """Whether it is about no PC of the inventory."""
+
+    def said(self, path: str) -> str:
+        """Return what an admin should know of it, as a sentence; empty if that is nothing."""
+        waiver = self.waiver
+        who = f"{path}: {waiver.place} ({waiver.about}; {waiver.owner}, {waiver.ticket})"
+        one = len(self.hosts) == 1
+        again = f"{len(self.hosts):,} finding{'' if one else 's'} count{'s' if one else ''} again"
+        if self.state is State.EXPIRED:
+            again = f": {again}" if self.hosts else ", and it covers nothing"
+            cure = "mend what it covers, or waive that anew" if self.hosts else "take it out of the file"
+            return f"{who} expired on {waiver.expires.isoformat()}{again}; {cure}"
+        ends = f"ends on {waiver.expires.isoformat()}" if self.ends_soon else ""
+        if self.state is State.UNUSED:
+            nothing = "names no PC of the inventory" if self.names_nobody else "matches no finding"
+            return f"{who} {nothing}" + (f", and {ends}" if ends else "") + "; take it out of the file"
+        return f"{who} {ends}: then {again}" if ends else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how it stands (contract)."""
+        return {
+            **self.waiver.described(),
+            "state": self.state.value,
+            "ends_soon": self.ends_soon,
+            "hosts": list(self.hosts),
+        }
+
+
+@dataclass(frozen=True)
+class Waived:
+    """What waivers make of a run."""
+
+    by_host: Mapping[str, Waiver]
+    """The waiver that counts for each PC with a waived finding."""
+    standings: tuple[Standing, ...] = ()
+    """Every waiver of the file."""
+    path: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """What an admin should know of the waivers: what has expired, what ends soon, and what matches nothing."""
+        return [said for said in (each.said(self.path) for each in self.standings) if said]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return how every waiver stands (contract)."""
+        return [each.to_json() for each in self.standings]
+
+
+NOTHING = Waived({})
+
+
+class Book:
+    """The waivers of a file, to look PCs up in."""
+
+    def __init__(self, waivers: Waivers) -> None:
+        self._waivers = waivers
+        self._of_one: dict[str, list[Waiver]] = {}
+        self._of_many: list[Waiver] = []
+        for waiver in waivers.waivers:
+            if waiver.host:
+                self._of_one.setdefault(spelling(waiver.host), []).append(waiver)
+            else:
+                self._of_many.append(waiver)
+
+    def naming(self, host: str, groups: Iterable[str]) -> list[Waiver]:
+        """Return the waivers that are about a PC, expired ones too."""
+        groups = tuple(groups)
+        possible = [*self._of_one.get(spelling(host), ()), *self._of_many]
+        return [waiver for waiver in possible if waiver.names(host, groups)]
+
+    def hold(self, row: Row, now: datetime) -> Waiver | None:
+        """Return the waiver that keeps changes away from a PC that was found so; ``None`` if none does."""
+        holding = [
+            waiver
+            for waiver in self.naming(row.host, row.groups)
+            if not waiver.expired(now) and waiver.holds(row.rule, row.verdict)
+        ]
+        return counting(holding) if holding else None
+
+    def waive(self, rows: Iterable[Row], now: datetime, *, complete: bool = True) -> Waived:
+        """Return what the waivers make of a run's rows.
+
+        A run that is not *complete* cannot say of a waiver that it matches nothing, nor can one in which a PC that it
+        is about could not be assessed.
+        """
+        by_host: dict[str, Waiver] = {}
+        covered: dict[int, list[str]] = {waiver.number: [] for waiver in self._waivers.waivers}
+        named, open_question = set(), set()
+        for row in rows:
+            covering = []
+            for waiver in self.naming(row.host, row.groups):
+                named.add(waiver.number)
+                if row.verdict == Verdict.UNASSESSED.value:
+                    open_question.add(waiver.number)
+                if waiver.covers(row.rule, row.verdict):
+                    covered[waiver.number].append(row.host)
+                    covering += [] if waiver.expired(now) else [waiver]
+                elif waiver.holds(row.rule, row.verdict):
+                    open_question.add(waiver.number)  # it keeps changes away from this PC: not without use
+            if covering:
+                by_host[row.host] = counting(covering)
+        standings = []
+        for waiver in self._waivers.waivers:
+            number, hosts = waiver.number, tuple(covered[waiver.number])
+            unused = complete and not hosts and number not in open_question
+            state = State.EXPIRED if waiver.expired(now) else State.UNUSED if unused else State.USED
+            standings.append(Standing(waiver, state, hosts, waiver.ends_soon(now), number not in named and complete))
+        return Waived(by_host, tuple(standings), self._waivers.path)
+
+
+def counting(covering: Sequence[Waiver]) -> Waiver:
+    """Return the one of several waivers that counts: one that holds, then the one that ends last, then the first."""
+    return max(covering, key=lambda each: (each.effect is Effect.HOLD, each.until, -each.number))
+
+
+def held_by(waiver: Waiver) -> str:
+    """Return why nothing is changed on a PC."""
+    return f"held by {waiver.whose}: {waiver.reason}"

@@ -107,11 +107,12 @@ def toml_of(text: str, path: str) -> dict[str, Any]:
         UsageError: it is not TOML.
     """
     try:
-        return tomllib.loads(text)
+        document: dict[str, Any] = tomllib.loads(text)
     except RecursionError:
         raise UsageError(f"cannot read the waivers {path}: the values are nested too deeply") from None
     except ValueError as error:
         raise UsageError(f"cannot read the waivers {path}: {error}") from None
+    return document
 
 
 def text_of(data: bytes, path: str) -> str:

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import facts
@@ -30,6 +30,7 @@ from provmode.remediation.traces import PLACES, SAYS
 from provmode.report.prometheus import CHANGES, METRICS
 from provmode.report.table import COLUMNS
 from provmode.report.terminal import MEANINGS
+from provmode.waivers.model import Waiver
 from provmode.windows import system
 from provmode.wsman.codes import CODES
 
@@ -165,6 +166,9 @@ def test_every_operation_is_listed_with_its_arguments() -> None:
     assert set(table("Operations", "operation")) == found
 
 
+WAIVER = Waiver("Anna", "known", date(2026, 11, 20), date(2026, 12, 31), timezone.utc)
+
+
 def test_every_field_of_a_host_in_a_report_is_listed() -> None:
     listed = [(row[0].strip("`"), row[2]) for row in rows("Formats", "field")]
     plain = Assessment(Verdict.HEALTHY, "a reason", "healthy")
@@ -172,7 +176,7 @@ def test_every_field_of_a_host_in_a_report_is_listed() -> None:
         plain, age=timedelta(hours=1), leaves_at=datetime(2026, 8, 20, tzinfo=timezone.utc), cause="tls", next_step="do"
     )
 
-    assert [name for name, _ in listed] == list(HostReport("PC-1", full, tries=2).to_json())
+    assert [name for name, _ in listed] == list(HostReport("PC-1", full, tries=2, waived=WAIVER).to_json())
     assert [name for name, only_if in listed if not only_if] == list(HostReport("PC-1", plain).to_json())
 
 

@@ -9,6 +9,7 @@ nothing else.
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
 * `exports`  `--write`: what a run writes beside its report
+* `waiving`  `--waivers`: the findings that are known
 * `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page

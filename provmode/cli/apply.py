@@ -31,6 +31,7 @@ from provmode.cli.common import (
 )
 from provmode.cli.exports import check_figures, figures_option, write_figures
 from provmode.cli.remembering import remember_journal
+from provmode.cli.waiving import again_from, waivers_option
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Resume the run of the journal.")
 @figures_option
+@waivers_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
 @format_option
@@ -67,6 +69,7 @@ def apply(
     journal: Path | None,
     resume: bool,
     figures: Export | None,
+    waivers: Path | None,
     key_file: Path | None,
     unsigned: bool,
     output_format: str,
@@ -104,6 +107,7 @@ def apply(
                 resume=resume,
                 key=key,
                 retrying=retrying,
+                waivers=again_from(waivers),
             )
     except (PlanRefused, RunRefused) as error:
         complain(str(error))

@@ -36,8 +36,10 @@ from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
+from provmode.cli.waiving import say_waivers, waivers_of, waivers_option
 from provmode.errors import UsageError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES
+from provmode.waivers.model import NONE, Waivers
 
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 @choice_options
 @only_option
 @max_unassessed_option
+@waivers_option
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @notify_option
@@ -66,6 +69,7 @@ def audit(
     exclude: tuple[str, ...],
     only: str | None,
     max_unassessed: Allowance | None,
+    waivers: Path | None,
     output_format: str,
     output: Path | None,
     notify: bool,
@@ -83,6 +87,7 @@ def audit(
     retrying = retrying_of(retry_until, every)
     override = read_override(data)
     command = notifying() if notify else None
+    known = waivers_of(waivers)
     if output is not None:
         check_output(output)
     alone("audit", inventory, limit, exclude)
@@ -97,6 +102,7 @@ def audit(
             parallel=parallel,
             processes=processes,
             retrying=retrying,
+            waivers=known,
         )
     found.only = only or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
@@ -123,6 +129,7 @@ def run_audit_of(
     parallel: int,
     processes: int | None = None,
     retrying: Retrying | None = None,
+    waivers: Waivers = NONE,
     now: Callable[[], datetime] | None = None,
 ) -> Audit:
     """Audit the hosts of an inventory, with progress, until interrupted; *now* is another clock than the usual one."""
@@ -131,9 +138,8 @@ def run_audit_of(
     with looking("looking at hosts", parallel, processes) as options:
         if now is not None:
             options["now"] = now
-        return audit_inventory(
-            inventory, limit=limit, exclude=exclude, only=only, override=override, retrying=retrying, **options
-        )
+        options |= {"retrying": retrying, "waivers": waivers}
+        return audit_inventory(inventory, limit=limit, exclude=exclude, only=only, override=override, **options)
 
 
 def show_audit(found: Audit, output_format: str = "text", output: Path | None = None) -> None:
@@ -158,6 +164,7 @@ def say_what_was_not_learned(found: Audit) -> None:
     say_if_no_name_resolves(found)
     if found.too_many_unassessed:
         complain(found.too_many_unassessed)
+    say_waivers(found)
 
 
 def _as_text(found: Audit) -> str:

@@ -21,6 +21,7 @@ from provmode.cli.common import (
     wave_options,
 )
 from provmode.cli.exports import write_option
+from provmode.cli.waiving import waivers_option
 from provmode.fleet.results import COMPLIANT, EXIT_CODES
 
 
@@ -28,6 +29,7 @@ from provmode.fleet.results import COMPLIANT, EXIT_CODES
 @click.argument("inventory", type=InventoryName(), required=False)
 @max_unassessed_option
 @wave_options
+@waivers_option
 @write_option
 @data_option
 @key_file_option

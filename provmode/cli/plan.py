@@ -37,9 +37,11 @@ from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
+from provmode.cli.waiving import waivers_of, waivers_option
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES
+from provmode.waivers.model import NONE, Waivers
 
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 @export_options
 @choice_options
 @max_unassessed_option
+@waivers_option
 @data_option
 @click.option(
     "--valid",
@@ -76,6 +79,7 @@ def plan(
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
     max_unassessed: Allowance | None,
+    waivers: Path | None,
     data: tuple[str, ...],
     valid: float,
     remove_traces: bool,
@@ -98,7 +102,7 @@ def plan(
         check_output(output)
     if journals and not remove_traces:
         raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
-    override = read_override(data)
+    override, known = read_override(data), waivers_of(waivers)
     planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
     alone("plan", inventory, limit, exclude)
     with refused_logons(retry=retry):
@@ -110,6 +114,7 @@ def plan(
             parallel=parallel,
             processes=processes,
             planner=planner,
+            waivers=known,
         )
     planned.audit.max_unassessed = max_unassessed
     plan_id = planned.audit.run = str(uuid.uuid4())
@@ -159,13 +164,14 @@ def run_plan_of(
     parallel: int,
     processes: int | None = None,
     planner: Callable[..., Planned] | None = None,
+    waivers: Waivers = NONE,
 ) -> Planned:
     """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`."""
     from provmode.fleet.plan import plan_inventory
 
     with looking("planning", parallel, processes) as options:
         make = planner or plan_inventory
-        return make(inventory, limit=limit, exclude=exclude, override=override, **options)
+        return make(inventory, limit=limit, exclude=exclude, override=override, waivers=waivers, **options)
 
 
 def show_plan(planned: Planned) -> None:

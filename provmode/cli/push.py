@@ -37,10 +37,12 @@ from provmode.cli.common import (
     yes_option,
 )
 from provmode.cli.remembering import remember_journal, remember_plan
+from provmode.cli.waiving import again_from, waivers_of, waivers_option
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED, counted
 from provmode.fleet.waves import ALL
+from provmode.waivers.model import NONE, Waivers
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
@@ -61,6 +63,7 @@ VALID = timedelta(hours=1)
     "--max-hosts", metavar="N|all", default=str(FEW), show_default=True, help="Refuse to look at more hosts than this."
 )
 @limits_options
+@waivers_option
 @yes_option
 @click.option("--output", type=file_path(), help="Plan file; else push-TIME.json here. The journal is FILE.journal.")
 @data_option
@@ -73,6 +76,7 @@ def push(
     max_hosts: str,
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
+    waivers: Path | None,
     yes: bool,
     output: Path | None,
     data: tuple[str, ...],
@@ -107,6 +111,7 @@ def push(
     )  # the plan has only the chosen hosts
     limits.budget()
     override = read_override(data)
+    known = waivers_of(waivers)
     fleet = load(configured(inventory), override=override)
     for note in fleet.notes:
         complain(note)
@@ -114,6 +119,7 @@ def push(
     limits.sizes(len(chosen.names))
     again = _again(data, key_file, unsigned=unsigned)
     pushing = _Push(inventory, fleet, chosen, file, journal, key, override, again, as_text=output_format == "text")
+    pushing.take(known, waivers)
     with refused_logons(retry=retry):
         return pushing.run(Settled(limits, usual.source), limit=limit, exclude=exclude, yes=yes)
 
@@ -167,11 +173,17 @@ class _Push:
         self._file, self._journal, self._key, self._override = file, journal, key, override
         self._again = again
         self._as_text = as_text
+        self._waivers: Waivers = NONE
+        self._waivers_file: Path | None = None
+
+    def take(self, waivers: Waivers, file: Path | None) -> None:
+        """Take the waivers that were read from a *file*."""
+        self._waivers, self._waivers_file = waivers, file
 
     def run(self, settled: Settled, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
         """Plan, show, ask, apply and show; return the exit code."""
         from provmode.fleet.guards import RunRefused
-        from provmode.fleet.plan import run_plan
+        from provmode.fleet.plan import run_plan, take_waivers
         from provmode.fleet.plan_file import load, sign, write
         from provmode.report.coming import print_waves
         from provmode.report.lines import count_of
@@ -179,6 +191,7 @@ class _Push:
         with running("planning", settled.limits.parallel) as options:
             planned = run_plan(self._fleet, self._chosen.names, **options)
         planned.audit.about(self._inventory, limit, exclude, self._chosen)
+        take_waivers(planned, self._fleet, self._waivers, utc_now())
         plan_id = str(uuid.uuid4())
         document = sign(
             planned.document(
@@ -206,7 +219,8 @@ class _Push:
                 waves.append(wave)
             say(lambda console: print_waves(waves, settled.limits, settled.source, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
-            apply = shlex.join(["provmode", "apply", str(self._file), *self._again])
+            known = ["--waivers", str(self._waivers_file)] if self._waivers_file is not None else []
+            apply = shlex.join(["provmode", "apply", str(self._file), *self._again, *known])
             complain(f"the plan is kept in {self._file}: {apply} makes its changes")
             self._show(document, None)
             return remember_plan(planned, plan_id, REFUSED, kind="push")
@@ -219,6 +233,7 @@ class _Push:
                 override=self._override,
                 key=self._key,
                 said=not yes,
+                waivers=again_from(self._waivers_file),
             )
         except RunRefused as error:
             complain(str(error))
@@ -258,5 +273,6 @@ def _code(planned: Planned, result: ApplyResult) -> int:
         return INTERRUPTED
     changing = {item.name for item in planned.changing}
     ends = counted(result.hosts, result.by_name)
-    found = [item.report.assessment.outcome for item in planned.proposals if item.name not in changing]
+    left = [item.report for item in planned.proposals if item.name not in changing and item.report.waived is None]
+    found = [report.assessment.outcome for report in left]
     return PUSH.code([*ends, *found])

@@ -79,7 +79,7 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
         write_output(folder / name, text)
     who, inventory = User.named(user), _inventory_files()
     needed = [Path(schedule.program[0]), Path(os.path.realpath(sys.executable))]
-    own = [schedule.configuration, *inventory]
+    own = [schedule.configuration, *inventory, *_waivers()]
     first = [
         *_out_of_sight((*needed, *own, *map(Path, schedule.writes))),
         *hindrances(who, [*needed, *_told()], own, own),
@@ -108,7 +108,7 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
     secrets = {key: os.path.abspath(path) for key, path in found.secrets.get("data", {}).items()}
     return Schedule(
         *(_program(), Path(os.path.abspath(found.path)), user, at, every, secrets),
-        reads=(os.path.realpath(sys.executable), *map(str, (*_inventory_files(), *_told()))),
+        reads=(os.path.realpath(sys.executable), *map(str, (*_inventory_files(), *_told(), *_waivers()))),
         writes=tuple(dict.fromkeys((*_history_folder(), *_report_folders()))),
         remembers="url" in found.table("history"),
         notifies="command" in found.table("notify"),
@@ -128,6 +128,12 @@ def _told() -> list[Path]:
     """Return the program that is told what changed, if it is named by its path."""
     command = configuration().table("notify").get("command", [""])[0]
     return [Path(os.path.abspath(command))] if "/" in command else []
+
+
+def _waivers() -> list[Path]:
+    """Return the file of waivers, if the configuration names one."""
+    file = configuration().table("waivers").get("file")
+    return [Path(os.path.abspath(file))] if file else []
 
 
 def _report_files() -> list[Path]:

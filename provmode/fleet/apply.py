@@ -22,6 +22,7 @@ from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.begun import Coming, settle
 from provmode.fleet.guards import Guard, Guards, Stop
+from provmode.fleet.holds import Holds
 from provmode.fleet.identity import Together
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, read
@@ -34,6 +35,7 @@ from provmode.fleet.selection import Chosen, choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
 from provmode.reading import plain
+from provmode.waivers.model import Waivers
 
 
 @dataclass
@@ -102,6 +104,7 @@ def apply_plan(
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     retrying: Retrying | None = None,
     guards: Sequence[Guard] = (),
+    waivers: Callable[[], Waivers] | None = None,
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
@@ -115,6 +118,8 @@ def apply_plan(
     *retrying* says until when hosts that were not reached because they were off, away or slow are begun again, in
     rounds. No round begins once the plan has expired. If *stop* turns true after every host was begun once, the run
     ends and is not interrupted.
+
+    *waivers* returns the waivers as they are when it is asked, before each host: one that they hold is not begun.
 
     *guards* may keep the run from beginning, and stop it before a wave or a host.
 
@@ -133,6 +138,8 @@ def apply_plan(
     chosen = _chosen(plan, fleet, limits)
     sizes, budget = limits.sizes(len(chosen.names)), limits.budget()
     policies = _policies_of(plan, fleet, inventory)
+    if waivers is not None:
+        guards = [*guards, Holds(plan, fleet.groups_of, waivers, now)]
     Guards(guards).check_start(chosen.names)
     writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
     try:
@@ -415,6 +422,10 @@ class PlanRun:
         if result is not None:
             self._end(name, result, journal=False)
             return
+        held = self._guards.not_this_host(name)
+        if held is not None:
+            self._end(name, HostResult(short(name), held.outcome, held.why, next_step=held.next_step), journal=False)
+            return
         result = visit.connected(lambda: self._in_turn(work, visit))
         self.journal_lost = self.journal_lost or work.journal_lost
         if result is None and visit.error is not None:  # else it was ended in its turn, or the run before it
@@ -464,7 +475,7 @@ class PlanRun:
         """Count a host that has ended, and check the failure budget."""
         self._in_wave -= 1
         self._left -= 1
-        self._reached += result.outcome is not HostOutcome.UNREACHED
+        self._reached += result.outcome not in (HostOutcome.UNREACHED, HostOutcome.NOT_STARTED, HostOutcome.DEFERRED)
         self._failed += result.outcome is HostOutcome.FAILED
         if self._budget is not None and self._left:
             spent = self._budget.spent(self._failed, self._reached, to_come=self._in_wave)

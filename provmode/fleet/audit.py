@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,8 @@ from provmode.fleet.retrying import Retrying, tried_again
 from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen
 from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
+from provmode.waivers.match import NOTHING, Book, Row, Waived
+from provmode.waivers.model import NONE, Waivers
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Audit:
     ended: datetime | None = None
     retried_until: datetime | None = None
     """Until when hosts that were off, away or slow were tried again; ``None`` if they were not."""
+    waived: Waived = NOTHING
+    """What waivers make of it."""
 
     def about(self, inventory: str, limit: Sequence[str], exclude: Sequence[str], chosen: Chosen) -> None:
         """Note what the run was about: the *inventory*, and which of its hosts were *chosen*, by which words."""
@@ -83,18 +87,20 @@ class Audit:
         """Return how many hosts have *verdict*."""
         return sum(report.assessment.verdict is verdict for report in self.reports)
 
-    def exit_code(self, outcome_of: Callable[[HostReport], Outcome] = lambda report: report.assessment.outcome) -> int:
-        """Return the run's exit code (contract): see `provmode.fleet.results`.
+    def exit_code(self, outcome_of: Callable[[HostReport], Outcome] | None = None) -> int:
+        """Return the run's exit code (contract): see `provmode.fleet.results`. What is waived does not raise it.
 
-        *outcome_of* says what a host means for it: a run for another purpose counts other things.
+        *outcome_of* says what a host means for it: a run for another purpose counts other things, and waives nothing.
         """
         return AUDIT.code(self._outcomes(outcome_of), interrupted=self.interrupted)
 
-    def _outcomes(self, outcome_of: Callable[[HostReport], Outcome]) -> Iterator[Outcome]:
+    def _outcomes(self, outcome_of: Callable[[HostReport], Outcome] | None) -> Iterator[Outcome]:
         no_dns = self.no_name_resolves
         for report in self.reports:
+            if outcome_of is None and report.waived is not None:
+                continue
             unresolved = report.assessment.cause == Cause.NAME_RESOLUTION
-            yield Outcome.FAILED if unresolved and no_dns else outcome_of(report)
+            yield Outcome.FAILED if unresolved and no_dns else (outcome_of or _outcome)(report)
         if self.too_many_unassessed:
             yield Outcome.FAILED
 
@@ -111,6 +117,10 @@ class Audit:
         return allowed.exceeded(self.count(Verdict.UNASSESSED), len(self.selected))
 
 
+def _outcome(report: HostReport) -> Outcome:
+    return report.assessment.outcome
+
+
 def audit_inventory(
     inventory: str | InventorySource,
     *,
@@ -124,12 +134,14 @@ def audit_inventory(
     runner: Runner | None = None,
     looker: Looker | None = None,
     retrying: Retrying | None = None,
+    waivers: Waivers = NONE,
     seconds: Callable[[], float] = time.monotonic,
     pause: Callable[[float], Any] = gevent.sleep,
 ) -> Audit:
     """Look at the hosts of an inventory; *limit* names some of them. For the rest see `run_audit`.
 
-    *only* says of a host's name, without the connector, whether it is looked at.
+    *only* says of a host's name, without the connector, whether it is looked at. Findings that *waivers* cover are
+    marked, and do not raise the exit code.
 
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
@@ -140,7 +152,24 @@ def audit_inventory(
     names = [name for name in chosen.names if only is None or only(short(name))]
     audit = run_audit(fleet, names, now=now, retrying=retrying, seconds=seconds, pause=pause, **how)
     audit.about(named(inventory), limit, exclude, chosen)
+    waive(audit, fleet, waivers, now(), complete=audit.complete and only is None)
     return audit
+
+
+def waive(audit: Audit, fleet: Fleet, waivers: Waivers, now: datetime, *, complete: bool) -> None:
+    """Mark the findings of an audit that *waivers* cover at a moment; *complete*: it is of the whole inventory."""
+    names = {short(name): name for name in fleet.names}
+    rows = [row_of(report, fleet.groups_of.get(names.get(report.host, ""), ())) for report in audit.reports]
+    audit.waived = Book(waivers).waive(rows, now, complete=complete)
+    by_host = audit.waived.by_host
+    audit.reports = [
+        replace(report, waived=by_host[report.host]) if report.host in by_host else report for report in audit.reports
+    ]
+
+
+def row_of(report: HostReport, groups: Sequence[str]) -> Row:
+    """Return what was found on a host, as waivers look at it."""
+    return Row(report.host, report.assessment.rule, report.assessment.verdict.value, tuple(groups))
 
 
 def run_audit(

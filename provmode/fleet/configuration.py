@@ -23,8 +23,9 @@ from provmode.errors import Mistakes, UsageError
 from provmode.fleet.allowance import Allowance
 from provmode.fleet.export import FORMATS_LISTED, Export
 from provmode.fleet.waves import ALL, NONE, SAFE, Limits
+from provmode.waivers.model import MAX_DAYS
 
-PARALLEL, PROCESSES, SOAK, KEPT_DAYS = (1, 1000), (1, 64), (0, 604800), (1, 36500)
+PARALLEL, PROCESSES, SOAK, KEPT_DAYS, WAIVED_DAYS = (1, 1000), (1, 64), (0, 604800), (1, 36500), (1, 3660)
 """From what to what these numbers may go, in the file and as options."""
 WORDS = ("new", "returned", "changed", "still", "fixed", "lost", "found", "appeared", "vanished")
 """What can happen to a host between two runs: `provmode.history.drift.Word`."""
@@ -311,6 +312,23 @@ _NOTIFY = _by_name(
         list(WORSE),
     ),
 )
+_WAIVERS = _by_name(
+    Key(
+        "file",
+        PATH,
+        "file of waivers: findings that are known, and who answers for them; not from the working directory",
+        example="waivers.toml",
+        option="waivers",
+        trusted=True,
+    ),
+    Key(
+        "max_days",
+        _whole(*WAIVED_DAYS),
+        "how many days after it was made a waiver ends at the latest; not from the working directory",
+        MAX_DAYS,
+        trusted=True,
+    ),
+)
 _REPORT = _by_name(
     Key(
         "write",
@@ -409,6 +427,7 @@ TABLES: Mapping[str, Table] = {
     "limits": Table(_LIMITS, "How `apply`, `push` and `undo` go."),
     "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
     "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
+    "waivers": Table(_WAIVERS, "Findings that are known; docs/waivers.md has the file."),
     "report": Table(_REPORT, "What a run writes beside its report; --write counts instead."),
     "policy": Table(
         _policy_keys,

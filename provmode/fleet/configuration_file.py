@@ -71,7 +71,7 @@ def read(place: Place) -> Configuration:
     path = place.path
     try:
         refuse_changeable(path)
-        text = _text(path, _bytes(path))
+        text = _text(path, bytes_of(path, "the configuration"))
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror or error}") from None
     try:
@@ -111,14 +111,20 @@ def configuration(named: Path | None, environment: Mapping[str, str] = os.enviro
     return found.handed_over(CREDENTIALS, handed)
 
 
-def _bytes(path: Path) -> bytes:
+def bytes_of(path: Path, what: str) -> bytes:
+    """Return what is in a file of a person; *what* it is, for a message.
+
+    Raises:
+        UsageError: it is no regular file, or too large.
+        OSError: it cannot be read.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not make us wait
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"cannot read the configuration {path}: it is not a regular file")
+            raise UsageError(f"cannot read {what} {path}: it is not a regular file")
         if status.st_size > MOST_BYTES:
-            raise UsageError(f"cannot read the configuration {path}: it has over {MOST_BYTES:,} bytes")
+            raise UsageError(f"cannot read {what} {path}: it has over {MOST_BYTES:,} bytes")
         return file.read(MOST_BYTES + 1)
 
 

@@ -65,6 +65,10 @@ class Guard:
         """Return why *host*, which was reached, may not be begun."""
         return None
 
+    def not_this_host(self, host: str) -> Stop | None:
+        """Return why *host* alone gets no turn; the run goes on with the others, and nothing is sent to it."""
+        return None
+
     def host_ended(self, host: str, result: Any, seconds: float) -> None:
         """Take note that *host* ended with *result*; the run worked on it for so many *seconds*, 0 if it did not."""
 
@@ -96,6 +100,10 @@ class Guards:
     def before_host(self, host: str) -> bool:
         """Return whether a host may be begun."""
         return self._go_on(guard.before_host(host) for guard in self._guards)
+
+    def not_this_host(self, host: str) -> Stop | None:
+        """Return why a host alone gets no turn."""
+        return next((stop for guard in self._guards if (stop := guard.not_this_host(host))), None)
 
     def host_ended(self, host: str, result: Any, seconds: float) -> None:
         """Tell all guards of a host that ended."""

@@ -23,6 +23,7 @@ from provmode.fleet.inventory import Fleet
 from provmode.fleet.visit import Runner, Visit, failure_of, short
 from provmode.remediation.decide import Remediation
 from provmode.transport.session import Session
+from provmode.waivers.model import Waiver
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class HostReport:
     seconds: float = 0.0
     tries: int = 1
     """How often it was looked at in this run; requests, retries and seconds are those of all looks."""
+    waived: Waiver | None = None
+    """The waiver that covers what was found; ``None`` if none does."""
 
     @classmethod
     def of(cls, visit: Visit, assessment: Assessment, state: ClientReadings | None) -> HostReport:
@@ -72,6 +75,7 @@ class HostReport:
             "retries": self.retries,
             **({"tries": self.tries} if self.tries > 1 else {}),
             "facts": self.state.to_json() if self.state is not None else {},
+            **({"waived": self.waived.to_json()} if self.waived is not None else {}),
         }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from provmode import __version__
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import OTHER_COMPUTER, Outcome, Verdict
-from provmode.fleet.audit import Audit, named
+from provmode.fleet.audit import Audit, named, row_of, waive
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.looking import Answered, Here, HostReport, Looked, Looker, Question, never_looked_at
@@ -22,6 +22,8 @@ from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policie
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
 from provmode.transport.session import Session
+from provmode.waivers.match import Book, held_by
+from provmode.waivers.model import NONE, Waivers
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Planned:
     """Whether it only removes what provmode itself left."""
     made_from: MadeFrom | None = None
     """The hosts that it was made from, if the inventory was no program."""
+    same: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Hosts that are one PC with others, and these others."""
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
@@ -145,8 +149,11 @@ def plan_inventory(
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
     looker: Looker | None = None,
+    waivers: Waivers = NONE,
 ) -> Planned:
     """Look at the hosts of an inventory and return what would be changed; *limit* names some of them.
+
+    Findings that *waivers* cover are marked, and hosts that they hold are left alone.
 
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
@@ -155,7 +162,32 @@ def plan_inventory(
     chosen = fleet.choose(limit, exclude)
     planned = run_plan(fleet, chosen.names, now=now, progress=progress, stop=stop, runner=runner, looker=looker)
     planned.audit.about(named(inventory), limit, exclude, chosen)
+    take_waivers(planned, fleet, waivers, now())
     return planned
+
+
+def take_waivers(planned: Planned, fleet: Fleet, waivers: Waivers, now: datetime) -> None:
+    """Mark the findings that *waivers* cover at a moment, and plan nothing for hosts that they hold.
+
+    A plan that only removes what provmode left is about no findings: there only holds count.
+    """
+    if not waivers.waivers:
+        return
+    audit, book = planned.audit, Book(waivers)
+    if not planned.housekeeping:
+        waive(audit, fleet, waivers, now, complete=audit.complete)
+        planned.proposals = [
+            dataclasses.replace(item, report=report)
+            for item, report in zip(planned.proposals, audit.reports, strict=True)
+        ]
+    rows = {item.report.host: row_of(item.report, fleet.groups_of.get(item.name, ())) for item in planned.proposals}
+    holds = {host: hold for host, row in rows.items() if (hold := book.hold(row, now)) is not None}
+    for number, item in enumerate(planned.proposals):
+        host, remediation = item.report.host, item.remediation
+        hold = next((holds[name] for name in (host, *planned.same.get(host, ())) if name in holds), None)
+        if hold is not None and remediation is not None and (remediation.steps or host in planned.same):
+            held = dataclasses.replace(remediation, steps=(), impact=None, left_alone=held_by(hold))
+            planned.proposals[number] = dataclasses.replace(item, remediation=held)
 
 
 def run_plan(
@@ -207,7 +239,7 @@ def run_plan(
 
 def _once_a_pc(planned: Planned, answering: Mapping[str, Answering]) -> None:
     """Say which hosts are one PC, and leave each such PC to the first of its hosts that has steps."""
-    others = twins(answering, planned.audit.selected)
+    planned.same = others = twins(answering, planned.audit.selected)
     changing: set[str] = set()
     for number, item in enumerate(planned.proposals):
         host = item.report.host

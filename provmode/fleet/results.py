@@ -70,7 +70,7 @@ MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.STALE: "not as the plan saw it, another PC, or in use by another run: left as it is",
     HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
     HostOutcome.UNREACHED: "could not be reached or assessed",
-    HostOutcome.NOT_STARTED: "the run ended before its turn",
+    HostOutcome.NOT_STARTED: "the run ended before its turn, or a waiver holds it",
     HostOutcome.DEFERRED: "its window closed before its turn: `--resume` in the next one goes on with it",
 }
 
@@ -143,7 +143,7 @@ _TO_MEND = "another PC answers, or an account, a certificate, rights, remote she
 AUDIT = ExitCodes(
     {Outcome.PENDING: PENDING, Outcome.FAILED: FAILED, Outcome.UNASSESSED: UNKNOWN},
     {
-        COMPLIANT: "nothing to do: compliant, or left alone for now (self-healing, in-progress)",
+        COMPLIANT: "nothing to do: compliant, left alone for now (self-healing, in-progress), or waived",
         PENDING: "changes pending",
         REFUSED: "not begun: the same run of the configuration file's inventory is still going",
         FAILED: (
@@ -196,7 +196,7 @@ APPLY = ExitCodes(
 PUSH = ExitCodes(
     {**APPLY.code_of, **AUDIT.code_of},
     {
-        COMPLIANT: "every PC is compliant, has become so, or is left alone for now (self-healing, in-progress)",
+        COMPLIANT: "every PC is compliant, has become so, is left alone for now (self-healing, in-progress), or waived",
         PENDING: "changes are pending on some host: it was stale or not started, or it cannot be changed",
         REFUSED: "nothing was changed: nobody confirmed it, or a guard did not let it begin",
         FAILED: f"a change failed, a client is broken, something is at work for too long, {_TO_MEND}",

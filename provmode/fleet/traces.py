@@ -16,12 +16,13 @@ from provmode.fleet.identity import Answering
 from provmode.fleet.inventory import InventorySource, load
 from provmode.fleet.journal import read
 from provmode.fleet.looking import Answered, Looker, failed_assessment
-from provmode.fleet.plan import Planned, answered, run_plan
+from provmode.fleet.plan import Planned, answered, run_plan, take_waivers
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import TRACES, none_resolves
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.remediation.traces import Traces, look_for_traces, plan_removal
 from provmode.transport.session import Session
+from provmode.waivers.model import NONE, Waivers
 from provmode.windows.files import sha256
 from provmode.windows.system import clock_and_name
 
@@ -209,8 +210,11 @@ def plan_traces(
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
     looker: Looker | None = None,
+    waivers: Waivers = NONE,
 ) -> Planned:
     """Look at the hosts of an inventory and return a plan that removes what provmode left there, and nothing else.
+
+    Hosts that *waivers* hold are left alone.
 
     Raises:
         UsageError: the inventory cannot be used; nothing was sent.
@@ -227,4 +231,5 @@ def plan_traces(
         question=Removal({host: frozenset(hashes) for host, hashes in (journaled or {}).items()}),
     )
     planned.audit.about(named(inventory), limit, exclude, chosen)
+    take_waivers(planned, fleet, waivers, now())
     return planned

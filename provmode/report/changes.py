@@ -112,6 +112,7 @@ def print_rows(
     _impact(changing, console)
     console.print()
     _left_alone(rows, console)
+    _waived(rows, console)
     _which_pc(rows, console)
     if missing:
         print_missing(missing, total, console)
@@ -236,6 +237,17 @@ def _left_alone(rows: Sequence[Row], console: Console) -> None:
         line("stays all the same", console, 0, "bold")
     for text, pairs in fold(kept, lambda pair: pair[0]):
         line(f"{names_of([row.host for _, row in pairs], console)}: {text}", console, 2)
+    console.print()
+
+
+def _waived(rows: Sequence[Row], console: Console) -> None:
+    """Print the hosts with findings that waivers cover."""
+    waived = [row for row in rows if row.waived]
+    if not waived:
+        return
+    line("waived", console, 0, "bold")
+    for words, members in fold(waived, lambda row: row.waived):
+        line(f"{names_of([row.host for row in members], console)}: {words}", console, 2)
     console.print()
 
 

@@ -29,6 +29,9 @@ def document(audit: Audit) -> dict[str, Any]:
 def _without_hosts(audit: Audit) -> dict[str, Any]:
     summary: dict[str, Any] = {verdict.value: audit.count(verdict) for verdict in Verdict}
     summary["total"] = len(audit.selected)
+    waivers = audit.waived.to_json()
+    if waivers:
+        summary["waived"] = len(audit.waived.by_host)
     until = audit.retried_until
     body: dict[str, Any] = {
         "format": FORMAT,
@@ -43,6 +46,7 @@ def _without_hosts(audit: Audit) -> dict[str, Any]:
         **({"only": audit.only} if audit.only else {}),
         **({"exclude": list(audit.exclude), "excluded": list(audit.excluded)} if audit.exclude else {}),
         "summary": summary,
+        **({"waivers": waivers} if waivers else {}),
     }
     if audit.interrupted:
         body["interrupted"] = True

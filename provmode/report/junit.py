@@ -28,7 +28,12 @@ _ELEMENT = {Outcome.PENDING: "failure", Outcome.FAILED: "failure", Outcome.UNASS
 
 
 def element_of(report: HostReport) -> str:
-    """Return ``failure`` if something is to be done, ``error`` if nobody could look, and nothing if all is well."""
+    """Return ``failure`` if something is to be done, ``error`` if nobody could look, and nothing if all is well.
+
+    It is ``skipped`` if a waiver covers what was found.
+    """
+    if report.waived is not None:
+        return "skipped"
     if report.assessment.verdict is Verdict.UNASSESSED:
         return "error"
     return _ELEMENT.get(report.assessment.outcome, "")
@@ -56,7 +61,8 @@ class _Suite:
         case = f"{head}/>\n"
         if element:
             lines = [escape(one_line(line)) for line in says]
-            inner = f'<{element} message="{_attribute(one_line(says[0]))}" type="{_attribute(kind)}">'
+            type_of = f' type="{_attribute(kind)}"' if kind else ""
+            inner = f'<{element} message="{_attribute(one_line(says[0]))}"{type_of}>'
             case = f"{head}>{inner}{chr(10).join(lines)}</{element}></testcase>\n"
         size, elements = len(case.encode()), 2 if element else 1
         if self.size + size > MOST_BYTES or self.elements + elements > MOST_ELEMENTS:
@@ -114,6 +120,8 @@ def _add_hosts(suite: _Suite, reports: Sequence[HostReport]) -> Sequence[HostRep
             says = [f"{assessment.cause}: {assessment.reason}", f"next step: {assessment.next_step}"]
         says += [f"{finding.code}: {finding.text}" for finding in assessment.findings]
         kind = assessment.cause or assessment.verdict.value
+        if report.waived is not None:
+            kind, says = "", [f"waived by {report.waived.whose}: {report.waived.reason}", *says]
         if not suite.add(report.host, element_of(report), kind, says, report.seconds):
             return reports[number:]
     return ()
@@ -128,9 +136,10 @@ def _by_verdict(reports: Sequence[HostReport]) -> list[tuple[Verdict, int]]:
 def _written(audit: Audit, suite: _Suite) -> Iterator[str]:
     began = audit.began.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") if audit.began is not None else ""
     counts = f'tests="{len(suite.cases)}" failures="{suite.counts["failure"]}" errors="{suite.counts["error"]}"'
+    counts += f' skipped="{suite.counts["skipped"]}"'
     timestamp = f' timestamp="{began}"' if began else ""
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
-    yield f'<testsuites>\n<testsuite name="{_attribute(suite.name)}" {counts} skipped="0"{timestamp}>\n<properties>\n'
+    yield f'<testsuites>\n<testsuite name="{_attribute(suite.name)}" {counts}{timestamp}>\n<properties>\n'
     yield f'<property name="hosts" value="{len(audit.selected)}"/>\n'
     for verdict in SEVERITY:
         yield f'<property name="{verdict.value}" value="{audit.count(verdict)}"/>\n'

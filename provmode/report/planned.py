@@ -13,6 +13,7 @@ from provmode.fleet.lowered import LoweredOn
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, PlannedHost
 from provmode.remediation.steps import Step
+from provmode.waivers.model import words_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Row:
     steps: tuple[Step, ...]
     left_alone: str
     impact: Impact | None
+    waived: str = ""
+    """Who answers for what was found, in words, if a waiver covers it."""
 
     @classmethod
     def of(cls, proposal: Proposal) -> Row:
@@ -36,6 +39,7 @@ class Row:
             remediation.steps if remediation is not None else (),
             proposal.left_alone,
             remediation.impact if remediation is not None else None,
+            proposal.report.waived.words if proposal.report.waived is not None else "",
         )
 
     @classmethod
@@ -54,13 +58,14 @@ class Row:
             cause=document.get("cause"),
             next_step=str(document.get("next_step", "")),
         )
-        impact = document.get("impact")
+        impact, waived = document.get("impact"), document.get("waived")
         return cls(
             planned.host,
             assessment,
             planned.steps,
             planned.left_alone,
             Impact.from_json(impact) if impact is not None else None,
+            words_of(waived) if waived is not None else "",
         )
 
 

@@ -75,6 +75,16 @@ METRICS: tuple[Metric[Audit], ...] = (
         "The longest known time in the mode of a host on which a change is pending; 0 if none is known.",
         _oldest,
     ),
+    Metric(
+        "provmode_waived_hosts",
+        "Hosts with a finding that a waiver covers; they are among the hosts of their verdict.",
+        lambda audit: [("", len(audit.waived.by_host))],
+    ),
+    Metric(
+        "provmode_waivers_expiring",
+        "Waivers that end within 14 days.",
+        lambda audit: [("", sum(each.ends_soon for each in audit.waived.standings))],
+    ),
     Metric("provmode_last_run_timestamp_seconds", "When the last run ended.", _ended),
     Metric(
         LAST_COMPLETE,

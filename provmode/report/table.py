@@ -40,6 +40,10 @@ def _age(report: HostReport) -> int | None:
     return round(age.total_seconds()) if age is not None else None
 
 
+def _waived(report: HostReport) -> str | None:
+    return report.waived.whose if report.waived is not None else None
+
+
 @dataclass(frozen=True)
 class Column:
     """One column."""
@@ -66,6 +70,7 @@ COLUMNS = (
     Column("enabled_time", "when the client last entered the mode", _read(lambda state: state.enabled_time)),
     Column("leaves_at", "when it leaves by itself at the latest", lambda report: plain(report.assessment.leaves_at)),
     Column("observed_at", "when it was read", lambda report: plain(report.state.observed_at) if report.state else None),
+    Column("waived", "who answers for it and until when, if a waiver covers it", _waived),
 )
 """The columns, in their order."""
 

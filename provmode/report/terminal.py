@@ -56,9 +56,11 @@ MEANINGS: dict[Verdict, str] = {
 def print_audit(audit: Audit, console: Console) -> None:
     """Print the whole report to *console*."""
     for verdict in SEVERITY:
-        reports = [report for report in audit.reports if report.assessment.verdict is verdict]
+        found = [report for report in audit.reports if report.assessment.verdict is verdict]
+        reports = [report for report in found if report.waived is None]
         if reports:
-            _section(verdict, reports, len(audit.selected), console)
+            _section(verdict, reports, len(audit.selected), console, waived=len(found) - len(reports))
+    _waived(audit, console)
     if audit.interrupted:
         print_missing(audit.missing, len(audit.selected), console)
     print_left_out(audit.excluded, console)
@@ -67,11 +69,11 @@ def print_audit(audit: Audit, console: Console) -> None:
     _total(audit, console)
 
 
-def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, console: Console) -> None:
+def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, console: Console, *, waived: int = 0) -> None:
     heading = Text()
     heading.append(f"{verdict.value}", style=_STYLE[outcome(verdict)])
     heading.append(f"  {len(reports)} of {total}", style="bold")
-    heading.append(f"  {MEANINGS[verdict]}")
+    heading.append(f"  {MEANINGS[verdict]}" + (f" (and {waived:,} waived, below)" if waived else ""))
     line(heading, console)
     if is_wide(console):
         _each_host(reports, console)
@@ -81,6 +83,26 @@ def _section(verdict: Verdict, reports: Sequence[HostReport], total: int, consol
         _findings(reports, console)
     else:
         _folded(reports, console)
+    console.print()
+
+
+def _waived(audit: Audit, console: Console) -> None:
+    """Print the hosts with findings that waivers cover: who answers for them, and until when."""
+    reports = [report for report in audit.reports if report.waived is not None]
+    if not reports:
+        return
+    heading = Text("waived", style="bold cyan")
+    heading.append(f"  {len(reports)} of {len(audit.selected)}", style="bold")
+    heading.append("  known, and somebody answers for it: does not raise the exit code")
+    line(heading, console)
+    for words, members in fold(reports, lambda report: report.waived.words if report.waived is not None else ""):
+        if is_wide(console):
+            for report in members:
+                line(f"{report.host}: {report.assessment.verdict.value}: {words}", console, 2)
+        else:
+            named = [f"{report.host} ({report.assessment.verdict.value})" for report in members]
+            line(f"{count_of(len(named))}: {names_of(named, console)}", console, 2, "bold")
+            line(words, console, 6)
     console.print()
 
 
@@ -204,4 +226,6 @@ def _total(audit: Audit, console: Console) -> None:
     for number, (verdict, count) in enumerate(parts):
         counts.append(", " if number else "")
         counts.append(f"{count} {verdict.value}", style=_STYLE[outcome(verdict)])
+    if audit.waived.by_host:
+        counts.append(f"; {len(audit.waived.by_host)} of them waived", style="bold cyan")
     line(counts.append(and_left_out(audit.excluded)), console)

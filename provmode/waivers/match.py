@@ -72,7 +72,7 @@ class Standing:
             **self.waiver.described(),
             "state": self.state.value,
             "ends_soon": self.ends_soon,
-            "hosts": list(self.hosts),
+            "hosts_covered": list(self.hosts),
         }
 
 

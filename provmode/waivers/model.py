@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from enum import Enum
@@ -127,6 +127,11 @@ class Waiver:
         """
         return self.effect is Effect.HOLD and (not (self.rule or self.verdict) or self.covers(rule, verdict))
 
+    @property
+    def words(self) -> str:
+        """Everything that a report says of it, in words."""
+        return words_of(self.to_json())
+
     def to_json(self) -> dict[str, Any]:
         """Return what a report says of it (contract)."""
         return {
@@ -148,6 +153,13 @@ class Waiver:
 _WAIVABLE = frozenset(verdict.value for verdict in WAIVABLE)
 
 
+def words_of(waived: Mapping[str, Any]) -> str:
+    """Return in words what a report says of a waiver, by `Waiver.to_json`."""
+    held = "; nothing is changed there" if waived["effect"] == Effect.HOLD.value else ""
+    ticket = f", {waived['ticket']}" if waived["ticket"] else ""
+    return f"{waived['owner']}{ticket}, until {waived['expires']}: {waived['reason']}{held}"
+
+
 @dataclass(frozen=True)
 class Waivers:
     """A file of waivers."""
@@ -156,3 +168,7 @@ class Waivers:
     path: str = ""
     zone: str = ""
     """The name of the time zone in which days end."""
+
+
+NONE = Waivers()
+"""What holds without a file."""

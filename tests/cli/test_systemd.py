@@ -52,13 +52,17 @@ def test_it_says_how_to_enable_them_and_the_cron_lines(provmode: Run, configured
 def test_it_says_what_would_stop_the_service_every_night(provmode: Run, configured: Path) -> None:
     (configured / "pcs.csv").chmod(0o600)
     (configured / "kept").mkdir(mode=0o700)
-    (configured / "kept" / "provmode.toml").write_text(f"inventory = '@csv/{configured / 'pcs.csv'}'\n")
+    (configured / "waivers.toml").touch(0o600)
+    (configured / "kept" / "provmode.toml").write_text(
+        f"inventory = '@csv/{configured / 'pcs.csv'}'\n[waivers]\nfile = '../waivers.toml'\n"
+    )
 
     ran = provmode("systemd", "--write", "units", "--user", "nobody-yet", "--config", "kept/provmode.toml")
 
     said = ran.stdout.partition("Before that:\n")[2].splitlines()
     assert f"  nobody-yet cannot enter the folder {configured}/kept: chmod o+x {configured}/kept" in said
     assert f"  nobody-yet cannot read {configured}/pcs.csv: chmod o+r {configured}/pcs.csv" in said
+    assert any("nobody-yet cannot read" in line and "waivers.toml: chmod o+r" in line for line in said)
     assert any(f"does not see {configured}/pcs.csv" in line for line in said)
     interpreter = Path(sys.executable).resolve()
     shut = [folder for folder in interpreter.parents if not folder.stat().st_mode & 1]

@@ -69,6 +69,7 @@ def test_every_host_is_a_row_with_what_an_admin_sorts_by(audit_of: Callable[...,
         **{"next_step": "", "age_seconds": "496800", "outcome": "pending", "rule": "stuck", "findings": "clock-skew"},
         **{"computer": "PC-000001", "client_version": "5.00.9128.1007", "leaves_at": ""},
         **{"enabled_time": "2026-11-20T08:00:00+00:00", "observed_at": "2026-11-26T02:01:00+00:00"},
+        "waived": "",
     }
     assert (off["verdict"], off["cause"], off["reason"]) == ("unassessed", "connect-timeout", "no answer")
     assert off["next_step"] == "the PC is off, away or behind a firewall: try again when it is on"

@@ -47,7 +47,7 @@ def drift(since: str | None, to: str | None, inventory: str | None, notify: bool
             print_json(drift_json(found))
         else:
             print_drift(found, console_for(None))
-    code = PENDING if any(each.word.value in WORSE for each in found.hosts) else COMPLIANT
+    code = PENDING if any(each.is_told_by(WORSE) for each in found.hosts) else COMPLIANT
     return tell(command, found, code) if command is not None else code
 
 
@@ -114,7 +114,7 @@ def tell(command: list[str], drift: Drift, code: int) -> int:
     from provmode.report.drift import drift_json
 
     words = configuration().table("notify").get("words") or list(WORSE)
-    if not any(each.word.value in words for each in drift.hosts):
+    if not any(each.is_told_by(words) for each in drift.hosts):
         return code
     try:
         run_command(command, drift_json(drift))

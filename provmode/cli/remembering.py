@@ -154,10 +154,16 @@ def failed(code: int) -> int:
 
 
 def _about(found: Audit) -> Mapping[str, Any]:
+    from provmode.history.waived import about_waivers
+
     return {
         "limit": list(found.limit),
         "exclude": list(found.exclude),
         "lowered_protection": [item.to_json() for item in found.lowered],
         "notes": list(found.notes),
         "policy": configuration().host_data.get("provmode_policy", {}),
+        **about_waivers(
+            ((each.host, each.waived.to_json()) for each in found.reports if each.waived is not None),
+            found.waived.to_json(),
+        ),
     }

@@ -11,6 +11,7 @@
 * `writer`     writing a run
 * `reader`     reading runs, hosts and timelines
 * `unassessed`  the hosts that could not be assessed when they were looked at last
+* `waived`     which findings were waived in a run. Pure
 * `drift`      what changed between two runs, in words. Pure
 * `drifting`   finding it out of the history
 * `reports`    a kept report or plan as a run. Pure

@@ -6,7 +6,7 @@ mended, and one that comes back as it was seen before did not change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -97,6 +97,14 @@ class Drifted:
     """For `RETURNED`."""
     cause: str = ""
     """For `LOST`: why it could not be assessed."""
+    waived: Mapping[str, str] | None = None
+    """What the later run said of the waiver that covers it; ``None`` if none does."""
+    waiver_ended: bool = False
+    """Whether a waiver covered it in the earlier run, it still needs something, and none covers it any more."""
+
+    def is_told_by(self, words: Collection[str]) -> bool:
+        """Return whether it counts as one of these words: what is waived never does, and what was counts as new."""
+        return self.waived is None and (self.word.value in words or (self.waiver_ended and Word.NEW.value in words))
 
     @property
     def by_us(self) -> bool:

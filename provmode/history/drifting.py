@@ -15,7 +15,8 @@ from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_fo
 from provmode.history.reader import History
 from provmode.history.run import Change, Run, time_of
 from provmode.history.tables import HOST, SPAN, STATE, WORDS
-from provmode.history.writer import CHUNK, chunks
+from provmode.history.waived import waived_in
+from provmode.history.writer import CHUNK, chunks, name_of
 
 
 def latest(history: History, inventory: str | None = None) -> Run:
@@ -80,6 +81,8 @@ class _Comparing:
         self._connection, self._before, self._after = connection, before, after
         self._both = before.looked & after.looked
         self._changes: dict[int, tuple[Run, Change]] = {}
+        self._waived_before = {name_of(host) for host, _ in waived_in(before.about)}
+        self._waived = {name_of(host): waived for host, waived in waived_in(after.about)}
 
     def hosts(self) -> Iterator[Drifted]:
         before, after, both = self._before, self._after, self._both
@@ -107,6 +110,7 @@ class _Comparing:
                     words.append(word)
             for word in words:
                 run, change = self._changes.get(host, (None, None))
+                name, of_state = name_of(names[host]), _bad(two) and word not in _NOT_OF_THE_STATE
                 yield Drifted(
                     word,
                     names[host],
@@ -116,6 +120,8 @@ class _Comparing:
                     run.plan if run is not None else None,
                     earlier[host] if word is Word.RETURNED else None,
                     causes.get(host, "") if word is Word.LOST else "",
+                    self._waived.get(name) if of_state else None,
+                    of_state and name in self._waived_before and name not in self._waived,
                 )
 
     def _bad(self, run: Run) -> set[int]:
@@ -195,6 +201,10 @@ class _Comparing:
             return
         for some in chunks(sorted(wanted)):
             yield from self._connection.execute(statement.where(column.in_(some)))
+
+
+_NOT_OF_THE_STATE = (Word.LOST, Word.FOUND, Word.APPEARED, Word.VANISHED)
+"""Words that are about whether a host was there and assessed, and not about what was found."""
 
 
 def _moments(run: Run) -> Iterator[tuple[int, set[int] | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from provmode.history import bits
 from provmode.history.look import Words, facts_of
 from provmode.history.run import Change, Run, number_of, time_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
+from provmode.history.waived import Use, waived_in
 from provmode.history.writer import CHUNK, chunks, name_of, storable, unpacked
 
 _Row = Any
@@ -100,6 +101,8 @@ class Timeline:
     """The last look at it; ``None``: longer ago than the history remembers."""
     seen: datetime | None
     """The last look that assessed it."""
+    waived: tuple[Use, ...] = ()
+    """The waivers that covered what was found on it, the first used first."""
 
 
 class History:
@@ -273,7 +276,21 @@ class History:
             tuple((run, change) for run, _, change in changes),
             time_of(looked) if looked is not None else None,
             time_of(seen) if seen is not None else None,
+            self._waived(name),
         )
+
+    def _waived(self, name: str) -> tuple[Use, ...]:
+        """Return the waivers that covered what was found on a host, and in how many runs."""
+        found: dict[tuple[str, ...], Use] = {}
+        statement = select(RUN.c.at, RUN.c.about).order_by(RUN.c.at)
+        with self._connection.execute(statement, execution_options={"yield_per": 50}) as runs:
+            for at, about in runs:
+                for host, waived in waived_in(unpacked(about)):
+                    if name_of(host) == name:
+                        key, moment = tuple(waived.values()), time_of(at)
+                        before = found.get(key, Use(waived, moment, moment, 0))
+                        found[key] = replace(before, last=moment, runs=before.runs + 1)
+        return tuple(found.values())
 
     def _alike(self, name: str) -> str:
         """Return a hint: names that begin alike."""

@@ -15,6 +15,7 @@ from typing import Any
 from provmode.ccm.verdict import NEXT_STEP, Verdict
 from provmode.errors import UsageError
 from provmode.history.run import NewRun
+from provmode.history.waived import in_report
 from provmode.text import visible
 
 AUDIT, PLAN = "provmode-audit", "provmode-plan"
@@ -57,7 +58,8 @@ def run_of(document: Any, where: str) -> NewRun:
         version=_text(document.get("provmode")),
         rows=rows,
         plan=_name(document, is_plan) if is_plan else None,
-        about={"limit": _list(document.get("limit")), "exclude": _list(document.get("exclude")), "imported": True},
+        about={"limit": _list(document.get("limit")), "exclude": _list(document.get("exclude")), "imported": True}
+        | in_report(document, rows),
     )
 
 

@@ -11,6 +11,7 @@ from provmode.history.drift import MEANINGS, Drift, Drifted, Side, Word
 from provmode.reading import plain
 from provmode.report.lines import count_of, fold, is_wide, line, names_of
 from provmode.report.past import at, run_json
+from provmode.waivers.model import words_of
 
 FORMAT, VERSION = "provmode-drift", 1
 _SHOWN = 20
@@ -69,7 +70,9 @@ def _sentence(each: Drifted) -> str:
     }
     plan = f", plan {each.plan}" if each.plan else ""
     reason = f": {each.after.reason}" if each.after is not None and each.word in (Word.NEW, Word.RETURNED) else ""
-    return f"{each.host}: {parts[each.word]} ({each.by}{plan}){reason}"
+    waived = f"; waived by {words_of(each.waived)}" if each.waived is not None else ""
+    ended = "; its waiver has ended" if each.waiver_ended else ""
+    return f"{each.host}: {parts[each.word]} ({each.by}{plan}){reason}{waived}{ended}"
 
 
 def _again(each: Drifted) -> str:
@@ -106,6 +109,10 @@ def _row(each: Drifted) -> dict[str, Any]:
         document["cause"] = each.cause
     if each.earlier is not None:
         document["earlier"] = {"times": each.earlier.times, "ended": plain(each.earlier.ended)}
+    if each.waived is not None:
+        document["waived"] = dict(each.waived)
+    if each.waiver_ended:
+        document["waiver_ended"] = True
     return document
 
 

@@ -13,8 +13,10 @@ from provmode.ccm.rules import duration
 from provmode.ccm.verdict import SEVERITY
 from provmode.history.reader import HostState, LastKnown, Stay, Timeline
 from provmode.history.run import Change, Run
+from provmode.history.waived import Use
 from provmode.reading import plain
 from provmode.report.lines import count_of, fold, is_wide, line, names_of
+from provmode.waivers.model import words_of
 
 RUNS, RUN, HOST, VERSION = "provmode-history-runs", "provmode-history-run", "provmode-history-host", 1
 _ORDER = {verdict.value: place for place, verdict in enumerate(SEVERITY)}
@@ -97,9 +99,21 @@ def print_run(run: Run, hosts: list[HostState], changes: list[Change], console: 
             for host in those:
                 _print_host(host, run, console)
         console.print()
+    _print_waived(run, console)
     for change in changes:
         _print_change(change, console, 0)
     line(counted(run), console, 0, "bold")
+
+
+def _print_waived(run: Run, console: Console) -> None:
+    """Print which findings were waived in a run, and by whom."""
+    waived = [(words_of(each), each["hosts"]) for each in run.about.get("waived", ())]
+    if not waived:
+        return
+    line(f"waived  {count_of(sum(len(hosts) for _, hosts in waived))}", console, 0, "bold")
+    for words, hosts in waived:
+        line(f"{names_of(hosts, console)}: {words}", console, 2)
+    console.print()
 
 
 def _took(time: timedelta) -> str:
@@ -161,6 +175,7 @@ def whole_run_json(run: Run, hosts: Iterable[HostState], changes: Iterable[Chang
         **run_json(run),
         "hosts": [state_json(host) for host in hosts],
         "changes": [change_json(change) for change in changes],
+        **{name: run.about[name] for name in ("waived", "waivers") if name in run.about},
     }
 
 
@@ -177,6 +192,9 @@ def print_timeline(timeline: Timeline, now: datetime, console: Console) -> None:
             _print_stay(what, console)
         else:
             _print_change(what[1], console, 2, what[0])
+    for use in timeline.waived:
+        times = "in one run" if use.runs == 1 else f"in {use.runs:,} runs"
+        line(f"waived {times}, from {at(use.first)} to {at(use.last)}: {use.words}", console, 2)
 
 
 def _events(timeline: Timeline) -> Iterator[tuple[datetime, Stay | tuple[Run, Change]]]:
@@ -236,4 +254,9 @@ def timeline_json(timeline: Timeline) -> dict[str, Any]:
             for stay in timeline.stays
         ],
         "changes": [{"run": run.name, **change_json(change)} for run, change in timeline.changes],
+        **({"waived": [_use_json(use) for use in timeline.waived]} if timeline.waived else {}),
     }
+
+
+def _use_json(use: Use) -> dict[str, Any]:
+    return {**use.waived, "first": plain(use.first), "last": plain(use.last), "runs": use.runs}

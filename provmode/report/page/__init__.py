@@ -3,6 +3,7 @@
 * `data`        what the page shows, as plain values
 * `groups`      what it says of many PCs together
 * `rows`        its list of PCs, as JSON
+* `known`       its waivers
 * `trend`       its drawing of compliance over time
 * `render`      the page, by the files in `templates`
 * `of_report`   the page of one JSON report

@@ -53,6 +53,8 @@ class Counts:
     """PCs that an interrupted run did not come to."""
     at_work_too_long: int = 0
     """PCs that need something although their verdict alone does not say so."""
+    waived: int = 0
+    """PCs that need something, and for which somebody answers."""
 
     @property
     def total(self) -> int:
@@ -163,6 +165,27 @@ class NotAssessed:
 
 
 @dataclass(frozen=True)
+class KnownWaiver:
+    """A waiver, and how it stood after the run."""
+
+    about: str
+    """Which PCs and findings it is about."""
+    owner: str
+    ticket: str
+    reason: str
+    expires: str
+    """The last day on which it counts."""
+    stands: str
+    """One of `provmode.report.page.known.MEANINGS`."""
+    holds: bool
+    """Whether it keeps changes away."""
+    covered: int
+    """PCs with a finding that it covers, or would cover if it had not expired."""
+    uses: int | None = None
+    """In how many runs it was used; ``None`` if nothing is known of other runs."""
+
+
+@dataclass(frozen=True)
 class Made:
     """The changes of one plan."""
 
@@ -194,6 +217,8 @@ class HostRow:
     findings: tuple[str, ...] = ()
     at_work_too_long: bool = False
     """Whether it needs something although its verdict alone does not say so."""
+    waived: bool = False
+    """Whether somebody answers for what was found; the next step says who."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +262,7 @@ class PageData:
     groups: tuple[Group, ...] = ()
     groups_left_out: int = 0
     not_assessed: tuple[NotAssessed, ...] = ()
+    waivers: tuple[KnownWaiver, ...] = ()
     changes: tuple[Made, ...] = ()
     hosts: Sequence[HostRow] = field(default_factory=tuple)
     """The PCs that are not plainly healthy, the most urgent first."""

@@ -45,7 +45,8 @@ def counts_of(hosts: Iterable[HostRow], not_looked_at: int = 0) -> Counts:
     """Return how many PCs have each verdict."""
     hosts = list(hosts)
     too_long = sum(host.at_work_too_long for host in hosts)
-    return Counts(Counter(host.verdict for host in hosts), not_looked_at, too_long)
+    waived = sum(host.waived for host in hosts)
+    return Counts(Counter(host.verdict for host in hosts), not_looked_at, too_long, waived)
 
 
 def listed(hosts: Iterable[HostRow]) -> list[HostRow]:

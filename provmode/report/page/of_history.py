@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
@@ -17,8 +17,11 @@ from provmode.history.drift import Drifted, Word
 from provmode.history.reader import History, HostState, LastKnown
 from provmode.history.run import LOOKS
 from provmode.history.run import Run as PastRun
+from provmode.history.waived import uses, waived_in
+from provmode.history.writer import name_of
 from provmode.report.page.data import Became, HostRow, Made, Moment, Names, PageData, Run, Since
 from provmode.report.page.groups import parts_of
+from provmode.report.page.known import in_order, known_waiver, next_step_of
 
 RUNS_IN_TREND = 400
 """How many runs the trend has: over a year of nights."""
@@ -50,14 +53,20 @@ def page_of_history(connection: Connection, run: PastRun, made: datetime, name: 
     """Return the page of a run; *made* is now, and *name* what the history is called."""
     history = History(connection)
     before = drifting.earlier(history, run)
+    trend = history.trend(run.inventory, until=run.began, runs=RUNS_IN_TREND)
+    waived = {name_of(host): fields for host, fields in waived_in(run.about)}
     return PageData(
         made,
         run=_run(run, name),
         since=_since(connection, before, run) if before is not None else None,
         no_before="" if before is not None else "There is no earlier run of the whole inventory in the history.",
-        trend=tuple(map(_moment, history.trend(run.inventory, until=run.began, runs=RUNS_IN_TREND))),
+        trend=tuple(map(_moment, trend)),
+        waivers=in_order(
+            known_waiver(each, each["covered"], uses(each, (past.about for past in trend)))
+            for each in run.about.get("waivers", ())
+        ),
         changes=tuple(_changes(history, run, made)),
-        **parts_of([_row(state, run.began) for state in history.state(run)], made),
+        **parts_of([_row(state, run.began, waived) for state in history.state(run)], made),
     )
 
 
@@ -88,7 +97,8 @@ def _policy(run: PastRun) -> str:
     return ", ".join(f"{key} = {toml(value)}" for key, value in run.about["policy"].items()) or "the defaults"
 
 
-def _row(state: HostState, at: datetime) -> HostRow:
+def _row(state: HostState, at: datetime, waived: Mapping[str, Mapping[str, str]]) -> HostRow:
+    fields = waived.get(name_of(state.host)) if state.bad else None
     known, away = state.known, state.away
     verdict = Verdict(state.verdict)
     if away is not None:
@@ -111,7 +121,9 @@ def _row(state: HostState, at: datetime) -> HostRow:
         in_mode=_in_mode(known, at) if verdict in _IN_THE_MODE else None,
         since=known.since,
         findings=tuple(text for _, text in known.findings),
+        next_step=next_step_of(fields) if fields is not None else "",
         at_work_too_long=any(code == AT_WORK_TOO_LONG for code, _ in known.findings),
+        waived=fields is not None,
     )
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from provmode.ccm.verdict import AT_WORK_TOO_LONG, Verdict
 from provmode.errors import UsageError
-from provmode.fields import ANY_TEXT, LINES, TEXT, Field, one_of
+from provmode.fields import ANY_TEXT, BOOLEAN, LINES, TEXT, Field, one_of
 from provmode.history.kept_file import read_kept
+from provmode.history.waived import ABOUT, FIELDS
 from provmode.report.document import FORMAT, VERSION
-from provmode.report.page.data import HostRow, Names, PageData, Run
+from provmode.report.page.data import HostRow, KnownWaiver, Names, PageData, Run
 from provmode.report.page.groups import parts_of
+from provmode.report.page.known import in_order, known_waiver, next_step_of
 
 NO_HISTORY = "This page was made of one report alone, without a history: there is nothing to compare it with."
 _OBJECTS = Field({}, lambda value: isinstance(value, list) and all(isinstance(each, dict) for each in value))
@@ -66,26 +68,43 @@ def page_of_report(document: Mapping[str, Any], path: Path, made: datetime) -> P
     hosts = [_host(each) for each in report.objects("hosts")]
     missing = report.get("missing", LINES, [])
     return PageData(
-        made=made, run=run, no_before=NO_HISTORY, no_history=NO_HISTORY, **parts_of(hosts, made, len(missing))
+        made=made,
+        run=run,
+        no_before=NO_HISTORY,
+        no_history=NO_HISTORY,
+        waivers=in_order(_waiver(each) for each in report.objects("waivers", [])),
+        **parts_of(hosts, made, len(missing)),
     )
+
+
+def _waiver(waiver: _Object) -> KnownWaiver:
+    fields = {name: waiver.get(name, ANY_TEXT) for name in FIELDS}
+    about = {name: waiver.get(name, ANY_TEXT, "") for name in ABOUT}
+    state = waiver.get("state", one_of("used", "expired", "unused"))
+    standing = {**about, **fields, "state": state, "ends_soon": waiver.get("ends_soon", BOOLEAN)}
+    return known_waiver(standing, len(waiver.get("hosts_covered", LINES)))
 
 
 def _host(host: _Object) -> HostRow:
     findings = host.objects("findings")
     verdict = Verdict(host.get("verdict", one_of(*(verdict.value for verdict in Verdict))))
+    waived = host.object("waived")
+    step = next_step_of({name: waived.get(name, ANY_TEXT) for name in FIELDS}) if waived is not None else ""
     return HostRow(
         host.get("host", TEXT),
         verdict,
         host.get("reason", ANY_TEXT),
         host.get("cause", TEXT) if verdict is Verdict.UNASSESSED else "",
-        host.get("next_step", ANY_TEXT, ""),
+        step or host.get("next_step", ANY_TEXT, ""),
         host.get("age_seconds", _WHOLE, None),
         findings=tuple(finding.get("text", ANY_TEXT) for finding in findings),
         at_work_too_long=AT_WORK_TOO_LONG in [finding.get("code", ANY_TEXT) for finding in findings],
+        waived=waived is not None,
     )
 
 
 _WHOLE = Field({}, lambda value: value is None or type(value) is int)
+_OBJECT = Field({}, lambda value: value is None or isinstance(value, dict))
 _MISSING: Any = object()
 
 
@@ -108,6 +127,11 @@ class _Object:
         """Return the objects of an array."""
         found = self.get(name, _OBJECTS, default)
         return [_Object(each, self._path, f"{self._place}{name}[{number}].") for number, each in enumerate(found)]
+
+    def object(self, name: str) -> _Object | None:
+        """Return an object that may be missing."""
+        found = self.get(name, _OBJECT, None)
+        return _Object(found, self._path, f"{self._place}{name}.") if found is not None else None
 
     def time(self, name: str) -> datetime:
         """Return a time in UTC."""

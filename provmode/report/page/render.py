@@ -20,6 +20,7 @@ from provmode import __version__
 from provmode.ccm.rules import duration
 from provmode.ccm.verdict import Verdict, outcome
 from provmode.report.page.data import WORDS, Counts, PageData
+from provmode.report.page.known import MEANINGS, SHOWN
 from provmode.report.page.rows import LONGEST_NAME, plain_text, rows_of
 from provmode.report.page.trend import drawing
 
@@ -44,6 +45,8 @@ def render(data: PageData) -> str:
             rows_json=Markup(rows.json),  # noqa: S704 - without < and >
             trend=drawing(data.trend),
             words=WORDS,
+            waivers=data.waivers[:SHOWN],
+            stands=MEANINGS,
             version=__version__,
         )
     )
@@ -55,7 +58,8 @@ def sentence(counts: Counts) -> str:
     parts = [f"{counts.assessed:,} assessed", f"{counts.unassessed:,} not"]
     if counts.not_looked_at:
         parts.append(f"{counts.not_looked_at:,} not looked at, because the run was interrupted")
-    return f"{counts.need_something:,} of {_pcs(counts.total)} {needs} something; {', '.join(parts)}."
+    waived = f", {counts.waived:,} of them waived" if counts.waived else ""
+    return f"{counts.need_something:,} of {_pcs(counts.total)} {needs} something{waived}; {', '.join(parts)}."
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from provmode.ccm.verdict import NEXT_STEP, Verdict
-from provmode.report.page.data import Became, HostRow, Made, Moment, Names, PageData, Run, Since
+from provmode.report.page.data import Became, HostRow, KnownWaiver, Made, Moment, Names, PageData, Run, Since
 from provmode.report.page.groups import parts_of
 
 BEGAN = datetime(2026, 11, 26, 2, 0, tzinfo=timezone.utc)
@@ -113,8 +113,14 @@ def page_of(hosts: Sequence[HostRow], nights: int = 40, **changes: Any) -> PageD
         source="the history",
         lowered=(("the certificate of the PC is not checked (winrm_validate)", Names.of(["PC-00003"])),),
     )
+    waivers = (
+        KnownWaiver("PC-0042", "Ben Ito", "CHG0012399", "on trial", "2026-11-20", "expired", False, 1, 12),
+        KnownWaiver("LAB-*, rule armed", "Anna Berg", "CHG0012345", "rebuilt", "2026-12-01", "ends soon", True, 12, 40),
+        KnownWaiver("group kiosk", "Anna Berg", "CHG0012301", "measures", "2027-02-28", "in use", False, 3),
+    )
     data = PageData(
         MADE,
+        waivers=waivers,
         run=run,
         since=Since(BEGAN - timedelta(days=1), "2026-11-25T02:00:00Z-11d0", became),
         trend=trend,

@@ -104,6 +104,29 @@ def test_the_sentence_has_its_denominator_and_counts_nobody_as_good_who_was_not_
     assert sentence(counts()) == "0 of 0 PCs need something; 0 assessed, 0 not."
 
 
+def test_the_sentence_says_how_many_of_those_that_need_something_are_waived() -> None:
+    assert sentence(replace(counts(healthy=38, stuck=7, client_broken=2, unassessed=13), waived=2)) == (
+        "9 of 60 PCs need something, 2 of them waived; 47 assessed, 13 not."
+    )
+
+
+def test_a_waiver_stands_with_its_last_day_who_answers_for_it_and_how_often_it_was_used(everything: PageData) -> None:
+    section = render(everything).partition('<h2 id="waivers">')[2].partition("</section>")[0]
+
+    assert "2026-12-01</td><td>ends soon" in section
+    assert '<td class="number">12</td><td class="number">40</td>' in section
+    assert "<bdi>Anna Berg</bdi>, <bdi>CHG0012345</bdi>: rebuilt" in section
+    assert section.count("held: nothing is changed there") == 1
+
+
+def test_of_very_many_waivers_the_first_are_shown_and_all_are_counted(everything: PageData) -> None:
+    page = render(replace(everything, waivers=everything.waivers * 100))
+
+    section = page.partition('<h2 id="waivers">')[2].partition("</section>")[0]
+    assert section.count("<tr>") == 1 + 200
+    assert "the first 200 of 300" in section
+
+
 def test_an_interrupted_run_says_how_many_pcs_it_did_not_come_to() -> None:
     said = sentence(replace(counts(healthy=3, stuck=1), not_looked_at=6))
 
@@ -113,7 +136,7 @@ def test_an_interrupted_run_says_how_many_pcs_it_did_not_come_to() -> None:
 def test_the_page_has_its_parts_in_their_order(everything: PageData) -> None:
     headings = re.findall(r'<h2 id="([\w-]+)">', render(everything))
 
-    assert headings == ["now", "since", "trend", "findings", "not-assessed", "changes", "pcs", "how"]
+    assert headings == ["now", "since", "trend", "findings", "not-assessed", "waivers", "changes", "pcs", "how"]
 
 
 def test_a_change_stands_with_its_count_its_names_and_who_made_it(everything: PageData) -> None:
@@ -459,6 +482,9 @@ def hostile_page(make_page: MakePage, text: str) -> PageData:
             data.since,
             run=text,
             became=tuple(replace(each, by_us=names, not_by_us=names) for each in data.since.became),
+        ),
+        waivers=tuple(
+            replace(each, about=text, owner=text, ticket=text, reason=text, expires=text) for each in data.waivers
         ),
         changes=tuple(
             replace(each, plan=text, command=text, who=text, change=text, outcomes=((text, names),))

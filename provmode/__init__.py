@@ -8,6 +8,7 @@ The rooms, from the top down. Each imports only itself and those below it (`test
 * ``history/``      what runs remember: spans of states, changes, drift. SQLite or PostgreSQL.
 * ``fleet/``        runs over many hosts: inventories, audit, plan, apply, undo, the journal.
 * ``waivers/``      which findings are known, who answers for them, and until when. Pure.
+* ``signing/``      keys, and what they sign: plans, approvals, journals. Pure.
 * ``connector/``    what pyinfra sees: the connector ``@winrm``, its commands, the data of a host.
 * ``remediation/``  what changes a PC: the steps, the lease, the order in which a client is mended. Pure.
 * ``transport/``    one PC: the connection, its authentication, the session over it, the write gate.

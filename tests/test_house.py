@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 SURFACES = ("facts", "operations", "deploys")
 LAYERS = (
     *("deploys", "operations", "facts"),
-    *("cli", "api", "report", "history", "fleet", "waivers", "connector", "remediation"),
-    *("transport", "ccm", "windows", "wsman"),
+    *("cli", "api", "report", "history", "fleet", "waivers", "signing"),
+    *("connector", "remediation", "transport", "ccm", "windows", "wsman"),
     "ground",
 )
 """From the top down. Each imports itself and those below it, never one above it.
@@ -301,7 +301,7 @@ def test_protocol_and_domain_know_no_library(folder: str) -> None:
             assert room in sys.stdlib_module_names or room == "provmode", f"{path.relative_to(ROOT)} imports {name}"
 
 
-PURE = ("wsman", "windows", "ccm", "remediation", "waivers")
+PURE = ("waivers", "signing", "wsman", "windows", "ccm", "remediation")
 PURE_FILES = (
     "transport/write_gate.py",
     "transport/logon_fuse.py",

@@ -33,6 +33,7 @@ from provmode.errors import (
 )
 from provmode.fleet.apply import ApplyResult, apply_plan
 from provmode.fleet.apply_host import HostResult
+from provmode.fleet.approvals import Approving
 from provmode.fleet.audit import Audit, audit_inventory
 from provmode.fleet.inventory import Fleet, Groups, HostNames, InventorySource, PyinfraFile
 from provmode.fleet.journal import JournalDamaged, JournalState
@@ -58,6 +59,7 @@ __all__ = [
     "AccessDenied",
     "AnswerLost",
     "ApplyResult",
+    "Approving",
     "Assessment",
     "Audit",
     "AuthenticationFailed",

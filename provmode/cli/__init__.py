@@ -5,14 +5,16 @@ nothing else.
 * `main`    the group of commands, and how errors become one line and an exit code
 * `remembering`  writing runs to the history, and opening it to read
 * `notify`  telling a command what changed
+* `keys`    which keys count: of the options, the environment, the configuration
 * `unassessed`  the hosts of `audit --only unassessed`
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
 * `exports`  `--write`: what a run writes beside its report
 * `waiving`  `--waivers`: the findings that are known
-* `audit`, `plan`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  commands about PCs, plans and journals
+* `audit`, `plan`, `approve`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  about PCs, plans and journals
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page
+* `key`  keys to sign with
 * `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.

@@ -30,6 +30,7 @@ from provmode.cli.common import (
     usual_limits,
 )
 from provmode.cli.exports import check_figures, figures_option, write_figures
+from provmode.cli.keys import approving, journal_key_options, keys_of_journal, plan_keys
 from provmode.cli.remembering import remember_journal
 from provmode.cli.waiving import again_from, waivers_option
 from provmode.clock import utc_now
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 @waivers_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept unsigned plans.")
+@journal_key_options
 @format_option
 @retrying_options
 @run_options
@@ -72,6 +74,8 @@ def apply(
     waivers: Path | None,
     key_file: Path | None,
     unsigned: bool,
+    journal_key: Path | None,
+    unsigned_journal: bool,
     output_format: str,
     retry_until: str | None,
     every: str | None,
@@ -87,16 +91,17 @@ def apply(
     from provmode.fleet.begun import settle
     from provmode.fleet.guards import RunRefused
     from provmode.fleet.inventory import inventory_of
-    from provmode.fleet.plan_file import PlanRefused, key_from, load
+    from provmode.fleet.plan_file import PlanRefused, load
     from provmode.report.prometheus import Changes
 
     retrying = retrying_of(retry_until, every)
     journal = journal or plan_file.with_name(plan_file.name + ".journal")
     check_figures(figures, plan=plan_file, journal=journal)
     try:
-        key = key_from(key_file)
-        plan = load(plan_file, key, unsigned=unsigned, now=utc_now())
-        settled = settle(limits_by_name(), journal, resume=resume, key=key if plan.signed else None, new=usual_limits())
+        key = plan_keys(key_file)
+        plan = load(plan_file, key, unsigned=unsigned, now=utc_now(), approving=approving())
+        keys = keys_of_journal(plan, key_file, journal_key, unsigned=unsigned_journal)
+        settled = settle(limits_by_name(), journal, resume=resume, key=keys, new=usual_limits())
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
@@ -106,6 +111,8 @@ def apply(
                 journal=journal,
                 resume=resume,
                 key=key,
+                journal_key=keys,
+                unsigned_journal=unsigned_journal,
                 retrying=retrying,
                 waivers=again_from(waivers),
             )
@@ -115,7 +122,7 @@ def apply(
     named = inventory or plan.inventory
     write_figures(figures, Changes(result, named, utc_now()))
     show_apply(result, output_format)
-    return remember_journal(journal, key if plan.signed else None, result.exit_code(), inventory=named)
+    return remember_journal(journal, keys, result.exit_code(), inventory=named)
 
 
 def run_apply_of(

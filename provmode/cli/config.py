@@ -21,6 +21,7 @@ from provmode.cli.common import (
     wave_options,
 )
 from provmode.cli.exports import write_option
+from provmode.cli.keys import journal_key_option
 from provmode.cli.waiving import waivers_option
 from provmode.fleet.results import COMPLIANT, EXIT_CODES
 
@@ -33,6 +34,7 @@ from provmode.fleet.results import COMPLIANT, EXIT_CODES
 @write_option
 @data_option
 @key_file_option
+@journal_key_option
 @processes_option
 @parallel_option
 @format_option

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 import click
 
 from provmode.ccm.verdict import SEVERITY
-from provmode.cli.common import complain, configuration, console_for, file_path, format_option, print_json, printing
+from provmode.cli.common import (
+    complain,
+    configuration,
+    console_for,
+    file_path,
+    format_option,
+    key_file_option,
+    print_json,
+    printing,
+)
+from provmode.cli.keys import is_named, journal_keys, unless_secret
 from provmode.cli.remembering import history as opened
 from provmode.cli.remembering import inventory_name, reading_history
 from provmode.clock import utc_now
@@ -20,6 +30,7 @@ from provmode.fleet.results import BAD_USAGE, COMPLIANT, EXIT_CODES
 
 if TYPE_CHECKING:
     from provmode.history.run import NewRun
+    from provmode.signing.keys import Keys
 
 LONGEST_LINE = 1 << 20
 """Bytes of the first line that say whether a file is a journal."""
@@ -99,16 +110,21 @@ def host(name: str, output_format: str) -> int:
 @history.command("import", epilog=EXIT_CODES["history"].help)
 @click.argument("files", metavar="FILE...", type=file_path(), nargs=-1, required=True)
 @click.option("--inventory", metavar="INVENTORY", help="The inventory of the runs, instead of the one that each names.")
-def import_(files: tuple[Path, ...], inventory: str | None) -> int:
-    """Import reports of audits (JSON), plans and journals that were kept. What is there already is left as it is."""
+@key_file_option
+def import_(files: tuple[Path, ...], inventory: str | None, key_file: Path | None) -> int:
+    """Import reports of audits (JSON), plans and journals that were kept. What is there already is left as it is.
+
+    A journal is checked with the key of --key-file. Without it, it is checked if one of the known keys signed it.
+    """
     from dataclasses import replace
 
     from provmode.history.writer import write
 
     code, runs = COMPLIANT, []
+    keys, strict = journal_keys(unless_secret(key_file)), is_named("key_file")
     for file in files:
         try:
-            runs += [(file, run) for run in _runs_in(file)]
+            runs += [(file, run) for run in _runs_in(file, keys, strict=strict)]
         except ProvmodeError as error:
             complain(str(error))
             code = BAD_USAGE
@@ -120,19 +136,25 @@ def import_(files: tuple[Path, ...], inventory: str | None) -> int:
     return code
 
 
-def _runs_in(file: Path) -> list[NewRun]:
-    """Return the runs that a file is the record of.
+def _runs_in(file: Path, keys: Keys | None, *, strict: bool) -> list[NewRun]:
+    """Return the runs that a file is the record of. A journal has to be signed with one of the *keys* if *strict*.
 
     Raises:
         ProvmodeError: it is none, or cannot be read.
     """
+    from provmode.fleet.journal_chain import KeyMissing
     from provmode.history.journals import runs_of
     from provmode.history.kept_file import read_kept
     from provmode.history.reports import run_of
 
     content = read_kept(file)
     if b'"event"' in content.partition(b"\n")[0][:LONGEST_LINE]:
-        return runs_of(file, None)
+        try:
+            return runs_of(file, keys)
+        except KeyMissing:
+            if strict:
+                raise
+            return runs_of(file, None)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):

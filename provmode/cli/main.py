@@ -11,6 +11,7 @@ import click
 
 from provmode import __version__
 from provmode.cli.apply import apply
+from provmode.cli.approve import approve
 from provmode.cli.audit import audit
 from provmode.cli.common import complain, config_option, give_up_output, name_configuration, read_configuration
 from provmode.cli.config import config
@@ -19,6 +20,7 @@ from provmode.cli.drift import drift
 from provmode.cli.history import history
 from provmode.cli.init import init
 from provmode.cli.inventory import inventory
+from provmode.cli.key import key
 from provmode.cli.lab import lab
 from provmode.cli.plan import plan
 from provmode.cli.push import push
@@ -50,10 +52,10 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         set_debug(True)
 
 
-_groups = (inventory, history)
+_groups = (inventory, history, key)
 _commands = (
-    *(audit, plan, apply, push, undo, verify, show, traces),
-    *(history, drift, report, inventory, config, init, systemd, demo, lab),
+    *(audit, plan, approve, apply, push, undo, verify, show, traces),
+    *(key, history, drift, report, inventory, config, init, systemd, demo, lab),
 )
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):
@@ -66,7 +68,22 @@ for _command in (*_commands, *_parts):
             help="Say on standard error what is asked of each PC.",
         )
     )
-for _command in (audit, plan, apply, push, undo, verify, show, traces, drift, report, config, systemd, *_parts):
+for _command in (
+    audit,
+    plan,
+    approve,
+    apply,
+    push,
+    undo,
+    verify,
+    show,
+    traces,
+    drift,
+    report,
+    config,
+    systemd,
+    *_parts,
+):
     _command.params.append(config_option(read_configuration))
 for _command in (cli, *_groups):
     _command.params.append(config_option(name_configuration))

@@ -34,6 +34,7 @@ from provmode.cli.common import (
     run_options,
 )
 from provmode.cli.exports import export_options, write_exports
+from provmode.cli.keys import journal_keys, signing_keys
 from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan import Planned
     from provmode.report.exports import Exports
+    from provmode.signing.keys import Given
 
 
 @click.command(epilog=EXIT_CODES["plan"].help)
@@ -93,9 +95,9 @@ def plan(
 ) -> int:
     """Say what would be changed on which host of an INVENTORY, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
-    from provmode.fleet.plan_file import key_from, sign, write
+    from provmode.fleet.plan_file import sign, write
 
-    key = None if unsigned else key_from(key_file)
+    key = None if unsigned else signing_keys(key_file)
     if output is not None and key is None and not unsigned:
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
     if output is not None:
@@ -103,7 +105,7 @@ def plan(
     if journals and not remove_traces:
         raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
     override, known = read_override(data), waivers_of(waivers)
-    planner = planner_of_traces(journals, key_from(key_file)) if remove_traces else None
+    planner = planner_of_traces(journals, journal_keys(key_file)) if remove_traces else None
     alone("plan", inventory, limit, exclude)
     with refused_logons(retry=retry):
         planned = run_plan_of(
@@ -148,7 +150,7 @@ def plan(
     return remember_plan(planned, plan_id, planned.exit_code() if written else BAD_USAGE)
 
 
-def planner_of_traces(journals: tuple[Path, ...], key: bytes | None) -> Callable[..., Planned]:
+def planner_of_traces(journals: tuple[Path, ...], key: Given) -> Callable[..., Planned]:
     """Return the function that plans the removal of what provmode left; *journals* have the bytes of backups."""
     from provmode.fleet.traces import journaled_files, plan_traces
 

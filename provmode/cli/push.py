@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
+from provmode.cli.keys import approving, is_named, journal_key_option, journal_keys, signing_keys
 from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.cli.waiving import again_from, waivers_of, waivers_option
 from provmode.clock import utc_now
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from provmode.fleet.inventory import Fleet
     from provmode.fleet.plan import Planned
     from provmode.fleet.selection import Chosen
+    from provmode.signing.keys import Keys
 
 FEW = 25
 """PCs that are looked at before an eye loses them: for more, a plan is read first, and applied later."""
@@ -69,6 +72,7 @@ VALID = timedelta(hours=1)
 @data_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write plan and journal without a signature.")
+@journal_key_option
 @format_option
 @run_options
 def push(
@@ -82,6 +86,7 @@ def push(
     data: tuple[str, ...],
     key_file: Path | None,
     unsigned: bool,
+    journal_key: Path | None,
     output_format: str,
     retry: bool,
     parallel: int,
@@ -95,9 +100,11 @@ def push(
     from provmode.connector.host_data import read_override
     from provmode.fleet.begun import Settled
     from provmode.fleet.inventory import load
-    from provmode.fleet.plan_file import key_from
 
-    key = None if unsigned else key_from(key_file)
+    if approving().needed:
+        complain("nothing was changed: plans need an approval here; use plan, approve and apply")
+        return REFUSED
+    key = None if unsigned else signing_keys(key_file)
     if key is None and not unsigned:
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
     file = output or Path(f"push-{utc_now():%Y%m%dT%H%M%SZ}.json")
@@ -117,18 +124,29 @@ def push(
         complain(note)
     chosen = _few(fleet, limit, exclude, max_hosts)
     limits.sizes(len(chosen.names))
-    again = _again(data, key_file, unsigned=unsigned)
-    pushing = _Push(inventory, fleet, chosen, file, journal, key, override, again, as_text=output_format == "text")
+    keys = _KeysOfPush(key, None if unsigned else journal_keys(key_file, journal_key))
+    again = _again(data, key_file, journal_key, unsigned=unsigned)
+    pushing = _Push(inventory, fleet, chosen, file, journal, keys, override, again, as_text=output_format == "text")
     pushing.take(known, waivers)
     with refused_logons(retry=retry):
         return pushing.run(Settled(limits, usual.source), limit=limit, exclude=exclude, yes=yes)
 
 
-def _again(data: tuple[str, ...], key_file: Path | None, *, unsigned: bool) -> list[str]:
-    """Return the options with which another command is given the same data and key."""
+@dataclass(frozen=True)
+class _KeysOfPush:
+    """What signs the plan, and the journal; ``None``: nothing does."""
+
+    plan: Keys | None
+    journal: Keys | None
+
+
+def _again(data: tuple[str, ...], key_file: Path | None, journal_key: Path | None, *, unsigned: bool) -> list[str]:
+    """Return the options with which another command is given the same data and keys."""
     words = [word for pair in data for word in ("--data", pair)]
     if key_file is not None:
         words += ["--key-file", str(key_file)]
+    if journal_key is not None and is_named("journal_key"):
+        words += ["--journal-key", str(journal_key)]
     named = click.get_current_context().meta.get(NAMED)
     if named is not None:
         words += ["--config", str(named)]
@@ -163,14 +181,14 @@ class _Push:
         chosen: Chosen,
         file: Path,
         journal: Path,
-        key: bytes | None,
+        keys: _KeysOfPush,
         override: dict[str, Any] | None,
         again: list[str],
         *,
         as_text: bool,
     ) -> None:
         self._inventory, self._fleet, self._chosen = inventory, fleet, chosen
-        self._file, self._journal, self._key, self._override = file, journal, key, override
+        self._file, self._journal, self._keys, self._override = file, journal, keys, override
         self._again = again
         self._as_text = as_text
         self._waivers: Waivers = NONE
@@ -203,7 +221,7 @@ class _Push:
                 now=utc_now(),
                 valid=VALID,
             ),
-            self._key,
+            self._keys.plan,
         )
         self._show_plan(planned)
         if planned.audit.interrupted or not planned.changing:
@@ -211,7 +229,7 @@ class _Push:
             say_what_was_not_learned(planned.audit)
             return remember_plan(planned, plan_id, planned.audit.exit_code(), kind="push")
         write(self._file, document)
-        plan = load(self._file, self._key, unsigned=self._key is None, now=utc_now())
+        plan = load(self._file, self._keys.plan, unsigned=self._keys.plan is None, now=utc_now())
         if not yes:
             left, waves = [host.host for host in plan.changing], []
             for size in settled.limits.sizes(len(left)):
@@ -231,7 +249,8 @@ class _Push:
                 settled=settled,
                 journal=self._journal,
                 override=self._override,
-                key=self._key,
+                key=self._keys.plan,
+                journal_key=self._keys.journal,
                 said=not yes,
                 waivers=again_from(self._waivers_file),
             )
@@ -245,7 +264,7 @@ class _Push:
         undo = shlex.join(["provmode", "undo", str(self._journal), "--inventory", inventory, *self._again])
         complain(f"the journal is {self._journal}; what can be restored from it: {undo} --dry")
         code = remember_plan(planned, plan_id, _code(planned, result), kind="push")
-        return remember_journal(self._journal, self._key, code, inventory=self._inventory, kind="push")
+        return remember_journal(self._journal, self._keys.journal, code, inventory=self._inventory, kind="push")
 
     def _show_plan(self, planned: Planned) -> None:
         from provmode.report.changes import print_plan

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from provmode.fleet.plan import Planned
     from provmode.history.database import Database
     from provmode.history.run import NewRun
+    from provmode.signing.keys import Given
 
 
 NO_HISTORY = "write url under [history] in provmode.toml (provmode init makes one)"
@@ -113,9 +114,7 @@ def remember_plan(planned: Planned, name: str, code: int, *, kind: str = "plan")
     return remember_audit(planned.audit, code, kind=kind)
 
 
-def remember_journal(
-    journal: Path, key: bytes | None, code: int, *, inventory: str = "", kind: str | None = None
-) -> int:
+def remember_journal(journal: Path, key: Given, code: int, *, inventory: str = "", kind: str | None = None) -> int:
     """Write the runs of a journal to the history, if there is one; return the exit code of the last of them."""
     if not is_kept() or not journal.exists():
         return code

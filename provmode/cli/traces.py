@@ -26,6 +26,7 @@ from provmode.cli.common import (
     running,
     say_if_no_name_resolves,
 )
+from provmode.cli.keys import journal_keys
 from provmode.fleet.results import EXIT_CODES
 from provmode.text import json_text
 
@@ -61,12 +62,11 @@ def traces(
 ) -> int:
     """Say what provmode left on the hosts of an INVENTORY. Changes nothing; plan --remove-traces removes it."""
     from provmode.connector.host_data import read_override
-    from provmode.fleet.plan_file import key_from
     from provmode.fleet.traces import journaled_files, traces_inventory
     from provmode.report.traces import print_traces
 
     override = read_override(data)
-    journaled = journaled_files(journals, key_from(key_file)) if journals else {}
+    journaled = journaled_files(journals, journal_keys(key_file)) if journals else {}
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry), running("looking for traces", parallel) as options:

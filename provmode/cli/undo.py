@@ -30,6 +30,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
+from provmode.cli.keys import journal_key_option, journal_keys
 from provmode.cli.remembering import remember_journal
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 
@@ -45,6 +46,7 @@ from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 @data_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Accept an unsigned journal.")
+@journal_key_option
 @format_option
 @run_options
 def undo(
@@ -57,6 +59,7 @@ def undo(
     data: tuple[str, ...],
     key_file: Path | None,
     unsigned: bool,
+    journal_key: Path | None,
     output_format: str,
     retry: bool,
     **named: Any,
@@ -68,7 +71,7 @@ def undo(
     """
     from provmode.connector.host_data import read_override
     from provmode.fleet.guards import RunRefused
-    from provmode.fleet.plan_file import key_from
+    from provmode.fleet.journal import signing_key
     from provmode.fleet.selection import expand, expanded
     from provmode.fleet.undo import undo_run, undoing
     from provmode.fleet.undo_preview import preview_undo
@@ -82,12 +85,14 @@ def undo(
         "hosts": expand("--host", hosts),
         "kinds": _kinds(only),
         "limits": limits,
-        "key": key_from(key_file),
+        "key": journal_keys(key_file, journal_key),
         "unsigned": unsigned,
         "override": read_override(data),
     }
     source = configured(inventory)
     chosen = undoing(journal, source, **options)
+    if chosen.state.signed and not dry:
+        signing_key(options["key"])  # there has to be one, before anybody is asked
     with refused_logons(retry=retry):
         if dry or (not yes and has_terminal()):
             with running("looking at hosts", limits.parallel) as common:

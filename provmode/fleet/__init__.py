@@ -22,6 +22,8 @@
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry
+* `approvals`       signatures of other people under a plan
+* `key_files`       files with keys: who may read and write them
 * `apply`           apply a plan in waves
 * `apply_host`      apply a plan on one host
 * `undo`            undo a run by its journal
@@ -30,6 +32,7 @@
 * `traces`          what provmode left on the PCs, and planning its removal
 * `history`         the whole change that a journal records, in order
 * `journal`         the file that every change is written to before it is made
+* `journal_chain`   its lines: hashes, signatures, and who signed which
 * `group_commit`    forces the journal to disk for all who wait at once
 * `journal_events`  the table of the events in a journal
 * `lease`           the lease on one host during a run

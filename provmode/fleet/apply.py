@@ -35,6 +35,7 @@ from provmode.fleet.selection import Chosen, choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.fleet.waves import Budget, Limits
 from provmode.reading import plain
+from provmode.signing.keys import Given, Keys
 from provmode.waivers.model import Waivers
 
 
@@ -91,7 +92,9 @@ def apply_plan(
     *,
     journal: Path,
     now: Callable[[], datetime],
-    key: bytes | None = None,
+    key: Given = None,
+    journal_key: Given = None,
+    unsigned_journal: bool = False,
     override: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     resume: bool = False,
@@ -111,9 +114,11 @@ def apply_plan(
     Without *limits* a run that is resumed goes on under those that it was begun with, and a new one has the safe ones.
     *announce* is told what is about to happen, before the first host.
 
-    *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. *key* is the plan's key; a
-    plan that is not signed has an unsigned journal, whatever the key. When *stop* turns true, hosts in progress are
-    finished and no other is begun.
+    *now* is the controller's clock, UTC; *seconds* is a monotonic one and *pause* waits. When *stop* turns true, hosts
+    in progress are finished and no other is begun.
+
+    The journal is signed with *journal_key*, else with *key*, the plan's; a plan that is not signed then has an
+    unsigned journal, whatever the key. *unsigned_journal* accepts and writes one without a signature all the same.
 
     *retrying* says until when hosts that were not reached because they were off, away or slow are begun again, in
     rounds. No round begins once the plan has expired. If *stop* turns true after every host was begun once, the run
@@ -128,11 +133,7 @@ def apply_plan(
         PlanRefused: the inventory has none of the plan's hosts. (If it has only some, the others end as stale.)
         UsageError: the inventory, a limit or the journal cannot be used; nothing was changed.
     """
-    if plan.signed and key is None:
-        raise UsageError(
-            "the plan is signed, and its journal has to be signed with the same key", next_step="give the plan's key"
-        )
-    key = key if plan.signed else None
+    key = _journal_keys(plan, Keys.of(key), Keys.of(journal_key), unsigned=unsigned_journal)
     limits = expanded(limits or settle({}, journal, resume=resume, key=key).limits)
     fleet = load(inventory, override=override)
     chosen = _chosen(plan, fleet, limits)
@@ -171,6 +172,27 @@ def apply_plan(
     return result
 
 
+def _journal_keys(plan: Plan, key: Keys | None, journal_key: Keys | None, *, unsigned: bool) -> Keys | None:
+    """Return the keys of the journal; ``None`` if it is not to be signed.
+
+    Raises:
+        UsageError: the plan is signed, and there is no key that can sign the journal.
+    """
+    if unsigned or (not plan.signed and journal_key is None):
+        return None
+    keys = journal_key or key
+    if keys is None:
+        raise UsageError(
+            "the plan is signed, and its journal has to be signed with the same key", next_step="give the plan's key"
+        )
+    if keys.own is None:
+        raise UsageError(
+            "the plan is signed, and there is no key to sign the journal with",
+            next_step="give a private key of your own (--journal-key), or --unsigned-journal",
+        )
+    return keys
+
+
 def _chosen(plan: Plan, fleet: Fleet, limits: Limits) -> Chosen:
     """Return the plan's hosts that have something to change and that the limits leave in.
 
@@ -205,7 +227,7 @@ def _open_journal(
     path: Path,
     plan: Plan,
     now: Callable[[], datetime],
-    key: bytes | None,
+    key: Given,
     nonce: str,
     limits: Limits,
     *,

@@ -15,6 +15,7 @@ from provmode.fleet.journal import first_line_torn, read
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.retrying import Retrying
 from provmode.fleet.waves import SAFE, Limits
+from provmode.signing.keys import Given
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def settle(
     journal: Path,
     *,
     resume: bool,
-    key: bytes | None,
+    key: Given,
     new: Settled = Settled(SAFE, NEW),
 ) -> Settled:
     """Return the limits of a run; *given* are the fields of `Limits` that were told by name, *new* those of a new run.

@@ -151,6 +151,12 @@ HISTORY = Kind(
     'write "sqlite:///history.sqlite" or "postgresql://user@server/provmode"',
 )
 PATH = Kind("a path, in quotes", _is_text, beside)
+PATHS = Kind(
+    "a list of paths",
+    lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    lambda paths, folder: [beside(path, folder) for path in paths],
+    'write it as in ["alice.pub", "bob.pub"]',
+)
 INVENTORY = Kind("an inventory, in quotes", _is_text, _inventory)
 
 
@@ -240,7 +246,7 @@ _RUNS = _by_name(
     Key(
         "key_file",
         PATH,
-        "file with the plan key; not from the working directory",
+        "file with the plan key, your own or the shared one; not from the working directory",
         example="plan.key",
         option="key_file",
         trusted=True,
@@ -340,6 +346,36 @@ _REPORT = _by_name(
     )
 )
 
+
+def _signing_key(name: str, kind: Kind, says: str, example: Any, **more: Any) -> Key:
+    return Key(name, kind, f"{says}; not from the working directory", example=example, trusted=True, **more)
+
+
+_SIGNING = _by_name(
+    _signing_key("plan_keys", PATHS, "public keys of who makes plans", ["alice.pub"]),
+    _signing_key(
+        *("journal_key", PATH, "your own private key, which signs journals", "bob.key"),
+        option="journal_key",
+        secret=True,
+    ),
+    _signing_key("journal_keys", PATHS, "public keys of who else applies and undoes plans", ["carol.pub"]),
+    _signing_key("approvers", PATHS, "public keys of who may approve plans", ["bob.pub", "carol.pub"]),
+    _signing_key(
+        *("approvals", _whole(0, 9), "how many of them have to approve a plan; without it one, if there are any", 1)
+    ),
+)
+
+
+def _wrong_in_signing(where: str, values: Mapping[str, Any]) -> Iterator[UsageError]:
+    """Yield that more people have to approve than may."""
+    approvers, needed = values.get("approvers", []), values.get("approvals", 0)
+    if needed > len(approvers):
+        yield UsageError(
+            f"{where}: {needed} approvals are needed, and approvers names {len(approvers)}",
+            next_step="name more approvers",
+        )
+
+
 _ANY = Kind("", lambda value: True)
 """What the check of the whole table looks at."""
 _SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
@@ -428,6 +464,7 @@ TABLES: Mapping[str, Table] = {
     "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
     "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
     "waivers": Table(_WAIVERS, "Findings that are known; docs/waivers.md has the file."),
+    "signing": Table(_SIGNING, "Whose plans and journals are believed, and who has to approve.", _wrong_in_signing),
     "report": Table(_REPORT, "What a run writes beside its report; --write counts instead."),
     "policy": Table(
         _policy_keys,

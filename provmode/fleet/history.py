@@ -9,9 +9,10 @@ from typing import Any
 
 from provmode.fleet.journal import JournalState, read
 from provmode.fleet.journal_events import StepRecord
+from provmode.signing.keys import Given, Keys
 
 _BEGINS = {"run-begun": "apply", "run-resumed": "apply --resume", "undo-begun": "undo"}
-_OF_THE_CHAIN = frozenset({"time", "event", "prev", "hash", "plan", "signed", "nonce"})
+_OF_THE_CHAIN = frozenset({"time", "event", "prev", "hash", "signature", "plan", "signed", "nonce"})
 """Fields of a first line that say nothing about how the run was to be made."""
 
 
@@ -85,7 +86,7 @@ class History:
                 yield host, step, self.times[host, step.number]
 
 
-def history_of(journal: Path, key: bytes | None) -> History:
+def history_of(journal: Path, key: Given) -> History:
     """Read a journal to show it. Without a *key*, a signed one is read unchecked.
 
     Raises:
@@ -94,5 +95,5 @@ def history_of(journal: Path, key: bytes | None) -> History:
     """
     found = History(journal, checked=True)
     found.state = read(journal, key, unchecked=True, each=found.add)
-    found.checked = key is not None or not found.state.signed
+    found.checked = Keys.of(key) is not None or not found.state.signed
     return found

@@ -2,7 +2,8 @@
 
 One JSON object a line, appended and forced to disk before the change is sent. The kinds of line are the table in
 `provmode.fleet.journal_events`; ``docs/journal.schema.json`` describes them. Each line carries its own SHA-256
-(``hash``) and that of the line before it (``prev``), so that a changed or missing line is found.
+(``hash``) and that of the line before it (``prev``), so that a changed or missing line is found, and a signature if
+there is a key: see `provmode.fleet.journal_chain`.
 
 A crash can tear the last line, which then has no line ending. That is tolerated: what it announced had not begun. A
 journal whose very last lines are missing reads like the journal of a run that crashed.
@@ -12,12 +13,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
-import hmac
-import json
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -25,21 +23,17 @@ from typing import Any
 
 from provmode.errors import UsageError
 from provmode.fleet.group_commit import GroupCommit, forcing
+from provmode.fleet.journal_chain import FIRST, JournalDamaged, checked_lines, encoded, is_signed, sealed
 from provmode.fleet.journal_events import EVENTS, HostRecord, JournalState, StepRecord, apply_line
 from provmode.fleet.plan_file import KEY_ENVIRONMENT
 from provmode.fleet.waves import Limits
 from provmode.remediation.steps import Step
+from provmode.signing.keys import ED25519, Given, Key, Keys
 
-__all__ = ["HostRecord", "Journal", "JournalDamaged", "JournalState", "StepRecord", "read"]
+__all__ = ["HostRecord", "Journal", "JournalDamaged", "JournalState", "StepRecord", "read", "signing_key"]
 
-FIRST = "0" * 64
-"""``prev`` of the first line."""
 _START = b'{"event": "run-begun", "hash": "'
 """How every journal begins."""
-
-
-class JournalDamaged(UsageError):
-    """A line was changed, is missing, or was not written by provmode; the message says which."""
 
 
 class JournalLost(Exception):
@@ -52,9 +46,7 @@ class Journal:
     A line that could not be written whole is cut off again, and nothing is written after it.
     """
 
-    def __init__(
-        self, file: FileIO, state: JournalState, now: Callable[[], datetime], key: bytes | None = None
-    ) -> None:
+    def __init__(self, file: FileIO, state: JournalState, now: Callable[[], datetime], key: Key | None = None) -> None:
         self._key = key
         self._file = file
         self._first, self._last, self._size = state.first_hash, state.last_hash, state.size
@@ -73,19 +65,20 @@ class Journal:
         path: Path,
         plan_id: str,
         now: Callable[[], datetime],
-        key: bytes | None = None,
+        key: Given = None,
         *,
         nonce: str = "",
         limits: Limits | None = None,
     ) -> Journal:
         """Begin a new journal for the plan *plan_id*, of a run under *limits*. It is signed with *key*, if there is
-        one.
+        one: a private or a shared one.
 
         *nonce* is different in every journal, so runs that begin at the same moment have different ids.
 
         Raises:
-            UsageError: there is a journal already, or it cannot be written.
+            UsageError: there is a journal already, it cannot be written, or the key cannot sign.
         """
+        own = signing_key(Keys.of(key))
         try:
             file = FileIO(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # it holds files of PCs
         except FileExistsError:
@@ -97,7 +90,7 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            journal = cls(file, JournalState(last_hash=FIRST), now, key)
+            journal = cls(file, JournalState(last_hash=FIRST), now, own)
             journal._begin(plan_id, nonce, limits)
             _sync_folder(path)
         except OSError as error:
@@ -114,7 +107,7 @@ class Journal:
         now: Callable[[], datetime],
         *,
         event: str = "run-resumed",
-        key: bytes | None = None,
+        key: Given = None,
         unsigned: bool = False,
         nonce: str = "",
         limits: Limits | None = None,
@@ -123,7 +116,8 @@ class Journal:
 
         *nonce* is different each time, so that two resumes of two copies of a journal have different ids.
 
-        With a *key* the journal has to be signed with it, unless *unsigned* journals are accepted as well.
+        With a *key* the journal has to be signed with one that it trusts, unless *unsigned* journals are accepted as
+        well. What is written from now on is signed with its own.
 
         Raises:
             JournalDamaged: it cannot be trusted.
@@ -139,16 +133,18 @@ class Journal:
             raise _unwritable(path, error) from None
         try:
             _lock(file, path)
-            torn = JournalState(plan_id, last_hash=FIRST, signed=key is not None) if first_line_torn(path) else None
-            state = torn or read(path, key)
-            if key is not None and not state.signed and not unsigned:
+            keys = Keys.of(key)
+            torn = JournalState(plan_id, last_hash=FIRST, signed=keys is not None) if first_line_torn(path) else None
+            state = torn or read(path, keys)
+            if keys is not None and not state.signed and not unsigned:
                 raise JournalDamaged(f"{path} is not signed, and the plan is: another program wrote it")
             if state.plan_id != plan_id:
                 raise UsageError(
                     f"the journal {path} belongs to another plan", next_step="give the plan it was written for"
                 )
+            own = signing_key(keys) if state.signed else None
             file.truncate(state.size)
-            journal = cls(file, state, now, key if state.signed else None)
+            journal = cls(file, state, now, own)
             journal._begin(plan_id, nonce, limits, event if torn is None else "run-begun")
         except UsageError:
             file.close()
@@ -162,6 +158,8 @@ class Journal:
         optional: dict[str, Any] = {"nonce": nonce} if nonce else {}
         if limits is not None:
             optional["limits"] = limits.to_json()
+        if self._key is not None and self._key.algorithm == ED25519:
+            optional["key"] = self._key.fingerprint
         self.write(event, plan=plan_id, signed=self._key is not None, **optional)
         self._first = self._last
 
@@ -176,15 +174,14 @@ class Journal:
             raise ValueError(f"{event} has no field {', '.join(sorted(unknown))}")
         if self._broken:
             raise OSError(errno.EIO, "an earlier line could not be written")
-        line = {"time": self._now().isoformat(), "event": event, **fields, "prev": self._last}
-        digest = _digest(line, self._key)
-        data = _encoded({**line, "hash": digest}) + b"\n"
+        line = sealed({"time": self._now().isoformat(), "event": event, **fields, "prev": self._last}, self._key)
+        data = encoded(line) + b"\n"
         try:
             self._append(data)
         except OSError:
             self._cut(self._size)
             raise
-        self._last, self._size = digest, self._size + len(data)
+        self._last, self._size = line["hash"], self._size + len(data)
         try:
             self._disk.wait(self._size)  # other hosts write their lines meanwhile, and are waited for together
         except OSError:
@@ -244,35 +241,34 @@ def _lock(file: FileIO, path: Path) -> None:
         ) from None
 
 
+def signing_key(keys: Keys | None) -> Key | None:
+    """Return the key that signs a journal; ``None`` if there is no key at all.
+
+    Raises:
+        UsageError: there are keys, and they can only check.
+    """
+    if keys is not None and keys.own is None:
+        raise UsageError(
+            "there is no key to sign the journal with: a public key only checks",
+            next_step="give a private one (--journal-key)",
+        )
+    return keys.own if keys is not None else None
+
+
 def first_line_torn(path: Path) -> bool:
     """Return whether a crash tore the first line: nothing had begun."""
     data = path.read_bytes()
     return b"\n" not in data and data[: len(_START)] == _START[: len(data)]
 
 
-def _encoded(line: dict[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=False, sort_keys=True).encode("utf-8", "surrogatepass")
-
-
-def _digest(line: dict[str, Any], key: bytes | None) -> str:
-    if key is None:
-        return hashlib.sha256(_encoded(line)).hexdigest()
-    return hmac.new(key, _encoded(line), hashlib.sha256).hexdigest()
-
-
-def _same_hash(written: Any, computed: str) -> bool:
-    """Compare in constant time; as bytes, because ``compare_digest`` takes only ASCII text."""
-    return isinstance(written, str) and hmac.compare_digest(written.encode("utf-8", "surrogatepass"), computed.encode())
-
-
 def read(
     path: Path,
-    key: bytes | None = None,
+    key: Given = None,
     *,
     unchecked: bool = False,
     each: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> JournalState:
-    """Read and verify a journal. *key* is the plan's; a journal that is not signed needs none.
+    """Read and verify a journal. *key* is that of who wrote it, or all of them; a journal without signature needs none.
 
     A signed journal is read without a key only if *unchecked*; then nothing proves who wrote it. *each* gets every
     line.
@@ -286,12 +282,14 @@ def read(
     except OSError as error:
         raise UsageError(f"cannot read the journal {path}: {error.strerror}") from None
     whole = data[: data.rfind(b"\n") + 1]
-    state = JournalState(torn=len(whole) != len(data), last_hash=FIRST, size=len(whole), signed=_is_signed(whole))
-    if state.signed and key is None and not unchecked:
+    keys = Keys.of(key)
+    state = JournalState(torn=len(whole) != len(data), last_hash=FIRST, size=len(whole), signed=is_signed(whole))
+    if state.signed and keys is None and not unchecked:
         raise UsageError(f"the journal {path} is signed", next_step=f"give --key-file or ${KEY_ENVIRONMENT}")
-    trusting = state.signed and key is None
-    for number, line in _lines(path, whole, key if state.signed else None, trusting=trusting):
+    for number, line, section in checked_lines(path, whole, keys, unchecked=keys is None):
         state.lines, state.last_hash = number, line["hash"]
+        if section.name not in state.signed_by and section.algorithm:
+            state.signed_by.append(section.name)
         state.first_hash = state.first_hash or line["hash"]
         try:
             apply_line(state, line)
@@ -302,54 +300,6 @@ def read(
     if not state.plan_id:
         raise JournalDamaged(f"{path} is not a journal of provmode, or its first line is missing")
     return state
-
-
-def _is_signed(whole: bytes) -> bool:
-    """Return whether the first line says that the journal is signed; the hashes prove that line too."""
-    try:
-        first = json.loads(whole.partition(b"\n")[0])
-    except (ValueError, RecursionError):
-        first = None
-    return isinstance(first, dict) and first.get("signed") is True
-
-
-def _lines(
-    path: Path, whole: bytes, key: bytes | None, *, trusting: bool = False
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield number and content of each line; *trusting*: without comparing the hash that only a key could prove."""
-    last = FIRST
-    for number, data in enumerate(whole.split(b"\n")[:-1], 1):
-        try:
-            line = json.loads(data)
-            prev, digest = line["prev"], line.pop("hash")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise JournalDamaged(f"{path}, line {number}: it was not written by provmode") from None
-        if not (trusting or _fits(line, digest, key)) or data != _encoded({**line, "hash": digest}):
-            if key is not None and number == 1 and not any(_line_fits(each, key) for each in whole.split(b"\n")):
-                raise JournalDamaged(
-                    f"the key fits no line of {path}: it was signed with another key, or all of it was changed",
-                    next_step="give the key that the plan was signed with",
-                )
-            raise JournalDamaged(f"{path}, line {number}: it was changed")
-        if prev != last:
-            raise JournalDamaged(
-                f"{path}, line {number}: it does not follow the line before it: a line was changed, added or removed"
-            )
-        last = digest
-        yield number, {**line, "hash": digest}
-
-
-def _fits(line: dict[str, Any], digest: Any, key: bytes | None) -> bool:
-    return _same_hash(digest, _digest(line, key))
-
-
-def _line_fits(data: bytes, key: bytes) -> bool:
-    """Return whether a line, as it stands in the file, was signed with *key*."""
-    try:
-        line = json.loads(data)
-        return _fits(line, line.pop("hash"), key)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return False
 
 
 def _sync_folder(path: Path) -> None:

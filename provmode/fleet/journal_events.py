@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from provmode.fields import ANY_TEXT, BOOLEAN, NUMBER, OBJECT, TEXT, Field, object_schema, one_of
+from provmode.fields import ANY_TEXT, BOOLEAN, DIGEST, NUMBER, OBJECT, TEXT, Field, object_schema, one_of
 from provmode.fleet.waves import LIMITS, Limits
 from provmode.remediation.steps import KINDS, Step, step_from_json
 
@@ -95,7 +95,9 @@ class JournalState:
     size: int = 0
     """Bytes of whole lines."""
     signed: bool = False
-    """Whether its lines are chained with the plan's key: only somebody with the key can write them."""
+    """Whether its lines are signed: only somebody with a key can write them."""
+    signed_by: list[str] = field(default_factory=list)
+    """The fingerprints of the keys that signed it, each once; the empty text is a shared key."""
     undoing: bool = False
     """Whether its last run is an undo."""
     limits: Limits | None = None
@@ -175,7 +177,7 @@ class Event:
 _PLAN = {"plan": TEXT, "signed": BOOLEAN}
 _NUMBERED = {"host": TEXT, "number": NUMBER}
 _OPTIONAL_TEXT = replace(ANY_TEXT, optional=True)
-_BEGINS = {**_PLAN, "nonce": _OPTIONAL_TEXT, "limits": LIMITS}
+_BEGINS = {**_PLAN, "key": replace(DIGEST, optional=True), "nonce": _OPTIONAL_TEXT, "limits": LIMITS}
 
 EVENTS: Mapping[str, Event] = {
     event.name: event
@@ -245,6 +247,7 @@ def line_schema() -> dict[str, Any]:
         "time": {"$ref": "#/$defs/time"},
         "prev": {"$ref": "#/$defs/digest"},
         "hash": {"$ref": "#/$defs/digest"},
+        "signature": {"$ref": "#/$defs/signature"},
     }
     rows = []
     for event in EVENTS.values():

@@ -7,8 +7,6 @@ everything else, with a key of the fleet's owner: without the key nobody can hav
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import hmac
 import json
 import os
 from collections.abc import Mapping
@@ -22,21 +20,36 @@ from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
 from provmode.connector.host_data import KEYS
 from provmode.connector.sources.found import FoundHost
-from provmode.errors import ProvmodeError, UsageError
+from provmode.errors import UsageError
 from provmode.fields import object_schema
+from provmode.fleet.approvals import FIELD, Approval, Approving, PlanRefused, approvals_in, check_approvals
+from provmode.fleet.key_files import read_key
 from provmode.remediation.steps import KINDS, Step, step_from_json
+from provmode.signing.canonical import KeyTwice, canonical, each_key_once
+from provmode.signing.key_text import shared
+from provmode.signing.keys import PLAN, Given, Key, Keys
 from provmode.text import json_text
 
+__all__ = [
+    "KEY_ENVIRONMENT",
+    "MadeFrom",
+    "Plan",
+    "PlanRefused",
+    "PlannedHost",
+    "as_text",
+    "key_from",
+    "load",
+    "read",
+    "sign",
+    "step_schema",
+    "write",
+]
 FORMAT, VERSION = "provmode-plan", 1
 KEY_ENVIRONMENT = "PROVMODE_PLAN_KEY"
-MINIMUM_KEY = 16
-"""The least number of bytes of a key."""
+_NOT_SIGNED = frozenset({"signature", FIELD})
+"""Fields that the author's signature does not cover."""
 AHEAD = timedelta(minutes=5)
 """How far the clock of the controller that made a plan may be ahead of ours."""
-
-
-class PlanRefused(ProvmodeError):
-    """The whole plan is refused: expired, changed, signed with another key, or for another fleet."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,9 @@ class Plan:
     """Everything that the plan says."""
     made_from: MadeFrom | None = None
     """The hosts that it was made from, if the inventory was no program."""
+    author: Key | None = None
+    """The key that signed it; ``None`` if it is not signed, or was read without a key."""
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def changing(self) -> tuple[PlannedHost, ...]:
@@ -112,39 +128,31 @@ class Plan:
         return tuple(host for host in self.hosts if host.steps)
 
 
-def key_from(file: Path | None, environment: Mapping[str, str] = os.environ) -> bytes | None:
-    """Return the signing key: from *file*, else from ``PROVMODE_PLAN_KEY``; ``None`` if there is no key.
+def key_from(file: Path | None, environment: Mapping[str, str] = os.environ) -> Key | None:
+    """Return the key: that in *file*, else the shared one in ``PROVMODE_PLAN_KEY``; ``None`` if there is no key.
 
     Raises:
-        UsageError: the file cannot be read, or the key is too short.
+        UsageError: the file cannot be read or used, or the key is too short.
     """
     if file is not None:
-        try:
-            key = file.read_bytes().strip()
-        except OSError as error:
-            raise UsageError(f"cannot read the key file {file}: {error.strerror}") from None
-    elif KEY_ENVIRONMENT in environment:
-        key = environment[KEY_ENVIRONMENT].encode().strip()
-    else:
-        return None
-    if len(key) < MINIMUM_KEY:
-        raise UsageError(
-            f"the plan key has {len(key)} bytes, under {MINIMUM_KEY}", next_step="make one: openssl rand -hex 32"
-        )
-    return key
+        return read_key(file)
+    if KEY_ENVIRONMENT in environment:
+        return shared(environment[KEY_ENVIRONMENT].encode("utf-8", "surrogateescape"))
+    return None
 
 
-def sign(document: dict[str, Any], key: bytes | None) -> dict[str, Any]:
-    """Return *document* with its signature; without a key the signature is ``None``."""
-    unsigned = {name: value for name, value in document.items() if name != "signature"}
-    if key is None:
+def sign(document: dict[str, Any], key: Given) -> dict[str, Any]:
+    """Return *document* with its signature; without a key the signature is ``None``.
+
+    Raises:
+        UsageError: the key is a public one.
+    """
+    unsigned = {name: value for name, value in document.items() if name not in _NOT_SIGNED}
+    keys = Keys.of(key)
+    if keys is None:
         return {**unsigned, "signature": None}
-    return {**unsigned, "signature": {"algorithm": "HMAC-SHA256", "value": _mac(unsigned, key)}}
-
-
-def _mac(document: Mapping[str, Any], key: bytes) -> str:
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hmac.new(key, canonical.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    own = keys.own or keys.trusted[0]
+    return {**unsigned, "signature": {**own.header, "value": own.sign(PLAN, canonical(unsigned))}}
 
 
 def as_text(document: Mapping[str, Any]) -> str:
@@ -166,21 +174,22 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
     write_output(path, as_text(document), private=True)
 
 
-def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Plan:
-    """Read a plan and check that it can be applied now.
+def load(path: Path, key: Given, *, unsigned: bool, now: datetime, approving: Approving | None = None) -> Plan:
+    """Read a plan and check that it can be applied now. *approving* says who has to have approved it, if anybody.
 
     Raises:
         UsageError: the file cannot be read.
-        PlanRefused: it is not a plan, or it is expired, made in the future, changed, not signed with *key*, or of
-            another version.
+        PlanRefused: it is not a plan, or it is expired, made in the future, changed, not signed with *key*, not
+            approved, or of another version.
     """
     document = _document(path)
     signature = document.get("signature")
     if signature is None and not unsigned:
         raise PlanRefused(f"the plan {path} is not signed", next_step="sign plans with a key, or give --unsigned")
-    if signature is not None:
-        _check_signature(path, document, signature, key)
-    plan = _plan(path, document)
+    author = _check_signature(path, document, signature, key) if signature is not None else None
+    plan = _plan(path, document, author)
+    if approving is not None and (approving.needed or approving.approvers):
+        check_approvals(path, document, approving, author=author, made_by=plan.by)
     if plan.created - now > AHEAD:
         raise PlanRefused(
             f"the plan {path} was made at {plan.created:%Y-%m-%d %H:%M UTC}, and here it is {now:%Y-%m-%d %H:%M UTC}",
@@ -191,7 +200,7 @@ def load(path: Path, key: bytes | None, *, unsigned: bool, now: datetime) -> Pla
     return plan
 
 
-def read(path: Path, key: bytes | None) -> Plan:
+def read(path: Path, key: Given) -> Plan:
     """Read a plan to show it, whatever the time. Its signature is checked only if there is a *key*.
 
     Raises:
@@ -199,12 +208,11 @@ def read(path: Path, key: bytes | None) -> Plan:
         PlanRefused: it is not a whole plan, of another version, or it was changed or signed with another key.
     """
     document = _document(path)
-    if document.get("signature") is not None and key is not None:
-        _check_signature(path, document, document["signature"], key)
-    return _plan(path, document)
+    signed = document.get("signature") is not None and Keys.of(key) is not None
+    return _plan(path, document, _check_signature(path, document, document["signature"], key) if signed else None)
 
 
-def _plan(path: Path, document: dict[str, Any]) -> Plan:
+def _plan(path: Path, document: dict[str, Any], author: Key | None) -> Plan:
     try:
         plan = Plan(
             id=_text(document, "id"),
@@ -216,6 +224,8 @@ def _plan(path: Path, document: dict[str, Any]) -> Plan:
             signed=document.get("signature") is not None,
             document=document,
             made_from=_made_from(document["made_from"]) if "made_from" in document else None,
+            author=author,
+            approvals=approvals_in(document),
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
@@ -227,9 +237,11 @@ def _plan(path: Path, document: dict[str, Any]) -> Plan:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), object_pairs_hook=each_key_once)
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
+    except KeyTwice as error:
+        raise PlanRefused(f"{path} is not a plan file ({error})", next_step="plan anew") from None
     except (ValueError, RecursionError):
         raise PlanRefused(f"{path} is not a plan file (not valid JSON)", next_step="plan anew") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -239,22 +251,41 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _check_signature(path: Path, document: dict[str, Any], signature: Any, key: bytes | None) -> None:
-    if key is None:
+def _check_signature(path: Path, document: dict[str, Any], signature: Any, given: Given) -> Key:
+    """Return the key that signed a plan: one of those that are given, and nothing that the plan says decides how.
+
+    Raises:
+        PlanRefused: none of them did.
+    """
+    keys = Keys.of(given)
+    if keys is None:
         raise PlanRefused(
             f"the plan {path} is signed and there is no key to check it with",
             next_step=f"give --key-file or ${KEY_ENVIRONMENT}",
         )
-    ours = sign(document, key)["signature"]
-    value = signature.pop("value", None) if isinstance(signature, dict) else None
-    fits = isinstance(value, str) and hmac.compare_digest(
-        value.encode("utf-8", "surrogatepass"), ours.pop("value").encode()
-    )
-    if not fits or signature != ours:
+    unsigned = {name: value for name, value in document.items() if name not in _NOT_SIGNED}
+    header = dict(signature) if isinstance(signature, dict) else {}
+    value = header.pop("value", None)
+    named = keys.named(header)
+    for key in named:
+        if key.verify(PLAN, canonical(unsigned), value):
+            return key
+    others = " and ".join(name_of(key.header) for key in keys.trusted)
+    if not named and isinstance(header.get("algorithm"), str) and name_of(header) not in others:
         raise PlanRefused(
-            f"the signature of {path} does not fit: the plan was changed, or signed with another key",
-            next_step="give the key that it was signed with, or plan anew",
+            f"the plan {path} was signed with {name_of(header)}, and given is {others}",
+            next_step="give the key of who made it, or plan anew",
         )
+    raise PlanRefused(
+        f"the signature of {path} does not fit: the plan was changed, or signed with another key",
+        next_step="give the key that it was signed with, or plan anew",
+    )
+
+
+def name_of(header: Mapping[str, Any]) -> str:
+    """Return with what something was signed, by what its signature says."""
+    algorithm, key = header.get("algorithm"), header.get("key")
+    return f"the key {key:.16} ({algorithm:.20})" if isinstance(key, str) else f"a shared key ({algorithm:.20})"
 
 
 def _time(text: str) -> datetime:

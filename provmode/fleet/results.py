@@ -193,6 +193,17 @@ APPLY = ExitCodes(
     },
 )
 
+APPROVE = ExitCodes(
+    {},
+    {
+        COMPLIANT: "approved",
+        REFUSED: "nothing was approved: the plan is yours, expired, changed or signed with another key, "
+        "or nobody confirmed it",
+        BAD_USAGE: "bad usage, no key, or a file that cannot be read or written",
+        INTERRUPTED: "interrupted before it was approved",
+    },
+)
+
 PUSH = ExitCodes(
     {**APPLY.code_of, **AUDIT.code_of},
     {
@@ -278,6 +289,15 @@ INIT = ExitCodes(
     },
 )
 
+KEY = ExitCodes(
+    {},
+    {
+        COMPLIANT: "written or shown; no PC was asked",
+        BAD_USAGE: "bad usage, a file is there already or cannot be written, or holds no key that can be used",
+        INTERRUPTED: "interrupted before it was written or shown",
+    },
+)
+
 HISTORY = ExitCodes(
     {},
     {
@@ -320,12 +340,14 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "audit": AUDIT,
     "plan": AUDIT,
     "demo": DEMO,
+    "approve": APPROVE,
     "apply": APPLY,
     "push": PUSH,
     "undo": UNDO,
     "verify": VERIFY,
     "show": SHOW,
     "traces": TRACES,
+    "key": KEY,
     "report": REPORT,
     "inventory": INVENTORY,
     "config": CONFIG,

@@ -21,6 +21,7 @@ from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.results import TRACES, none_resolves
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.remediation.traces import Traces, look_for_traces, plan_removal
+from provmode.signing.keys import Given
 from provmode.transport.session import Session
 from provmode.waivers.model import NONE, Waivers
 from provmode.windows.files import sha256
@@ -131,7 +132,7 @@ class Removal:
         return answered(session.converse(plan_removal(now, policy, self.journaled.get(short(host), frozenset()))))
 
 
-def journaled_files(journals: Iterable[Path], key: bytes | None) -> dict[str, set[str]]:
+def journaled_files(journals: Iterable[Path], key: Given) -> dict[str, set[str]]:
     """Return for each host of *journals* the hashes of the files whose bytes they have.
 
     Raises:

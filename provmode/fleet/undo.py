@@ -44,6 +44,7 @@ from provmode.fleet.waves import SAFE, Limits
 from provmode.remediation.decide import check_idle
 from provmode.remediation.execute import NotProved, StaleStep, execute
 from provmode.remediation.lease import LeaseLost
+from provmode.signing.keys import Given
 from provmode.transport.session import Session
 from provmode.windows.files import StaleFile
 
@@ -169,7 +170,7 @@ def undoing(
     hosts: Sequence[str] = (),
     kinds: Iterable[str] | None = None,
     limits: Limits = SAFE,
-    key: bytes | None = None,
+    key: Given = None,
     unsigned: bool = False,
     override: Mapping[str, Any] | None = None,
 ) -> Undoing:
@@ -206,7 +207,7 @@ def undo_run(
     hosts: Sequence[str] = (),
     kinds: Iterable[str] | None = None,
     limits: Limits = SAFE,
-    key: bytes | None = None,
+    key: Given = None,
     unsigned: bool = False,
     override: Mapping[str, Any] | None = None,
     runner: Runner | None = None,
@@ -220,8 +221,9 @@ def undo_run(
     """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
     *now* is the controller's clock, UTC. *kinds* are the kinds of step to undo, if not all. *limits* are those of the
-    undo; it has the safe ones, whatever the run had. *key* is the plan's key. A journal that is not signed is refused
-    unless *unsigned*. When *stop* turns true, hosts in progress are finished and no other is begun.
+    undo; it has the safe ones, whatever the run had. *key* is what the journal was signed with; the undo is signed with
+    its own. A journal that is not signed is refused unless *unsigned*. When *stop* turns true, hosts in progress are
+    finished and no other is begun.
 
     *guards* may keep the undo from beginning, and stop it before a wave or a host.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from provmode.fleet.journal import JournalDamaged, JournalState, read
 from provmode.fleet.results import COMPLIANT, PENDING
+from provmode.signing.keys import Given, Keys
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Verification:
         return COMPLIANT if self.state.closed else PENDING
 
 
-def verify_journal(journal: Path, *, key: bytes | None = None, unsigned: bool = False) -> Verification:
+def verify_journal(journal: Path, *, key: Given = None, unsigned: bool = False) -> Verification:
     """Read and verify a journal.
 
     Whoever has a *key* expects a signature. Anybody can write a journal without one, so it is then accepted only if
@@ -56,7 +57,7 @@ def verify_journal(journal: Path, *, key: bytes | None = None, unsigned: bool = 
         UsageError: the journal cannot be read, or it is signed and there is no key.
     """
     state = read(journal, key)
-    if key is not None and not state.signed and not unsigned:
+    if Keys.of(key) is not None and not state.signed and not unsigned:
         raise JournalDamaged(
             f"the journal {journal} is not signed, and a key was given: anybody can have written it",
             next_step="give --unsigned if the plan was not signed either",

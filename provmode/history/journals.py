@@ -16,6 +16,7 @@ from provmode.fleet.journal import JournalDamaged, read
 from provmode.fleet.results import HostOutcome
 from provmode.history.run import Change, NewRun
 from provmode.remediation.steps import step_from_json
+from provmode.signing.keys import Given, Keys
 
 UNFINISHED = "unfinished"
 """How a host ended whose run was killed while it worked on it."""
@@ -89,7 +90,7 @@ class _Reading:
 
 def runs_of(
     journal: Path,
-    key: bytes | None,
+    key: Given,
     *,
     inventory: str = "",
     by: str = "",
@@ -106,7 +107,7 @@ def runs_of(
     """
     reading = _Reading()
     state = read(journal, key, unchecked=True, each=reading.add)
-    checked = key is not None or not state.signed
+    checked = Keys.of(key) is not None or not state.signed
     last = len(reading.segments) - 1
     return [
         NewRun(
@@ -121,7 +122,7 @@ def runs_of(
             version=__version__,
             changes=tuple(_change(segment.kind, name, host) for name, host in segment.hosts.items()),
             plan=segment.plan[:64],
-            about={"journal": str(journal), "signed": state.signed, "checked": checked},
+            about={"journal": str(journal), "signed": state.signed, "checked": checked, "keys": state.signed_by},
         )
         for number, segment in enumerate(reading.segments)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from rich.text import Text
 from provmode.ccm.verdict import OTHER_COMPUTER, Verdict
 from provmode.fleet.apply import ApplyResult
 from provmode.fleet.apply_host import HostResult
+from provmode.fleet.approvals import Approval
 from provmode.fleet.lowered import LoweredOn
 from provmode.fleet.plan import Planned
 from provmode.fleet.plan_file import Plan, PlanRefused
@@ -33,6 +34,7 @@ from provmode.report.lines import (
 )
 from provmode.report.planned import Row, lowered_in, rows_in, rows_of
 from provmode.report.terminal import case_of, print_lowered, said
+from provmode.signing.keys import ED25519
 from provmode.wsman.notation import NotationError, format_operation
 
 _STYLES = {
@@ -54,10 +56,17 @@ def print_plan(planned: Planned, console: Console) -> None:
     print_rows(rows_of(planned), audit.lowered, len(audit.selected), console, missing, audit.excluded)
 
 
-def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetime) -> None:
-    """Print a plan that was read: who made it, until when it holds, and what it says of every host.
+def print_plan_file(
+    plan: Plan,
+    console: Console,
+    *,
+    checked: bool,
+    now: datetime,
+    approved: Callable[[Approval], bool] = lambda _: False,
+) -> None:
+    """Print a plan that was read: who made and approved it, until when it holds, and what it says of every host.
 
-    *checked* says whether its signature was compared with a key.
+    *checked* says whether its signature was compared with a key, *approved* whether an approval is one of an approver.
 
     Raises:
         PlanRefused: it is not a whole plan.
@@ -77,10 +86,14 @@ def print_plan_file(plan: Plan, console: Console, *, checked: bool, now: datetim
     line(f"inventory {plan.inventory}{limited}{without}", console, 2)
     if not plan.signed:
         line("not signed: anybody can have written it", console, 2)
-    elif checked:
-        line("signed with the given key", console, 2)
+    elif checked and plan.author is not None:
+        name = f" {plan.author.fingerprint}" if plan.author.algorithm == ED25519 else ""
+        line(f"signed with the given key{name}", console, 2)
     else:
         line("signed; not checked, because no key was given: anybody can have changed it", console, 2)
+    for approval in plan.approvals:
+        proved = "" if approved(approval) else "; not checked, because it is not one of the approvers'"
+        line(f"approved {approval.time} by {approval.by}, key {approval.key}{proved}", console, 2)
     console.print()
     missing, excluded = (tuple(map(str, plan.document.get(field) or ())) for field in ("missing", "excluded"))
     print_rows(rows, lowered, len(rows) + len(missing), console, missing, excluded)

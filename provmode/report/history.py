@@ -11,6 +11,7 @@ from provmode.fleet.history import History, StepTimes
 from provmode.fleet.journal_events import StepRecord
 from provmode.fleet.waves import LIMITS, Limits
 from provmode.report.coming import limits_text
+from provmode.report.journal import signed_by
 from provmode.report.lines import count_of, line
 from provmode.text import json_text
 
@@ -72,7 +73,7 @@ def _trust(history: History) -> str:
         return f"{lines}, not signed: anybody can have written it"
     if not history.checked:
         return f"{lines}, signed; not checked, because no key was given: anybody can have changed it"
-    return f"{lines}, each follows the one before it; signed with the plan's key"
+    return f"{lines}, each follows the one before it; {signed_by(history.state)}"
 
 
 def _ending(record: StepRecord, times: StepTimes) -> str:

@@ -13,13 +13,17 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+class KeyTwice(ValueError):
+    """A key stands in an object twice, so that two readers could take it for different documents."""
+
+
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON; for the reader of a file, as ``object_pairs_hook``.
 
     Raises:
-        ValueError: a key stands there twice, so that two readers could take it for different documents.
+        KeyTwice: a key stands there twice.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands in it twice")
+        raise KeyTwice("a key stands in it twice")
     return found

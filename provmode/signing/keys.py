@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from provmode.errors import UsageError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519, HMAC = "Ed25519", "HMAC-SHA256"
 PLAN, APPROVAL, JOURNAL = "provmode-plan", "provmode-approval", "provmode-journal"
@@ -127,10 +128,11 @@ class PublicKey:
         return True
 
     @functools.cached_property
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Ed25519PublicKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-        return Ed25519PublicKey.from_public_bytes(self.raw)
+        with _supported():
+            return Ed25519PublicKey.from_public_bytes(self.raw)
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,26 @@ class PrivateKey:
     def _loaded(self) -> Ed25519PrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        return Ed25519PrivateKey.from_private_bytes(self.seed)
+        with _supported():
+            return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+
+@contextmanager
+def _supported() -> Iterator[None]:
+    """Say what to do if this computer's OpenSSL does no Ed25519.
+
+    Raises:
+        UsageError: it does not.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        yield
+    except UnsupportedAlgorithm:
+        raise UsageError(
+            "the OpenSSL of this computer does no Ed25519 (FIPS mode)",
+            next_step="use a shared key, or another computer",
+        ) from None
 
 
 def _signed(purpose: str, data: bytes) -> bytes:

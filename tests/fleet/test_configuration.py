@@ -280,7 +280,12 @@ def test_every_key_is_an_option_of_a_command_or_data_of_a_host() -> None:
     assert {key.name for key in keys if not key.option} == {
         *(field.name for field in dataclasses.fields(Policy)),
         *(set(WINRM_DATA) - {"winrm_password"}),
+<<<<<<< HEAD
         *("url", "keep_days", "command", "words", "max_days"),
+=======
+        *("url", "keep_days", "command", "words"),
+        *("plan_keys", "journal_keys", "approvers", "approvals"),
+>>>>>>> 171dabe (Sign plans and journals with keys of one's own)
     }
     for key in keys:
         if key.option:

@@ -21,6 +21,7 @@ from provmode.lab.fleet import compose
 from provmode.lab.personas import build_pc
 from provmode.lab.process import LabProcess
 from provmode.lab.windows.deployments import WindowType
+from provmode.signing.keys import SharedKey
 
 Run = Callable[..., Any]
 Document = dict[str, Any]
@@ -535,8 +536,8 @@ def test_the_key_comes_from_a_file_or_from_the_environment(tmp_path: Path) -> No
     (tmp_path / "key").write_bytes(KEY + b"\n")
     (tmp_path / "short").write_bytes(b"short\n")
 
-    assert key_from(tmp_path / "key", {KEY_ENVIRONMENT: "x" * 40}) == KEY
-    assert key_from(None, {KEY_ENVIRONMENT: KEY.decode()}) == KEY
+    assert key_from(tmp_path / "key", {KEY_ENVIRONMENT: "x" * 40}) == SharedKey(KEY)
+    assert key_from(None, {KEY_ENVIRONMENT: KEY.decode()}) == SharedKey(KEY)
     assert key_from(None, {}) is None
     for file, environment in ((tmp_path / "short", {}), (tmp_path / "no", {}), (None, {KEY_ENVIRONMENT: ""})):
         with pytest.raises(UsageError):

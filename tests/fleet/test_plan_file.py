@@ -19,6 +19,7 @@ from provmode.ccm.policy import Policy
 from provmode.errors import UsageError
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, Plan, PlanRefused, as_text, key_from, load, sign, write
 from provmode.remediation.steps import RequestPolicy, SetMode, SetServiceState, SetStartMode
+from provmode.signing.keys import SharedKey
 
 KEPT = Path(__file__).parent / "version-1" / "every-step.plan.json"
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -318,9 +319,9 @@ def test_a_key_has_at_least_sixteen_bytes_without_the_space_around_it(tmp_path: 
     file = tmp_path / "key"
     file.write_bytes(b" 0123456789abcdef\r\n")
 
-    assert key_from(file, {}) == b"0123456789abcdef"
-    assert key_from(None, {KEY_ENVIRONMENT: " schlüssel-sechzehn\n"}) == "schlüssel-sechzehn".encode()
-    assert key_from(None, {KEY_ENVIRONMENT: "ü" * 8}) == "ü".encode() * 8
+    assert key_from(file, {}) == SharedKey(b"0123456789abcdef")
+    assert key_from(None, {KEY_ENVIRONMENT: " schlüssel-sechzehn\n"}) == SharedKey("schlüssel-sechzehn".encode())
+    assert key_from(None, {KEY_ENVIRONMENT: "ü" * 8}) == SharedKey("ü".encode() * 8)
     file.write_bytes(b"0123456789abcde \n")
     for where, environment in ((file, {}), (None, {KEY_ENVIRONMENT: "0123456789abcde"})):
         with pytest.raises(UsageError) as refused:
@@ -332,8 +333,8 @@ def test_a_key_file_comes_before_the_environment_and_must_be_readable(tmp_path: 
     environment = {"PROVMODE_PLAN_KEY": "k" * 40}
     (tmp_path / "key").write_bytes(KEY)
 
-    assert key_from(tmp_path / "key", environment) == KEY
-    assert key_from(None, environment) == b"k" * 40
+    assert key_from(tmp_path / "key", environment) == SharedKey(KEY)
+    assert key_from(None, environment) == SharedKey(b"k" * 40)
     assert key_from(None, {}) is None
     with pytest.raises(UsageError) as refused:
         key_from(tmp_path / "no-key", environment)

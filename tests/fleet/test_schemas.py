@@ -45,7 +45,7 @@ def test_the_journal_schema_has_the_events_of_the_table() -> None:
     documented = json.loads((DOCS / "journal.schema.json").read_text("utf-8"))
 
     assert by_const(documented["oneOf"], "event") == by_const(line_schema()["oneOf"], "event")
-    assert set(documented["$defs"]) == {"time", "digest"}
+    assert set(documented["$defs"]) == {"time", "digest", "signature"}
 
 
 @pytest.mark.parametrize("kept", sorted(KEPT.glob("*.journal")), ids=lambda path: path.stem)

@@ -9,11 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.errors import UsageError
-from provmode.signing.canonical import canonical, each_key_once
+from provmode.signing.canonical import KeyTwice, canonical, each_key_once
 from provmode.signing.key_text import key_of, private_pem, public_line, public_pem, shared
 from provmode.signing.keys import APPROVAL, JOURNAL, PLAN, Keys, PrivateKey, PublicKey, SharedKey
 
@@ -205,6 +207,21 @@ def test_the_bytes_of_a_public_key_make_no_signature_that_it_finds_good() -> Non
         assert not ALICE.public.verify(PLAN, b"text", forged * 2)
 
 
+def test_where_openssl_does_no_ed25519_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(data: bytes) -> None:
+        raise UnsupportedAlgorithm("ed25519 is not supported by this version of OpenSSL.")
+
+    signature = ALICE.sign(PLAN, b"text")
+    for kind in (Ed25519PrivateKey, Ed25519PublicKey):
+        for name in ("from_private_bytes", "from_public_bytes"):
+            monkeypatch.setattr(kind, name, refuse, raising=False)
+
+    with pytest.raises(UsageError, match="the OpenSSL of this computer does no Ed25519"):
+        PrivateKey(ALICE.seed).sign(PLAN, b"text")
+    with pytest.raises(UsageError, match="the OpenSSL of this computer does no Ed25519"):
+        PublicKey(ALICE.public.raw).verify(PLAN, b"text", signature)
+
+
 def test_a_shared_key_makes_the_hmac_that_openssl_makes() -> None:
     made = openssl("dgst", "-sha256", "-hmac", SECRET.secret.decode(), "-r", data=b"text").split()[0].decode()
 
@@ -248,7 +265,7 @@ def test_the_bytes_that_are_signed_do_not_depend_on_order_and_blanks() -> None:
 
 def test_a_key_that_stands_twice_is_refused() -> None:
     assert each_key_once([("a", 1), ("b", 2)]) == {"a": 1, "b": 2}
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(KeyTwice, match="twice"):
         each_key_once([("a", 1), ("a", 1)])
 
 

@@ -37,6 +37,36 @@ def mistakes(text: str, **options: Any) -> list[str]:
     return [line.removeprefix(f"{FILE}: ") for line in error.value.lines]
 
 
+def test_the_key_of_the_journal_is_a_secret_that_a_service_can_be_handed() -> None:
+    found = config("[signing]\njournal_key = 'bob.key'\nplan_keys = ['alice.pub']\n")
+
+    handed = found.handed_over("CREDENTIALS_DIRECTORY", {"journal_key": "/run/credentials/apply/journal_key"})
+
+    assert found.secrets["signing"] == {"journal_key": "/etc/provmode/bob.key"}
+    assert handed.options == {"journal_key": "/run/credentials/apply/journal_key"}
+    assert handed.table("signing")["plan_keys"] == ["/etc/provmode/alice.pub"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "plan_keys = 'alice.pub'",
+            'signing.plan_keys is not a list of paths; write it as in ["alice.pub", "bob.pub"]',
+        ),
+        ("approvers = [1]", "signing.approvers is not a list of paths"),
+        ("approvals = -1", "signing.approvals is not a whole number from 0 to 9"),
+        ("approvals = true", "signing.approvals is not a whole number from 0 to 9"),
+        ("approvals = 1", "[signing]: 1 approvals are needed, and approvers names 0; name more approvers"),
+        ("approvers = ['b']\napprovals = 2", "[signing]: 2 approvals are needed, and approvers names 1"),
+    ],
+)
+def test_what_is_wrong_with_the_keys_is_said(text: str, said: str) -> None:
+    (line,) = mistakes(f"[signing]\n{text}\n")
+
+    assert line.startswith(said)
+
+
 def test_an_empty_file_says_nothing() -> None:
     assert config("") == config("[policy]\n[limits]\n[data]\n")
     assert (config("").options, config("").host_data) == ({}, {})
@@ -280,12 +310,8 @@ def test_every_key_is_an_option_of_a_command_or_data_of_a_host() -> None:
     assert {key.name for key in keys if not key.option} == {
         *(field.name for field in dataclasses.fields(Policy)),
         *(set(WINRM_DATA) - {"winrm_password"}),
-<<<<<<< HEAD
         *("url", "keep_days", "command", "words", "max_days"),
-=======
-        *("url", "keep_days", "command", "words"),
         *("plan_keys", "journal_keys", "approvers", "approvals"),
->>>>>>> 171dabe (Sign plans and journals with keys of one's own)
     }
     for key in keys:
         if key.option:

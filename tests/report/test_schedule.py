@@ -45,7 +45,8 @@ def odd_folder(tmp_path: Path) -> Path:
 def written(provmode: Run, odd_folder: Path, tmp_path: Path) -> dict[str, str]:
     """Units for a configuration file in that folder, by their names."""
     (odd_folder / "provmode.toml").write_text(
-        "inventory = '@winrm/PC-1'\n[history]\nurl = 'sqlite:///history.sqlite'\n[notify]\ncommand = ['/bin/cat']\n"
+        "inventory = '@winrm/PC-1'\nkey_file = 'plan.key'\n[signing]\njournal_key = 'bob.key'\n"
+        "[history]\nurl = 'sqlite:///history.sqlite'\n[notify]\ncommand = ['/bin/cat']\n"
         "[data]\nwinrm_password_file = 'pass word'\nwinrm_kerberos_keytab = '/etc/k%t'\n"
     )
     (tmp_path / "units").mkdir(mode=0o755)
@@ -103,7 +104,7 @@ def test_the_units_name_files_with_secrets_and_hold_none(
         assert found["LoadCredential"] == [
             "winrm_kerberos_keytab:/etc/k%%t",
             f"winrm_password_file:{folder}/pass word",
-        ]
+        ], "and no key: who looks signs nothing"
         assert found["WorkingDirectory"] == [folder]
         assert found["ReadWritePaths"] == [f'"-{folder}"'], "the history is there"
         assert (found["User"], found["StateDirectory"], found["UMask"]) == (["provmode"], ["provmode"], ["0077"])

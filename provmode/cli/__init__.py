@@ -7,6 +7,8 @@ nothing else.
 * `notify`  telling a command what changed
 * `keys`    which keys count: of the options, the environment, the configuration
 * `unassessed`  the hosts of `audit --only unassessed`
+* `guard_options`  the options of what holds back a run that changes PCs
+* `guarding`  these guards, for `apply`, `push` and `undo`
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
 * `exports`  `--write`: what a run writes beside its report

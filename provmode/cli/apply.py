@@ -30,6 +30,7 @@ from provmode.cli.common import (
     usual_limits,
 )
 from provmode.cli.exports import check_figures, figures_option, write_figures
+from provmode.cli.guarding import guards_of
 from provmode.cli.keys import approving, journal_key_options, keys_of_journal, plan_keys
 from provmode.cli.remembering import remember_journal
 from provmode.cli.waiving import again_from, waivers_option
@@ -80,6 +81,7 @@ def apply(
     retry_until: str | None,
     every: str | None,
     retry: bool,
+    stop_file: Path | None,
     **limits: Any,
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is.
@@ -115,6 +117,7 @@ def apply(
                 unsigned_journal=unsigned_journal,
                 retrying=retrying,
                 waivers=again_from(waivers),
+                guards=guards_of(stop_file),
             )
     except (PlanRefused, RunRefused) as error:
         complain(str(error))

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 import click
 from click.shell_completion import CompletionItem
 
+from provmode.cli import guard_options
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.allowance import Allowance
@@ -206,11 +207,12 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return retry_option(parallel_option(command))
 
 
-_LIMITS = ("wave", "soak", "max_failures", "parallel", "limit", "exclude")
+_LIMITS = ("wave", "soak", "max_failures", "parallel", "limit", "exclude", *guard_options.LIMITS)
 
 
 def wave_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* the waves, the time between them and the failure limit; their defaults are the safe ones."""
+    """Give *command* the waves, the time between them, the failure limit and the guards; their defaults are safe."""
+    command = guard_options.guard_options(command)
     options = (
         click.option(
             "--wave",

@@ -45,10 +45,11 @@ def config(output_format: str, data: tuple[str, ...], **_: Any) -> int:
     """
     from provmode.connector.host_data import PASSWORD_ENVIRONMENT, USER_ENVIRONMENT, read_override
     from provmode.fleet.configured import document, holdings
+    from provmode.fleet.guarding.stop_file import default_stop_file
     from provmode.fleet.plan_file import KEY_ENVIRONMENT
     from provmode.report.configuration import configuration_lines
 
-    found = configuration()
+    found, stop_file = configuration(), default_stop_file()
     rows = holdings(
         found,
         options=_given(),
@@ -59,6 +60,7 @@ def config(output_format: str, data: tuple[str, ...], **_: Any) -> int:
             "winrm_user": USER_ENVIRONMENT,
             "winrm_password": PASSWORD_ENVIRONMENT,
         },
+        defaults={"limits.stop_file": str(stop_file)} if stop_file is not None else {},
     )
     with printing():
         if output_format == "json":

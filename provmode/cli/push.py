@@ -37,6 +37,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
+from provmode.cli.guarding import guards_of
 from provmode.cli.keys import approving, is_named, journal_key_option, journal_keys, signing_keys
 from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.cli.waiving import again_from, waivers_of, waivers_option
@@ -49,6 +50,7 @@ from provmode.waivers.model import NONE, Waivers
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
     from provmode.fleet.begun import Settled
+    from provmode.fleet.guards import Guard
     from provmode.fleet.inventory import Fleet
     from provmode.fleet.plan import Planned
     from provmode.fleet.selection import Chosen
@@ -90,6 +92,7 @@ def push(
     output_format: str,
     retry: bool,
     parallel: int,
+    stop_file: Path | None,
     **_: Any,
 ) -> int:
     """Bring a few PCs of an INVENTORY into compliance: plan, show the plan, ask, and apply it.
@@ -116,7 +119,7 @@ def push(
     limits = usual.limits.changed(
         {**limits_by_name(), "limit": (), "exclude": ()}
     )  # the plan has only the chosen hosts
-    limits.budget()
+    limits.check()
     override = read_override(data)
     known = waivers_of(waivers)
     fleet = load(configured(inventory), override=override)
@@ -126,7 +129,10 @@ def push(
     limits.sizes(len(chosen.names))
     keys = _KeysOfPush(key, None if unsigned else journal_keys(key_file, journal_key))
     again = _again(data, key_file, journal_key, unsigned=unsigned)
-    pushing = _Push(inventory, fleet, chosen, file, journal, keys, override, again, as_text=output_format == "text")
+    pushing = _Push(
+        *(inventory, fleet, chosen, file, journal, keys, override, again, guards_of(stop_file)),
+        as_text=output_format == "text",
+    )
     pushing.take(known, waivers)
     with refused_logons(retry=retry):
         return pushing.run(Settled(limits, usual.source), limit=limit, exclude=exclude, yes=yes)
@@ -184,12 +190,13 @@ class _Push:
         keys: _KeysOfPush,
         override: dict[str, Any] | None,
         again: list[str],
+        guards: list[Guard],
         *,
         as_text: bool,
     ) -> None:
         self._inventory, self._fleet, self._chosen = inventory, fleet, chosen
         self._file, self._journal, self._keys, self._override = file, journal, keys, override
-        self._again = again
+        self._again, self._guards = again, guards
         self._as_text = as_text
         self._waivers: Waivers = NONE
         self._waivers_file: Path | None = None
@@ -200,6 +207,7 @@ class _Push:
 
     def run(self, settled: Settled, *, limit: tuple[str, ...], exclude: tuple[str, ...], yes: bool) -> int:
         """Plan, show, ask, apply and show; return the exit code."""
+        from provmode.fleet.guarding.of_limits import waves_of
         from provmode.fleet.guards import RunRefused
         from provmode.fleet.plan import run_plan, take_waivers
         from provmode.fleet.plan_file import load, sign, write
@@ -231,10 +239,7 @@ class _Push:
         write(self._file, document)
         plan = load(self._file, self._keys.plan, unsigned=self._keys.plan is None, now=utc_now())
         if not yes:
-            left, waves = [host.host for host in plan.changing], []
-            for size in settled.limits.sizes(len(left)):
-                wave, left = left[:size], left[size:]
-                waves.append(wave)
+            waves = waves_of(plan.changing, self._fleet, settled.limits)
             say(lambda console: print_waves(waves, settled.limits, settled.source, console))
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
             known = ["--waivers", str(self._waivers_file)] if self._waivers_file is not None else []
@@ -253,6 +258,7 @@ class _Push:
                 journal_key=self._keys.journal,
                 said=not yes,
                 waivers=again_from(self._waivers_file),
+                guards=self._guards,
             )
         except RunRefused as error:
             complain(str(error))

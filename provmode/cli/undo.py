@@ -30,6 +30,7 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
+from provmode.cli.guarding import guards_of
 from provmode.cli.keys import journal_key_option, journal_keys
 from provmode.cli.remembering import remember_journal
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
@@ -62,6 +63,7 @@ def undo(
     journal_key: Path | None,
     output_format: str,
     retry: bool,
+    stop_file: Path | None,
     **named: Any,
 ) -> int:
     """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored.
@@ -113,7 +115,7 @@ def undo(
             return REFUSED
         try:
             with running("undoing", limits.parallel) as common:
-                result = undo_run(journal, source, **options, **common)
+                result = undo_run(journal, source, guards=guards_of(stop_file), **options, **common)
         except RunRefused as error:
             complain(str(error))
             return REFUSED

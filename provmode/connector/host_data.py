@@ -142,7 +142,9 @@ def typed(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent"})
+SITE = "provmode_site"
+"""The key that says where a PC is."""
+OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent", SITE})
 """Our own keys that the connector does not use."""
 
 

@@ -44,6 +44,7 @@
 * `guards`          what may stop a run that changes PCs
 * `waivers_file`    the file of waivers: who may have written it, reading it, and adding to it
 * `holds`           the waivers that hold hosts, looked at again while a plan is applied
+* `guarding`        what holds such a run back: each wave, the first of them, the start
 * `selection`       which hosts a user means by `--limit` and `--exclude`
 * `allowance`       how many hosts may be unassessed
 * `export`          a file that a run writes beside its report: format and path

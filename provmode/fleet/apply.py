@@ -18,9 +18,15 @@ from typing import Any
 import gevent
 
 from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Assessment
 from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.begun import Coming, settle
+from provmode.fleet.guarding.cutting import Cutting
+from provmode.fleet.guarding.of_limits import cutting_of
+from provmode.fleet.guarding.ramp import Ramping, ended_well
+from provmode.fleet.guarding.reached import too_few
+from provmode.fleet.guarding.relapse import LookedAgain, relapsed
 from provmode.fleet.guards import Guard, Guards, Stop
 from provmode.fleet.holds import Holds
 from provmode.fleet.identity import Together
@@ -33,7 +39,7 @@ from provmode.fleet.retrying import Retrying, tried_again
 from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen, choose, expanded
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
-from provmode.fleet.waves import Budget, Limits
+from provmode.fleet.waves import Budget, LeastReached, Limits
 from provmode.reading import plain
 from provmode.signing.keys import Given, Keys
 from provmode.waivers.model import Waivers
@@ -55,6 +61,8 @@ class ApplyResult:
     """Host names of the plan that ``--exclude`` left out although something would be changed on them."""
     by_name: frozenset[str] = frozenset()
     """Hosts whose address is a name, which has to be looked up."""
+    looked_again: LookedAgain = field(default_factory=LookedAgain)
+    """What other looks at hosts of earlier waves have shown."""
     retried_until: datetime | None = None
     """Until when hosts that were not reached were tried again; ``None`` if they were not."""
 
@@ -80,6 +88,7 @@ class ApplyResult:
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
             **({"stopped": self.stopped.to_json()} if self.stopped is not None else {}),
+            **({"looked_again": self.looked_again.to_json()} if self.looked_again.found else {}),
             **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
             **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
@@ -137,7 +146,11 @@ def apply_plan(
     limits = expanded(limits or settle({}, journal, resume=resume, key=key).limits)
     fleet = load(inventory, override=override)
     chosen = _chosen(plan, fleet, limits)
-    sizes, budget = limits.sizes(len(chosen.names)), limits.budget()
+    sizes, budget, least = limits.sizes(len(chosen.names)), limits.budget(), limits.least_reached()
+    cutting = cutting_of(limits, fleet, chosen.names, {host.name: host.document for host in plan.changing})
+    runner = runner or GeventRunner(working=limits.parallel)
+    if limits.ramp and isinstance(runner, Ramping):
+        runner.begin_small()
     policies = _policies_of(plan, fleet, inventory)
     if waivers is not None:
         guards = [*guards, Holds(plan, fleet.groups_of, waivers, now)]
@@ -152,17 +165,19 @@ def apply_plan(
             earlier=earlier,
             policies=policies,
             chosen=chosen.names,
-            runner=runner or GeventRunner(working=limits.parallel),
+            runner=runner,
             stop=stop,
             progress=progress,
             pause=pause,
             seconds=seconds,
             records=lambda: read(journal, key).hosts,
             guards=guards,
+            cutting=cutting,
+            look_again=limits.look_again,
         )
         announce(run.coming(sizes, limits, retrying))
         progress.begin(len(chosen.names))
-        result = run.run(sizes, soak=limits.soak, budget=budget, retrying=retrying, sizes=limits.sizes)
+        result = run.run(sizes, soak=limits.soak, budget=budget, retrying=retrying, sizes=limits.sizes, least=least)
         result.excluded = tuple(map(short, chosen.excluded))
         result.by_name = looked_up(fleet, [name for name in chosen.names if name in policies])
     except BaseException:
@@ -260,7 +275,8 @@ class PlanRun:
 
     *now* is the controller's clock. *policies* are the inventory's current policies, by host. *earlier* is what the
     journal says about each host, if the run is resumed, and *records* what it says now. *chosen* are the names of the
-    hosts to work on, if not all of the plan's.
+    hosts to work on, if not all of the plan's. *cutting* says which of them are in which wave, if not as they follow
+    each other. With *look_again* the hosts that were changed are looked at once more after each soak.
 
     Raises:
         UsageError: *earlier* belongs to a plan with other steps.
@@ -283,7 +299,10 @@ class PlanRun:
         seconds: Callable[[], float] = time.monotonic,
         records: Callable[[], Mapping[str, HostRecord]] | None = None,
         guards: Sequence[Guard] = (),
+        cutting: Cutting | None = None,
+        look_again: bool = False,
     ) -> None:
+        self._cutting, self._look_again = cutting or Cutting(), look_again
         self._fleet, self._journal, self._now = fleet, journal, now
         self._runner, self._stop, self._progress = runner or GeventRunner(), stop, progress
         self._pause, self._seconds = pause, seconds
@@ -329,10 +348,8 @@ class PlanRun:
     def _waiting(self, names: Sequence[str], waves: Sequence[int]) -> tuple[tuple[PlannedHost, ...], ...]:
         """Return the hosts of each wave that an earlier run did not finish, without waves that have none."""
         planned = {host.name: host for host in self._planned}
-        left, found = [planned[name] for name in names], []
-        for size in waves:
-            wave, left = left[:size], left[size:]
-            found.append(tuple(host for host in wave if self._work[host.name].done_before() is None))
+        cut = self._cutting.cut(names, waves)
+        found = [tuple(planned[name] for name in wave if self._work[name].done_before() is None) for wave in cut]
         return tuple(wave for wave in found if wave)
 
     def run(
@@ -343,17 +360,19 @@ class PlanRun:
         budget: Budget | None = None,
         retrying: Retrying | None = None,
         sizes: Callable[[int], Sequence[int]] = lambda hosts: [hosts],
+        least: LeastReached | None = None,
     ) -> ApplyResult:
         """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
 
         No further host is begun once the failure *budget* is sure to be exceeded, even if the rest of the wave
         succeeds. *retrying* says until when hosts are begun again, and *sizes* how large the waves of so many are then.
+        *least* is how much of a wave has to be reached before the next one begins.
         """
         self._budget = budget
         until = retrying.until_at_most(self._expires) if retrying is not None else None
         clocks: dict[str, Any] = {"now": self._now, "seconds": self._seconds, "pause": self._pause}
         rounds = Rounds(until, stop=self._stop, progress=self._progress, **clocks) if until is not None else None
-        self._waves(list(self._work), waves, soak)
+        self._waves(list(self._work), waves, soak, least)
         why = self.result.ended_early or "the run was ended before its turn"
         for name in self._work:
             self._ended.setdefault(name, HostResult(short(name), self._no_turn, why))
@@ -383,7 +402,7 @@ class PlanRun:
                 return
             self._work.update({host.name: self._work_on(host, records) for host in again})
             self._left = len(again)
-            self._waves([host.name for host in again], sizes(len(again)), soak)
+            self._waves([host.name for host in again], sizes(len(again)), soak, None)  # they were away before
             if self._ended_early():
                 return
 
@@ -392,16 +411,19 @@ class PlanRun:
         ended = [(host, self._ended[host.name]) for host in self._planned]
         return [host for host, result in ended if result.outcome is HostOutcome.UNREACHED and tried_again(result)]
 
-    def _waves(self, names: Sequence[str], waves: Sequence[int], soak: float) -> None:
+    def _waves(self, names: Sequence[str], waves: Sequence[int], soak: float, least: LeastReached | None) -> None:
         """Work on the hosts *names*, in *waves* of so many hosts each."""
-        position, number = 0, 0
+        number, before = 0, list[str]()
         to_come = len(self._waiting(names, waves))
-        for size in waves:
-            wave, position = names[position : position + size], position + size
+        for wave in self._cutting.cut(names, waves):
             waiting = sum(self._work[name].done_before() is None for name in wave)
-            number += waiting > 0
+            if waiting and least is not None and before and not self._ended_early():
+                self._guards.stop(too_few(least, [self._ended[name].outcome for name in before]))
+            number, before = number + (waiting > 0), wave
             if self._worked and not self._soak(soak, number, to_come):
                 break
+            if self._worked and soak and self._look_again and not self._ended_early():
+                self._look_at_changed()
             if self._ended_early():
                 break
             self._worked = False
@@ -421,6 +443,29 @@ class PlanRun:
             soaks(self._progress, wave, waves, left)
             self._pause(min(left, 0.5))
         return not self._stop()
+
+    def _look_at_changed(self) -> None:
+        """Look again at every host that was changed; one that has relapsed counts as a failure."""
+        changed = {
+            host.name: host.policy
+            for host in self._planned
+            if host.name in self._fleet.connector_of
+            and host.name in self._ended
+            and self._ended[host.name].outcome is HostOutcome.CHANGED
+        }
+        looks: dict[str, Any] = {"now": self._now, "stop": self._ended_early}
+        self.result.looked_again.look(self._runner, self._fleet, changed, self._relapsed, **looks)
+
+    def _relapsed(self, name: str, assessment: Assessment) -> None:
+        result = self._ended[name] = relapsed(self._ended[name], assessment)
+        try:
+            verdict = assessment.verdict.value
+            self._journal.write("host-relapsed", host=result.host, verdict=verdict, detail=result.detail)
+        except OSError:
+            self.journal_lost = True
+        self._failed += 1
+        if self._budget is not None and not self.result.ended_early:
+            self.result.ended_early = self._budget.spent(self._failed, self._reached)
 
     def _wave(self, names: Sequence[str]) -> None:
         known = self._fleet.connector_of
@@ -466,6 +511,7 @@ class PlanRun:
         self.journal_lost = self.journal_lost or work.journal_lost
         self._worked = True
         self._guards.host_ended(name, result, self._seconds() - began)
+        ended_well(self._runner, result.outcome)
         self._end(name, result, journal=result.outcome is not HostOutcome.UNREACHED)
         return result
 

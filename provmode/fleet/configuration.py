@@ -83,6 +83,14 @@ def _parse_failures(text: str) -> None:
     Limits(max_failures=text).budget()
 
 
+def _parse_reached(text: str) -> None:
+    Limits(min_reached=text).least_reached()
+
+
+def _parse_cap(text: str) -> None:
+    Limits(per_site=text).caps()
+
+
 def beside(path: str, folder: Path) -> str:
     """Return a *path* of the file as the working directory has it: a relative one begins in the file's *folder*."""
     return str(folder / os.path.expanduser(path))
@@ -235,6 +243,8 @@ def _by_name(*keys: Key) -> Callable[[], Mapping[str, Key]]:
     return lambda: {key.name: key for key in keys}
 
 
+_SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
+
 _RUNS = _by_name(
     Key(
         "inventory",
@@ -283,6 +293,41 @@ _LIMITS = _by_name(
         f'more failures than this end the run; "{NONE}" takes the limit away',
         SAFE.max_failures,
         option="max_failures",
+    ),
+    Key(
+        "min_reached",
+        _share(f'a number of hosts, a share such as "50%", or "{NONE}"', _parse_reached),
+        f'no further wave begins after one of which less was reached; "{NONE}" takes the limit away',
+        SAFE.min_reached,
+        option="min_reached",
+    ),
+    *(
+        Key(
+            f"per_{place}",
+            _share(f'a number of hosts, or "{NONE}"', _parse_cap),
+            f"hosts of one {place} in a wave, at most; the rest go to later waves",
+            NONE,
+            option=f"per_{place}",
+        )
+        for place in ("group", "site")
+    ),
+    Key("ramp", _SWITCH, "begin with one host at a time, then 2, 4 and so on as they end well", True, option="ramp"),
+    Key("spread", _SWITCH, "take hosts of as many kinds as possible into the first wave", True, option="spread"),
+    Key(
+        "look_again",
+        _SWITCH,
+        "after each soak, look again at what `apply` has changed; a relapse counts as a failure",
+        True,
+        option="look_again",
+    ),
+    Key(
+        "stop_file",
+        PATH,
+        "a run stops if this file is there; without it, the file `stop` in the state folder; not from the working "
+        "directory",
+        example="/run/provmode/stop",
+        option="stop_file",
+        trusted=True,
     ),
 )
 
@@ -378,7 +423,6 @@ def _wrong_in_signing(where: str, values: Mapping[str, Any]) -> Iterator[UsageEr
 
 _ANY = Kind("", lambda value: True)
 """What the check of the whole table looks at."""
-_SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 _POLICY_SAYS = {
     "wait_for_self_healing": "leave a client alone that will leave the mode by itself",
     "grace_minutes": "minutes after its time limit before a client is overdue",
@@ -478,6 +522,7 @@ TABLES: Mapping[str, Table] = {
         {
             "winrm_password": "put it into $PROVMODE_PASSWORD, winrm_password_file or winrm_password_keyring",
             "provmode_policy": "write its keys under [policy]",
+            "provmode_site": "it differs from host to host: write it into the inventory",
             **dict.fromkeys(
                 ("provmode_guard", "provmode_mend_agent"), "it is for pyinfra's deploys, which do not read this file"
             ),

@@ -41,11 +41,12 @@ def holdings(
     data: Mapping[str, Any],
     environment: Mapping[str, str],
     variables: Mapping[str, str],
+    defaults: Mapping[str, Any] | None = None,
 ) -> list[Holding]:
     """Return what holds of each key: *options* and host *data* of the command line, the *environment*, the file.
 
     *variables* names the variables of the environment that count, by the key that they stand for. They come before the
-    file for options, and after it for host data, as in every run.
+    file for options, and after it for host data, as in every run. *defaults* are those that depend on the user, by key.
     """
     rows: list[Holding] = []
     for name, table in TABLES.items():
@@ -61,7 +62,7 @@ def holdings(
             elif key.name in configuration.table(name):
                 rows.append(Holding(dotted, configuration.table(name)[key.name], *_origin(configuration, key.name)))
             else:
-                rows.append(Holding(dotted, key.default, DEFAULT, ""))
+                rows.append(Holding(dotted, (defaults or {}).get(dotted, key.default), DEFAULT, ""))
     here = configuration.table("data")
     for key_name in sorted({*data, *here}):
         given = key_name in data

@@ -27,7 +27,7 @@ from pyinfra.api.inventory import extract_name_data
 from pyinfra.context import ctx_inventory, ctx_state
 from typing_extensions import override
 
-from provmode.connector.host_data import combined
+from provmode.connector.host_data import SITE, combined
 from provmode.connector.host_names import check_host_name, look, spelling
 from provmode.connector.sources.connectors import SOURCES
 from provmode.connector.sources.found import Found, FoundHost, LeftOut
@@ -186,7 +186,7 @@ class Fleet(Inventory):
             yield list(shard)
 
 
-_HARMLESS = frozenset({"winrm_address", "winrm_port", "winrm_computer", "winrm_read_only", "winrm_codepage"}) | {
+_HARMLESS = frozenset({"winrm_address", "winrm_port", "winrm_computer", "winrm_read_only", "winrm_codepage", SITE}) | {
     f"winrm_{what}_deadline" for what in ("connect", "read", "host")
 }
 """Keys of a table that do not decide how the password is used."""

@@ -154,6 +154,10 @@ def _step_undone(state: JournalState, line: Line) -> None:
     _host(state, line).record(line["number"]).undone = True
 
 
+def _host_relapsed(state: JournalState, line: Line) -> None:
+    _host(state, line).outcome = "failed"
+
+
 def _nothing(state: JournalState, line: Line) -> None:
     pass
 
@@ -213,6 +217,12 @@ EVENTS: Mapping[str, Event] = {
             "The run finished on a host.",
             {"host": TEXT, "outcome": TEXT, "detail": ANY_TEXT},
             _host_ended,
+        ),
+        Event(
+            "host-relapsed",
+            "A host that was changed was looked at again after a soak, and needs a change again or is broken.",
+            {"host": TEXT, "verdict": TEXT, "detail": ANY_TEXT},
+            _host_relapsed,
         ),
         Event(
             "guard-tripped",

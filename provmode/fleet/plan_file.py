@@ -18,7 +18,7 @@ from typing import Any
 from provmode.atomic_file import write_output
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import Verdict
-from provmode.connector.host_data import KEYS
+from provmode.connector.host_data import KEYS, SITE
 from provmode.connector.sources.found import FoundHost
 from provmode.errors import UsageError
 from provmode.fields import object_schema
@@ -336,7 +336,7 @@ def _kept_host(document: Any) -> FoundHost:
     name, data, groups = _text(document, "name"), document.get("data", {}), document.get("groups", [])
     if not name.startswith("@winrm/") or "/" in name.removeprefix("@winrm/") or name == "@winrm/":
         raise ValueError(f"made_from has a host {name!r:.60}")
-    if not isinstance(data, dict) or not set(data) <= KEYS - {"winrm_password"}:
+    if not isinstance(data, dict) or not set(data) <= (KEYS | {SITE}) - {"winrm_password"}:
         raise ValueError(f"made_from: the data of {name} has a key that no list has")
     if not isinstance(groups, list) or not all(isinstance(group, str) and group not in ("", "all") for group in groups):
         raise TypeError(f"made_from: the groups of {name} are {groups!r:.40}")

@@ -22,6 +22,9 @@ from provmode.ccm.policy import Policy
 from provmode.connector.host_names import spelling
 from provmode.errors import AccessDenied, OtherComputer, ProvmodeError, RemoteFault, UsageError
 from provmode.fleet.apply import finish
+from provmode.fleet.guarding.of_limits import cutting_of
+from provmode.fleet.guarding.ramp import Ramping, ended_well
+from provmode.fleet.guarding.reached import too_few
 from provmode.fleet.guards import Guard, Guards, Stop
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.journal import HostRecord, Journal, JournalLost, JournalState, StepRecord, read
@@ -156,11 +159,8 @@ class Undoing:
     @property
     def waves(self) -> list[list[str]]:
         """The names of the hosts in each wave."""
-        left, found = list(self.names), []
-        for size in self.limits.sizes(len(self.names)):
-            wave, left = left[:size], left[size:]
-            found.append(wave)
-        return found
+        cutting = cutting_of(self.limits, self.fleet, self.names)
+        return cutting.cut(self.names, self.limits.sizes(len(self.names)))
 
 
 def undoing(
@@ -186,7 +186,7 @@ def undoing(
             next_step="give --unsigned if you know who wrote it",
         )
     limits = expanded(limits)
-    limits.budget()
+    limits.check()
     fleet = load(inventory, override=override)
     source = inventory if isinstance(inventory, str) else inventory.name
     chosen = _chosen(journal, state, fleet, source, hosts, limits)
@@ -331,8 +331,11 @@ def undo_hosts(
     begun.
     """
     policies, limits = policies or {}, limits or Limits()
-    budget, left, in_wave, worked = limits.budget(), len(names), 0, False
+    budget, least, left, in_wave, worked = limits.budget(), limits.least_reached(), len(names), 0, False
     result = UndoResult()
+    runner = runner or GeventRunner()
+    if limits.ramp and isinstance(runner, Ramping):
+        runner.begin_small()
     undos = {
         short(name): HostUndo(short(name), records[short(name)], journal, now, policies.get(name, Policy()), kinds)
         for name in names
@@ -344,7 +347,10 @@ def undo_hosts(
         return stop() or bool(result.ended_early) or any(undo.journal_lost for undo in undos.values())
 
     def in_turn(undo: HostUndo, visit: Visit) -> HostUndoResult | None:
-        return undo.run(visit) if guarding.before_host(visit.host.name) else None
+        found = undo.run(visit) if guarding.before_host(visit.host.name) else None
+        if found is not None:
+            ended_well(runner, found.outcome)
+        return found
 
     def work(visit: Visit) -> None:
         nonlocal left, in_wave, worked
@@ -364,20 +370,22 @@ def undo_hosts(
             reached = len(result.hosts) - result.count(HostOutcome.UNREACHED)
             result.ended_early = budget.spent(result.count(HostOutcome.FAILED), reached, to_come=in_wave)
 
-    position, sizes = 0, limits.sizes(len(names))
-    for number, size in enumerate(sizes, 1):
+    waves = cutting_of(limits, fleet, names).cut(names, limits.sizes(len(names)))
+    for number, wave in enumerate(waves, 1):
+        if number > 1 and least is not None and not stopped():
+            before = {short(name) for name in waves[number - 2]}
+            guarding.stop(too_few(least, [each.outcome for each in result.hosts if each.host in before]))
         until = seconds() + limits.soak
         while worked and not stopped() and (rest := until - seconds()) > 0:
-            soaks(progress, number, len(sizes), rest)
+            soaks(progress, number, len(waves), rest)
             pause(min(rest, 0.5))
         if stopped():
             break
-        wave, position = names[position : position + size], position + size
-        in_wave, worked = size, False
+        in_wave, worked = len(wave), False
         if not guarding.before_wave(wave):
             break
-        wave_begins(progress, number, len(sizes), size)
-        (runner or GeventRunner()).visit(fleet, wave, work, stop=stopped, finish_begun=True)
+        wave_begins(progress, number, len(waves), len(wave))
+        runner.visit(fleet, wave, work, stop=stopped, finish_begun=True)
     result.interrupted = stop()
     begun = {each.host for each in result.hosts}
     not_started = [undo for host, undo in undos.items() if host not in begun]

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 from pyinfra.api import Host
 
@@ -24,6 +23,7 @@ from provmode.ccm.verdict import NEXT_STEP
 from provmode.connector.host_data import check_files, check_keys, check_target
 from provmode.connector.winrm import LAST_ERROR, WinRMConnector
 from provmode.errors import HostError, ProvmodeError, UsageError
+from provmode.fleet.guarding.ramp import Turns
 from provmode.fleet.inventory import Fleet
 from provmode.transport.session import Session
 from provmode.transport.target import Counters
@@ -142,13 +142,26 @@ class GeventRunner:
 
     working: int = WORKING
     dialling: int = DIALLING
-    _turns: list[BoundedSemaphore] = field(default_factory=list, init=False, repr=False, compare=False)
+    _turns: list[Turns] = field(default_factory=list, init=False, repr=False, compare=False)
     """The turns of the visits that are going on."""
+    _ramp: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+    """How many hosts may be worked on at a time, if that grows with those that end well; else nothing."""
 
     @property
     def in_progress(self) -> int:
         """How many hosts are being worked on now."""
-        return sum(self.working - turns.counter for turns in self._turns)
+        return sum(turns.taken for turns in self._turns)
+
+    def begin_small(self) -> None:
+        """Work on one host at a time from now on, until hosts end well."""
+        self._ramp[:] = [1]
+
+    def ended_well(self) -> None:
+        """Work on one more host at a time, up to `working`, as one has ended well."""
+        if self._ramp:
+            self._ramp[0] = min(self._ramp[0] + 1, self.working)
+            for turns in self._turns:
+                turns.allow(self._ramp[0])
 
     def visit(
         self,
@@ -160,7 +173,7 @@ class GeventRunner:
         finish_begun: bool,
     ) -> None:
         """Call *work* once for each host of *names*, with its visit; see `Runner`."""
-        turns = BoundedSemaphore(self.working)
+        turns = Turns(self._ramp[0] if self._ramp else self.working)
         pool = Pool(min(self.dialling, _sockets()))
         self._turns.append(turns)
         try:

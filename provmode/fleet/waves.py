@@ -1,4 +1,4 @@
-"""The limits of a run: waves, the time between them, and the failure budget. Pure."""
+"""The limits of a run: waves, the time between them, the failure budget, and the guards that hold it back. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from provmode.errors import UsageError
-from provmode.fields import LINES, TEXT, Field, object_schema
+from provmode.fields import BOOLEAN, LINES, TEXT, Field, object_schema
 
 ALL, NONE = "all", "none"
-"""What takes a limit away by name: one wave of all hosts, no end to failures."""
+"""What takes a limit away by name: one wave of all hosts, no end to failures, nothing that has to be reached."""
 WORKING = 64
 """Hosts that are worked on at a time."""
 
@@ -94,6 +94,47 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class LeastReached:
+    """How many hosts of a wave have to be reached before the next one begins."""
+
+    number: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> LeastReached:
+        """Read ``5``, ``50%`` or ``5,50%`` (both have to be reached; a smaller wave has to be reached whole).
+
+        Raises:
+            UsageError: *text* is none of these.
+        """
+        return cls(*number_and_share(text, "--min-reached"))
+
+    def missed(self, reached: int, hosts: int) -> str:
+        """Return in words that too few *hosts* of a wave were *reached*; empty if enough were."""
+        share = f"{reached} of {_hosts(hosts)} {'was' if hosts == 1 else 'were'} reached"
+        if self.number is not None and reached < min(self.number, hosts):
+            return f"{share}, and --min-reached asks for {self.number}"
+        if self.percent is not None and 100 * reached < self.percent * hosts:
+            return f"{share}, and --min-reached asks for {self.percent:g} %"
+        return ""
+
+
+def count_or_none(text: str | None, option: str, *, least: int = 1) -> int | None:
+    """Read a number of at least *least*; ``none`` and ``None`` are no limit.
+
+    Raises:
+        UsageError: *text*, the value of *option*, is neither.
+    """
+    if text in (None, NONE):
+        return None
+    if not re.fullmatch(r"[0-9]{1,7}", str(text)) or int(str(text)) < least:
+        raise UsageError(
+            f"{option} {text} is not a number of {least} or more", next_step=f"write {option} 20, or {option} {NONE}"
+        )
+    return int(str(text))
+
+
+@dataclass(frozen=True)
 class Limits:
     """The limits of one run, as a user gives them; by default one wave of all hosts, and no end to failures."""
 
@@ -109,6 +150,18 @@ class Limits:
     """Hosts, groups and patterns that the run is limited to; empty: all of the plan or the journal."""
     exclude: tuple[str, ...] = ()
     """Hosts, groups and patterns that are left out."""
+    min_reached: str | None = None
+    """As `LeastReached.parse` reads it; ``none`` and ``None`` are no limit."""
+    per_group: str | None = None
+    """Hosts of one group of the inventory in a wave, at most; ``none`` and ``None`` are no limit."""
+    per_site: str | None = None
+    """Hosts of one site in a wave, at most; ``none`` and ``None`` are no limit."""
+    ramp: bool = False
+    """Whether the run begins with one host at a time."""
+    spread: bool = False
+    """Whether the first wave has hosts of as many kinds as it can."""
+    look_again: bool = False
+    """Whether, after each soak, the hosts that were changed are looked at again."""
 
     def sizes(self, hosts: int) -> list[int]:
         """Return how many hosts each wave has.
@@ -127,6 +180,32 @@ class Limits:
         """
         return None if self.max_failures in (None, NONE) else Budget.parse(str(self.max_failures))
 
+    def least_reached(self) -> LeastReached | None:
+        """Return how much of each wave has to be reached, if there is a limit.
+
+        Raises:
+            UsageError: `min_reached` cannot be read.
+        """
+        return None if self.min_reached in (None, NONE) else LeastReached.parse(str(self.min_reached))
+
+    def caps(self) -> tuple[int | None, int | None]:
+        """Return how many hosts of one group and of one site a wave may have; ``None`` is no limit.
+
+        Raises:
+            UsageError: one of them cannot be read.
+        """
+        return count_or_none(self.per_group, "--per-group"), count_or_none(self.per_site, "--per-site")
+
+    def check(self) -> None:
+        """Check those that are kept as they were written.
+
+        Raises:
+            UsageError: one of them cannot be read.
+        """
+        self.budget()
+        self.least_reached()
+        self.caps()
+
     def changed(self, given: Mapping[str, Any]) -> Limits:
         """Return these limits, with those *given* by name instead."""
         return dataclasses.replace(self, **given)
@@ -136,21 +215,30 @@ class Limits:
         return {
             **dataclasses.asdict(self),
             "wave": ALL if self.wave is None else self.wave,
-            "max_failures": NONE if self.max_failures is None else self.max_failures,
+            **{name: NONE if getattr(self, name) is None else getattr(self, name) for name in _OR_NONE},
             "limit": list(self.limit),
             "exclude": list(self.exclude),
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Limits:
-        """Read back what `to_json` wrote. `LIMITS` accepts it; limits that only a later version knows are skipped."""
-        known = {name: document[name] for name in _FIELDS}
-        return cls(**{**known, "limit": tuple(known["limit"]), "exclude": tuple(known["exclude"])})
+        """Read back what `to_json` wrote. `LIMITS` accepts it; limits that only a later version knows are skipped.
+
+        Of a limit that an earlier version did not know, the safe one counts.
+        """
+        known = {name: document[name] for name in _FIELDS if name in document}
+        known |= {name: None for name in _OR_NONE[1:] if known.get(name) == NONE}
+        return SAFE.changed({**known, "limit": tuple(known["limit"]), "exclude": tuple(known["exclude"])})
 
 
-SAFE = Limits("5,25%", 0.0, "5,20%")
-"""What counts unless a user says otherwise: five hosts first, then a quarter, then the rest; and a run ends once more
-than five hosts, or more than a fifth of those that were reached, failed."""
+_OR_NONE = ("max_failures", "min_reached", "per_group", "per_site")
+"""The limits that ``none`` takes away."""
+
+SAFE = Limits("5,25%", 0.0, "5,20%", min_reached="50%", ramp=True, spread=True, look_again=True)
+"""What counts unless a user says otherwise: five hosts first, of as many kinds as they can be, one at a time and then
+more; then a quarter, then the rest. A run ends once more than five hosts, or more than a fifth of those that were
+reached, failed, and after a wave of which not even half was reached. With a soak, what was changed is looked at again.
+"""
 
 
 def _number(value: Any) -> bool:
@@ -164,12 +252,14 @@ _FIELDS: Mapping[str, Field] = {
     "parallel": Field({"type": "integer", "minimum": 1}, lambda value: type(value) is int and value >= 1),
     "limit": LINES,
     "exclude": LINES,
+    **dict.fromkeys(_OR_NONE[1:], dataclasses.replace(TEXT, optional=True)),
+    **dict.fromkeys(("ramp", "spread", "look_again"), dataclasses.replace(BOOLEAN, optional=True)),
 }
 
 
 def _accepts(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        name in value and field.accepts(value[name]) for name, field in _FIELDS.items()
+        field.accepts(value[name]) if name in value else field.optional for name, field in _FIELDS.items()
     )
 
 

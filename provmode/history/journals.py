@@ -86,6 +86,8 @@ class _Reading:
                 host.steps.append(words if event == "step-ended" else f"undone: {words}")
         elif event == "host-ended":
             host.outcome, host.detail = str(line["outcome"]), str(line["detail"])
+        elif event == "host-relapsed":
+            host.outcome, host.detail = str(HostOutcome.FAILED), str(line["detail"])
 
 
 def runs_of(

@@ -309,11 +309,23 @@ def print_apply(result: ApplyResult, console: Console) -> None:
         reached = sum(host.outcome is not HostOutcome.UNREACHED for host in retried)
         came = f"{count_of(len(retried))} begun again, {reached:,} of them reached" if retried else "no round began"
         line(f"tried again until {result.retried_until:%Y-%m-%d %H:%M}: {came}", console)
-    if result.ended_early:
-        line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    if result.looked_again.found:
+        found = result.looked_again.to_json()
+        seen = f"{found['holds']} of them hold, {found['relapsed']} relapsed"
+        away = f"; {found['not-seen']} could not be looked at, which is no failure" if found["not-seen"] else ""
+        line(f"looked again at {count_of(len(result.looked_again.found))} of earlier waves: {seen}{away}", console)
+    _ended_early(result, console)
     print_left_out(result.excluded, console)
     counts = ", ".join(f"{result.count(each)} {each.value}" for each in APPLY_OUTCOMES if result.count(each))
     line(f"{count_of(total)}: {counts or 'nothing to do'}{and_left_out(result.excluded)}", console, 0, "bold")
+
+
+def _ended_early(result: ApplyResult | UndoResult, console: Console) -> None:
+    """Print why a run ended before its last host, and what to do if a guard ended it."""
+    if result.ended_early:
+        line(f"ended early: {result.ended_early}", console, 0, "bold red")
+        if result.stopped is not None and result.stopped.next_step:
+            line(f"-> {result.stopped.next_step}", console, 2)
 
 
 def _detail(result: HostResult) -> str:
@@ -356,8 +368,7 @@ def print_undo(result: UndoResult, console: Console) -> None:
             line(names_of([host.host for host in hosts], console), console, 2, "bold")
             for text in filter(None, lines.split("\n")):
                 line(text, console, 6)
-    if result.ended_early:
-        line(f"ended early: {result.ended_early}", console, 0, "bold red")
+    _ended_early(result, console)
     print_left_out(result.excluded, console)
     counts = ", ".join(f"{result.count(each)} {each.value}" for each in UNDO_OUTCOMES if result.count(each))
     total = count_of(len(result.hosts))

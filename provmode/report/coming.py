@@ -10,8 +10,9 @@ from rich.console import Console
 from provmode.ccm.impact import Impact
 from provmode.ccm.rules import duration
 from provmode.fleet.begun import Coming
+from provmode.fleet.guarding.worst_case import worst_case
 from provmode.fleet.plan_file import PlannedHost
-from provmode.fleet.waves import Limits
+from provmode.fleet.waves import NONE, Limits
 from provmode.reading import Known, Unknown
 from provmode.report.lines import count_of, fold, line, names_of
 
@@ -35,6 +36,17 @@ def print_waves(waves: Sequence[Sequence[str]], limits: Limits, source: str, con
     for number, names in enumerate(waves, 1):
         line(f"wave {number} of {len(waves)}: {count_of(len(names))}: {names_of(names, console)}", console, 2)
     line(f"limits: {limits_text(limits)} ({source})", console, 2)
+    line(f"guards: {guards_text(limits)}", console, 2)
+    worst = worst_case([len(wave) for wave in waves], limits.budget(), limits.parallel)
+    if limits.budget() is None:
+        line(f"at worst: all {count_of(worst.failed)} fail, because no number of failures ends the run", console, 2)
+    elif worst.in_flight:
+        line(
+            f"at worst: {count_of(worst.failed)} fail{'s' if worst.failed == 1 else ''} before the run ends: "
+            f"{worst.budget} within the failure budget, {worst.in_flight} worked on when it is exceeded",
+            console,
+            2,
+        )
 
 
 def limits_text(limits: Limits, shown: int | None = 8) -> str:
@@ -54,6 +66,15 @@ def limits_text(limits: Limits, shown: int | None = 8) -> str:
             ),
         )
     )
+
+
+def guards_text(limits: Limits) -> str:
+    """Return what holds the run back, as the options that name it."""
+    words = limits.to_json()
+    caps = [f"--{name.replace('_', '-')} {words[name]}" for name in ("per_group", "per_site") if words[name] != NONE]
+    names = ("ramp", "spread", *(["look_again"] if limits.soak else []))  # without a soak nothing is looked at again
+    switches = [f"--{'' if getattr(limits, name) else 'no-'}{name.replace('_', '-')}" for name in names]
+    return " ".join((f"--min-reached {words['min_reached']}", *caps, *switches))
 
 
 def _sets_off(hosts: Sequence[PlannedHost], console: Console) -> None:

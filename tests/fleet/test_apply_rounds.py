@@ -482,3 +482,16 @@ def test_the_command_says_before_the_first_host_that_it_will_try_again(commands:
     assert "hosts that are not reached: tried again until 2026-11-26 12:19, every 20 min" in " ".join(ended.err.split())
     assert "tried again until 2026-11-26 12:19: no round began" in ended.out
     assert HostOutcome.UNREACHED.value in ended.out
+
+
+def test_the_waves_of_a_round_may_be_away_because_their_hosts_were_before(bench: Any, near: Any) -> None:
+    night = Night(bench, near)
+    pcs = night.pcs(6)
+    plan = bench.plan(hours=2)
+    pcs[0].error = pcs[5].error = Unreachable("it is off")
+
+    result = night.apply(plan, minutes=20, limits=Limits("50%", min_reached="60%"))
+
+    assert (result.stopped, result.ended_early) == (None, "")
+    assert [host.tries for host in result.hosts] == [2, 1, 1, 1, 1, 2]
+    assert night.runner.visited[2:] == [["PC-1"], ["PC-6"]]

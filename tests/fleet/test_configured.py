@@ -16,7 +16,7 @@ from provmode.fleet.configuration import Configuration, checked
 from provmode.fleet.configured import Holding, holdings
 from provmode.fleet.inventory import PyinfraFile, WithDefaults, load
 from provmode.fleet.visit import policies_of
-from provmode.fleet.waves import SAFE, Limits
+from provmode.fleet.waves import SAFE
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -186,7 +186,7 @@ def test_a_limit_that_is_named_is_stronger_than_the_file(here: Folder) -> None:
     here.run("apply", plan, "--unsigned", "--wave", "all", "--max-failures", "1")
 
     first = json.loads(Path(f"{plan}.journal").read_text().splitlines()[0])
-    assert first["limits"] == Limits("all", 3.0, "1", 7).to_json()
+    assert first["limits"] == SAFE.changed({"wave": "all", "soak": 3.0, "max_failures": "1", "parallel": 7}).to_json()
 
 
 def test_a_resume_goes_on_as_it_was_begun_whatever_the_file_says(here: Folder) -> None:

@@ -206,7 +206,16 @@ def test_a_guard_that_tripped_changes_nothing_of_the_state() -> None:
     assert state_after(BEGUN, STEP, tripped) == state_after(BEGUN, STEP)
 
 
+def test_a_host_that_has_relapsed_has_failed_whatever_was_changed_on_it() -> None:
+    relapsed = {"event": "host-relapsed", "host": "PC-1", "verdict": "armed", "detail": "it is armed again"}
+
+    assert host_after(STEP, ENDED, HOST, relapsed).outcome == "failed"
+    assert host_after(STEP, ENDED, HOST, relapsed).done == host_after(STEP, ENDED, HOST).done
+
+
 def test_every_event_is_applied_here() -> None:
     lines = (BEGUN, RESUMED, UNDO, CLAIM, RELEASED, STEP, ENDED, UNDO_STEP, UNDONE, HOST)
 
-    assert {line["event"] for line in lines} | {"run-ended", "undo-ended", "guard-tripped"} == set(EVENTS)
+    assert {line["event"] for line in lines} | {"run-ended", "undo-ended", "guard-tripped", "host-relapsed"} == set(
+        EVENTS
+    )

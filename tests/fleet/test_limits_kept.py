@@ -43,7 +43,13 @@ def fails(pc: Any) -> None:
 # -- which limits count -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limits", [SAFE, BEGUN, Limits(), Limits("all", 0, "none", 1)])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        *(SAFE, BEGUN, Limits(), Limits("all", 0, "none", 1)),
+        Limits(min_reached="5,50%", per_group="3", per_site="20", ramp=True, spread=True),
+    ],
+)
 def test_limits_in_a_journal_are_read_back(bench: Any, limits: Limits) -> None:
     journal = bench.folder / "journal"
 
@@ -58,7 +64,7 @@ def test_limits_in_a_journal_are_read_back(bench: Any, limits: Limits) -> None:
 def test_a_new_run_has_the_safe_limits_but_those_that_are_named(bench: Any) -> None:
     settled = settle({"wave": ALL}, bench.folder / "journal", resume=False, key=None)
 
-    assert (settled.limits, settled.source) == (Limits(ALL, SAFE.soak, SAFE.max_failures), NEW)
+    assert (settled.limits, settled.source) == (SAFE.changed({"wave": ALL}), NEW)
     assert SAFE.sizes(400) == [5, 100, 295]
     assert SAFE.budget() is not None
 
@@ -89,7 +95,7 @@ def test_a_journal_that_does_not_have_its_limits_is_resumed_under_the_safe_ones_
 
     settled = settle({"soak": 3.0}, journal, resume=True, key=None)
 
-    assert (settled.limits, settled.source) == (Limits(SAFE.wave, 3.0, SAFE.max_failures), NOT_KEPT)
+    assert (settled.limits, settled.source) == (SAFE.changed({"soak": 3.0}), NOT_KEPT)
 
 
 @pytest.mark.parametrize("torn", [True, False])
@@ -114,6 +120,11 @@ def test_a_run_that_never_began_is_resumed_under_the_safe_limits(bench: Any, tor
         {"parallel": True},
         {"limit": "PC-1"},
         {"exclude": [1]},
+        {"min_reached": 50},
+        {"per_site": None},
+        {"per_group": ""},
+        {"ramp": "yes"},
+        {"spread": 1},
     ],
 )
 def test_limits_that_are_none_make_a_journal_damaged(bench: Any, change: dict[str, Any]) -> None:
@@ -135,6 +146,16 @@ def test_limits_that_only_a_later_version_knows_do_not_stop_the_reader(bench: An
     assert read(journal).limits == SAFE
 
 
+def test_of_limits_that_the_version_that_wrote_a_journal_did_not_know_the_safe_ones_count(bench: Any) -> None:
+    journal = bench.folder / "journal"
+    writer = Journal.create(journal, "plan-1", bench.now)
+    old = {"wave": "all", "soak": 0.0, "max_failures": "none", "parallel": 3, "limit": [], "exclude": []}
+    writer.write("run-resumed", plan="plan-1", signed=False, limits=old)
+    writer.close()
+
+    assert read(journal).limits == SAFE.changed({"wave": "all", "max_failures": "none", "parallel": 3})
+
+
 # -- at the command line ----------------------------------------------------------------------------------------------
 
 
@@ -148,12 +169,14 @@ def test_a_run_without_any_limit_named_is_safe_and_says_so_before_its_first_host
 
     said = " ".join(ran.err.split())
     assert said.startswith("about to change 7 hosts 7 hosts:")
-    assert "SMSPROVISIONINGMODE 1 -> absent wave 1 of 2: 5 hosts: PC-1, PC-2, PC-3, PC-4, PC-5 wave 2 of 2: 2" in said
+    first = ["PC-1", "PC-2", "PC-5", "PC-6", "PC-7"]  # their clients have five versions
+    assert f"SMSPROVISIONINGMODE 1 -> absent wave 1 of 2: 5 hosts: {', '.join(first)} wave 2 of 2: 2" in said
+    assert "guards: --min-reached 50% --ramp --spread at worst: 5 hosts fail before the run ends: 1 within" in said
     limits = f"limits: --wave 5,25% --soak 0 --max-failures 5,20% --parallel 64 ({NEW})"
     assert limits in [line.strip() for line in ran.err.splitlines()], "one line, as it is no terminal"
     report = json.loads(ran.out)
     assert report["ended_early"].endswith("more than the failure budget of 20 %")
-    assert [host["ended"] for host in report["hosts"]][5:] == ["not-started"] * 2
+    assert [host["ended"] for host in report["hosts"] if host["host"] not in first] == ["not-started"] * 2
     assert first_line(Path(f"{plan}.journal"))["limits"] == SAFE.to_json()
 
 
@@ -184,7 +207,8 @@ def test_a_resume_goes_on_as_the_run_was_begun_unless_it_is_told_otherwise(comma
 
     ends = [[host["ended"] for host in json.loads(ran.out)["hosts"]] for ran in (first, again, told)]
     assert ends == [["changed", "failed", "not-started"]] * 2 + [["changed", "failed", "failed"]]
-    assert begun == Limits("1,1,1", 0.0, "0", 2, (), ("PC-4",)).to_json()
+    own = {"wave": "1,1,1", "max_failures": "0", "parallel": 2, "exclude": ("PC-4",)}
+    assert begun == SAFE.changed(own).to_json()
     assert "about to change 2 hosts; 1 host finished before" in again.err
     assert AS_BEGUN in " ".join(again.err.split())
     assert "--wave 1,1,1 --soak 0 --max-failures 2 --parallel 2 --exclude PC-4" in " ".join(told.err.split())

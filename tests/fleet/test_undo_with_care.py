@@ -250,7 +250,7 @@ def test_the_limits_of_an_undo_are_taken_away_by_name_and_kept_in_the_journal(co
 
     begun = [line for line in map(json.loads, undo.journal.read_bytes().splitlines()) if line["event"] == "undo-begun"]
     assert list(ends.values()) == ["failed"] * 2 + ["restored"] * 5
-    assert [line["limits"] for line in begun] == [Limits("3", SAFE.soak, "none").to_json()]
+    assert [line["limits"] for line in begun] == [SAFE.changed({"wave": "3", "max_failures": "none"}).to_json()]
 
 
 def test_a_file_of_hosts_is_read_once_and_its_names_are_in_the_journal(three_armed: Undo) -> None:

@@ -11,9 +11,9 @@ from rich.console import Console
 from provmode.ccm.policy import Policy
 from provmode.fleet.begun import Coming
 from provmode.fleet.plan_file import PlannedHost
-from provmode.fleet.waves import Limits
+from provmode.fleet.waves import SAFE, Limits
 from provmode.remediation.steps import SetMode, SetStartMode
-from provmode.report.coming import limits_text, print_coming
+from provmode.report.coming import guards_text, limits_text, print_coming
 
 NOTHING = {"past_due": {"known": []}, "reboot_pending": {"known": False}, "window_open": {"known": False}}
 
@@ -48,6 +48,8 @@ def test_what_is_about_to_happen_is_said_in_full() -> None:
         "  wave 1 of 2: 1 host: PC-1",
         "  wave 2 of 2: 3 hosts: PC-2, PC-3, PC-4",
         "  limits: --wave 1 --soak 60 --max-failures 5,20% --parallel 64 (the safe ones)",
+        "  guards: --min-reached none --no-ramp --no-spread --no-look-again",
+        "  at worst: 3 hosts fail before the run ends: 0 within the failure budget, 3 worked on when it is exceeded",
     ]
 
 
@@ -56,6 +58,27 @@ def test_what_a_plan_does_not_say_about_leaving_the_mode_could_not_be_told(impac
     lines = said(Coming(((planned("PC-1", impact),),), 0, Limits()))
 
     assert "  sets off: 1 host: could not tell what would start: PC-1" in lines
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(), "all 2 hosts fail, because no number of failures ends the run"),
+        (Limits("1", max_failures="0"), "1 host fails before the run ends: 0 within the failure budget, 1 worked on"),
+    ],
+)
+def test_the_worst_case_is_said(limits: Limits, words: str) -> None:
+    one, two = (planned(name, NOTHING) for name in ("PC-1", "PC-2"))
+
+    lines = said(Coming(((one,), (two,)), 0, limits))
+
+    assert any(line.startswith(f"  at worst: {words}") for line in lines)
+
+
+def test_guards_are_shown_as_the_options_that_name_them() -> None:
+    assert guards_text(SAFE) == "--min-reached 50% --ramp --spread"
+    capped = Limits(min_reached="5", per_group="10", per_site="20", spread=True)
+    assert guards_text(capped) == "--min-reached 5 --per-group 10 --per-site 20 --no-ramp --spread"
 
 
 def test_limits_are_shown_as_the_options_that_name_them() -> None:

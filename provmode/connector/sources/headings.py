@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
-from provmode.connector.host_data import KEYS, OTHER_KEYS, PASSWORD_ENVIRONMENT, WinRMData
+from provmode.connector.host_data import KEYS, OTHER_KEYS, PASSWORD_ENVIRONMENT, SITE, WinRMData
 
 NAME, GROUPS, REMARK = "name", "groups", "#"
 """The columns that are no key."""
@@ -22,11 +22,12 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     NAME: ("name", "host", "hostname", "pc", "computer", "computername"),
     "winrm_address": ("address", "ip", "ipaddress", "ipv4address", "fqdn", "dnshostname"),
     GROUPS: ("groups", "group"),
+    SITE: ("site", "adsite"),
 }
 """Other headings of a column; the first is the one that errors propose."""
 
 _COLUMNS = {word: column for column, words in WORDS.items() for word in words}
-_KEYS = {key.replace("_", ""): key for key in KEYS - {"winrm_password"}}
+_KEYS = {key.replace("_", ""): key for key in (KEYS | {SITE}) - {"winrm_password"}}
 
 WAYS_FOR_PASSWORDS = (
     f"take the column out; ${PASSWORD_ENVIRONMENT}, winrm_password_file or winrm_password_keyring hold the password"
@@ -125,4 +126,4 @@ def value_of(key: str, text: str) -> Any:
     raise ValueError("no number")
 
 
-_TYPES: Mapping[str, Any] = get_type_hints(WinRMData)
+_TYPES: Mapping[str, Any] = {**get_type_hints(WinRMData), SITE: str}

@@ -15,6 +15,7 @@ The rooms, from the top down. Each imports only itself and those below it (`test
 * ``ccm/``          ConfigMgr: what is read from a client, `MobileClient.TCF`, the policy, the verdict. Pure.
 * ``windows/``      any Windows PC: registry, services, Setup, files. Pure.
 * ``wsman/``        WS-Management: operations to bytes, bytes to answers, and the notation of the ``winrm`` tool. Pure.
+* ``calendars/``    change windows: iCalendar to spans of time, and what they say of a moment. Pure.
 
 The ground, which everything may import and which imports nothing of the house but itself:
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Protocol
 
+from provmode.calendars.wall_clock import moments
 from provmode.errors import Cause, UsageError
 
 DEFAULT_EVERY = "15m"
@@ -112,12 +113,12 @@ def read_every(text: str) -> float:
     return seconds
 
 
-def read_until(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
+def read_until(text: str, now: datetime, zone: tzinfo | None = None, option: str = "--retry-until") -> datetime:
     """Read ``06:00``, the next time at which clocks of *zone* show it, or a date and time with its time zone.
 
     *zone* is this computer's if it is ``None``. The answer is in *zone*. A time that comes twice, in the night when
     clocks are put back, is the next of the two. One that does not come, when they are put forward, is the moment at
-    which they are.
+    which they are. Messages name the *option*.
 
     Raises:
         UsageError: *text* is neither, or has passed.
@@ -127,51 +128,24 @@ def read_until(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
     if match is not None:
         hour, minute = int(match[1]), int(match[2])
         if hour > 23 or minute > 59:
-            raise UsageError(f"--retry-until {text}: there is no such time of day", next_step=how)
+            raise UsageError(f"{option} {text}: there is no such time of day", next_step=how)
         return _next(time(hour, minute), now, zone)
     try:
         moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
     except ValueError:
-        raise UsageError(f"--retry-until {text}: it is not a time", next_step=how) from None
+        raise UsageError(f"{option} {text}: it is not a time", next_step=how) from None
     if moment.utcoffset() is None:
-        raise UsageError(f"--retry-until {text}: it has no time zone", next_step=how)
+        raise UsageError(f"{option} {text}: it has no time zone", next_step=how)
     if moment <= now:
-        raise UsageError(f"--retry-until {text}: it has passed", next_step=how)
+        raise UsageError(f"{option} {text}: it has passed", next_step=how)
     return moment.astimezone(zone)
 
 
 def _next(shown: time, now: datetime, zone: tzinfo | None) -> datetime:
     """Return the next moment after *now* at which clocks of *zone* show this time, or pass it."""
     today = now.astimezone(zone).date()
-    moments = (moment for days in range(3) for moment in _moments(today + timedelta(days=days), shown, zone))
-    return next(moment for moment in moments if moment > now).astimezone(zone)
-
-
-def _moments(day: date, shown: time, zone: tzinfo | None) -> list[datetime]:
-    """Return, in UTC, the moments of a *day* at which clocks show a time: one, or two, or the one that leaps over it.
-
-    Python gives a time that is missing two readings, by the offsets before and after (PEP 495): clocks leap between.
-    """
-    local = datetime.combine(day, shown)
-    before, after = sorted(_placed(local.replace(fold=fold), zone) for fold in (0, 1))
-    if before == after:
-        return [before]
-    if before.astimezone(zone).time() == shown:
-        return [before, after]
-    offset = before.astimezone(zone).utcoffset()
-    while after - before > timedelta(seconds=1):
-        middle = (before + (after - before) / 2).replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    return [after]
-
-
-def _placed(local: datetime, zone: tzinfo | None) -> datetime:
-    """Return in UTC what a clock of *zone*, or of this computer, shows as *local*."""
-    seconds = local.timestamp() if zone is None else local.replace(tzinfo=zone).timestamp()
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    days = (datetime.combine(today + timedelta(days=days), shown) for days in range(3))
+    return next(moment for day in days for moment in moments(day, zone) if moment > now).astimezone(zone)
 
 
 # -- when the rounds begin ------------------------------------------------------------------------------------------

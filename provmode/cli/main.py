@@ -30,6 +30,7 @@ from provmode.cli.systemd import systemd
 from provmode.cli.traces import traces
 from provmode.cli.undo import undo
 from provmode.cli.verify import verify
+from provmode.cli.waive import waive
 from provmode.errors import Mistakes, ProvmodeError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED, REFUSED
 from provmode.fleet.run_lock import StillGoing
@@ -55,7 +56,7 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
 _groups = (inventory, history, key)
 _commands = (
     *(audit, plan, approve, apply, push, undo, verify, show, traces),
-    *(key, history, drift, report, inventory, config, init, systemd, demo, lab),
+    *(waive, key, history, drift, report, inventory, config, init, systemd, demo, lab),
 )
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):
@@ -78,6 +79,7 @@ for _command in (
     verify,
     show,
     traces,
+    waive,
     drift,
     report,
     config,

@@ -298,6 +298,15 @@ KEY = ExitCodes(
     },
 )
 
+WAIVE = ExitCodes(
+    {},
+    {
+        COMPLIANT: "the waiver was added; with --check: the file has no mistake; no PC was asked",
+        BAD_USAGE: "bad usage, or a mistake in the file or the waiver: each line says which, and nothing was written",
+        INTERRUPTED: "interrupted before it was written",
+    },
+)
+
 HISTORY = ExitCodes(
     {},
     {
@@ -352,6 +361,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "inventory": INVENTORY,
     "config": CONFIG,
     "init": INIT,
+    "waive": WAIVE,
     "history": HISTORY,
     "drift": DRIFT,
     "systemd": SYSTEMD,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -99,6 +100,8 @@ def add(
             raise UsageError(f"cannot read {WHAT} {path}: {error.strerror or error}") from None
         new, waiver = added(data, values, str(path), zone=zone, now=now, max_days=max_days)
         write_output(path, new.decode("utf-8"))
+        if data is None:
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
     return waiver
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -31,6 +32,22 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _known_zone(zone: str) -> str:
+    """Return *zone*.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        what = (
+            f"there is no time zone {zone!a:.60}" if zone else "the file names no time zone, so that no day has an end"
+        )
+        raise UsageError(what, next_step="give --zone Europe/Berlin, or another name of the IANA time zones") from None
+    return zone
+
+
 def added(
     data: bytes | None,
     values: Mapping[str, str | date],
@@ -42,23 +59,28 @@ def added(
 ) -> tuple[bytes, Waiver]:
     """Return the bytes of a file with a waiver more at its end, and that waiver.
 
-    *data* are the bytes of the file as it is; ``None``: there is none, and it is begun with *zone*.
+    *data* are the bytes of the file as it is; ``None``: there is none. A file that names no time zone gets *zone*. If
+    *values* do not say when it was created, it was today, there.
 
     Raises:
         UsageError: the file cannot be read, or the new waiver cannot be written behind what is there.
         Mistakes: everything that is wrong with the file, or with the new waiver.
     """
-    if data is None:
-        begun = f"{NEW_FILE}zone = {_quoted(zone)}\n" if zone else NEW_FILE
-        before, data = Waivers(), begun.encode()
-    else:
-        before = parse(data, path, now=now, max_days=max_days)
+    before = parse(data, path, now=now, max_days=max_days) if data is not None else Waivers()
+    data = NEW_FILE.encode() if data is None else data
+    head = ""
+    if not before.zone:
+        head = f"zone = {_quoted(_known_zone(zone))}\n"
+    elif zone not in ("", before.zone):
+        raise UsageError(f"days end in {before.zone} in {path}, not in {zone}", next_step="leave --zone out")
+    if "created" not in values:
+        values = {**values, "created": now.astimezone(zoneinfo.ZoneInfo(before.zone or zone)).date()}
     for name, value in values.items():
         if isinstance(value, str) and not value.isprintable():
             raise UsageError(f"{name} {value!a:.60} is not a line of printable text", next_step="type it anew")
     ends = b"\r\n" if b"\r\n" in data else b"\n"
     between = b"" if not data or data.endswith(b"\n") else ends
-    text = ends + block(values).encode().replace(b"\n", ends)
+    text = (head + "\n" + block(values)).encode().replace(b"\n", ends)
     new = data + between + text
     try:
         toml_of(text_of(new, path), path)

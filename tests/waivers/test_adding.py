@@ -50,7 +50,7 @@ def test_a_file_that_is_not_there_is_begun_with_its_zone() -> None:
 
 
 def test_a_new_file_without_a_zone_is_refused() -> None:
-    with pytest.raises(Mistakes, match="names no time zone"):
+    with pytest.raises(UsageError, match="names no time zone"):
         added(None, VALUES, "waivers.toml", now=NOW)
 
 

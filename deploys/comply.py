@@ -5,6 +5,9 @@ any other client that needs a change, files that would bring the mode back are d
 mode, the next steps set the service's start mode and start it, leave the mode by the client's own method, and request
 policy. For each host that is left alone, the log says why.
 
+If the configuration file of provmode names a file of waivers, nothing is changed on any host: the PCs that waivers hold
+are heeded by ``provmode plan`` and ``provmode apply`` alone.
+
 With ``--data provmode_mend_agent=true`` a task sequence agent (smstsmgr) that depends on CcmExec is made to depend on
 Winmgmt instead, before the mode is left. It is off unless asked for.
 """
@@ -15,7 +18,7 @@ import logging
 from datetime import datetime, timezone
 
 from pyinfra import host, state
-from pyinfra.api import deploy, operation
+from pyinfra.api import DeployError, deploy, operation
 from pyinfra.context import ctx_state
 
 from facts.client import ClientState, ExitImpact
@@ -26,6 +29,7 @@ from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy, PolicyError
 from provmode.ccm.verdict import Outcome, Verdict, outcome
+from provmode.connector.not_heeded import not_heeded
 from provmode.reading import known
 from provmode.remediation.decide import LEFT_ALONE
 
@@ -47,7 +51,15 @@ def at_rest() -> Commands:
 
 @deploy("Leave provisioning mode")
 def comply() -> None:
-    """Bring this host into compliance, as the module describes, by the inventory's ``provmode_policy``."""
+    """
+    Bring this host into compliance, as the module describes, by the inventory's ``provmode_policy``.
+
+    Raises:
+        DeployError: the configuration file says something that is not heeded here, such as which PCs are held.
+    """
+    unheeded = not_heeded()
+    if unheeded:
+        raise DeployError(unheeded)
     client_state = host.get_fact(ClientState)
     try:
         policy = Policy.from_mapping(host.data.get("provmode_policy", {}), where=f"data of {host.name}")

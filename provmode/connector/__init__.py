@@ -8,6 +8,7 @@
 * `sources/`       connectors that find hosts: ``@csv``, ``@list``, ``@ad``
 * `session_lease`  the lease on one PC, held through a session
 * `run_lease`      which operations of a pyinfra run share it, and when it is released
+* `not_heeded`     what a configuration file says that pyinfra's runs do not heed
 * `undisturbed`    Ctrl-C in a pyinfra run, and the steps that it must not end in the middle
 
 Private: programs import from `provmode.api`.

@@ -111,6 +111,16 @@ class Pyinfra:
             stop.set()
             clock.join()
 
+    @contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        """Run with a configuration file of provmode in the working directory."""
+        file = self._folder / "provmode.toml"
+        file.write_text(text, "utf-8")
+        try:
+            yield
+        finally:
+            file.unlink()
+
     def mutations(self, host: Host) -> list[str]:
         """Return the changes to a PC, described in words."""
         return [mutation["what"] for mutation in self.lab.mutations(host.name)]

@@ -234,6 +234,19 @@ def test_a_pc_that_goes_to_work_after_the_prompt_is_left_alone(fleet: LabProcess
 # -- guard -----------------------------------------------------------------------------------------------------------
 
 
+def test_with_waivers_in_the_configuration_no_pc_is_changed_and_the_other_road_is_said(pyinfra: Any, pcs: Pcs) -> None:
+    armed = pcs("armed")[0]
+    before = pyinfra.mutations(armed)
+
+    with pyinfra.configured('[waivers]\nfile = "waivers.toml"\n'):
+        ran = pyinfra.apply(COMPLY, armed)
+
+    assert ran.code != 0
+    assert "do not heed the PCs that it holds: use `provmode plan` and `provmode apply`, which do" in ran.output
+    assert "Traceback" not in ran.output
+    assert pyinfra.mutations(armed) == before
+
+
 def test_the_guard_is_set_once_and_removed_once(
     comply: object, fleet: LabProcess, pyinfra: Any, pcs: Pcs, at: Any
 ) -> None:

@@ -50,8 +50,10 @@ from provmode.fleet.retrying import Retrying
 from provmode.fleet.undo import HostUndoResult, UndoResult, undo_run
 from provmode.fleet.verify import Verification, verify_journal
 from provmode.fleet.visit import GeventRunner, Runner, Visit, hosts_of
+from provmode.fleet.waivers_file import read as read_waivers
 from provmode.fleet.waves import Limits
 from provmode.reading import Absent, Known, Reading, Unknown, known
+from provmode.waivers.model import Waivers
 
 __all__ = [
     "EXIT_CODES",
@@ -107,6 +109,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Visit",
+    "Waivers",
     "apply_plan",
     "audit_inventory",
     "hosts_of",
@@ -116,6 +119,7 @@ __all__ = [
     "load_plan",
     "plan_inventory",
     "read_journal",
+    "read_waivers",
     "sign_plan",
     "undo_run",
     "utc_now",

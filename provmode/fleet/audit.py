@@ -158,6 +158,8 @@ def audit_inventory(
 
 def waive(audit: Audit, fleet: Fleet, waivers: Waivers, now: datetime, *, complete: bool) -> None:
     """Mark the findings of an audit that *waivers* cover at a moment; *complete*: it is of the whole inventory."""
+    if not waivers.waivers:
+        return
     names = {short(name): name for name in fleet.names}
     rows = [row_of(report, fleet.groups_of.get(names.get(report.host, ""), ())) for report in audit.reports]
     audit.waived = Book(waivers).waive(rows, now, complete=complete)

@@ -319,7 +319,7 @@ HISTORY = ExitCodes(
 DRIFT = ExitCodes(
     {},
     {
-        COMPLIANT: "shown; nothing is new, returned or changed",
+        COMPLIANT: "shown; nothing is new, returned or changed, but for what is waived",
         PENDING: "shown; something is new, returned or changed",
         FAILED: "shown, but who was to be told of it could not be told",
         BAD_USAGE: "bad usage, there is no history, it cannot be read, or it has no two runs to compare",

@@ -114,9 +114,9 @@ class Book:
 
     def naming(self, host: str, groups: Iterable[str]) -> list[Waiver]:
         """Return the waivers that are about a PC, expired ones too."""
-        groups = tuple(groups)
-        possible = [*self._of_one.get(spelling(host), ()), *self._of_many]
-        return [waiver for waiver in possible if waiver.names(host, groups)]
+        name, spelled = spelling(host), set(map(spelling, groups))
+        possible = [*self._of_one.get(name, ()), *self._of_many]
+        return [waiver for waiver in possible if waiver.fits(name, spelled)]
 
     def hold(self, row: Row, now: datetime) -> Waiver | None:
         """Return the waiver that keeps changes away from a PC that was found so; ``None`` if none does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from enum import Enum
@@ -108,11 +108,23 @@ class Waiver:
 
         If it names a host, a pattern or a group together, the PC has to fit all of them.
         """
-        if self.host and spelling(self.host) != spelling(host):
+        return self.fits(spelling(host), set(map(spelling, groups)))
+
+    def fits(self, host: str, groups: Container[str]) -> bool:
+        """Return the same for a name and groups as `spelling` has them."""
+        if self._host and self._host != host:
             return False
-        if self.hosts and not self._fits_pattern(spelling(host)):
+        if self.hosts and not self._fits_pattern(host):
             return False
-        return not self.group or spelling(self.group) in map(spelling, groups)
+        return not self._group or self._group in groups
+
+    @cached_property
+    def _host(self) -> str:
+        return spelling(self.host)
+
+    @cached_property
+    def _group(self) -> str:
+        return spelling(self.group)
 
     def covers(self, rule: str, verdict: str) -> bool:
         """Return whether it is about a finding; never about one that cannot be waived."""

@@ -184,7 +184,8 @@ APPLY = ExitCodes(
     {
         COMPLIANT: "everything planned is done, or was done already",
         PENDING: "some hosts were stale or not started: plan anew; or deferred: resume",
-        REFUSED: "the plan was refused: expired, changed, signed with another key; or a guard did not let it begin",
+        REFUSED: "the plan was refused: expired, changed, signed with another key, not approved; "
+        "or a guard did not let it begin",
         FAILED: f"a change failed (the report names the step and what `undo` restores), {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached",
@@ -209,7 +210,7 @@ PUSH = ExitCodes(
     {
         COMPLIANT: "every PC is compliant, has become so, is left alone for now (self-healing, in-progress), or waived",
         PENDING: "changes are pending on some host: it was stale or not started, or it cannot be changed",
-        REFUSED: "nothing was changed: nobody confirmed it, or a guard did not let it begin",
+        REFUSED: "nothing was changed: nobody confirmed it, plans need an approval, or a guard did not let it begin",
         FAILED: f"a change failed, a client is broken, something is at work for too long, {_TO_MEND}",
         PENDING | FAILED: "both 2 and 4",
         UNKNOWN: "nothing failed, but some hosts were not reached or not assessed",

@@ -34,6 +34,7 @@ from provmode.lab.windows.store import HKLM, RegType
 from provmode.remediation.decide import plan_remediation
 from provmode.remediation.execute import execute
 from provmode.remediation.steps import Step
+from provmode.signing.keys import Given
 from provmode.transport.base import ConnectionLost
 from provmode.transport.session import Session
 from provmode.transport.target import Counters, Credentials, Endpoint, Target
@@ -64,7 +65,7 @@ class Bench:
         self.pcs[name] = NearPC(self, name, persona, seed)
         return self.pcs[name]
 
-    def plan(self, *pcs: NearPC, policy: Policy | None = None, key: bytes | None = None, hours: float = 1.0) -> Plan:
+    def plan(self, *pcs: NearPC, policy: Policy | None = None, key: Given = None, hours: float = 1.0) -> Plan:
         """Look at PCs (at all, without any named) and make a plan for them."""
         planned = Planned(Audit([]), [pc.proposal(policy or Policy()) for pc in pcs or self.pcs.values()])
         document = planned.document(

@@ -21,8 +21,10 @@ from provmode.fleet.journal import Journal, read
 from provmode.fleet.plan_file import PlanRefused
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.waves import Limits
+from provmode.signing.keys import PrivateKey
 
 KEY = b"a key of the owner of the fleet"
+ALICE, BOB = PrivateKey(b"a" * 32), PrivateKey(b"b" * 32)
 
 
 @dataclass
@@ -497,6 +499,23 @@ def test_a_signed_plan_has_a_signed_journal_and_needs_its_key(run: Run) -> None:
     )
     assert ended(result) == ["changed"]
     assert read(run.journal, KEY).signed
+
+
+def test_a_plan_that_its_author_signed_needs_a_key_of_who_applies_it(run: Run) -> None:
+    run.fleet(1)
+    plan = run.bench.plan(key=ALICE)
+
+    with pytest.raises(UsageError) as refused:
+        run.apply(plan, key=ALICE.public)
+    assert not run.journal.exists()
+    result = run.apply(plan, key=ALICE.public, journal_key=BOB)
+
+    assert str(refused.value) == (
+        "the plan is signed, and there is no key to sign the journal with; "
+        "give a private key of your own (--journal-key), or --unsigned-journal"
+    )
+    assert ended(result) == ["changed"]
+    assert read(run.journal, BOB.public).signed_by == [BOB.fingerprint]
 
 
 @pytest.mark.parametrize("key", [None, KEY])

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from provmode.errors import UsageError
+from provmode.fleet.approvals import approved
 from provmode.fleet.plan_file import KEY_ENVIRONMENT, PlanRefused, key_from, load, sign, write
 from provmode.lab.fleet import compose
 from provmode.lab.personas import build_pc
 from provmode.lab.process import LabProcess
 from provmode.lab.windows.deployments import WindowType
-from provmode.signing.keys import SharedKey
+from provmode.signing.keys import Key, PrivateKey, SharedKey
 
 Run = Callable[..., Any]
 Document = dict[str, Any]
@@ -154,6 +155,18 @@ def test_a_real_plan_conforms_to_the_schema(document: Document) -> None:
     assert {step["kind"] for host in document["hosts"] for step in host["steps"]} == {
         *("tcf", "start-mode", "service-state", "mode", "policy")
     }
+
+
+@pytest.mark.parametrize("author", [PrivateKey(b"a" * 32), SharedKey(KEY), None])
+def test_a_plan_that_was_signed_and_approved_conforms_to_the_schema(document: Document, author: Key | None) -> None:
+    plan = sign(document, author)
+    if author is not None:
+        for number, key in enumerate((PrivateKey(b"b" * 32), PrivateKey(b"c" * 32))):
+            about: dict[str, Any] = {"author": author, "made_by": plan["by"], "path": Path("plan.json")}
+            plan = approved(plan, key, by=f"approver{number}@desk", now=now(), **about)
+
+    assert misfits(SCHEMA, plan) == []
+    assert len(plan.get("approvals", [])) == (2 if author is not None else 0)
 
 
 def test_the_schema_names_its_dialect_and_version() -> None:

@@ -245,6 +245,34 @@ def test_who_can_check_a_journal_cannot_write_one(journal: Path, number: int) ->
         pytest.fail(f"{what}: {read(journal, BOTH)}")
 
 
+@pytest.mark.parametrize("key", [SECRET, None])
+def test_a_signature_is_nothing_that_can_be_added_to_a_line_which_has_none(bench: Any, key: bytes | None) -> None:
+    path = bench.folder / "journal"
+    write_run(path, bench.now, key)
+    lines = lines_of(path)
+    lines[2]["signature"] = "0" * 128
+    path.write_bytes(b"".join(encoded(line) + b"\n" for line in lines))
+
+    with pytest.raises(JournalDamaged, match="line 3: it was changed"):
+        read(path, key)
+
+
+def test_a_run_without_a_signature_behind_a_signed_one_is_named(journal: Path) -> None:
+    lines = lines_of(journal)
+    bare = {name: value for name, value in lines[0].items() if name != "key"}
+    journal.write_bytes(rewritten([*lines, {**bare, "event": "run-resumed", "signed": False}], but=len(lines)))
+
+    with pytest.raises(JournalDamaged, match=f"line {len(lines) + 1}: a run that is not signed, in a journal that is"):
+        read(journal, BOTH)
+
+
+def test_lines_before_the_first_run_of_a_signed_journal_are_nobodys(journal: Path) -> None:
+    journal.write_bytes(rewritten([{"event": "note", "signed": True, "time": "t"}, lines_of(journal)[0]]))
+
+    with pytest.raises(JournalDamaged, match="line 1: it was not written by provmode"):
+        read(journal, BOTH)
+
+
 def test_a_journal_whose_signatures_were_taken_away_is_not_signed(bench: Any, journal: Path) -> None:
     unsigned = [{**line, **({"signed": False} if "signed" in line else {})} for line in lines_of(journal)]
     journal.write_bytes(rewritten([{k: v for k, v in line.items() if k != "key"} for line in unsigned]))

@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.errors import UsageError
+from provmode.fleet.approvals import Approving
+from provmode.fleet.journal import read as read_journal
 from provmode.fleet.key_files import write_pair
 from provmode.fleet.plan_file import PlanRefused, as_text, load, read, sign
 from provmode.signing.canonical import canonical
-from provmode.signing.key_text import public_line, public_pem
-from provmode.signing.keys import APPROVAL, JOURNAL, PLAN, Keys, PrivateKey, SharedKey
+from provmode.signing.key_text import key_of, public_line, public_pem
+from provmode.signing.keys import APPROVAL, JOURNAL, PLAN, Keys, PrivateKey, PublicKey, SharedKey
 
 KEPT = Path(__file__).parent / "version-1" / "every-step.plan.json"
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -323,3 +325,28 @@ def test_a_public_key_of_the_configuration_that_others_can_change_ends_the_comma
 
     assert ran.code == 1
     assert "says whose plans and journals are believed, and others can write to it" in ran.err
+
+
+# -- what was signed stays signed -------------------------------------------------------------------------------------
+
+OF_THIS_VERSION = Path(__file__).parent / "signed"
+"""A plan of Alice that Bob approved, and a journal that Bob began and Carol undid, as this version wrote them."""
+
+
+def test_what_this_version_signed_is_checked_by_every_later_one() -> None:
+    alice, bob, carol = (_public(name) for name in ("alice", "bob", "carol"))
+
+    plan = load(
+        OF_THIS_VERSION / "plan.json", alice, unsigned=False, now=NOW, approving=Approving((bob, carol), needed=1)
+    )
+    state = read_journal(OF_THIS_VERSION / "plan.json.journal", Keys(None, (bob, carol)))
+
+    assert [approval.by for approval in plan.approvals] == ["bob@desk"]
+    assert state.signed_by == [bob.fingerprint, carol.fingerprint]
+    assert (state.lines, state.closed, state.hosts["PC-1"].undone) == (9, True, True)
+
+
+def _public(name: str) -> PublicKey:
+    key = key_of((OF_THIS_VERSION / f"{name}.pub").read_bytes(), name)
+    assert isinstance(key, PublicKey)
+    return key

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -57,13 +60,36 @@ def approve(plan_file: Path, key_file: Path | None, plan_key: Path | None, yes: 
         print_whole_plan(plan_file, plan, checked=True)
         if not confirmed("Approve this plan?", yes=yes):
             return REFUSED
-        again = load(plan_file, keys, unsigned=False, now=utc_now())
-        if again.document != plan.document:
-            raise PlanRefused(f"the plan {plan_file} was changed since it was shown", next_step="approve it again")
+        with _alone(plan_file):
+            again = load(plan_file, keys, unsigned=False, now=utc_now())
+            if again.document != plan.document:
+                raise PlanRefused(f"the plan {plan_file} was changed since it was shown", next_step="approve it again")
+            write(plan_file, document)
     except PlanRefused as error:
         complain(str(error))
         return REFUSED
-    write(plan_file, document)
     needed = f" of {who.needed}" if who.needed else ""
     complain(f"approved: {plan_file} has {len(document['approvals'])}{needed} approvals")
     return COMPLIANT
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let nobody else approve a plan meanwhile: of two who write at once one approval would be lost.
+
+    Raises:
+        PlanRefused: somebody else does.
+        UsageError: it is gone.
+    """
+    from provmode.fleet.approvals import PlanRefused
+
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlanRefused(f"somebody else approves {path} right now", next_step="approve it again") from None
+        yield

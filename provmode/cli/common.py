@@ -171,7 +171,7 @@ retry_option = click.option(
     is_flag=True,
     help="Try passwords again that were refused three times in a row in earlier runs. Accounts lock.",
 )
-key_file_option = click.option("--key-file", type=file_path(), help="File with the plan key; else $PROVMODE_PLAN_KEY.")
+key_file_option = click.option("--key-file", type=file_path(), help="File with the key; else $PROVMODE_PLAN_KEY.")
 
 
 _retry_until = click.option(

@@ -1,7 +1,7 @@
 """A plan as a file: what was seen, what would change on which host, who made it, until when, and a signature over all.
 
-The schema is ``docs/plan.schema.json`` (``"version": 1``). The signature is an HMAC-SHA256 over the canonical JSON of
-everything else, with a key of the fleet's owner: without the key nobody can have changes made.
+The schema is ``docs/plan.schema.json`` (``"version": 1``). The signature is over the canonical JSON of everything else
+but approvals, with the author's own key, or with a shared one: without it nobody can have changes made.
 """
 
 from __future__ import annotations

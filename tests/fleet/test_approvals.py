@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -348,6 +349,16 @@ def test_an_approval_that_comes_meanwhile_is_not_lost(office: Office, monkeypatc
     assert [each["key"] for each in office.approvals] == [CAROL.fingerprint]
     assert office.approve("bob").code == 0
     assert [each["key"] for each in office.approvals] == [CAROL.fingerprint, BOB.fingerprint]
+
+
+def test_of_two_who_approve_at_the_same_moment_one_is_told_to_do_it_again(office: Office) -> None:
+    with Path("plan.json").open("rb") as somebody_else:
+        fcntl.flock(somebody_else, fcntl.LOCK_EX)
+        ran = office.approve("bob")
+
+    assert (ran.code, office.approvals) == (3, [])
+    assert "somebody else approves plan.json right now; approve it again" in ran.err
+    assert office.approve("bob").code == 0
 
 
 def test_the_author_cannot_approve_with_any_key_or_name(office: Office) -> None:

@@ -105,7 +105,7 @@ def plan(
     if journals and not remove_traces:
         raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
     override, known = read_override(data), waivers_of(waivers)
-    planner = planner_of_traces(journals, journal_keys(key_file)) if remove_traces else None
+    planner = planner_of_traces(journals, journal_keys(key_file, of_plan=True)) if remove_traces else None
     alone("plan", inventory, limit, exclude)
     with refused_logons(retry=retry):
         planned = run_plan_of(

@@ -67,7 +67,10 @@ def kept_in(path: Path) -> KeptHosts:
         refuse_foreign(path, "says how the password is used")
     except OSError as error:
         raise UsageError(f"cannot read the plan {path}: {error.strerror}") from None
-    plan = read(path, key_from(None))
+    plan, key = read(path, None), key_from(None)
+    signature = plan.document.get("signature")
+    if key is not None and isinstance(signature, dict) and signature.get("algorithm") == key.algorithm:
+        plan = read(path, key)  # whoever can write the file could as well leave the signature out
     if plan.made_from is None:
         raise UsageError(
             f"the plan {path} keeps no hosts: it was made from {plan.inventory}", next_step=f"give {plan.inventory}"

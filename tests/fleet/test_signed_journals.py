@@ -459,6 +459,34 @@ def test_the_journal_key_can_be_handed_over_by_systemd(office: Any, monkeypatch:
     assert read(Path(JOURNAL), BOB.public).signed_by == [BOB.fingerprint]
 
 
+def test_who_plans_to_remove_traces_believes_the_journals_of_those_who_apply(office: Any) -> None:
+    office.run("apply", "plan.json", *BY_BOB)
+    remove = ("plan", office.inventory, "--remove-traces", "--journal", JOURNAL, "--key-file", "alice.key")
+
+    refused, planned = office.run(*remove), office.run(*remove, *trusting("bob"))
+
+    assert refused.code == 1
+    assert "was signed with the key" in refused.err
+    assert planned.code in (0, 2), planned
+
+
+def test_a_plan_that_its_author_signed_is_an_inventory_beside_a_shared_key_too(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`push` says how to undo a run whose list came from standard input: with the plan as inventory."""
+    Path("list.txt").write_text("@winrm/PC-1\n")
+    made = office.run("plan", "@list/list.txt", "--output", "listed.json", "--key-file", "alice.key")
+    monkeypatch.setenv("PROVMODE_PLAN_KEY", SECRET.decode())
+
+    shown = office.run("inventory", "show", "@plan/listed.json")
+
+    assert (made.code, shown.code) == (2, 0), shown
+    document = json.loads(Path("listed.json").read_text())
+    document["signature"] = {"algorithm": "HMAC-SHA256", "value": "0" * 64}
+    Path("listed.json").write_text(json.dumps(document))
+    assert "does not fit" in office.run("inventory", "show", "@plan/listed.json").err
+
+
 def test_the_history_imports_a_journal_as_checked_if_it_has_the_key_of_who_applied(office: Any) -> None:
     office.run("apply", "plan.json", *BY_BOB)
     Path("h.toml").write_text("[history]\nurl = 'sqlite:///h.sqlite'\n[signing]\njournal_keys = ['carol.key.pub']\n")

@@ -85,7 +85,7 @@ def plan_keys(key_file: Path | None, name: str = "key_file") -> Keys | None:
 def journal_keys(key_file: Path | None, journal_key: Path | None = None, *, of_plan: bool = False) -> Keys | None:
     """Return the keys that check a journal, and the one that signs it: *journal_key*, else that in the *key_file*.
 
-    If *key_file* is the key *of_plan*, and a public one, it is the author's: he signs no journal.
+    A public key in *key_file* is the author's, who signs no journal, if it is that *of_plan* or of the configuration.
 
     Raises:
         UsageError: a key cannot be used.
@@ -99,7 +99,7 @@ def journal_keys(key_file: Path | None, journal_key: Path | None = None, *, of_p
         journal_key = _own_to_check()
     own = read_private(journal_key) if journal_key is not None else None
     given = key_from(key_file)
-    if of_plan and given is not None and not given.signs:
+    if given is not None and not given.signs and not alone:
         given = None
     keys = _together(given, () if alone else _configured("journal_keys"))
     if own is None:

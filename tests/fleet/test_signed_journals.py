@@ -399,6 +399,18 @@ def test_the_authors_key_is_not_believed_for_a_journal(office: Any) -> None:
     assert f"was signed with the key {ALICE.fingerprint[:16]}, which was not given" in ran.err
 
 
+def test_the_authors_key_in_the_configuration_is_not_believed_for_a_journal_either(office: Any) -> None:
+    office.run("apply", "plan.json", "--key-file", "alice.key")
+    Path("site.toml").write_text("key_file = 'alice.key.pub'\n[signing]\njournal_keys = ['bob.key.pub']\n")
+
+    assert office.run("show", "plan.json", "--config", "site.toml").code == 0
+    refused = office.run("verify", JOURNAL, "--config", "site.toml")
+
+    assert refused.code == 1
+    assert f"was signed with the key {ALICE.fingerprint[:16]}, which was not given" in refused.err
+    assert office.run("verify", JOURNAL, "--config", "site.toml", "--key-file", "alice.key.pub").code == 0
+
+
 def test_an_undo_is_signed_with_the_key_of_who_undoes(office: Any) -> None:
     office.run("apply", "plan.json", *BY_BOB)
     trust = trusting("bob")

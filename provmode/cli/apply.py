@@ -30,7 +30,8 @@ from provmode.cli.common import (
     usual_limits,
 )
 from provmode.cli.exports import check_figures, figures_option, write_figures
-from provmode.cli.guarding import guards_of
+from provmode.cli.guard_options import yes_many_option
+from provmode.cli.guarding import guards_of_plan
 from provmode.cli.keys import approving, journal_key_options, keys_of_journal, plan_keys
 from provmode.cli.remembering import remember_journal
 from provmode.cli.waiving import again_from, waivers_option
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 )
 @data_option
 @limits_options
+@yes_many_option
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Resume the run of the journal.")
 @figures_option
@@ -82,6 +84,7 @@ def apply(
     every: str | None,
     retry: bool,
     stop_file: Path | None,
+    yes_many: int | None,
     **limits: Any,
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is.
@@ -117,7 +120,7 @@ def apply(
                 unsigned_journal=unsigned_journal,
                 retrying=retrying,
                 waivers=again_from(waivers),
-                guards=guards_of(stop_file),
+                guards=guards_of_plan(plan, inventory or plan.inventory, stop_file, yes_many),
             )
     except (PlanRefused, RunRefused) as error:
         complain(str(error))

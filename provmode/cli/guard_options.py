@@ -14,6 +14,14 @@ LIMITS = ("min_reached", "per_group", "per_site", "ramp", "spread", "look_again"
 """Those that are limits: fields of `provmode.fleet.waves.Limits`, which a journal keeps."""
 
 
+yes_many_option = click.option(
+    "--yes-many",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Change exactly this many hosts; needed for unusually many where there is no terminal.",
+)
+
+
 def guard_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* the options of the guards; their defaults are the safe ones."""
     options = (

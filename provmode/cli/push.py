@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +38,8 @@ from provmode.cli.common import (
     usual_limits,
     yes_option,
 )
-from provmode.cli.guarding import guards_of
+from provmode.cli.guard_options import yes_many_option
+from provmode.cli.guarding import guards_of_plan
 from provmode.cli.keys import approving, is_named, journal_key_option, journal_keys, signing_keys
 from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.cli.waiving import again_from, waivers_of, waivers_option
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from provmode.fleet.guards import Guard
     from provmode.fleet.inventory import Fleet
     from provmode.fleet.plan import Planned
+    from provmode.fleet.plan_file import Plan
     from provmode.fleet.selection import Chosen
     from provmode.signing.keys import Keys
 
@@ -69,6 +72,7 @@ VALID = timedelta(hours=1)
 )
 @limits_options
 @waivers_option
+@yes_many_option
 @yes_option
 @click.option("--output", type=file_path(), help="Plan file; else push-TIME.json here. The journal is FILE.journal.")
 @data_option
@@ -93,6 +97,7 @@ def push(
     retry: bool,
     parallel: int,
     stop_file: Path | None,
+    yes_many: int | None,
     **_: Any,
 ) -> int:
     """Bring a few PCs of an INVENTORY into compliance: plan, show the plan, ask, and apply it.
@@ -129,8 +134,12 @@ def push(
     limits.sizes(len(chosen.names))
     keys = _KeysOfPush(key, None if unsigned else journal_keys(key_file, journal_key))
     again = _again(data, key_file, journal_key, unsigned=unsigned)
+
+    def guards(plan: Plan) -> list[Guard]:
+        return guards_of_plan(plan, inventory, stop_file, yes_many)
+
     pushing = _Push(
-        *(inventory, fleet, chosen, file, journal, keys, override, again, guards_of(stop_file)),
+        *(inventory, fleet, chosen, file, journal, keys, override, again, guards),
         as_text=output_format == "text",
     )
     pushing.take(known, waivers)
@@ -190,7 +199,7 @@ class _Push:
         keys: _KeysOfPush,
         override: dict[str, Any] | None,
         again: list[str],
-        guards: list[Guard],
+        guards: Callable[[Plan], list[Guard]],
         *,
         as_text: bool,
     ) -> None:
@@ -258,7 +267,7 @@ class _Push:
                 journal_key=self._keys.journal,
                 said=not yes,
                 waivers=again_from(self._waivers_file),
-                guards=self._guards,
+                guards=self._guards(plan),
             )
         except RunRefused as error:
             complain(str(error))

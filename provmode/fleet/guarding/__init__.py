@@ -5,6 +5,7 @@
 * `ramp`          one host at a time at the start, then more
 * `reached`       whether enough of a wave was reached for the next one
 * `relapse`       looking again at the hosts of earlier waves
+* `brake`         unusually many hosts: somebody has to say how many they are
 * `stop_file`     a file that stops a run
 * `worst_case`    how many hosts can fail before the failure budget ends the run
 """

@@ -314,7 +314,7 @@ PURE_FILES = (
     "fleet/configuration.py",
     *(f"history/{name}.py" for name in ("bits", "drift", "look", "reports", "run", "spans", "waived")),
     "fleet/export.py",
-    *(f"fleet/guarding/{name}.py" for name in ("cutting", "reached", "worst_case")),
+    *(f"fleet/guarding/{name}.py" for name in ("brake", "consequences", "cutting", "reached", "worst_case")),
     *(f"report/{name}.py" for name in ("document", "table", "junit", "prometheus")),
     *(f"report/page/{name}.py" for name in ("data", "groups", "known", "render", "rows", "trend")),
     "connector/commands.py",

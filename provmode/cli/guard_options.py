@@ -10,7 +10,7 @@ import click
 
 from provmode.fleet.waves import NONE, SAFE
 
-LIMITS = ("min_reached", "per_group", "per_site", "ramp", "spread", "look_again")
+LIMITS = ("min_reached", "per_group", "per_site", "max_restarts", "ramp", "spread", "look_again")
 """Those that are limits: fields of `provmode.fleet.waves.Limits`, which a journal keeps."""
 
 
@@ -45,6 +45,13 @@ def guard_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=NONE,
             show_default=True,
             help="At most this many hosts of one site in a wave; the rest go to later ones.",
+        ),
+        click.option(
+            "--max-restarts",
+            metavar="N|none",
+            default=NONE,
+            show_default=True,
+            help="Refuse to begin if leaving the mode sets off more installs and restarts than this.",
         ),
         click.option(
             "--ramp/--no-ramp",

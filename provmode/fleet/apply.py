@@ -22,6 +22,7 @@ from provmode.ccm.verdict import Assessment
 from provmode.errors import UsageError
 from provmode.fleet.apply_host import HostApply, HostResult, unreached
 from provmode.fleet.begun import Coming, settle
+from provmode.fleet.guarding.consequences import MostRestarts
 from provmode.fleet.guarding.cutting import Cutting
 from provmode.fleet.guarding.of_limits import cutting_of
 from provmode.fleet.guarding.ramp import Ramping, ended_well
@@ -154,6 +155,9 @@ def apply_plan(
     policies = _policies_of(plan, fleet, inventory)
     if waivers is not None:
         guards = [*guards, Holds(plan, fleet.groups_of, waivers, now)]
+    most = limits.most_restarts()
+    if most is not None:
+        guards = [*guards, MostRestarts(most, {host.name: host for host in plan.changing})]
     Guards(guards).check_start(chosen.names)
     writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
     try:

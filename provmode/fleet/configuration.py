@@ -87,6 +87,10 @@ def _parse_reached(text: str) -> None:
     Limits(min_reached=text).least_reached()
 
 
+def _parse_restarts(text: str) -> None:
+    Limits(max_restarts=text).most_restarts()
+
+
 def _parse_cap(text: str) -> None:
     Limits(per_site=text).caps()
 
@@ -310,6 +314,13 @@ _LIMITS = _by_name(
             option=f"per_{place}",
         )
         for place in ("group", "site")
+    ),
+    Key(
+        "max_restarts",
+        _share(f'a number, or "{NONE}"', _parse_restarts),
+        "a run does not begin if leaving the mode sets off more installs and restarts than this",
+        NONE,
+        option="max_restarts",
     ),
     Key("ramp", _SWITCH, "begin with one host at a time, then 2, 4 and so on as they end well", True, option="ramp"),
     Key("spread", _SWITCH, "take hosts of as many kinds as possible into the first wave", True, option="spread"),

@@ -156,6 +156,8 @@ class Limits:
     """Hosts of one group of the inventory in a wave, at most; ``none`` and ``None`` are no limit."""
     per_site: str | None = None
     """Hosts of one site in a wave, at most; ``none`` and ``None`` are no limit."""
+    max_restarts: str | None = None
+    """Installs and restarts that leaving the mode may set off; ``none`` and ``None`` are no limit."""
     ramp: bool = False
     """Whether the run begins with one host at a time."""
     spread: bool = False
@@ -196,6 +198,14 @@ class Limits:
         """
         return count_or_none(self.per_group, "--per-group"), count_or_none(self.per_site, "--per-site")
 
+    def most_restarts(self) -> int | None:
+        """Return how many installs and restarts may be set off; ``None`` is no limit.
+
+        Raises:
+            UsageError: `max_restarts` cannot be read.
+        """
+        return count_or_none(self.max_restarts, "--max-restarts", least=0)
+
     def check(self) -> None:
         """Check those that are kept as they were written.
 
@@ -205,6 +215,7 @@ class Limits:
         self.budget()
         self.least_reached()
         self.caps()
+        self.most_restarts()
 
     def changed(self, given: Mapping[str, Any]) -> Limits:
         """Return these limits, with those *given* by name instead."""
@@ -231,7 +242,7 @@ class Limits:
         return SAFE.changed({**known, "limit": tuple(known["limit"]), "exclude": tuple(known["exclude"])})
 
 
-_OR_NONE = ("max_failures", "min_reached", "per_group", "per_site")
+_OR_NONE = ("max_failures", "min_reached", "per_group", "per_site", "max_restarts")
 """The limits that ``none`` takes away."""
 
 SAFE = Limits("5,25%", 0.0, "5,20%", min_reached="50%", ramp=True, spread=True, look_again=True)

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from provmode.ccm.impact import Impact
 from provmode.ccm.rules import duration
 from provmode.fleet.begun import Coming
+from provmode.fleet.guarding.consequences import all_set_off, impact_of
 from provmode.fleet.guarding.worst_case import worst_case
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.waves import NONE, Limits
@@ -71,7 +71,11 @@ def limits_text(limits: Limits, shown: int | None = 8) -> str:
 def guards_text(limits: Limits) -> str:
     """Return what holds the run back, as the options that name it."""
     words = limits.to_json()
-    caps = [f"--{name.replace('_', '-')} {words[name]}" for name in ("per_group", "per_site") if words[name] != NONE]
+    caps = [
+        f"--{name.replace('_', '-')} {words[name]}"
+        for name in ("per_group", "per_site", "max_restarts")
+        if words[name] != NONE
+    ]
     names = ("ramp", "spread", *(["look_again"] if limits.soak else []))  # without a soak nothing is looked at again
     switches = [f"--{'' if getattr(limits, name) else 'no-'}{name.replace('_', '-')}" for name in names]
     return " ".join((f"--min-reached {words['min_reached']}", *caps, *switches))
@@ -79,7 +83,9 @@ def guards_text(limits: Limits) -> str:
 
 def _sets_off(hosts: Sequence[PlannedHost], console: Console) -> None:
     """Print what leaving the mode starts at once."""
-    leaving = [(host.host, _impact(host)) for host in hosts if any(step.kind == "mode" for step in host.steps)]
+    leaving = [
+        (host.host, impact_of(host.document)) for host in hosts if any(step.kind == "mode" for step in host.steps)
+    ]
     found = [(name, impact) for name, impact in leaving if impact is not None]
     for words, names in (
         ("would start installing at once", [name for name, impact in found if impact.starts_installs]),
@@ -92,11 +98,5 @@ def _sets_off(hosts: Sequence[PlannedHost], console: Console) -> None:
     ):
         if names:
             line(f"sets off: {count_of(len(names))}: {words}: {names_of(names, console)}", console, 2)
-
-
-def _impact(host: PlannedHost) -> Impact | None:
-    """Return what the plan says that leaving the mode sets off; ``None`` if it does not say."""
-    try:
-        return Impact.from_json(host.document["impact"])
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return None
+    if leaving:
+        line(f"sets off at most: {all_set_off(hosts).words}", console, 2)

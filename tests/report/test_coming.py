@@ -45,6 +45,7 @@ def test_what_is_about_to_happen_is_said_in_full() -> None:
         "  sets off: 1 host: could not tell what would start: PC-3",
         "  sets off: 1 host: a restart is pending: PC-2",
         "  sets off: 1 host: a maintenance window is open: PC-1",
+        "  sets off at most: 2 installs and 1 restart (1 of them could not be told, and count)",
         "  wave 1 of 2: 1 host: PC-1",
         "  wave 2 of 2: 3 hosts: PC-2, PC-3, PC-4",
         "  limits: --wave 1 --soak 60 --max-failures 5,20% --parallel 64 (the safe ones)",

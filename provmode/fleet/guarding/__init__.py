@@ -6,6 +6,7 @@
 * `reached`       whether enough of a wave was reached for the next one
 * `relapse`       looking again at the hosts of earlier waves
 * `brake`         unusually many hosts: somebody has to say how many they are
+* `consequences`  what leaving the mode sets off on the PCs, and how much of it there may be
 * `stop_file`     a file that stops a run
 * `worst_case`    how many hosts can fail before the failure budget ends the run
 """

@@ -11,6 +11,7 @@
 * `judge`    the verdict and the findings: the first rule that applies
 * `verdict`  the ten verdicts, and the causes of a host that could not be assessed
 * `impact`   what leaving the mode would set off
+* `machine`  model, build and site of a PC
 * `codes`    names of return codes and states
 
 A new rule is a row in `rules`; a new finding is in `judge`; a new cause is in `verdict` and in `provmode.errors`.

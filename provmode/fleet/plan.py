@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from provmode import __version__
+from provmode.ccm.machine import machine
 from provmode.ccm.policy import Policy
 from provmode.ccm.verdict import OTHER_COMPUTER, Outcome, Verdict
+from provmode.errors import HostError
 from provmode.fleet.audit import Audit, named, row_of, waive
 from provmode.fleet.identity import Answering, twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
@@ -25,6 +28,8 @@ from provmode.transport.session import Session
 from provmode.waivers.match import Book, held_by
 from provmode.waivers.model import NONE, Waivers
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Compliance:
@@ -32,7 +37,13 @@ class Compliance:
 
     def ask(self, session: Session, host: str, policy: Policy, now: Callable[[], datetime]) -> Answered:
         """Look at the client and decide; see `Question`."""
-        return answered(session.converse(plan_remediation(now, policy)))
+        remediation = session.converse(plan_remediation(now, policy))
+        if remediation.steps:
+            try:
+                remediation = dataclasses.replace(remediation, machine=session.converse(machine()))
+            except HostError as error:  # only the order of the waves depends on it
+                logger.debug("%s: could not ask what kind of PC it is: %s", host, error.what)
+        return answered(remediation)
 
 
 def answered(remediation: Remediation) -> Answered:
@@ -63,7 +74,7 @@ class Proposal:
     def to_json(self) -> dict[str, Any]:
         """Return the host's part of the plan file."""
         remediation = self.remediation
-        impact = remediation.impact if remediation is not None else None
+        impact, kind = (remediation.impact, remediation.machine) if remediation is not None else (None, None)
         return {
             **self.report.to_json(),
             "name": self.name,
@@ -72,6 +83,7 @@ class Proposal:
             "steps": [step.to_json() for step in remediation.steps] if remediation is not None else [],
             "left_alone": self.left_alone,
             "impact": impact.to_json() if impact is not None else None,
+            **({"machine": kind.to_json()} if kind is not None else {}),
         }
 
 
@@ -251,7 +263,9 @@ def _once_a_pc(planned: Planned, answering: Mapping[str, Answering]) -> None:
             first = next((other for other in others[host] if other in changing), None)
             if remediation.steps and first is not None:
                 left_alone = f"the same PC as {first}, which the plan changes"
-                remediation = dataclasses.replace(remediation, steps=(), impact=None, left_alone=left_alone)
+                remediation = dataclasses.replace(
+                    remediation, steps=(), impact=None, machine=None, left_alone=left_alone
+                )
             elif remediation.steps:
                 changing.add(host)
         planned.proposals[number] = dataclasses.replace(item, report=found, remediation=remediation)

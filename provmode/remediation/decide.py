@@ -22,6 +22,7 @@ from provmode.ccm import tcf
 from provmode.ccm.client import activity, client_state
 from provmode.ccm.impact import Impact, impact
 from provmode.ccm.judge import judge
+from provmode.ccm.machine import Machine
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live, live_signals
@@ -61,6 +62,8 @@ class Remediation:
     """Why nothing is done; empty if something is."""
     impact: Impact | None = None
     """What leaving the mode sets off; ``None`` if the steps do not leave it."""
+    machine: Machine | None = None
+    """What is known of the PC beside its client; ``None`` if it was not asked."""
 
     @property
     def fingerprint(self) -> str:

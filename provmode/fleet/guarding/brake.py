@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from provmode.fleet.guards import Guard, Stop
 
 NAME = "brake"
-FROM = 50
+MANY = 50
 """Fewer hosts than this are never too many."""
 PERCENT = 5
 TIMES = 3
@@ -32,7 +32,7 @@ class Usual:
 
 def too_many(hosts: int, usual: Usual) -> str:
     """Return in words why *hosts* are unusually many to change; empty if they are not."""
-    if hosts < FROM:
+    if hosts < MANY:
         return ""
     if 100 * hosts > PERCENT * usual.assessed:
         share = f"{100 * hosts / usual.assessed:.0f} % of" if usual.assessed else "of"
@@ -60,7 +60,7 @@ class Brake(Guard):
                 return None
             why = f"--yes-many {self._said:,} is not the number of hosts to change, which is {many:,}"
             return Stop(NAME, why, next_step=f"look why, and give --yes-many {many} if that is right")
-        why = too_many(many, self._usual()) if many >= FROM else ""
+        why = too_many(many, self._usual()) if many >= MANY else ""
         if not why:
             return None
         if self._ask is not None and self._ask(f"{many:,} hosts would be changed: {why}. Their number?") == str(many):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from provmode.ccm.machine import known_of
 from provmode.connector.host_data import SITE
 from provmode.errors import UsageError
 from provmode.fleet.guarding.cutting import Cutting, Kind
@@ -56,7 +57,9 @@ def kind_of(name: str, hosts: Hosts, planned: Mapping[str, Any]) -> Kind:
     site = hosts.data_of(name).get(SITE, "") if name in hosts.connector_of else ""
     if not isinstance(site, str):
         raise UsageError(f"data of {name.rpartition('/')[2]}: {SITE} is not text", next_step="write it in quotes")
-    return Kind(client=_known(planned.get("facts"), "client_version"), site=site)
+    found = known_of(planned)
+    site = site or found.get("ad_site", "") or found.get("site_code", "")
+    return Kind(found.get("model", ""), found.get("build", ""), _known(planned.get("facts"), "client_version"), site)
 
 
 def _known(readings: Any, name: str) -> str:

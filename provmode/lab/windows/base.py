@@ -33,6 +33,9 @@ KEYS = base_keys(
             "SetupPhase": (RegType.DWORD, 0),
             "CmdLine": (RegType.SZ, ""),
         },
+        "HKLM\\SYSTEM\\CurrentControlSet\\Services\\Netlogon\\Parameters": {
+            "DynamicSiteName": (RegType.SZ, "Default-First-Site-Name"),
+        },
         "HKLM\\SYSTEM\\CurrentControlSet\\Services\\LanmanServer\\Parameters": {
             "NullSessionPipes": (RegType.MULTI_SZ, ("netlogon", "samr")),
         },

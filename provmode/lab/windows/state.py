@@ -63,6 +63,7 @@ class PcState:
         self.clock = clock
         self.os_version = os_version
         self.caption = caption
+        self.model = "Lab PC"
         self.utc_offset_minutes = utc_offset_minutes
         self.german = german
         self.booted = clock.now() - up

@@ -52,7 +52,7 @@ def _computer_system(pc: PcState) -> Iterable[Properties]:
         "DNSHostName": pc.computer_name,
         "Domain": DNS_DOMAIN,
         "Manufacturer": "Contoso",
-        "Model": "Lab PC",
+        "Model": pc.model,
         "Name": pc.netbios_name,
         "PartOfDomain": True,
         "TotalPhysicalMemory": 17179869184,

@@ -45,6 +45,8 @@ class _Segment:
     began: str
     ended: str
     hosts: dict[str, _Host] = field(default_factory=dict)
+    stopped: dict[str, Any] | None = None
+    """The guard that ended it, and why."""
 
 
 class _Reading:
@@ -65,6 +67,8 @@ class _Reading:
             return
         segment = self.segments[-1]
         segment.ended = time
+        if event == "guard-tripped":
+            segment.stopped = {name: line.get(name) for name in ("guard", "why", "deferred")}
         if "host" not in line:
             return
         host = segment.hosts.setdefault(str(line["host"]), _Host(time))
@@ -124,7 +128,10 @@ def runs_of(
             version=__version__,
             changes=tuple(_change(segment.kind, name, host) for name, host in segment.hosts.items()),
             plan=segment.plan[:64],
-            about={"journal": str(journal), "signed": state.signed, "checked": checked, "keys": state.signed_by},
+            about={
+                **{"journal": str(journal), "signed": state.signed, "checked": checked, "keys": state.signed_by},
+                **({"stopped": segment.stopped} if segment.stopped is not None else {}),
+            },
         )
         for number, segment in enumerate(reading.segments)
     ]

@@ -72,6 +72,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "plan": run.plan,
         "summary": dict(run.counts),
         "total": run.hosts,
+        **({"stopped": run.about["stopped"]} if run.about.get("stopped") else {}),
     }
 
 
@@ -90,6 +91,9 @@ def print_run(run: Run, hosts: list[HostState], changes: list[Change], console: 
     code = f", exit code {run.exit_code}" if run.exit_code is not None else ""
     line(f"by {run.by or 'nobody that is known'}, provmode {run.version}{code}", console, 2)
     line(f"id {run.name}" + (f", plan {run.plan}" if run.plan not in (None, run.name) else ""), console, 2)
+    stopped = run.about.get("stopped")
+    if stopped:
+        line(f"stopped by the guard {stopped['guard']}: {stopped['why']}", console, 2)
     console.print()
     for verdict, those in sorted(fold(hosts, lambda host: host.verdict), key=lambda item: _ORDER.get(item[0], 99)):
         line(f"{verdict}  {count_of(len(those))}", console, 0, "bold")

@@ -188,6 +188,12 @@ def test_a_password_is_refused_and_not_repeated() -> None:
         assert "s3cret" not in " ".join(mistakes(text))
 
 
+def test_a_stop_file_is_not_taken_from_the_working_directory() -> None:
+    (said,) = mistakes('[limits]\nstop_file = "elsewhere"', from_working_directory=True)
+
+    assert "limits.stop_file is not taken from the working directory" in said
+
+
 def test_the_key_of_plans_is_not_taken_from_the_working_directory() -> None:
     (said,) = mistakes('key_file = "plan.key"', from_working_directory=True)
 

@@ -12,11 +12,13 @@ from provmode.fleet.results import HostOutcome
 from provmode.fleet.waves import LeastReached
 
 NAME = "min-reached"
+_NOT_REACHED = (HostOutcome.UNREACHED, HostOutcome.NOT_STARTED, HostOutcome.DEFERRED)
+"""What has shown nothing of a change: nobody came there, or a hold or a window kept the host from its turn."""
 
 
 def too_few(least: LeastReached, outcomes: Sequence[HostOutcome]) -> Stop | None:
     """Return why the next wave may not begin after one that ended with *outcomes*; ``None`` if it may."""
-    reached = sum(outcome is not HostOutcome.UNREACHED for outcome in outcomes)
+    reached = sum(outcome not in _NOT_REACHED for outcome in outcomes)
     missed = least.missed(reached, len(outcomes))
     if not missed:
         return None

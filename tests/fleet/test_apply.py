@@ -271,7 +271,7 @@ def test_a_resume_finishes_a_client_that_would_now_leave_the_mode_by_itself(tmp_
         works.plan()
         for host in lab.hosts:
             lab.inject(host.name, kind="access-denied", action="SetClientProvisioningMode", times=None)
-        _, first = works.apply()
+        _, first = works.apply("--no-ramp")
         for host in lab.hosts:
             lab.heal(host.name)
         _, resumed = works.apply("--resume")
@@ -348,7 +348,7 @@ def test_hosts_that_cannot_be_reached_never_spend_the_budget(works: Works) -> No
     works.plan()
     works.lab.inject(works.one.name, kind="access-denied", times=None)
 
-    ran, report = works.apply("--wave", "1,1", "--max-failures", "0,0%")
+    ran, report = works.apply("--wave", "1,1", "--max-failures", "0,0%", "--min-reached", "none")
 
     assert ran.returncode == 4  # the account's rights have to be mended
     assert ended(report) == ["unreached", "changed", "changed"]
@@ -427,7 +427,7 @@ def test_a_second_and_a_third_ctrl_c_say_what_the_run_waits_for(works: Works) ->
     while works.lab.counters() == before:
         assert running.poll() is None
     assert running.stderr is not None
-    while not running.stderr.readline().endswith("none)\n"):  # the end of what is said before the first host
+    while not running.stderr.readline().startswith("  at worst"):  # the end of what is said before the first host
         assert running.poll() is None
     while not select.select([running.stderr], [], [], 0.05)[0]:
         assert running.poll() is None

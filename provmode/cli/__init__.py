@@ -11,6 +11,7 @@ nothing else.
 * `guarding`  these guards, for `apply`, `push` and `undo`
 * `common`  what commands share: options, Ctrl-C, progress, printing
 * `one_at_a_time`  refuses a run that is going already, and says who runs this one
+* `windows`  when a run may change PCs: options, and the guards made of them
 * `exports`  `--write`: what a run writes beside its report
 * `waiving`  `--waivers`: the findings that are known
 * `audit`, `plan`, `approve`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  about PCs, plans and journals

@@ -35,6 +35,7 @@ from provmode.cli.guarding import guards_of_plan
 from provmode.cli.keys import approving, journal_key_options, keys_of_journal, plan_keys
 from provmode.cli.remembering import remember_journal
 from provmode.cli.waiving import again_from, waivers_option
+from provmode.cli.windows import Guarding, change_option, guard_options, same_change
 from provmode.clock import utc_now
 from provmode.fleet.results import EXIT_CODES, REFUSED
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 @data_option
 @limits_options
 @yes_many_option
+@guard_options
+@change_option
 @click.option("--journal", type=file_path(), help="Journal file; else PLAN.journal.")
 @click.option("--resume", is_flag=True, help="Resume the run of the journal.")
 @figures_option
@@ -85,7 +88,8 @@ def apply(
     retry: bool,
     stop_file: Path | None,
     yes_many: int | None,
-    **limits: Any,
+    change: str | None,
+    **_: Any,
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is.
 
@@ -99,7 +103,8 @@ def apply(
     from provmode.fleet.plan_file import PlanRefused, load
     from provmode.report.prometheus import Changes
 
-    retrying = retrying_of(retry_until, every)
+    guarding = Guarding("apply")
+    retrying = guarding.until_it_closes(retrying_of(retry_until, every))
     journal = journal or plan_file.with_name(plan_file.name + ".journal")
     check_figures(figures, plan=plan_file, journal=journal)
     try:
@@ -107,6 +112,8 @@ def apply(
         plan = load(plan_file, key, unsigned=unsigned, now=utc_now(), approving=approving())
         keys = keys_of_journal(plan, key_file, journal_key, unsigned=unsigned_journal)
         settled = settle(limits_by_name(), journal, resume=resume, key=keys, new=usual_limits())
+        number = same_change(change, plan.change)
+        guarding.about(change=number, journal=journal, inventory=inventory or plan.inventory, plan=plan.id)
         with refused_logons(retry=retry):
             result = run_apply_of(
                 plan,
@@ -120,7 +127,8 @@ def apply(
                 unsigned_journal=unsigned_journal,
                 retrying=retrying,
                 waivers=again_from(waivers),
-                guards=guards_of_plan(plan, inventory or plan.inventory, stop_file, yes_many),
+                guards=[*guarding.guards, *guards_of_plan(plan, inventory or plan.inventory, stop_file, yes_many)],
+                change=number,
             )
     except (PlanRefused, RunRefused) as error:
         complain(str(error))

@@ -37,6 +37,7 @@ from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
 from provmode.cli.waiving import say_waivers, waivers_of, waivers_option
+from provmode.cli.windows import change_option, while_open, window_options, windows_of_run
 from provmode.errors import UsageError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES
 from provmode.waivers.model import NONE, Waivers
@@ -46,12 +47,15 @@ if TYPE_CHECKING:
     from provmode.fleet.audit import Audit
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.retrying import Retrying
+    from provmode.fleet.windows import Windows
     from provmode.report.exports import Exports
 
 
 @click.command(epilog=EXIT_CODES["audit"].help)
 @inventory_argument
 @choice_options
+@window_options
+@change_option
 @only_option
 @max_unassessed_option
 @waivers_option
@@ -80,10 +84,15 @@ def audit(
     every: str | None,
     retry: bool,
     parallel: int,
+    change: str | None,
+    **_: Any,
 ) -> int:
     """Look at every host of an INVENTORY and say who is stuck, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
 
+    windows = windows_of_run(looks=True)
+    if windows is not None:
+        windows.check()
     retrying = retrying_of(retry_until, every)
     override = read_override(data)
     command = notifying() if notify else None
@@ -103,8 +112,9 @@ def audit(
             processes=processes,
             retrying=retrying,
             waivers=known,
+            windows=windows,
         )
-    found.only = only or ""
+    found.only, found.change = only or "", change or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
     written = write_exports(exports, found)
     try:
@@ -131,14 +141,18 @@ def run_audit_of(
     retrying: Retrying | None = None,
     waivers: Waivers = NONE,
     now: Callable[[], datetime] | None = None,
+    windows: Windows | None = None,
 ) -> Audit:
-    """Audit the hosts of an inventory, with progress, until interrupted; *now* is another clock than the usual one."""
+    """Audit the hosts of an inventory, with progress, until interrupted; *now* is another clock than the usual one.
+
+    No further host is looked at once *windows* are closed.
+    """
     from provmode.fleet.audit import audit_inventory
 
     with looking("looking at hosts", parallel, processes) as options:
         if now is not None:
             options["now"] = now
-        options |= {"retrying": retrying, "waivers": waivers}
+        options |= {"retrying": retrying, "waivers": waivers, "stop": while_open(options["stop"], windows, complain)}
         return audit_inventory(inventory, limit=limit, exclude=exclude, only=only, override=override, **options)
 
 

@@ -23,6 +23,7 @@ from provmode.cli.common import (
 from provmode.cli.exports import write_option
 from provmode.cli.keys import journal_key_option
 from provmode.cli.waiving import waivers_option
+from provmode.cli.windows import guard_options
 from provmode.fleet.results import COMPLIANT, EXIT_CODES
 
 
@@ -31,6 +32,7 @@ from provmode.fleet.results import COMPLIANT, EXIT_CODES
 @max_unassessed_option
 @wave_options
 @waivers_option
+@guard_options
 @write_option
 @data_option
 @key_file_option

@@ -32,6 +32,7 @@ from provmode.cli.undo import undo
 from provmode.cli.verify import verify
 from provmode.cli.waive import waive
 from provmode.errors import Mistakes, ProvmodeError
+from provmode.fleet.guards import RunRefused
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES, INTERRUPTED, REFUSED
 from provmode.fleet.run_lock import StillGoing
 from provmode.process import log_to_standard_error, set_debug
@@ -116,7 +117,7 @@ def exit_with(run: Callable[[], Any]) -> NoReturn:
         code = BAD_USAGE
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
-    except StillGoing as error:
+    except (StillGoing, RunRefused) as error:
         complain(str(error))
         code = REFUSED
     except ProvmodeError as error:

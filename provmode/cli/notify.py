@@ -24,11 +24,8 @@ def run_command(command: Sequence[str], document: Mapping[str, Any], *, limit: f
     Raises:
         NotTold: it cannot be started, takes too long, or ends with another exit code than 0.
     """
-    from provmode.connector.host_data import PASSWORD_ENVIRONMENT
-    from provmode.fleet.configuration_file import CREDENTIALS
-    from provmode.fleet.plan_file import KEY_ENVIRONMENT
+    from provmode.fleet.gate import without_secrets
 
-    secrets = (PASSWORD_ENVIRONMENT, KEY_ENVIRONMENT, CREDENTIALS)
     try:
         ran = subprocess.run(
             list(command),
@@ -36,7 +33,7 @@ def run_command(command: Sequence[str], document: Mapping[str, Any], *, limit: f
             stdout=subprocess.DEVNULL,
             timeout=limit,
             check=False,
-            env={name: value for name, value in os.environ.items() if name not in secrets},
+            env=without_secrets(os.environ),
         )
     except subprocess.TimeoutExpired:
         raise NotTold(

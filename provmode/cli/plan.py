@@ -39,6 +39,7 @@ from provmode.cli.one_at_a_time import alone
 from provmode.cli.remembering import remember_plan
 from provmode.cli.traces import journals_option
 from provmode.cli.waiving import waivers_of, waivers_option
+from provmode.cli.windows import change_option, while_open, window_options, windows_of_run
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import BAD_USAGE, EXIT_CODES
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.inventory import InventorySource
     from provmode.fleet.plan import Planned
+    from provmode.fleet.windows import Windows
     from provmode.report.exports import Exports
     from provmode.signing.keys import Given
 
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 @click.option("--output", type=file_path(), help="Write the plan to this file.")
 @export_options
 @choice_options
+@window_options
+@change_option
 @max_unassessed_option
 @waivers_option
 @data_option
@@ -92,11 +96,16 @@ def plan(
     processes: int | None,
     retry: bool,
     parallel: int,
+    change: str | None,
+    **_: Any,
 ) -> int:
     """Say what would be changed on which host of an INVENTORY, and why. Changes nothing."""
     from provmode.connector.host_data import read_override
     from provmode.fleet.plan_file import sign, write
 
+    windows = windows_of_run(looks=True)
+    if windows is not None:
+        windows.check()
     key = None if unsigned else signing_keys(key_file)
     if output is not None and key is None and not unsigned:
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
@@ -117,7 +126,9 @@ def plan(
             processes=processes,
             planner=planner,
             waivers=known,
+            windows=windows,
         )
+    planned.audit.change = change or ""
     planned.audit.max_unassessed = max_unassessed
     plan_id = planned.audit.run = str(uuid.uuid4())
     written = write_exports(exports, planned.audit)
@@ -130,6 +141,7 @@ def plan(
             by=made_by(),
             now=utc_now(),
             valid=timedelta(hours=valid),
+            change=change or "",
         ),
         key,
     )
@@ -167,12 +179,17 @@ def run_plan_of(
     processes: int | None = None,
     planner: Callable[..., Planned] | None = None,
     waivers: Waivers = NONE,
+    windows: Windows | None = None,
 ) -> Planned:
-    """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`."""
+    """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`.
+
+    No further host is looked at once *windows* are closed.
+    """
     from provmode.fleet.plan import plan_inventory
 
     with looking("planning", parallel, processes) as options:
         make = planner or plan_inventory
+        options["stop"] = while_open(options["stop"], windows, complain)
         return make(inventory, limit=limit, exclude=exclude, override=override, waivers=waivers, **options)
 
 

@@ -43,6 +43,7 @@ from provmode.cli.guarding import guards_of_plan
 from provmode.cli.keys import approving, is_named, journal_key_option, journal_keys, signing_keys
 from provmode.cli.remembering import remember_journal, remember_plan
 from provmode.cli.waiving import again_from, waivers_of, waivers_option
+from provmode.cli.windows import Guarding, change_option, guard_options
 from provmode.clock import utc_now
 from provmode.errors import UsageError
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, PUSH, REFUSED, counted
@@ -73,6 +74,8 @@ VALID = timedelta(hours=1)
 @limits_options
 @waivers_option
 @yes_many_option
+@guard_options
+@change_option
 @yes_option
 @click.option("--output", type=file_path(), help="Plan file; else push-TIME.json here. The journal is FILE.journal.")
 @data_option
@@ -98,6 +101,7 @@ def push(
     parallel: int,
     stop_file: Path | None,
     yes_many: int | None,
+    change: str | None,
     **_: Any,
 ) -> int:
     """Bring a few PCs of an INVENTORY into compliance: plan, show the plan, ask, and apply it.
@@ -112,6 +116,7 @@ def push(
     if approving().needed:
         complain("nothing was changed: plans need an approval here; use plan, approve and apply")
         return REFUSED
+    guarding = Guarding("push")
     key = None if unsigned else signing_keys(key_file)
     if key is None and not unsigned:
         raise UsageError("there is no key to sign the plan with", next_step="give --key-file or --unsigned")
@@ -143,6 +148,7 @@ def push(
         as_text=output_format == "text",
     )
     pushing.take(known, waivers)
+    pushing.guarding, pushing.change = guarding, change or ""
     with refused_logons(retry=retry):
         return pushing.run(Settled(limits, usual.source), limit=limit, exclude=exclude, yes=yes)
 
@@ -207,6 +213,9 @@ class _Push:
         self._file, self._journal, self._keys, self._override = file, journal, keys, override
         self._again, self._guards = again, guards
         self._as_text = as_text
+        self.guarding: Guarding | None = None
+        self.change = ""
+        """Number of the change that the push is part of."""
         self._waivers: Waivers = NONE
         self._waivers_file: Path | None = None
 
@@ -227,6 +236,7 @@ class _Push:
             planned = run_plan(self._fleet, self._chosen.names, **options)
         planned.audit.about(self._inventory, limit, exclude, self._chosen)
         take_waivers(planned, self._fleet, self._waivers, utc_now())
+        planned.audit.change = self.change
         plan_id = str(uuid.uuid4())
         document = sign(
             planned.document(
@@ -237,6 +247,7 @@ class _Push:
                 by=made_by(),
                 now=utc_now(),
                 valid=VALID,
+                change=self.change,
             ),
             self._keys.plan,
         )
@@ -250,6 +261,9 @@ class _Push:
         if not yes:
             waves = waves_of(plan.changing, self._fleet, settled.limits)
             say(lambda console: print_waves(waves, settled.limits, settled.source, console))
+        if self.guarding is not None:
+            inventory = self._inventory
+            self.guarding.about(change=self.change, journal=self._journal, inventory=inventory, plan=plan_id)
         if not confirmed(f"Change {count_of(len(plan.changing))}?", yes=yes):
             known = ["--waivers", str(self._waivers_file)] if self._waivers_file is not None else []
             apply = shlex.join(["provmode", "apply", str(self._file), *self._again, *known])
@@ -267,7 +281,8 @@ class _Push:
                 journal_key=self._keys.journal,
                 said=not yes,
                 waivers=again_from(self._waivers_file),
-                guards=self._guards(plan),
+                guards=[*(self.guarding.guards if self.guarding is not None else ()), *self._guards(plan)],
+                change=self.change,
             )
         except RunRefused as error:
             complain(str(error))

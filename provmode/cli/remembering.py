@@ -165,4 +165,5 @@ def _about(found: Audit) -> Mapping[str, Any]:
             ((each.host, each.waived.to_json()) for each in found.reports if each.waived is not None),
             found.waived.to_json(),
         ),
+        **({"change": found.change} if found.change else {}),
     }

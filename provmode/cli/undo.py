@@ -33,6 +33,7 @@ from provmode.cli.common import (
 from provmode.cli.guarding import guards_of
 from provmode.cli.keys import journal_key_option, journal_keys
 from provmode.cli.remembering import remember_journal
+from provmode.cli.windows import Guarding, change_option, guard_options
 from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 
 
@@ -43,6 +44,8 @@ from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 @click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service or registry; may be repeated.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host of the journal; may be repeated.")
 @limits_options
+@guard_options
+@change_option
 @yes_option
 @data_option
 @key_file_option
@@ -64,7 +67,8 @@ def undo(
     output_format: str,
     retry: bool,
     stop_file: Path | None,
-    **named: Any,
+    change: str | None,
+    **_: Any,
 ) -> int:
     """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored.
 
@@ -81,6 +85,7 @@ def undo(
     from provmode.report.lines import count_of
     from provmode.report.undoing import print_preview, print_undoing
 
+    guarding = None if dry else Guarding("undo")
     usual = usual_limits()
     limits = expanded(usual.limits.changed(limits_by_name()))
     options: dict[str, Any] = {
@@ -95,6 +100,8 @@ def undo(
     chosen = undoing(journal, source, **options)
     if chosen.state.signed and not dry:
         signing_key(options["key"])  # there has to be one, before anybody is asked
+    if guarding is not None:
+        guarding.about(change=change or "", journal=journal, inventory=inventory, plan=chosen.state.plan_id)
     with refused_logons(retry=retry):
         if dry or (not yes and has_terminal()):
             with running("looking at hosts", limits.parallel) as common:
@@ -115,7 +122,8 @@ def undo(
             return REFUSED
         try:
             with running("undoing", limits.parallel) as common:
-                result = undo_run(journal, source, guards=guards_of(stop_file), **options, **common)
+                guards = [*(guarding.guards if guarding is not None else ()), *guards_of(stop_file)]
+                result = undo_run(journal, source, guards=guards, change=change or "", **options, **common)
         except RunRefused as error:
             complain(str(error))
             return REFUSED

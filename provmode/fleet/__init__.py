@@ -40,6 +40,9 @@
 * `run_lock`        one run of a whole inventory at a time, and who has it
 * `state_folder`    the folder for what outlasts a run
 * `waves`           sizes of waves, and the failure budget
+* `windows`         change windows: calendars read again before each wave, and their guard
+* `gate`            a command that says whether a run goes on
+* `change_number`   which text may be the number of a change
 * `begun`           the limits that count in a run, and what is said before it
 * `guards`          what may stop a run that changes PCs
 * `waivers_file`    the file of waivers: who may have written it, reading it, and adding to it

@@ -56,6 +56,8 @@ class ApplyResult:
     """Why the run ended before its last wave."""
     stopped: Stop | None = None
     """The guard that ended it, if one did."""
+    change: str = ""
+    """Number of the change that it is part of."""
     notice: str = ""
     """What went wrong without making the run fail."""
     excluded: tuple[str, ...] = ()
@@ -88,6 +90,7 @@ class ApplyResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"change": self.change} if self.change else {}),
             **({"stopped": self.stopped.to_json()} if self.stopped is not None else {}),
             **({"looked_again": self.looked_again.to_json()} if self.looked_again.found else {}),
             **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
@@ -118,6 +121,7 @@ def apply_plan(
     retrying: Retrying | None = None,
     guards: Sequence[Guard] = (),
     waivers: Callable[[], Waivers] | None = None,
+    change: str = "",
 ) -> ApplyResult:
     """Apply a plan that was read and accepted, and keep a *journal* of every change.
 
@@ -136,7 +140,8 @@ def apply_plan(
 
     *waivers* returns the waivers as they are when it is asked, before each host: one that they hold is not begun.
 
-    *guards* may keep the run from beginning, and stop it before a wave or a host.
+    *guards* may keep the run from beginning, and stop it before a wave or a host. *change* is the number of the change
+    that the run is part of.
 
     Raises:
         RunRefused: a guard does not let it begin.
@@ -159,7 +164,7 @@ def apply_plan(
     if most is not None:
         guards = [*guards, MostRestarts(most, {host.name: host for host in plan.changing})]
     Guards(guards).check_start(chosen.names)
-    writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, resume=resume)
+    writer, earlier = _open_journal(journal, plan, now, key, nonce(), limits, change, resume=resume)
     try:
         run = PlanRun(
             plan,
@@ -182,6 +187,7 @@ def apply_plan(
         announce(run.coming(sizes, limits, retrying))
         progress.begin(len(chosen.names))
         result = run.run(sizes, soak=limits.soak, budget=budget, retrying=retrying, sizes=limits.sizes, least=least)
+        result.change = change
         result.excluded = tuple(map(short, chosen.excluded))
         result.by_name = looked_up(fleet, [name for name in chosen.names if name in policies])
     except BaseException:
@@ -249,13 +255,14 @@ def _open_journal(
     key: Given,
     nonce: str,
     limits: Limits,
+    change: str,
     *,
     resume: bool,
 ) -> tuple[Journal, Mapping[str, HostRecord]]:
     """Create the journal, or resume it; return it with what it says about each host."""
     if not resume:
-        return Journal.create(path, plan.id, now, key, nonce=nonce, limits=limits), {}
-    writer, state = Journal.resume(path, plan.id, now, key=key, nonce=nonce, limits=limits)
+        return Journal.create(path, plan.id, now, key, nonce=nonce, limits=limits, change=change), {}
+    writer, state = Journal.resume(path, plan.id, now, key=key, nonce=nonce, limits=limits, change=change)
     return writer, state.hosts
 
 

@@ -49,6 +49,8 @@ class Audit:
     """The inventory, as it was named."""
     limit: tuple[str, ...] = ()
     """Names, groups and patterns that the run was limited to."""
+    change: str = ""
+    """Number of the change that the run is part of; empty if nobody named one."""
     only: str = ""
     """What hosts had to be besides, in a word; empty: anything."""
     exclude: tuple[str, ...] = ()

@@ -342,6 +342,72 @@ _LIMITS = _by_name(
     ),
 )
 
+
+def _calendars(value: Any, folder: Path) -> list[str]:
+    return [beside(path, folder) for path in ([value] if isinstance(value, str) else value)]
+
+
+def _is_zone(value: Any) -> bool:
+    if not _is_text(value):
+        return False
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):  # unknown, no name of a zone, a folder of zones
+        return False
+    return True
+
+
+def _drain(value: Any, folder: Path) -> str:
+    from provmode.fleet.windows import read_drain
+
+    read_drain(value)
+    return str(value)
+
+
+CALENDARS = Kind(
+    "a calendar, or a list of calendars",
+    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
+    _calendars,
+    cure='write it as in ["windows.ics"]',
+)
+_WINDOWS = _by_name(
+    Key(
+        "window",
+        CALENDARS,
+        "calendars (.ics) whose events are windows: `apply`, `push` and `undo` begin nothing outside",
+        example=["windows.ics"],
+        option="window",
+    ),
+    Key(
+        "blackout",
+        CALENDARS,
+        "calendars whose events forbid, stronger than any window",
+        example=["freeze.ics"],
+        option="blackout",
+    ),
+    Key(
+        "zone",
+        Kind("a time zone as in Europe/Berlin", _is_zone),
+        "time zone of the times and days in these calendars that name none; times are said in it",
+        example="Europe/Berlin",
+    ),
+    Key(
+        "drain",
+        Kind("a length of time, such as 15m", _is_text, _drain),
+        "how long a host may take: what is expected until hosts have ended, and at most",
+        "15m",
+        option="drain",
+    ),
+    Key(
+        "gate",
+        COMMAND,
+        "what says before the start and each wave whether a run goes on (exit code 0); it gets JSON on standard input",
+        example=["/usr/local/bin/may-we"],
+        option="gate",
+    ),
+)
 _HISTORY = _by_name(
     Key(
         "url",
@@ -516,6 +582,7 @@ def _wrong_in_data(where: str, values: Mapping[str, Any]) -> Iterator[UsageError
 TABLES: Mapping[str, Table] = {
     "": Table(_RUNS),
     "limits": Table(_LIMITS, "How `apply`, `push` and `undo` go."),
+    "windows": Table(_WINDOWS, "When `apply`, `push` and `undo` may change PCs: see docs/change-windows.md."),
     "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
     "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
     "waivers": Table(_WAIVERS, "Findings that are known; docs/waivers.md has the file."),

@@ -69,9 +69,10 @@ class Journal:
         *,
         nonce: str = "",
         limits: Limits | None = None,
+        change: str = "",
     ) -> Journal:
         """Begin a new journal for the plan *plan_id*, of a run under *limits*. It is signed with *key*, if there is
-        one: a private or a shared one.
+        one: a private or a shared one. *change* is the number of the change that the run is part of.
 
         *nonce* is different in every journal, so runs that begin at the same moment have different ids.
 
@@ -91,7 +92,7 @@ class Journal:
         try:
             _lock(file, path)
             journal = cls(file, JournalState(last_hash=FIRST), now, own)
-            journal._begin(plan_id, nonce, limits)
+            journal._begin(plan_id, nonce, limits, change)
             _sync_folder(path)
         except OSError as error:
             file.close()
@@ -111,8 +112,11 @@ class Journal:
         unsigned: bool = False,
         nonce: str = "",
         limits: Limits | None = None,
+        change: str = "",
     ) -> tuple[Journal, JournalState]:
-        """Continue a journal under *limits*. A torn last line is cut off; a journal torn in its first line begins anew.
+        """Continue a journal under *limits*, for the *change*.
+
+        A torn last line is cut off; a journal torn in its first line begins anew.
 
         *nonce* is different each time, so that two resumes of two copies of a journal have different ids.
 
@@ -145,7 +149,7 @@ class Journal:
             own = signing_key(keys) if state.signed else None
             file.truncate(state.size)
             journal = cls(file, state, now, own)
-            journal._begin(plan_id, nonce, limits, event if torn is None else "run-begun")
+            journal._begin(plan_id, nonce, limits, change, event if torn is None else "run-begun")
         except UsageError:
             file.close()
             raise
@@ -154,12 +158,14 @@ class Journal:
             raise _unwritable(path, error) from None
         return journal, state
 
-    def _begin(self, plan_id: str, nonce: str, limits: Limits | None, event: str = "run-begun") -> None:
+    def _begin(self, plan_id: str, nonce: str, limits: Limits | None, change: str, event: str = "run-begun") -> None:
         optional: dict[str, Any] = {"nonce": nonce} if nonce else {}
         if limits is not None:
             optional["limits"] = limits.to_json()
         if self._key is not None and self._key.algorithm == ED25519:
             optional["key"] = self._key.fingerprint
+        if change:
+            optional["change"] = change
         self.write(event, plan=plan_id, signed=self._key is not None, **optional)
         self._first = self._last
 

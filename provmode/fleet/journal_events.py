@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from provmode.fields import ANY_TEXT, BOOLEAN, DIGEST, NUMBER, OBJECT, TEXT, Field, object_schema, one_of
+from provmode.fleet.change_number import CHANGE
 from provmode.fleet.waves import LIMITS, Limits
 from provmode.remediation.steps import KINDS, Step, step_from_json
 
@@ -181,7 +182,7 @@ class Event:
 _PLAN = {"plan": TEXT, "signed": BOOLEAN}
 _NUMBERED = {"host": TEXT, "number": NUMBER}
 _OPTIONAL_TEXT = replace(ANY_TEXT, optional=True)
-_BEGINS = {**_PLAN, "key": replace(DIGEST, optional=True), "nonce": _OPTIONAL_TEXT, "limits": LIMITS}
+_BEGINS = {**_PLAN, "key": replace(DIGEST, optional=True), "nonce": _OPTIONAL_TEXT, "limits": LIMITS, "change": CHANGE}
 
 EVENTS: Mapping[str, Event] = {
     event.name: event

@@ -129,6 +129,7 @@ class Planned:
         by: str,
         now: datetime,
         valid: timedelta,
+        change: str = "",
     ) -> dict[str, Any]:
         """Return the plan file's content, unsigned."""
         lowered = [item.to_json() for item in self.audit.lowered]
@@ -141,6 +142,7 @@ class Planned:
             "expires": (now + valid).isoformat(),
             "by": by,
             "inventory": inventory,
+            **({"change": change} if change else {}),
             "limit": list(limit),
             **({"exclude": list(exclude), "excluded": list(self.audit.excluded)} if exclude else {}),
             **({"lowered_protection": lowered} if lowered else {}),

@@ -23,6 +23,7 @@ from provmode.connector.sources.found import FoundHost
 from provmode.errors import UsageError
 from provmode.fields import object_schema
 from provmode.fleet.approvals import FIELD, Approval, Approving, PlanRefused, approvals_in, check_approvals
+from provmode.fleet.change_number import is_change
 from provmode.fleet.key_files import read_key
 from provmode.remediation.steps import KINDS, Step, step_from_json
 from provmode.signing.canonical import KeyTwice, canonical, each_key_once
@@ -121,6 +122,8 @@ class Plan:
     author: Key | None = None
     """The key that signed it; ``None`` if it is not signed, or was read without a key."""
     approvals: tuple[Approval, ...] = ()
+    change: str = ""
+    """Number of the change that it is part of; empty if nobody named one."""
 
     @property
     def changing(self) -> tuple[PlannedHost, ...]:
@@ -226,6 +229,7 @@ def _plan(path: Path, document: dict[str, Any], author: Key | None) -> Plan:
             made_from=_made_from(document["made_from"]) if "made_from" in document else None,
             author=author,
             approvals=approvals_in(document),
+            change=_change(document["change"]) if "change" in document else "",
         )
         _each_once([host.name for host in plan.hosts])
     except KeyError as error:
@@ -320,6 +324,12 @@ def _host(document: Any) -> PlannedHost:
         policy=Policy.from_mapping(document["policy"], where=name),
         document=document,
     )
+
+
+def _change(value: Any) -> str:
+    if not is_change(value):
+        raise ValueError(f"change is {value!r:.80}")
+    return str(value)
 
 
 def _made_from(document: Any) -> MadeFrom:

@@ -145,7 +145,7 @@ AUDIT = ExitCodes(
     {
         COMPLIANT: "nothing to do: compliant, left alone for now (self-healing, in-progress), or waived",
         PENDING: "changes pending",
-        REFUSED: "not begun: the same run of the configuration file's inventory is still going",
+        REFUSED: "not begun: the same run of the configuration file's inventory is still going, or no window is open",
         FAILED: (
             f"failed on some host: a client is broken, something is at work for too long, {_TO_MEND}; "
             "or more hosts are unassessed than --max-unassessed allows"
@@ -153,12 +153,19 @@ AUDIT = ExitCodes(
         PENDING | FAILED: "changes pending and failed",
         UNKNOWN: "nothing pending or failed, but some hosts not assessed: off, away, too slow, without WinRM",
         BAD_USAGE: "bad usage, or provmode's own error",
-        INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
+        INTERRUPTED: "interrupted, or its window closed: the report so far was printed, with the hosts that are "
+        "missing",
     },
 )
 """Of `audit` and `plan`."""
 
-DEMO = ExitCodes(AUDIT.code_of, {code: meaning for code, meaning in AUDIT.meanings.items() if code != REFUSED})
+DEMO = ExitCodes(
+    AUDIT.code_of,
+    {
+        **{code: meaning for code, meaning in AUDIT.meanings.items() if code != REFUSED},
+        INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
+    },
+)
 
 TRACES = ExitCodes(
     AUDIT.code_of,

@@ -98,18 +98,18 @@ class Retrying:
 # -- what a user writes ---------------------------------------------------------------------------------------------
 
 
-def read_every(text: str) -> float:
-    """Read ``90s``, ``15m`` or ``1h`` as seconds.
+def read_every(text: str, option: str = "--every") -> float:
+    """Read ``90s``, ``15m`` or ``1h`` as seconds. Messages name the *option*.
 
     Raises:
         UsageError: *text* is none of these, or less than a minute, or more than a day.
     """
     match = re.fullmatch(r"([0-9]{1,6})([smh])", text.strip())
     if match is None:
-        raise UsageError(f"--every {text}: it is not a length of time", next_step="write it as in 15m, 1h or 90s")
+        raise UsageError(f"{option} {text}: it is not a length of time", next_step="write it as in 15m, 1h or 90s")
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
     if not LEAST <= seconds <= MOST:
-        raise UsageError(f"--every {text}: it is not between 1m and 24h", next_step="write it as in 15m, 1h or 90s")
+        raise UsageError(f"{option} {text}: it is not between 1m and 24h", next_step="write it as in 15m, 1h or 90s")
     return seconds
 
 

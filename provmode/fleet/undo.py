@@ -92,6 +92,8 @@ class UndoResult:
     """Why the undo ended before its last wave."""
     stopped: Stop | None = None
     """The guard that ended it, if one did."""
+    change: str = ""
+    """Number of the change that it is part of."""
     excluded: tuple[str, ...] = ()
     """Host names of the journal that ``--exclude`` left out."""
     by_name: frozenset[str] = frozenset()
@@ -117,6 +119,7 @@ class UndoResult:
             "summary": {**summary, "total": len(self.hosts)},
             "interrupted": self.interrupted,
             "ended_early": self.ended_early,
+            **({"change": self.change} if self.change else {}),
             **({"stopped": self.stopped.to_json()} if self.stopped is not None else {}),
             **({"excluded": list(self.excluded)} if self.excluded else {}),
             "hosts": [result.to_json() for result in self.hosts],
@@ -217,6 +220,7 @@ def undo_run(
     seconds: Callable[[], float] = time.monotonic,
     nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     guards: Sequence[Guard] = (),
+    change: str = "",
 ) -> UndoResult:
     """Undo the run of *journal*, on all of its hosts or on *hosts*. The undo is written to the same journal.
 
@@ -225,7 +229,8 @@ def undo_run(
     its own. A journal that is not signed is refused unless *unsigned*. When *stop* turns true, hosts in progress are
     finished and no other is begun.
 
-    *guards* may keep the undo from beginning, and stop it before a wave or a host.
+    *guards* may keep the undo from beginning, and stop it before a wave or a host. *change* is the number of the change
+    that the undo is part of.
 
     Raises:
         RunRefused: a guard does not let it begin.
@@ -248,6 +253,7 @@ def undo_run(
         unsigned=unsigned,
         nonce=nonce(),
         limits=chosen.limits,
+        change=change,
     )
     try:
         progress.begin(len(chosen.names))
@@ -271,6 +277,7 @@ def undo_run(
         writer.abandon()
         raise
     result.notice = finish(writer, "undo-ended", complete=not result.interrupted)
+    result.change = change
     result.excluded, result.by_name = chosen.excluded, looked_up(chosen.fleet, chosen.names)
     return result
 

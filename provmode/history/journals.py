@@ -44,6 +44,7 @@ class _Segment:
     name: str
     began: str
     ended: str
+    change: str = ""
     hosts: dict[str, _Host] = field(default_factory=dict)
     stopped: dict[str, Any] | None = None
     """The guard that ended it, and why."""
@@ -62,7 +63,7 @@ class _Reading:
         if event in _BEGINS:
             plan = str(line["plan"])
             name = f"{plan[:30]}:{line.get('nonce') or str(line['hash'])[:32]}"
-            self.segments.append(_Segment(_BEGINS[str(event)], plan, name, time, time))
+            self.segments.append(_Segment(_BEGINS[str(event)], plan, name, time, time, line.get("change", "")))
         if not self.segments:
             return
         segment = self.segments[-1]
@@ -131,6 +132,7 @@ def runs_of(
             about={
                 **{"journal": str(journal), "signed": state.signed, "checked": checked, "keys": state.signed_by},
                 **({"stopped": segment.stopped} if segment.stopped is not None else {}),
+                **({"change": segment.change} if segment.change else {}),
             },
         )
         for number, segment in enumerate(reading.segments)

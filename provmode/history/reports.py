@@ -14,6 +14,7 @@ from typing import Any
 
 from provmode.ccm.verdict import NEXT_STEP, Verdict
 from provmode.errors import UsageError
+from provmode.fleet.change_number import is_change
 from provmode.history.run import NewRun
 from provmode.history.waived import in_report
 from provmode.text import visible
@@ -58,7 +59,12 @@ def run_of(document: Any, where: str) -> NewRun:
         version=_text(document.get("provmode")),
         rows=rows,
         plan=_name(document, is_plan) if is_plan else None,
-        about={"limit": _list(document.get("limit")), "exclude": _list(document.get("exclude")), "imported": True}
+        about={
+            "limit": _list(document.get("limit")),
+            "exclude": _list(document.get("exclude")),
+            "imported": True,
+            **({"change": document["change"]} if is_change(document.get("change")) else {}),
+        }
         | in_report(document, rows),
     )
 

@@ -41,6 +41,7 @@ def _without_hosts(audit: Audit) -> dict[str, Any]:
         "began": plain(audit.began),
         "ended": plain(audit.ended),
         "inventory": audit.inventory,
+        **({"change": audit.change} if audit.change else {}),
         "limit": list(audit.limit),
         **({"retried_until": plain(until.astimezone(timezone.utc))} if until is not None else {}),
         **({"only": audit.only} if audit.only else {}),

@@ -70,6 +70,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "by": run.by,
         "provmode": run.version,
         "plan": run.plan,
+        **({"change": run.about["change"]} if run.about.get("change") else {}),
         "summary": dict(run.counts),
         "total": run.hosts,
         **({"stopped": run.about["stopped"]} if run.about.get("stopped") else {}),
@@ -94,6 +95,8 @@ def print_run(run: Run, hosts: list[HostState], changes: list[Change], console: 
     stopped = run.about.get("stopped")
     if stopped:
         line(f"stopped by the guard {stopped['guard']}: {stopped['why']}", console, 2)
+    if run.about.get("change"):
+        line(f"change {run.about['change']}", console, 2)
     console.print()
     for verdict, those in sorted(fold(hosts, lambda host: host.verdict), key=lambda item: _ORDER.get(item[0], 99)):
         line(f"{verdict}  {count_of(len(those))}", console, 0, "bold")

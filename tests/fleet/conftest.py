@@ -22,6 +22,7 @@ from provmode.ccm.policy import Policy
 from provmode.cli.main import cli
 from provmode.errors import ProvmodeError
 from provmode.fleet.audit import Audit
+from provmode.fleet.guards import RunRefused
 from provmode.fleet.looking import HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, load, sign, write
@@ -341,7 +342,7 @@ class Commands:
             code = cli.main([str(argument) for argument in arguments], standalone_mode=False)
         except (ProvmodeError, click.ClickException) as error:
             print(getattr(error, "message", error), file=sys.stderr)
-            code = 1
+            code = 3 if isinstance(error, RunRefused) else 1
         captured = self._capsys.readouterr()
         return Ended(code, captured.out, captured.err)
 

@@ -296,7 +296,7 @@ def test_every_commented_line_is_a_known_key_with_its_default() -> None:
 def test_with_all_its_comments_taken_away_it_is_valid() -> None:
     found = config(re.sub(r"^#(?=\w+ = )", "", commented(), flags=re.MULTILINE))
 
-    assert len(found.options) == 19
+    assert len(found.options) == 23
     usual = Policy.from_mapping(found.host_data["provmode_policy"], where="")
     added = dataclasses.replace(usual, legitimate_processes=usual.legitimate_processes[:-1])
     assert (usual.legitimate_processes[-1], added) == ("OurUpgrade.exe", Policy())
@@ -318,6 +318,7 @@ def test_every_key_is_an_option_of_a_command_or_data_of_a_host() -> None:
         *(set(WINRM_DATA) - {"winrm_password"}),
         *("url", "keep_days", "command", "words", "max_days"),
         *("plan_keys", "journal_keys", "approvers", "approvals"),
+        "zone",
     }
     for key in keys:
         if key.option:

@@ -241,6 +241,8 @@ class Run:
     exit_meaning: str = ""
     source: str = ""
     """Where the page has the run from: the history, or a file."""
+    change: str = ""
+    """Number of the change that the run is part of."""
     lowered: tuple[tuple[str, Names], ...] = ()
     """Settings that protect less than the defaults, in words."""
 

@@ -86,6 +86,7 @@ def _run(run: PastRun, name: str) -> Run:
         exit_meaning=codes.get(run.exit_code, "") if run.exit_code is not None else "",
         policy=_policy(run),
         source=f"the history {name}",
+        change=str(run.about.get("change", "")),
         lowered=tuple((str(each["says"]), Names.of(each["hosts"])) for each in run.about.get("lowered_protection", ())),
     )
 
@@ -202,4 +203,5 @@ def _changes(history: History, run: PastRun, made: datetime) -> Iterator[Made]:
             changing.began,
             changing.by,
             tuple((word, Names.of(hosts)) for word, hosts in outcomes.items()),
+            change=str(changing.about.get("change", "")),
         )

@@ -60,6 +60,7 @@ def page_of_report(document: Mapping[str, Any], path: Path, made: datetime) -> P
         limit=Names.of(report.get("limit", LINES)),
         exclude=Names.of(report.get("exclude", LINES, [])),
         source=f"the file {path.name}",
+        change=report.get("change", ANY_TEXT, ""),
         lowered=tuple(
             (each.get("says", ANY_TEXT), Names.of(each.get("hosts", LINES)))
             for each in report.objects("lowered_protection", [])

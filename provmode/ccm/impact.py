@@ -87,7 +87,7 @@ def exit_impact() -> Conversation[Reading[Impact]]:
 def impact(clock: PcClock | None) -> Conversation[Impact]:
     """Ask what leaving the mode would set off; *clock* is the PC's own: its deadlines count by it."""
     past_due = yield from _past_due(clock)
-    return Impact(past_due, (yield from _reboot_pending()), (yield from _window_open(clock)))
+    return Impact(past_due, (yield from _reboot_pending()), (yield from window_open(clock)))
 
 
 def _past_due(clock: PcClock | None) -> Conversation[Reading[tuple[str, ...]]]:
@@ -137,7 +137,7 @@ def _reboot_pending() -> Conversation[Reading[bool]]:
     return (yield from ask(question, read, "pending restart"))
 
 
-def _window_open(clock: PcClock | None) -> Conversation[Reading[bool]]:
+def window_open(clock: PcClock | None) -> Conversation[Reading[bool]]:
     """Ask whether a maintenance window is open by the PC's clock.
 
     Types, ``StartTime`` and ``EndTime``: Microsoft, "CCM_ServiceWindow Client WMI Class". That page does not say in

@@ -70,6 +70,8 @@ class Policy:
     """Whether `MobileClient.TCF` counts. False: an armed or unreadable file does not affect the verdict."""
     maximum_skew_minutes: int = 5
     """How far a PC's clock may be off before it is a finding."""
+    only_in_maintenance_window: bool = False
+    """Whether `apply` changes a PC only while a maintenance window of its own is open, if it has any."""
 
     def __post_init__(self) -> None:
         out = {name.lower() for name in self.not_legitimate_processes}
@@ -80,12 +82,13 @@ class Policy:
         object.__setattr__(self, "legitimate_processes", tuple(names.values()))
 
     def protecting_like(self, other: Policy) -> Policy:
-        """Return this policy, with the processes that *other* calls legitimate counting too."""
+        """Return this policy, with the processes that *other* calls legitimate counting too, and its windows."""
         counting = {name.lower() for name in other.legitimate_processes}
         return dataclasses.replace(
             self,
             legitimate_processes=(*self.legitimate_processes, *other.legitimate_processes),
             not_legitimate_processes=tuple(n for n in self.not_legitimate_processes if n.lower() not in counting),
+            only_in_maintenance_window=self.only_in_maintenance_window or other.only_in_maintenance_window,
         )
 
     @property

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from provmode.ccm.client import client_state, not_answering
+from provmode.ccm.impact import window_open
 from provmode.ccm.judge import judge
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.policy import Policy
@@ -29,7 +30,7 @@ from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
 from provmode.fleet.visit import Visit, failure_of
-from provmode.reading import NOT_READ, Unknown, known
+from provmode.reading import NOT_READ, Known, Unknown, known
 from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
 from provmode.remediation.steps import Step
@@ -234,7 +235,11 @@ class HostApply:
             holds = kind is Outcome.PENDING and fingerprint(client) == planned.fingerprint
         if not holds:
             return self._not_as_planned(client)
-        return self._left_alone_today(client, begun=begun) or self._worked_on(who, begun=begun)
+        return (
+            self._left_alone_today(client, begun=begun)
+            or self._outside_its_window(session, client, begun=begun)
+            or self._worked_on(who, begun=begun)
+        )
 
     def _pc_time(self) -> datetime | None:
         """Return the PC's own time now, if the look has read its clock a moment ago; else ``None``."""
@@ -281,6 +286,23 @@ class HostApply:
             return None  # finish what was begun
         detail = f"the inventory's policy has changed since the plan: it is {today.verdict.value} now: {today.reason}"
         return HostResult(self._planned.host, HostOutcome.STALE, detail, next_step="plan anew")
+
+    def _outside_its_window(self, session: Session, client: ClientReadings, *, begun: bool) -> HostResult | None:
+        """Return the result for a PC that waits for a maintenance window of its own; else ``None``.
+
+        What was begun is finished. A PC that has no such window waits for none, as the client itself does.
+        """
+        if begun or not self._policy.only_in_maintenance_window:
+            return None
+        found = session.converse(window_open(known(client.clock, None)))
+        if found == Known(False):
+            detail = "no maintenance window of this PC is open"
+        elif isinstance(found, Unknown):
+            detail = f"could not tell whether a maintenance window of this PC is open: {found.detail or found.cause}"
+        else:
+            return None
+        step = "--resume while it is open, or take only_in_maintenance_window out of its policy"
+        return HostResult(self._planned.host, HostOutcome.DEFERRED, detail, next_step=step)
 
     def _not_as_planned(self, client: ClientReadings) -> HostResult:
         facts: Mapping[str, Any] = self._planned.document.get("facts", {})

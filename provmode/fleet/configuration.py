@@ -509,6 +509,9 @@ _POLICY_SAYS = {
     "not_legitimate_processes": "built-in names that do not count",
     "check_tcf": "whether `MobileClient.TCF` counts",
     "maximum_skew_minutes": "how far a PC's clock may be off before it is a finding",
+    "only_in_maintenance_window": (
+        "`apply` changes a PC only while a maintenance window of its own is open, if it has one"
+    ),
 }
 
 

@@ -26,6 +26,7 @@ def test_the_defaults_are_those_of_the_guide() -> None:
     assert dataclasses.asdict(Policy()) == {
         **{"wait_for_self_healing": True, "check_tcf": True},
         **{"grace_minutes": 60, "minimum_age_minutes": 240, "maximum_skew_minutes": 5},
+        "only_in_maintenance_window": False,
         "maximum_work_minutes": 2880,
         "legitimate_processes": tuple(LEGITIMATE_PROCESSES),
         "not_legitimate_processes": (),

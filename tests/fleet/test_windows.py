@@ -16,6 +16,7 @@ import pytest
 
 from provmode.calendars.events import CalendarRefused
 from provmode.calendars.spans import Span
+from provmode.ccm.policy import Policy
 from provmode.errors import Unreachable, UsageError
 from provmode.fleet.apply import ApplyResult, apply_plan
 from provmode.fleet.guards import RunRefused
@@ -24,6 +25,7 @@ from provmode.fleet.retrying import Retrying
 from provmode.fleet.undo import undo_run
 from provmode.fleet.waves import Limits
 from provmode.fleet.windows import Calendar, WindowGuard, Windows, calendars, last_moment, read_drain
+from provmode.lab.windows.deployments import ServiceWindow, WindowType
 
 START = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
 """When the clock of a bench begins."""
@@ -66,11 +68,19 @@ class Night:
         self.holds: list[Span] = []
         self.plan: Any = None
 
-    def pcs(self, number: int = 3, persona: str = "armed") -> None:
+    def pcs(self, number: int = 3, persona: str = "armed", policy: Policy | None = None) -> None:
         """Make PCs, and a plan for them."""
         for each in range(1, number + 1):
             self.bench.pc(persona, f"PC-{each}", seed=each)
-        self.plan = self.bench.plan(hours=48)
+        self.plan = self.bench.plan(hours=48, policy=policy)
+
+    def own_window(self, name: str, *begins: float) -> None:
+        """Give a PC a ConfigMgr maintenance window for each of these minutes after the start, an hour long."""
+        client = self.bench.pcs[name].machine.client
+        always = ServiceWindow("{6}", WindowType.NON_WORKING_HOURS, at(-60), timedelta(hours=9), timedelta(days=1))
+        hour = timedelta(hours=1)
+        own = [ServiceWindow("{1}", WindowType.ALL_PROGRAMS, at(each), hour, timedelta(days=7)) for each in begins]
+        client.service_windows = [always, *own]
 
     def delay(self, name: str, number: int, seconds: float) -> list[int]:
         """Let a PC take so many seconds for one of its answers; return how often it was asked, as it goes on."""
@@ -374,6 +384,55 @@ def test_an_undo_stays_inside_its_windows_too(night: Night) -> None:
     assert (ended(result), result.exit_code()) == (["restored", "deferred", "deferred"], 2)
     again = undo_run(journal, inventory, guards=[night.guard(night.windows((-60, 600)))], **options)
     assert ended(again) == ["nothing", "restored", "restored"]
+
+
+# -- the PC's own maintenance window --------------------------------------------------------------------------------
+
+OWN = Policy(only_in_maintenance_window=True)
+
+
+def test_a_pc_outside_its_own_maintenance_window_is_deferred_and_the_others_are_not(night: Night) -> None:
+    night.pcs(4, policy=OWN)
+    night.own_window("PC-1", -30)
+    night.own_window("PC-2", 90)
+    night.own_window("PC-3")
+    night.own_window("PC-4", 90, -30)
+
+    result = night.apply(night.windows((-60, 600)))
+
+    assert ended(result) == ["changed", "deferred", "changed", "changed"], "PC-3 has no maintenance window"
+    assert (result.exit_code(), result.stopped) == (2, None)
+    assert result.hosts[1].detail == "no maintenance window of this PC is open"
+    assert night.changed() == ["PC-1", "PC-3", "PC-4"]
+    night.bench.wait(100 * 60)
+    assert ended(night.apply(night.windows((-60, 600)), resume=True)) == ["changed"] * 4
+
+
+def test_a_pc_that_cannot_tell_whether_its_window_is_open_is_left_as_it_is(night: Night) -> None:
+    night.pcs(2, policy=OWN)
+    for name in night.bench.pcs:
+        night.own_window(name, -30)
+    night.bench.pcs["PC-1"].refuse("CCM_ServiceWindow", times=9)
+
+    result = night.apply(night.windows((-60, 600)))
+
+    assert ended(result) == ["deferred", "changed"]
+    assert result.hosts[0].detail.startswith("could not tell whether a maintenance window of this PC is open: ")
+    assert night.changed() == ["PC-2"]
+
+
+def test_without_this_policy_nobody_asks_for_maintenance_windows(night: Night) -> None:
+    night.pcs(1)
+    night.own_window("PC-1", 90)
+    night.bench.pcs["PC-1"].refuse("CCM_ServiceWindow", times=9)
+
+    assert ended(night.apply(night.windows((-60, 600)))) == ["changed"]
+
+
+def test_the_policy_of_today_is_enough() -> None:
+    assert Policy().protecting_like(OWN).only_in_maintenance_window
+    assert OWN.protecting_like(Policy()).only_in_maintenance_window
+    assert not Policy().protecting_like(Policy()).only_in_maintenance_window
 
 
 # -- what options say -----------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ any other client that needs a change, files that would bring the mode back are d
 mode, the next steps set the service's start mode and start it, leave the mode by the client's own method, and request
 policy. For each host that is left alone, the log says why.
 
-If the configuration file of provmode names a file of waivers, nothing is changed on any host: the PCs that waivers hold
-are heeded by ``provmode plan`` and ``provmode apply`` alone.
+If the configuration file of provmode names a file of waivers, windows, blackouts or a gate, nothing is changed on any
+host: they are heeded by ``provmode plan`` and ``provmode apply`` alone.
 
 With ``--data provmode_mend_agent=true`` a task sequence agent (smstsmgr) that depends on CcmExec is made to depend on
 Winmgmt instead, before the mode is left. It is off unless asked for.

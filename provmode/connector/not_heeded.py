@@ -18,7 +18,12 @@ else:
     import tomli as tomllib
 
 ENVIRONMENT, HERE, SYSTEM = "PROVMODE_CONFIG", Path("provmode.toml"), Path("/etc/provmode/provmode.toml")
-KEYS = {("waivers", "file"): "a file of waivers, and pyinfra's runs do not heed the PCs that it holds"}
+KEYS = {
+    ("waivers", "file"): "a file of waivers, and pyinfra's runs do not heed the PCs that it holds",
+    ("windows", "window"): "windows, and pyinfra's runs do not stay inside them",
+    ("windows", "blackout"): "blackouts, and pyinfra's runs do not heed them",
+    ("windows", "gate"): "a gate, and pyinfra's runs do not ask it",
+}
 """The keys, by table and name, and what to say if one is there."""
 ROAD = "use `provmode plan` and `provmode apply`, which do"
 

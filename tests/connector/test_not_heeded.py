@@ -34,7 +34,21 @@ def test_a_file_of_waivers_is_said_with_the_road_that_heeds_it(here: Path, syste
     )
 
 
-@pytest.mark.parametrize("text", ["", "parallel = 8\n", "[waivers]\nmax_days = 90\n", "waivers = 7\n"])
+@pytest.mark.parametrize(
+    ("key", "says"), [("window", "names windows,"), ("blackout", "names blackouts,"), ("gate", "names a gate,")]
+)
+def test_what_says_when_pcs_may_be_changed_is_said_too(here: Path, system: Path, key: str, says: str) -> None:
+    here.write_text(f'[windows]\n{key} = ["something"]\n')
+
+    said = not_heeded({}, here=here, system=system)
+
+    assert says in said
+    assert said.endswith("use `provmode plan` and `provmode apply`, which do")
+
+
+@pytest.mark.parametrize(
+    "text", ["", '[windows]\nzone = "Europe/Berlin"\n', "parallel = 8\n", "[waivers]\nmax_days = 90\n", "waivers = 7\n"]
+)
 def test_without_one_there_is_nothing_to_say(here: Path, system: Path, text: str) -> None:
     system.write_text(text)
 

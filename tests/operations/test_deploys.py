@@ -297,3 +297,20 @@ def test_an_agent_that_depends_on_the_client_is_mended_only_if_asked_for(
     assert "service smstsmgr depends on Winmgmt" in changes, mended.output
     assert "SMS_Client.SetClientProvisioningMode(False)" in changes
     assert fleet.registry(pc.name, KEY, "SystemTaskExcludes") == ""
+
+
+def test_comply_changes_nothing_if_the_configuration_says_when_pcs_may_be_changed(pyinfra: Any, pcs: Pcs) -> None:
+    pc = pcs("overdue")[-1]
+    before = pyinfra.mutations(pc)
+    path = pyinfra._folder / "provmode.toml"
+    path.write_text('[windows]\nwindow = ["windows.ics"]\n')
+    try:
+        ran = pyinfra.apply(COMPLY, pc)
+    finally:
+        path.unlink()
+
+    assert pyinfra.mutations(pc) == before
+    assert ran.code != 0
+    said = " ".join(ran.output.split())
+    assert "names windows, and pyinfra's runs do not stay inside them" in said
+    assert "use `provmode plan` and `provmode apply`" in said

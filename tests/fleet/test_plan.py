@@ -211,7 +211,14 @@ def test_a_real_audit_conforms_to_its_schema(planned: Mapping[str, Any]) -> None
 
     report = json.loads(ran.stdout)
     assert misfits(inlined(AUDIT_SCHEMA), report, "audit") == []
-    assert set(AUDIT_SCHEMA["properties"]) - set(report) == {"interrupted", "missing", "run", "only", "waivers"}
+    assert set(AUDIT_SCHEMA["properties"]) - set(report) == {
+        "interrupted",
+        "missing",
+        "run",
+        "change",
+        "only",
+        "waivers",
+    }
     assert set(AUDIT_SCHEMA["required"]) <= set(report)
     assert (report["limit"], report["inventory"]) == (["PC-*"], "lab.py")
     assert (report["exclude"], "PC-00001" in [host["host"] for host in report["hosts"]]) == (["pc-00001"], False)

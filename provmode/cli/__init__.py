@@ -15,6 +15,7 @@ nothing else.
 * `exports`  `--write`: what a run writes beside its report
 * `waiving`  `--waivers`: the findings that are known
 * `audit`, `plan`, `approve`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  about PCs, plans and journals
+* `plans_folder`  `apply FOLDER`: the next plan of a folder
 * `waive`   adding a waiver to the file
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page

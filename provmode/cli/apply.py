@@ -33,11 +33,12 @@ from provmode.cli.exports import check_figures, figures_option, write_figures
 from provmode.cli.guard_options import yes_many_option
 from provmode.cli.guarding import guards_of_plan
 from provmode.cli.keys import approving, journal_key_options, keys_of_journal, plan_keys
+from provmode.cli.plans_folder import next_plan
 from provmode.cli.remembering import remember_journal
 from provmode.cli.waiving import again_from, waivers_option
 from provmode.cli.windows import Guarding, change_option, guard_options, same_change
 from provmode.clock import utc_now
-from provmode.fleet.results import EXIT_CODES, REFUSED
+from provmode.fleet.results import COMPLIANT, EXIT_CODES, REFUSED
 
 if TYPE_CHECKING:
     from provmode.fleet.apply import ApplyResult
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EXIT_CODES["apply"].help)
-@click.argument("plan_file", metavar="PLAN", type=file_path())
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option(
     "--inventory",
     type=InventoryName(),
@@ -93,6 +94,9 @@ def apply(
 ) -> int:
     """Make exactly the changes of PLAN. A host that changed since the plan is left as it is.
 
+    PLAN may be a folder: then it is the newest plan there that is signed, approved, not expired and not finished. A run
+    that a window stopped goes on.
+
     What is about to happen is said before the first host. --resume goes on under the limits that the run was begun
     with; those that you name count instead.
     """
@@ -103,6 +107,11 @@ def apply(
     from provmode.fleet.plan_file import PlanRefused, load
     from provmode.report.prometheus import Changes
 
+    if plan_file.is_dir():
+        taken = next_plan(plan_file, key_file, journal, journal_key, resume=resume, unsigned_journal=unsigned_journal)
+        if taken is None:
+            return COMPLIANT
+        plan_file, resume, unsigned = taken.path, taken.resume, False
     guarding = Guarding("apply")
     retrying = guarding.until_it_closes(retrying_of(retry_until, every))
     journal = journal or plan_file.with_name(plan_file.name + ".journal")

@@ -101,6 +101,10 @@ class JournalState:
     """The fingerprints of the keys that signed it, each once; the empty text is a shared key."""
     undoing: bool = False
     """Whether its last run is an undo."""
+    stopped: str = ""
+    """Why a guard stopped its last run; empty if none did."""
+    deferred: bool = False
+    """Whether the hosts that got no turn then have it in the next window; else somebody has to look first."""
     limits: Limits | None = None
     """Those of its last run or resume; ``None`` if the version that wrote it did not keep them."""
 
@@ -110,6 +114,7 @@ Line = Mapping[str, Any]
 
 def _run_begins(state: JournalState, line: Line) -> None:
     state.plan_id, state.closed, state.undoing = line["plan"], False, False
+    state.stopped, state.deferred = "", False
     state.limits = Limits.from_json(line["limits"]) if "limits" in line else None
 
 
@@ -159,8 +164,8 @@ def _host_relapsed(state: JournalState, line: Line) -> None:
     _host(state, line).outcome = "failed"
 
 
-def _nothing(state: JournalState, line: Line) -> None:
-    pass
+def _guard_tripped(state: JournalState, line: Line) -> None:
+    state.stopped, state.deferred = line["why"] or line["guard"], line["deferred"]
 
 
 def _host_ended(state: JournalState, line: Line) -> None:
@@ -229,7 +234,7 @@ EVENTS: Mapping[str, Event] = {
             "guard-tripped",
             "A guard stopped the run: no further host is begun.",
             {"guard": TEXT, "why": ANY_TEXT, "deferred": BOOLEAN},
-            _nothing,
+            _guard_tripped,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -200,10 +201,15 @@ def test_an_event_of_a_later_version_changes_nothing(event: object) -> None:
     assert state_after(BEGUN, {"event": event, "plan": "", "host": 7}) == state_after(BEGUN)
 
 
-def test_a_guard_that_tripped_changes_nothing_of_the_state() -> None:
-    tripped = {"event": "guard-tripped", "guard": "window", "why": "it closes", "deferred": True}
+@pytest.mark.parametrize("deferred", [True, False])
+def test_a_guard_that_tripped_says_why_the_run_stopped_until_the_next_one_begins(deferred: bool) -> None:
+    tripped = {"event": "guard-tripped", "guard": "window", "why": "it closes", "deferred": deferred}
 
-    assert state_after(BEGUN, STEP, tripped) == state_after(BEGUN, STEP)
+    stopped = state_after(BEGUN, STEP, tripped)
+
+    assert (stopped.stopped, stopped.deferred) == ("it closes", deferred)
+    assert replace(stopped, stopped="", deferred=False) == state_after(BEGUN, STEP)
+    assert state_after(BEGUN, tripped, BEGUN) == state_after(BEGUN)
 
 
 def test_a_host_that_has_relapsed_has_failed_whatever_was_changed_on_it() -> None:

@@ -16,6 +16,7 @@ nothing else.
 * `waiving`  `--waivers`: the findings that are known
 * `audit`, `plan`, `approve`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  about PCs, plans and journals
 * `plans_folder`  `apply FOLDER`: the next plan of a folder
+* `night`   what `[change]` asks `systemd` for
 * `waive`   adding a waiver to the file
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page

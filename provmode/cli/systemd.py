@@ -13,9 +13,11 @@ import click
 
 from provmode.atomic_file import check_output, write_output
 from provmode.cli.common import configuration, printing
+from provmode.cli.night import change_of_night, hindered
 from provmode.errors import UsageError
+from provmode.fleet.night import time_of_day
 from provmode.fleet.results import COMPLIANT, EXIT_CODES
-from provmode.report.schedule import Schedule, interval, time_of_day
+from provmode.report.schedule import Schedule, interval
 from provmode.text import visible
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 def systemd(folder: Path, at: int, every: int, user: str) -> int:
     """Write timers and services for the configuration file: a look every night, and again at those that were away.
 
+    If the file has a table [change], also those that apply the plans of a folder, inside its windows.
+
     Prints how to enable them, and the lines that do the same with cron. A file that this command did not write, or that
     was changed since, stays.
     """
@@ -80,9 +84,12 @@ def systemd(folder: Path, at: int, every: int, user: str) -> int:
     who, inventory = User.named(user), _inventory_files()
     needed = [Path(schedule.program[0]), Path(os.path.realpath(sys.executable))]
     own = [schedule.configuration, *inventory, *_waivers()]
+    plans = [Path(schedule.change.plans)] if schedule.change is not None else []
+    read = [Path(path) for path in schedule.change.reads if os.path.exists(path)] if schedule.change is not None else []
     first = [
-        *_out_of_sight((*needed, *own, *map(Path, schedule.writes))),
-        *hindrances(who, [*needed, *_told()], own, own),
+        *_out_of_sight((*needed, *own, *map(Path, schedule.writes), *plans, *read)),
+        *hindrances(who, [*needed, *_told()], [*own, *read], own),
+        *(hindered(schedule.change, who) if schedule.change is not None else ()),
         *_history_of(who, schedule),
         *_unwritable_reports(who),
     ]
@@ -112,6 +119,7 @@ def _schedule(at: int, every: int, user: str) -> Schedule:
         writes=tuple(dict.fromkeys((*_history_folder(), *_report_folders()))),
         remembers="url" in found.table("history"),
         notifies="command" in found.table("notify"),
+        change=change_of_night(),
     )
 
 

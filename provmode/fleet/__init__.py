@@ -22,6 +22,7 @@
 * `audit`           look at every host
 * `plan`            look, and write down what would be changed
 * `plan_file`       the plan as a file: schema, signature, expiry
+* `night`           when plans are applied at night, and how long a run may go on
 * `plans_folder`    a folder of plans: which one is applied next, and why not the newer ones
 * `approvals`       signatures of other people under a plan
 * `key_files`       files with keys: who may read and write them

@@ -408,6 +408,29 @@ _WINDOWS = _by_name(
         option="gate",
     ),
 )
+
+
+def _night(value: Any, folder: Path) -> str:
+    from provmode.fleet.night import When
+
+    return str(When.parse(value))
+
+
+_CHANGE = _by_name(
+    Key(
+        "plans",
+        PATH,
+        "folder of the plans that the nights apply, each with its journal beside it; not from the working directory",
+        example="/var/lib/provmode/plans",
+        trusted=True,
+    ),
+    Key(
+        "at",
+        Kind('a time of day such as "22:00", or "Tue,Thu 22:00"', _is_text, _night),
+        "when they are applied, by this computer's clock; it has to be within a window",
+        "22:00",
+    ),
+)
 _HISTORY = _by_name(
     Key(
         "url",
@@ -586,6 +609,7 @@ TABLES: Mapping[str, Table] = {
     "": Table(_RUNS),
     "limits": Table(_LIMITS, "How `apply`, `push` and `undo` go."),
     "windows": Table(_WINDOWS, "When `apply`, `push` and `undo` may change PCs: see docs/change-windows.md."),
+    "change": Table(_CHANGE, "What `provmode systemd` has applied at night, inside the windows: see docs/running.md."),
     "history": Table(_HISTORY, "What runs remember. Without a url they remember nothing."),
     "notify": Table(_NOTIFY, "Who is told what changed since the last complete audit."),
     "waivers": Table(_WAIVERS, "Findings that are known; docs/waivers.md has the file."),

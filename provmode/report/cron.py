@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from provmode.report.schedule import HOUR, Schedule
+from provmode.fleet.night import HOUR
+from provmode.report.schedule import Schedule
 
 STATE = "/var/lib"
 
@@ -16,6 +17,9 @@ def crontab(schedule: Schedule) -> Iterator[str]:
     yield _line(schedule, f"{schedule.at % HOUR} {schedule.at // HOUR} * * *", schedule.audit(STATE))
     if schedule.remembers:
         yield _line(schedule, _repeated(schedule), schedule.retry(STATE))
+    if schedule.change is not None:
+        words = ["timeout", str(schedule.change.longest), *schedule.apply(schedule.change)]
+        yield _line(schedule, schedule.change.when.cron, words)
 
 
 def _line(schedule: Schedule, when: str, words: Sequence[str]) -> str:

@@ -8,21 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provmode.errors import UsageError
+from provmode.fleet.night import HOUR, Change
 
-HOUR, DAY = 60, 24 * 60
+DAY = 24 * HOUR
 STATE = "provmode"
 """The name of the service's folder below ``/var/lib``."""
-
-
-def time_of_day(text: str) -> int:
-    """Return the minutes after midnight of a time such as ``02:00``.
-
-    Raises:
-        UsageError: it is no such time.
-    """
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text, re.ASCII):
-        raise UsageError(f"{text} is not a time of day", next_step="write it as 02:00 or 22:30")
-    return HOUR * int(text[:2]) + int(text[3:])
 
 
 def interval(text: str) -> int:
@@ -68,6 +58,8 @@ class Schedule:
     """Whether there is a history: without one nobody knows who was not assessed, and there is no retry."""
     notifies: bool = False
     """Whether somebody is told what changed."""
+    change: Change | None = None
+    """What is applied at night, if anything."""
 
     def __post_init__(self) -> None:
         for path in (*self.program, str(self.configuration), *self.secrets.values(), *self.writes):
@@ -98,6 +90,10 @@ class Schedule:
     def _audit(self, state: str, report: str, *options: str) -> list[str]:
         output = ("--format", "json", "--output", f"{state}/{STATE}/{report}")
         return [*self.program, "audit", "--config", str(self.configuration), *options, *output]
+
+    def apply(self, change: Change) -> list[str]:
+        """Return the command line that applies what is due. When it may is said by the configuration file."""
+        return [*self.program, "apply", "--config", str(self.configuration), change.plans]
 
     @property
     def offset(self) -> int:

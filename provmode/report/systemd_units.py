@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from provmode.fleet.night import HOUR, Change
 from provmode.fleet.results import PENDING, REFUSED, UNKNOWN
-from provmode.report.schedule import HOUR, STATE, Schedule
+from provmode.report.schedule import STATE, Schedule
 
-AUDIT, RETRY, FAILED = "provmode-audit", "provmode-retry", "provmode-failed@"
+AUDIT, RETRY, CHANGE, FAILED = "provmode-audit", "provmode-retry", "provmode-change", "provmode-failed@"
 WRITTEN_BY = "# Written by provmode systemd"
 _HARDENING = """
 NoNewPrivileges=yes
@@ -57,7 +60,7 @@ def units(schedule: Schedule) -> dict[str, str]:
             schedule.audit("%S"),
             accepted=(PENDING, UNKNOWN),
             after=(f"{RETRY}.service",) if schedule.remembers else (),  # it waits for a retry, and is not refused
-            longest="20h",
+            limits=("Type=oneshot", "TimeoutStartSec=20h"),
         ),
         f"{AUDIT}.timer": _timer(
             "Look for ConfigMgr clients that are stuck in provisioning mode, every night",
@@ -74,11 +77,35 @@ def units(schedule: Schedule) -> dict[str, str]:
                 "Look again at the hosts that could not be assessed",
                 schedule.retry("%S"),
                 accepted=(PENDING, REFUSED, UNKNOWN),
-                longest="6h",
+                limits=("Type=oneshot", "TimeoutStartSec=6h"),
             ),
             f"{RETRY}.timer": _timer("Look again at the hosts that could not be assessed", _repeated(schedule)),
         }
+    if schedule.change is not None:
+        texts |= _units_of_change(schedule, schedule.change)
     return {name: signed(name, text.lstrip("\n")) for name, text in texts.items()}
+
+
+def _units_of_change(schedule: Schedule, change: Change) -> dict[str, str]:
+    says = "Apply the newest plan that is signed, approved and due, inside a change window"
+    writes = (*schedule.writes, *(() if _within_state(change.plans) else (change.plans,)))
+    needs = replace(
+        schedule, secrets={**schedule.secrets, **change.secrets}, reads=(*schedule.reads, *change.reads), writes=writes
+    )
+    return {
+        f"{CHANGE}.service": _service(
+            needs,
+            says,
+            schedule.apply(change),
+            accepted=(PENDING, UNKNOWN),
+            limits=("Type=exec", f"RuntimeMaxSec={change.longest}", f"TimeoutStopSec={change.grace}"),
+        ),
+        f"{CHANGE}.timer": _timer(says, change.when.systemd, "Persistent=false"),  # a night that was missed is over
+    }
+
+
+def _within_state(path: str) -> bool:
+    return Path(path).is_relative_to(f"/var/lib/{STATE}")
 
 
 def signed(name: str, text: str) -> str:
@@ -107,7 +134,7 @@ def _service(
     words: Sequence[str],
     *,
     accepted: Sequence[int],
-    longest: str,
+    limits: Sequence[str],
     after: Sequence[str] = (),
 ) -> str:
     home = (
@@ -117,6 +144,7 @@ def _service(
     )
     written = " ".join(f'"-{_plain(folder)}"' for folder in schedule.writes)  # the dash: it need not be there
     writes = f"ReadWritePaths={written}\n" if written else ""
+    kind, limit = limits[0], "\n".join(limits[1:])
     loaded = "".join(f"LoadCredential={key}:{_plain(path)}\n" for key, path in sorted(schedule.secrets.items()))
     return f"""
 [Unit]
@@ -126,12 +154,12 @@ After={" ".join(("network-online.target", "nss-lookup.target", *after))}
 OnFailure={FAILED}%n.service
 
 [Service]
-Type=oneshot
+{kind}
 User={schedule.user}
 WorkingDirectory={_plain(schedule.folder)}
 ExecStart={command_line(words)}
 SuccessExitStatus={" ".join(map(str, accepted))}
-TimeoutStartSec={longest}
+{limit}
 KillMode=mixed
 StateDirectory={STATE}
 StateDirectoryMode=0700

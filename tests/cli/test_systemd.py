@@ -122,6 +122,107 @@ def test_the_service_may_write_the_files_of_the_configuration_and_what_its_user_
         assert settings_of(unit)["ReadWritePaths"] == [f'"-{file.parent}"']
 
 
+CALENDAR = """BEGIN:VCALENDAR\r
+VERSION:2.0\r
+PRODID:-//x//x//EN\r
+BEGIN:VEVENT\r
+UID:1\r
+DTSTAMP:20260101T000000Z\r
+DTSTART:{begins}\r
+DURATION:PT5H\r
+RRULE:FREQ=DAILY\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+NIGHTLY = """[signing]
+plan_keys = ["alice.pub"]
+[windows]
+window = "windows.ics"
+zone = "UTC"
+[change]
+plans = "plans"
+at = "22:00"
+"""
+
+
+@pytest.fixture
+def at_night(configured: Path) -> Callable[..., None]:
+    """Ask for plans that are applied at night; each *without* is a line that is left out."""
+
+    def ask(*without: str, begins: str = "20260101T210000", at: str = "22:00") -> None:
+        lines = [line for line in NIGHTLY.splitlines() if not line.startswith(without or "-")]
+        text = (configured / "provmode.toml").read_text().partition("[signing]")[0] + "\n".join(lines) + "\n"
+        (configured / "provmode.toml").write_text(text.replace("22:00", at))
+        (configured / "windows.ics").write_text(CALENDAR.format(begins=begins))
+
+    return ask
+
+
+def test_plans_are_applied_at_night_if_the_configuration_says_so_and_what_is_in_the_way_is_said(
+    provmode: Run, configured: Path, at_night: Callable[..., None], settings_of: Callable[[str], dict[str, list[str]]]
+) -> None:
+    command = ("systemd", "--write", "units", "--user", "nobody-yet", "--config", "provmode.toml")
+    without = provmode(*command)
+    at_night()
+
+    ran = provmode(*command, environment={"TZ": "UTC"})
+
+    assert (without.returncode, ran.returncode) == (0, 0), ran.stderr
+    assert "provmode-change" not in without.stdout
+    names = {path.name for path in (configured / "units").iterdir()}
+    assert names == {*NAMES, "provmode-change.service", "provmode-change.timer"}
+    lines = [line.strip() for line in ran.stdout.splitlines()]
+    assert "systemctl enable --now provmode-audit.timer provmode-retry.timer provmode-change.timer" in lines
+    (cron,) = (line for line in lines if line.startswith("0 22 * * *  nobody-yet"))
+    assert f"timeout {5 * 3600 + 900 + 900} " in cron
+    assert cron.endswith(f" apply --config {configured}/provmode.toml {configured}/plans")
+    folder = f"nobody-yet needs the folder {configured}/plans for plans and their journals (No such file or directory)"
+    assert f"{folder}: install -d -m 700 -o nobody-yet {configured}/plans" in lines
+    (configured / "plans").mkdir(mode=0o755)
+    again = provmode(*command, environment={"TZ": "UTC"}).stdout
+    assert f"  nobody-yet cannot write to {configured}/plans, where plans and their journals are: install" in again
+    (configured / "windows.ics").chmod(0o600)
+    assert (
+        f"  nobody-yet cannot read {configured}/windows.ics: " in provmode(*command, environment={"TZ": "UTC"}).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"without": ["window"]}, "plans are applied at night only inside windows, and the configuration names none; "),
+        ({"without": ["plans"]}, "provmode.toml: [change] names no folder; set plans under [change]"),
+        ({"without": ["plan_keys"]}, "plans of a folder have to be signed, and nobody says with which keys; name the "),
+        ({"begins": "20260101T010000"}, "no window is open at 22:00, when plans are to be applied; set at under "),
+        ({"begins": "20260101T170000"}, "no window is open at 22:00, when plans are to be applied; set at under "),
+        ({"at": "25:00"}, "change.at is not a time of day such as "),
+        ({"at": "daily"}, "change.at is not a time of day such as "),
+        ({"begins": "nonsense"}, "windows.ics"),
+    ],
+)
+def test_no_unit_is_written_that_could_not_apply_anything(
+    provmode: Run, configured: Path, at_night: Callable[..., None], how: dict[str, Any], said: str
+) -> None:
+    at_night(*how.pop("without", ()), **how)
+
+    ran = provmode("systemd", "--write", "units", "--config", "provmode.toml", environment={"TZ": "UTC"})
+
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran.stderr
+    assert said in ran.stderr
+    assert list((configured / "units").iterdir()) == []
+
+
+def test_the_time_is_that_of_this_computer(provmode: Run, configured: Path, at_night: Callable[..., None]) -> None:
+    at_night(begins="20260101T050000")  # until 10:00 UTC: in Los Angeles from 21:00 to 02:00, or an hour later
+
+    utc, there = (
+        provmode("systemd", "--write", "units", "--config", "provmode.toml", environment={"TZ": zone})
+        for zone in ("UTC", "America/Los_Angeles")
+    )
+
+    assert (utc.returncode, there.returncode) == (1, 0)
+
+
 def test_what_it_wrote_it_writes_again_and_nothing_else(provmode: Run, configured: Path) -> None:
     def write(*options: str) -> Any:
         return provmode("systemd", "--write", "units", *options)

@@ -318,7 +318,7 @@ def test_every_key_is_an_option_of_a_command_or_data_of_a_host() -> None:
         *(set(WINRM_DATA) - {"winrm_password"}),
         *("url", "keep_days", "command", "words", "max_days"),
         *("plan_keys", "journal_keys", "approvers", "approvals"),
-        "zone",
+        *("zone", "plans", "at"),
     }
     for key in keys:
         if key.option:

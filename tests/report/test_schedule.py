@@ -6,26 +6,42 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provmode.errors import UsageError
+from provmode.fleet.night import Change, When, time_of_day
 from provmode.fleet.results import EXIT_CODES
 from provmode.report.cron import crontab
-from provmode.report.schedule import DAY, Schedule, interval, time_of_day
+from provmode.report.schedule import DAY, Schedule, interval
 from provmode.report.systemd_units import units
 
 Run = Callable[..., Any]
 INTERVALS = ("5m", "10m", "12m", "15m", "20m", "30m", "1h", "2h", "3h", "4h", "6h", "8h", "12h")
 SERVICES = ("provmode-audit.service", "provmode-retry.service")
-NAMES = {*SERVICES, "provmode-audit.timer", "provmode-retry.timer", "provmode-failed@.service"}
+CHANGE = ("provmode-change.service", "provmode-change.timer")
+NAMES = {*SERVICES, *CHANGE, "provmode-audit.timer", "provmode-retry.timer", "provmode-failed@.service"}
+AT_NIGHT = Change("/var/lib/provmode/plans", When.parse("22:00"), window=5 * 3600, drain=900)
+CALENDAR = """BEGIN:VCALENDAR\r
+VERSION:2.0\r
+PRODID:-//x//x//EN\r
+BEGIN:VEVENT\r
+UID:1\r
+DTSTAMP:20260101T000000Z\r
+DTSTART:20260101T213000\r
+DURATION:PT5H\r
+RRULE:FREQ=DAILY\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
 
 
 def schedule(**changes: Any) -> Schedule:
     usual: dict[str, Any] = {"program": ("/opt/provmode/bin/provmode",), "user": "provmode", "at": 120, "every": 60}
-    usual |= {"configuration": Path("/etc/provmode/provmode.toml"), "remembers": True}
+    usual |= {"configuration": Path("/etc/provmode/provmode.toml"), "remembers": True, "change": AT_NIGHT}
     return Schedule(**{**usual, **changes})
 
 
@@ -44,8 +60,10 @@ def odd_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(provmode: Run, odd_folder: Path, tmp_path: Path) -> dict[str, str]:
     """Units for a configuration file in that folder, by their names."""
+    (odd_folder / "windows.ics").write_text(CALENDAR)
     (odd_folder / "provmode.toml").write_text(
         "inventory = '@winrm/PC-1'\nkey_file = 'plan.key'\n[signing]\njournal_key = 'bob.key'\n"
+        "[windows]\nwindow = 'windows.ics'\nzone = 'UTC'\n[change]\nplans = 'p l%ns'\n"
         "[history]\nurl = 'sqlite:///history.sqlite'\n[notify]\ncommand = ['/bin/cat']\n"
         "[data]\nwinrm_password_file = 'pass word'\nwinrm_kerberos_keytab = '/etc/k%t'\n"
     )
@@ -88,7 +106,7 @@ def test_systemd_finds_the_program_in_a_folder_with_an_odd_name(
 
 
 @pytest.mark.systemd
-@pytest.mark.parametrize("name", [*SERVICES, "provmode-failed@.service"])
+@pytest.mark.parametrize("name", [*SERVICES, CHANGE[0], "provmode-failed@.service"])
 def test_systemd_counts_little_exposure(analyze: Run, written: dict[str, str], tmp_path: Path, name: str) -> None:
     ran = analyze("security", "--offline=true", "--no-pager", "--threshold=17", tmp_path / "units" / name)
 
@@ -108,6 +126,15 @@ def test_the_units_name_files_with_secrets_and_hold_none(
         assert found["WorkingDirectory"] == [folder]
         assert found["ReadWritePaths"] == [f'"-{folder}"'], "the history is there"
         assert (found["User"], found["StateDirectory"], found["UMask"]) == (["provmode"], ["provmode"], ["0077"])
+    change = settings_of(written[CHANGE[0]])
+    assert change["LoadCredential"] == [
+        f"journal_key:{folder}/bob.key",
+        f"key_file:{folder}/plan.key",
+        "winrm_kerberos_keytab:/etc/k%%t",
+        f"winrm_password_file:{folder}/pass word",
+    ]
+    assert change["ReadWritePaths"] == [f'"-{folder}" "-{folder}/p l%%ns"'], "the journals lie beside the plans"
+    assert (change["WorkingDirectory"], change["User"], change["UMask"]) == ([folder], ["provmode"], ["0077"])
     assert not [text for text in written.values() if "PASSWORD" in text or "Environment" in text]
 
 
@@ -126,6 +153,54 @@ def test_the_command_lines_are_those_that_were_meant(words_of: Run, written: dic
     ]
 
 
+def test_the_unit_that_applies_takes_its_windows_from_the_configuration(
+    words_of: Run, written: dict[str, str], odd_folder: Path
+) -> None:
+    program = str(Path(sys.executable).parent / "provmode")
+
+    assert words_of(written[CHANGE[0]]) == [
+        *(program, "apply", "--config", str(odd_folder / "provmode.toml"), str(odd_folder / "p l%ns"))
+    ]
+
+
+def test_a_night_that_was_missed_is_over_and_a_run_that_hangs_is_ended_after_its_window(
+    settings_of: Run, written: dict[str, str]
+) -> None:
+    service, timer = (settings_of(written[name]) for name in CHANGE)
+
+    assert (timer["Persistent"], timer["OnCalendar"]) == (["false"], ["*-*-* 22:00"])
+    assert "RandomizedDelaySec" not in timer
+    assert service["Type"] == ["exec"], "RuntimeMaxSec= means nothing to a oneshot"
+    window, drain, report = 5 * 3600, 900, 900
+    assert service["RuntimeMaxSec"] == [str(window + drain + report)]
+    assert service["TimeoutStopSec"] == [str(drain + report)], "hosts in progress are finished"
+    assert set(service["SuccessExitStatus"][0].split()) == {"2", "8"}
+    assert service["OnFailure"] == ["provmode-failed@%n.service"]
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("text", ["22:30", "Tue,Thu 01:05", "Sun 00:00", "Mon,Sun *-*-* 23:59"])
+def test_cron_and_systemd_apply_on_the_same_days_at_the_same_time(analyze: Run, text: str) -> None:
+    when = When.parse(text)
+    ran = analyze("calendar", "--iterations=7", "--base-time=2026-11-25 23:59:59", when.systemd)
+    times = [
+        datetime.strptime(found, "%Y-%m-%d %H:%M") for found in re.findall(r"(2026-1\d-\d\d \d\d:\d\d):00", ran.stdout)
+    ]
+    minute, hour, *rest, days = when.cron.split()
+
+    assert ran.returncode == 0, ran.stderr
+    assert rest == ["*", "*"]
+    assert {(each.hour, each.minute) for each in times} == {(int(hour), int(minute))}
+    assert {each.isoweekday() % 7 for each in times} == ({*range(7)} if days == "*" else set(map(int, days.split(","))))
+    assert When.parse(str(when)) == when
+
+
+@pytest.mark.parametrize("text", ["Tue", "Xyz 22:00", "22", "Tue,22:00", "Tue 25:00", "*-*-01 22:00", "Tue..Thu 22:00"])
+def test_what_cron_and_systemd_could_not_both_keep_to_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not a time of day|not days of the week"):
+        When.parse(text)
+
+
 def test_every_exit_code_of_an_audit_is_an_answer_or_fails_the_unit(settings_of: Run, written: dict[str, str]) -> None:
     accepted = {name: set(map(int, settings_of(written[name])["SuccessExitStatus"][0].split())) for name in SERVICES}
 
@@ -139,11 +214,11 @@ def test_every_exit_code_of_an_audit_is_an_answer_or_fails_the_unit(settings_of:
 
 
 def test_without_a_history_there_is_no_retry_and_nothing_else_is_written_to() -> None:
-    it = schedule(remembers=False)
+    it = schedule(remembers=False, change=None)
 
     texts = units(it)
 
-    assert set(texts) == {name for name in NAMES if "retry" not in name}
+    assert set(texts) == {name for name in NAMES if "retry" not in name and name not in CHANGE}
     assert not [text for text in texts.values() if "retry" in text or "ReadWritePaths" in text or "--notify" in text]
     assert [line.split()[-1] for line in crontab(it)] == ["XDG_STATE_HOME=/var/lib", "/var/lib/provmode/audit.json"]
 
@@ -194,7 +269,7 @@ def test_timers_and_cron_lines_mean_the_same_times_and_a_retry_never_begins_with
     analyze: Run, settings_of: Run, at: str, every: str
 ) -> None:
     it = schedule(at=time_of_day(at), every=interval(every))
-    texts, (_, nightly, retry) = units(it), crontab(it)
+    texts, (_, nightly, retry, _) = units(it), crontab(it)
 
     look = systemd_minutes(analyze, settings_of(texts["provmode-audit.timer"])["OnCalendar"][0], 1)
     retries = systemd_minutes(analyze, settings_of(texts["provmode-retry.timer"])["OnCalendar"][0], DAY // it.every)
@@ -240,10 +315,11 @@ def test_a_shell_gets_the_words_that_were_meant_from_cron(odd_folder: Path) -> N
     ]
 
     assert environment == "XDG_STATE_HOME=/var/lib"
-    assert [line.split()[5] for line in lines] == ["provmode", "provmode"]
+    assert [line.split()[5] for line in lines] == ["provmode"] * 3
     assert said == [
         [str(odd_folder), "0077", *it.audit("/var/lib")[1:]],
         [str(odd_folder), "0077", *it.retry("/var/lib")[1:]],
+        [str(odd_folder), "0077", *it.apply(AT_NIGHT)[1:]],
     ]
 
 

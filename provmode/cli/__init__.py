@@ -17,6 +17,7 @@ nothing else.
 * `audit`, `plan`, `approve`, `apply`, `push`, `undo`, `verify`, `show`, `traces`  about PCs, plans and journals
 * `plans_folder`  `apply FOLDER`: the next plan of a folder
 * `night`   what `[change]` asks `systemd` for
+* `demo_change`  the nights of change of `demo`
 * `waive`   adding a waiver to the file
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page

@@ -163,7 +163,7 @@ def run_apply_of(
             say(lambda console: print_coming(coming, settled.source, console))
 
     with running("applying", settled.limits.parallel) as common:
-        result = apply_plan(plan, inventory, limits=settled.limits, announce=announce, **common, **options)
+        result = apply_plan(plan, inventory, limits=settled.limits, announce=announce, **{**common, **options})
     if result.notice:
         complain(result.notice)
     return result

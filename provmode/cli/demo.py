@@ -1,7 +1,8 @@
 """``provmode demo``: audit a lab fleet through pyinfra; with ``--fix`` also plan, apply and audit again.
 
 With ``--page`` a day passes on the PCs and for the controller, and somebody breaks a PC that was mended. The next audit
-and its page say so.
+and its page say so. In the nights after it more PCs are broken, a window closes while they are mended, and one of them
+is waived.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ if TYPE_CHECKING:
     "--page",
     type=file_path(),
     metavar="FILE.html",
-    help="Then, with --fix, a second night: audit, what changed since the first, and its page in this file.",
+    help="Then, with --fix, a second night: audit, what changed since the first, and its page in this file; and two "
+    "nights of change, in windows.",
 )
 @parallel_option
 def demo(
@@ -116,13 +118,15 @@ def _fix_fleet(
     """Audit, plan, apply in two waves, audit again, apply again; print each. Returns the last audit's exit code.
 
     The JSON is one object: ``before`` and ``after`` (audits), ``plan``, ``applied`` and ``again``; with a *page* also
-    ``night`` (an audit) and ``drift``. Ctrl-C ends the demo in its current stage, and the results so far are printed.
+    ``drift``, and of the nights of change ``planned``, ``window``, ``resumed`` and ``waived`` (an audit). Ctrl-C ends
+    the demo in its current stage, and the results so far are printed.
     """
     stages = _Stages(as_text=output_format == "text")
     try:
         code, past = _run_stages(stages, inventory, folder, parallel)
         if page is not None:
             code = _second_night(stages, lab, inventory, folder, past, page, parallel)
+            code = _nights_of_change(stages, lab, inventory, folder, past, parallel, code)
     except _Interrupted:
         return INTERRUPTED
     stages.finish()
@@ -200,6 +204,25 @@ def _second_night(
                 page, render(page_of_history(connection, history.run(found.run), utc_now() + NIGHT, "the demo"))
             )
     stages.begin(f"the page of this night: {page.absolute()}")
+    return found.exit_code()
+
+
+def _nights_of_change(
+    stages: _Stages, lab: LabProcess, inventory: str, folder: Path, past: _Past, parallel: int, code: int
+) -> int:
+    """Break PCs that were mended, and mend them in two windows; the first of them, which is broken already, is waived.
+
+    Returns the last audit's exit code: *code*, if there are too few such PCs.
+    """
+    from provmode.cli.demo_change import ChangeNights
+
+    waived, *broken = past.mended[:9] or [""]
+    if len(broken) < 2:
+        return code
+    for name in broken:
+        lab.set_registry(name, *_EXCLUDES)
+    nights = ChangeNights(inventory, (waived, *broken), folder, past.key, parallel, NIGHT, stages.begin, stages.end)
+    found = nights.run(waived, lambda: lab.advance((NIGHT - timedelta(hours=2)).total_seconds()))
     return found.exit_code()
 
 

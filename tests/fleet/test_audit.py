@@ -325,8 +325,24 @@ def test_the_second_night_of_the_demo_says_which_pc_is_back_and_writes_its_page(
     assert stages["drift"]["after"]["summary"]["half-exited"] == 1
     page = (tmp_path / "night.html").read_text()
     assert back["host"] in page
-    assert ran.returncode in (2, 6)
     assert provmode("demo", "--page", "night.html").returncode == 1
+
+    window, resumed, waived = (stages[name] for name in ("window", "resumed", "waived"))
+    first = [each["host"] for each in window["hosts"] if each["ended"] == "changed"]
+    later = [each["host"] for each in window["hosts"] if each["ended"] == "deferred"]
+    assert (len(first), len(later)) == (1, window["summary"]["total"] - 1), "the window closed between two waves"
+    assert later
+    assert (window["stopped"]["guard"], window["stopped"]["deferred"]) == ("window", True)
+    assert {each["host"] for each in resumed["hosts"] if each["ended"] == "changed"} >= set(later)
+    assert resumed["summary"]["deferred"] == 0
+    (left,) = (each for each in waived["hosts"] if each["host"] == back["host"])
+    assert (left["verdict"], left["waived"]["owner"], left["waived"]["ticket"]) == (
+        *("half-exited", "Ben Ito", "CHG0012399"),
+    )
+    assert left["waived"]["expires"]
+    assert back["host"] not in first + later, "the waiver holds it"
+    assert waived["summary"]["waived"] == 1
+    assert ran.returncode == 0, "what is waived does not raise the exit code"
 
 
 def test_ctrl_c_ends_the_demo_in_its_current_stage(tmp_path: Path) -> None:

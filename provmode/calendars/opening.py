@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from provmode.calendars.spans import Span, joined
 
@@ -32,21 +34,21 @@ class Opening:
     not_after: datetime | None = None
     """From then on nothing may be changed, whatever else is said."""
 
-    @property
+    @cached_property
     def spans(self) -> tuple[Span, ...] | None:
         """The windows without the blackouts, in order; ``None`` if there are no windows."""
-        if self.windows is None:
-            return None
-        left = list(joined(self.windows))
-        for blackout in joined(self.blackouts):
-            left = [part for span in left for part in _without(span, blackout)]
-        return tuple(left)
+        return None if self.windows is None else tuple(_without(joined(self.windows), self._shut))
+
+    @cached_property
+    def _shut(self) -> tuple[Span, ...]:
+        """The blackouts, in order."""
+        return joined(self.blackouts)
 
     def at(self, moment: datetime) -> State:
         """Return what holds at a *moment*."""
         if self.not_after is not None and moment >= self.not_after:
             return State(False, "it is later than --not-after says")
-        blackout = next((span for span in joined(self.blackouts) if span.has(moment)), None)
+        blackout = next((span for span in self._shut if span.has(moment)), None)
         if self.spans is None:
             return self._without_windows(moment, blackout)
         window = next((span for span in self.spans if span.has(moment)), None)
@@ -59,7 +61,7 @@ class Opening:
     def _without_windows(self, moment: datetime, blackout: Span | None) -> State:
         if blackout is not None:
             return State(False, "a blackout holds", opens=self._if_before(blackout.ends))
-        begins = next((span.begins for span in joined(self.blackouts) if span.begins > moment), None)
+        begins = next((span.begins for span in self._shut if span.begins > moment), None)
         return State(True, closes=self._at_most(begins))
 
     def _at_most(self, moment: datetime | None) -> datetime | None:
@@ -71,10 +73,18 @@ class Opening:
         return None if late else opens
 
 
-def _without(span: Span, blackout: Span) -> list[Span]:
-    """Return the parts of a *span* that a *blackout* leaves."""
-    parts = (
-        Span(span.begins, min(span.ends, blackout.begins)),
-        Span(max(span.begins, blackout.ends), span.ends),
-    )
-    return [part for part in parts if part.begins < part.ends]
+def _without(spans: Sequence[Span], blackouts: Sequence[Span]) -> Iterator[Span]:
+    """Yield the parts of *spans* that *blackouts* leave; both are in order, and have gaps."""
+    first = 0
+    for span in spans:
+        begins = span.begins
+        while first < len(blackouts) and blackouts[first].ends <= begins:
+            first += 1
+        number = first
+        while number < len(blackouts) and blackouts[number].begins < span.ends:
+            if begins < blackouts[number].begins:
+                yield Span(begins, blackouts[number].begins)
+            begins = max(begins, blackouts[number].ends)
+            number += 1
+        if begins < span.ends:
+            yield Span(begins, span.ends)

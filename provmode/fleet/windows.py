@@ -22,6 +22,7 @@ from provmode.calendars.spans import Span
 from provmode.ccm.rules import duration
 from provmode.errors import UsageError
 from provmode.fleet.guards import Guard, RunRefused, Stop
+from provmode.fleet.results import HostOutcome
 from provmode.fleet.retrying import JUMP, read_every, read_until
 
 NONE = "none"
@@ -30,6 +31,8 @@ DRAIN = "15m"
 """How long a host may take, as long as none has ended in this run."""
 FARTHEST = timedelta(hours=12)
 """How far away a time of day may be that a run may not go beyond."""
+_CHANGES = frozenset({HostOutcome.CHANGED, HostOutcome.RESTORED})
+"""How hosts end on which everything was done that takes time."""
 
 
 class Calendar:
@@ -168,8 +171,8 @@ class WindowGuard(Guard):
         return self._jumped() or self._closed()
 
     def host_ended(self, host: str, result: Any, seconds: float) -> None:
-        """Learn how long hosts take."""
-        if seconds > 0:
+        """Learn how long hosts take that are changed; one that was left as it is or failed can only be the slowest."""
+        if result.outcome in _CHANGES or seconds > self._need.seconds:
             self._need.took(seconds)
 
     def _closed(self, too_late: str = "go on in the next window (--resume)") -> Stop | None:

@@ -19,8 +19,10 @@ from provmode.calendars.spans import Span
 from provmode.ccm.policy import Policy
 from provmode.errors import Unreachable, UsageError
 from provmode.fleet.apply import ApplyResult, apply_plan
+from provmode.fleet.apply_host import HostResult
 from provmode.fleet.guards import RunRefused
 from provmode.fleet.journal import read
+from provmode.fleet.results import HostOutcome
 from provmode.fleet.retrying import Retrying
 from provmode.fleet.undo import undo_run
 from provmode.fleet.waves import Limits
@@ -30,6 +32,7 @@ from provmode.lab.windows.deployments import ServiceWindow, WindowType
 START = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
 """When the clock of a bench begins."""
 DRAIN = 300.0
+CHANGED, FAILED = HostOutcome.CHANGED, HostOutcome.FAILED
 
 
 def at(minutes: float) -> datetime:
@@ -266,6 +269,30 @@ def test_need_is_learned_from_the_hosts_of_the_run(night: Night) -> None:
     result = night.apply(night.windows((-60, 17)), drain=900)
 
     assert ended(result) == ["changed"] * 3, "nobody would have been begun if each were expected to take 15 minutes"
+
+
+def test_nothing_is_learned_from_a_host_that_is_left_as_it_is(night: Night) -> None:
+    night.pcs(3)
+    night.bench.pcs["PC-1"].work(*night.plan.changing[0].steps)
+    before = night.bench.pcs["PC-1"].changes
+    night.delay("PC-1", 0, 20)
+    night.delay("PC-2", 0, 140)
+
+    result = night.apply(night.windows((-60, 216 / 60)), drain=150)
+
+    assert ended(result) == ["already", "deferred", "deferred"], "how long a change takes is not known yet"
+    assert night.bench.pcs["PC-1"].changes == before
+
+
+def test_a_host_that_failed_slowly_counts_and_one_that_failed_fast_does_not() -> None:
+    guard = WindowGuard(Windows(lambda: START, not_after=at(9)), seconds=lambda: 0.0, drain=600)
+    fits = [guard.before_host("PC-1") is None]
+
+    for outcome, seconds in ((FAILED, 5), (CHANGED, 10), (FAILED, 500)):
+        guard.host_ended("PC-1", HostResult("PC-1", outcome), seconds)
+        fits.append(guard.before_host("PC-2") is None)
+
+    assert fits == [False, False, True, False]
 
 
 # -- what changes between waves -------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from provmode.errors import AuthenticationFailed
+from provmode.transport.session import Session
 
 DAY = 86400.0
 SCHEMAS = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "test_plan.py")))
@@ -390,6 +391,28 @@ def test_a_hold_that_is_written_while_a_plan_is_applied_counts(waiving: Waiving)
     ran = waiving.apply("--waivers", "waivers.toml")
 
     assert (ran.code, waiving.changed()) == (2, ["PC-1", "PC-3"])
+
+
+def test_a_hold_counts_that_is_written_while_a_host_waits_for_its_turn(
+    waiving: Waiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiving.fleet("armed", "armed")
+    waiving.run("plan", "--output", "plan.json", "--unsigned", waivers=False)
+    waiving.waive()
+    connect, names = Session.connect, iter(["PC-1", "PC-2"])
+
+    def slowly(session: Session) -> None:
+        if next(names) == "PC-2":
+            waiving.waive('host = "PC-2"\neffect = "hold"')
+        connect(session)
+
+    monkeypatch.setattr(Session, "connect", slowly)
+
+    ran = waiving.apply("--waivers", "waivers.toml", "--format", "json")
+
+    held = json.loads(ran.out)["hosts"][1]
+    assert (ran.code, waiving.changed(), held["ended"]) == (2, ["PC-1"], "not-started")
+    assert held["detail"].startswith("held by Anna")
 
 
 def test_a_file_that_breaks_while_a_plan_is_applied_ends_the_run_before_the_next_host(waiving: Waiving) -> None:

@@ -332,6 +332,9 @@ class PlanRun:
         """Whether the journal could not be written and the run had to end."""
         self._worked = False
         """Whether this run worked on a host of the last wave. Hosts that an earlier run finished need no soak."""
+        self._looked = False
+        """Whether this run has looked again at what was changed. What the run before it changed is looked at before the
+        first wave that goes on."""
         self._wave_ended = 0.0
         self._budget: Budget | None = None
         self._failed = self._reached = 0
@@ -433,7 +436,8 @@ class PlanRun:
             number, before = number + (waiting > 0), wave
             if self._worked and not self._soak(soak, number, to_come):
                 break
-            if self._worked and soak and self._look_again and not self._ended_early():
+            resumed = waiting > 0 and not self._looked
+            if (self._worked or resumed) and soak and self._look_again and not self._ended_early():
                 self._look_at_changed()
             if self._ended_early():
                 break
@@ -465,7 +469,9 @@ class PlanRun:
             and self._ended[host.name].outcome is HostOutcome.CHANGED
         }
         looks: dict[str, Any] = {"now": self._now, "stop": self._ended_early}
-        self.result.looked_again.look(self._runner, self._fleet, changed, self._relapsed, **looks)
+        if changed:
+            self._looked = True
+            self.result.looked_again.look(self._runner, self._fleet, changed, self._relapsed, **looks)
 
     def _relapsed(self, name: str, assessment: Assessment) -> None:
         result = self._ended[name] = relapsed(self._ended[name], assessment)

@@ -182,3 +182,18 @@ def test_what_an_earlier_run_changed_is_looked_at_again_in_a_resume(run: Run) ->
     again = run.apply(plan, "--resume", "--limit", "*", "--look-again", "--max-failures", "none")
 
     assert ends(again) == ["failed", "changed", "changed"]
+
+
+def test_a_run_that_goes_on_another_night_looks_first_at_what_was_changed_in_the_night_before(run: Run) -> None:
+    plan, file = run.plan(), run.bench.folder / "halt"
+    run.in_soak["PC-1"] = lambda: file.write_text("not tonight")
+    assert ends(run.apply(plan, "--stop-file", file)) == ["changed", "not-started", "not-started"]
+    run.in_soak.clear()
+    file.unlink()
+    run.arm(1)
+
+    again = run.apply(plan, "--resume", "--max-failures", "0")
+
+    assert (ends(again), again.code) == (["failed", "not-started", "not-started"], 6)
+    assert json.loads(again.out)["looked_again"] == {"holds": 0, "relapsed": 1, "not-seen": 0}
+    assert not run.bench.pcs["PC-2"].changes

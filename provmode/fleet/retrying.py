@@ -132,13 +132,15 @@ def read_until(text: str, now: datetime, zone: tzinfo | None = None, option: str
         return _next(time(hour, minute), now, zone)
     try:
         moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
-    except ValueError:
+        if moment.utcoffset() is not None:
+            moment = moment.astimezone(zone)
+    except (ValueError, OverflowError):  # the last, and the first, day that there is: in another zone there is none
         raise UsageError(f"{option} {text}: it is not a time", next_step=how) from None
     if moment.utcoffset() is None:
         raise UsageError(f"{option} {text}: it has no time zone", next_step=how)
     if moment <= now:
         raise UsageError(f"{option} {text}: it has passed", next_step=how)
-    return moment.astimezone(zone)
+    return moment
 
 
 def _next(shown: time, now: datetime, zone: tzinfo | None) -> datetime:

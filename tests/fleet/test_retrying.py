@@ -173,6 +173,8 @@ def test_a_date_and_time_with_its_zone_is_taken_as_it_is_and_told_in_local_time(
         ("morning", "it is not a time"),
         ("06:00+01:00", "it is not a time"),
         ("2026-11-27T06:00", "it has no time zone"),
+        ("9999-12-31T23:59-12:00", "it is not a time"),
+        ("0001-01-01T00:00+14:00", "it is not a time"),
         ("2026-11-26T11:59:59Z", "it has passed"),
         ("2026-11-26T12:00:00Z", "it has passed"),
     ],

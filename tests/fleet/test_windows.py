@@ -435,6 +435,17 @@ def test_a_pc_outside_its_own_maintenance_window_is_deferred_and_the_others_are_
     assert ended(night.apply(night.windows((-60, 600)), resume=True)) == ["changed"] * 4
 
 
+def test_pcs_outside_their_own_maintenance_windows_do_not_end_the_run_for_the_others(night: Night) -> None:
+    night.pcs(7, policy=OWN)
+    for number in range(1, 8):
+        night.own_window(f"PC-{number}", 90 if number < 5 else -30)
+
+    result = night.apply(night.windows((-60, 600)), limits=Limits(wave="5", min_reached="50%"))
+
+    assert ended(result) == ["deferred"] * 4 + ["changed"] * 3
+    assert (result.exit_code(), result.stopped) == (2, None)
+
+
 def test_a_pc_that_cannot_tell_whether_its_window_is_open_is_left_as_it_is(night: Night) -> None:
     night.pcs(2, policy=OWN)
     for name in night.bench.pcs:

@@ -46,6 +46,29 @@ def test_failed_and_stale_hosts_were_reached() -> None:
     assert too_few(LeastReached(percent=100.0), [HostOutcome.FAILED, HostOutcome.STALE, HostOutcome.ALREADY]) is None
 
 
+KEPT = [HostOutcome.DEFERRED, HostOutcome.NOT_STARTED]
+"""They wait for a maintenance window of their own, or are held."""
+
+
+def test_hosts_that_were_kept_from_their_turn_do_not_count() -> None:
+    half = LeastReached(percent=50.0)
+
+    assert too_few(half, [*KEPT, *KEPT, HostOutcome.CHANGED]) is None
+    stop = too_few(half, [*KEPT, HostOutcome.UNREACHED])
+    assert stop is not None
+    assert stop.why == (
+        "of the last wave 0 of 1 host was reached, and --min-reached asks for 50 % (2 more had no turn)"
+    )
+
+
+@pytest.mark.parametrize(("least", "enough"), [("50%", False), ("1", False), ("0%", True)])
+def test_a_wave_in_which_nobody_had_a_turn_has_shown_nothing(least: str, enough: bool) -> None:
+    stop = too_few(LeastReached.parse(least), KEPT)
+
+    assert (stop is None) == enough
+    assert stop is None or stop.why.startswith("of the last wave no host had a turn: each is held, or waits")
+
+
 @pytest.mark.parametrize("text", ["", "x", "101%", "5;6", "-1"])
 def test_what_is_no_part_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--min-reached .*is not a number or a percentage"):

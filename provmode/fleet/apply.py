@@ -152,7 +152,8 @@ def apply_plan(
     limits = expanded(limits or settle({}, journal, resume=resume, key=key).limits)
     fleet = load(inventory, override=override)
     chosen = _chosen(plan, fleet, limits)
-    sizes, budget, least = limits.sizes(len(chosen.names)), limits.budget(), limits.least_reached()
+    limits.sizes(len(chosen.names))  # raises before there is a journal
+    budget, least = limits.budget(), limits.least_reached()
     cutting = cutting_of(limits, fleet, chosen.names, {host.name: host.document for host in plan.changing})
     runner = runner or GeventRunner(working=limits.parallel)
     if limits.ramp and isinstance(runner, Ramping):
@@ -184,6 +185,7 @@ def apply_plan(
             cutting=cutting,
             look_again=limits.look_again,
         )
+        sizes = limits.sizes(run.to_come)
         announce(run.coming(sizes, limits, retrying))
         progress.begin(len(chosen.names))
         result = run.run(sizes, soak=limits.soak, budget=budget, retrying=retrying, sizes=limits.sizes, least=least)
@@ -326,6 +328,8 @@ class PlanRun:
         self._work = {host.name: self._work_on(host, before) for host in self._planned}
         self.result = ApplyResult()
         self._guards = Guards(guards, self._tripped)
+        self._held = {name: held for name in self._work if (held := self._held_now(name)) is not None}
+        """Hosts that get no turn from the beginning. They are in no wave, so that none consists of them alone."""
         self._ended: dict[str, HostResult] = {}
         """How each host ended, by its name in the inventory."""
         self.journal_lost = False
@@ -353,11 +357,25 @@ class PlanRun:
             seconds=self._seconds,
         )
 
+    @property
+    def to_come(self) -> int:
+        """How many hosts are in the waves: all but those that get no turn from the beginning."""
+        return len(self._work) - len(self._held)
+
+    def _names(self) -> list[str]:
+        return [name for name in self._work if name not in self._held]
+
+    def _held_now(self, name: str) -> Stop | None:
+        """Return why a host of the inventory that no earlier run finished gets no turn now."""
+        if name not in self._fleet.connector_of or self._work[name].done_before() is not None:
+            return None
+        return self._guards.not_this_host(name)
+
     def coming(self, waves: Sequence[int], limits: Limits, retrying: Retrying | None = None) -> Coming:
         """Return what is about to happen."""
         until = retrying.until_at_most(self._expires) if retrying is not None else None
-        waiting = self._waiting(list(self._work), waves)
-        return Coming(waiting, len(self._planned) - sum(map(len, waiting)), limits, until)
+        waiting = self._waiting(self._names(), waves)
+        return Coming(waiting, self.to_come - sum(map(len, waiting)), limits, until, held=len(self._held))
 
     def _waiting(self, names: Sequence[str], waves: Sequence[int]) -> tuple[tuple[PlannedHost, ...], ...]:
         """Return the hosts of each wave that an earlier run did not finish, without waves that have none."""
@@ -376,7 +394,7 @@ class PlanRun:
         sizes: Callable[[int], Sequence[int]] = lambda hosts: [hosts],
         least: LeastReached | None = None,
     ) -> ApplyResult:
-        """Apply to the plan's hosts, in *waves* of so many hosts each, with *soak* seconds between them.
+        """Apply to the plan's hosts that are `to_come`, in *waves* of so many each, with *soak* seconds between them.
 
         No further host is begun once the failure *budget* is sure to be exceeded, even if the rest of the wave
         succeeds. *retrying* says until when hosts are begun again, and *sizes* how large the waves of so many are then.
@@ -386,7 +404,9 @@ class PlanRun:
         until = retrying.until_at_most(self._expires) if retrying is not None else None
         clocks: dict[str, Any] = {"now": self._now, "seconds": self._seconds, "pause": self._pause}
         rounds = Rounds(until, stop=self._stop, progress=self._progress, **clocks) if until is not None else None
-        self._waves(list(self._work), waves, soak, least)
+        for name, held in self._held.items():
+            self._end_held(name, held)
+        self._waves(self._names(), waves, soak, least)
         why = self.result.ended_early or "the run was ended before its turn"
         for name in self._work:
             self._ended.setdefault(name, HostResult(short(name), self._no_turn, why))
@@ -520,8 +540,11 @@ class PlanRun:
         """Return whether a host alone gets no turn; it has ended then."""
         held = self._guards.not_this_host(name)
         if held is not None:
-            self._end(name, HostResult(short(name), held.outcome, held.why, next_step=held.next_step), journal=False)
+            self._end_held(name, held)
         return held is not None
+
+    def _end_held(self, name: str, held: Stop) -> None:
+        self._end(name, HostResult(short(name), held.outcome, held.why, next_step=held.next_step), journal=False)
 
     def _in_turn(self, work: HostApply, visit: Visit) -> HostResult | None:
         """Work on a host and count it, both within its turn: whoever is next sees whether the run goes on."""

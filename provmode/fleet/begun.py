@@ -73,6 +73,8 @@ class Coming:
     limits: Limits
     retrying: Retrying | None = None
     """Until when, and how often, hosts that are not reached are tried again; ``None``: they are not."""
+    held: int = 0
+    """Hosts that get no turn because a waiver holds them."""
 
     @property
     def hosts(self) -> tuple[PlannedHost, ...]:

@@ -20,7 +20,8 @@ from provmode.report.lines import count_of, fold, line, names_of
 def print_coming(coming: Coming, source: str, console: Console) -> None:
     """Print what a run of apply is about to do; *source* says where its limits come from."""
     finished = f"; {count_of(coming.finished)} finished before" if coming.finished else ""
-    line(f"about to change {count_of(len(coming.hosts))}{finished}", console, 0, "bold")
+    held = f"; {count_of(coming.held)} held by waivers" if coming.held else ""
+    line(f"about to change {count_of(len(coming.hosts))}{finished}{held}", console, 0, "bold")
     steps = [(step, host) for host in coming.hosts for step in host.steps]
     for title, members in fold(steps, lambda pair: str(pair[0].properties[0])):
         line(f"{count_of(len(members))}: {title}", console, 2)

@@ -370,6 +370,35 @@ def test_a_host_that_is_held_since_the_plan_is_not_begun(waiving: Waiving) -> No
     assert document["ended_early"] == ""
 
 
+def test_held_hosts_make_no_wave_of_their_own_that_would_stop_the_run(waiving: Waiving) -> None:
+    """A wave of which nobody is reached ends a run, and each resume of it, for as long as its hosts are held."""
+    waiving.fleet("armed", "armed", "armed", "armed")
+    waiving.run("plan", "--output", "plan.json", "--unsigned", waivers=False)
+    waiving.waive('hosts = "PC-[12]"\neffect = "hold"')
+
+    ran = waiving.apply("--waivers", "waivers.toml", "--wave", "1", "--no-spread", "--format", "json")
+
+    document = json.loads(ran.out)
+    assert (ran.code, waiving.changed()) == (2, ["PC-3", "PC-4"])
+    assert [host["ended"] for host in document["hosts"]] == ["not-started", "not-started", "changed", "changed"]
+    assert document["ended_early"] == ""
+    assert ran.err.startswith("about to change 2 hosts; 2 hosts held by waivers\n")
+    assert "wave 1 of 2: 1 host: PC-3\n" in ran.err
+
+
+def test_a_resume_counts_a_held_host_that_was_finished_before_as_finished(waiving: Waiving) -> None:
+    waiving.fleet("armed", "armed")
+    waiving.run("plan", "--output", "plan.json", "--unsigned", waivers=False)
+    waiving.waive('host = "PC-2"\neffect = "hold"')
+    waiving.apply("--waivers", "waivers.toml")
+    waiving.waive('hosts = "PC-[12]"\neffect = "hold"')
+
+    ran = waiving.apply("--waivers", "waivers.toml", "--resume", "--format", "json")
+
+    assert [host["ended"] for host in json.loads(ran.out)["hosts"]] == ["changed", "not-started"]
+    assert ran.err.startswith("about to change 0 hosts; 1 host finished before; 1 host held by waivers\n")
+
+
 def test_once_it_is_not_held_any_more_a_resume_begins_it(waiving: Waiving) -> None:
     waiving.fleet("armed", "armed")
     waiving.run("plan", "--output", "plan.json", "--unsigned", waivers=False)

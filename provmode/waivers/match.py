@@ -49,6 +49,8 @@ class Standing:
     ends_soon: bool = False
     names_nobody: bool = False
     """Whether it is about no PC of the inventory."""
+    covers_nothing: bool = False
+    """Whether every PC that it is about was looked at, and it covers nothing there. Else nobody knows."""
 
     def said(self, path: str) -> str:
         """Return what an admin should know of it, as a sentence; empty if that is nothing."""
@@ -57,14 +59,14 @@ class Standing:
         one = len(self.hosts) == 1
         again = f"{len(self.hosts):,} finding{'' if one else 's'} count{'s' if one else ''} again"
         if self.state is State.EXPIRED:
-            again = f": {again}" if self.hosts else ", and it covers nothing"
-            cure = "mend what it covers, or waive that anew" if self.hosts else "take it out of the file"
-            return f"{who} expired on {waiver.expires.isoformat()}{again}; {cure}"
+            counts = f": {again}" if self.hosts else ", and it covers nothing" if self.covers_nothing else ""
+            cure = "take it out of the file" if self.covers_nothing else "mend what it covers, or waive that anew"
+            return f"{who} expired on {waiver.expires.isoformat()}{counts}; {cure}"
         ends = f"ends on {waiver.expires.isoformat()}" if self.ends_soon else ""
         if self.state is State.UNUSED:
             nothing = "names no PC of the inventory" if self.names_nobody else "matches no finding"
             return f"{who} {nothing}" + (f", and {ends}" if ends else "") + "; take it out of the file"
-        return f"{who} {ends}: then {again}" if ends else ""
+        return f"{who} {ends}" + (f": then {again}" if self.hosts else "") if ends else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return how it stands (contract)."""
@@ -152,9 +154,10 @@ class Book:
         standings = []
         for waiver in self._waivers.waivers:
             number, hosts = waiver.number, tuple(covered[waiver.number])
-            unused = complete and not hosts and number not in open_question
-            state = State.EXPIRED if waiver.expired(now) else State.UNUSED if unused else State.USED
-            standings.append(Standing(waiver, state, hosts, waiver.ends_soon(now), number not in named and complete))
+            nothing = complete and not hosts and number not in open_question
+            state = State.EXPIRED if waiver.expired(now) else State.UNUSED if nothing else State.USED
+            nobody = number not in named and complete
+            standings.append(Standing(waiver, state, hosts, waiver.ends_soon(now), nobody, nothing))
         return Waived(by_host, tuple(standings), self._waivers.path)
 
 

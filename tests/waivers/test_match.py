@@ -115,6 +115,33 @@ def test_a_look_at_some_pcs_does_not_say_that_a_waiver_matches_nothing(reading: 
     assert Book(reading(written(host='"PC-9"'))).waive([STUCK], NOW, complete=False).sentences == []
 
 
+@pytest.mark.parametrize(
+    ("row", "complete"), [(Row("PC-2", "armed", "armed"), False), (Row("PC-1", "unreached", "unassessed"), True)]
+)
+@pytest.mark.parametrize(
+    ("expires", "said"),
+    [
+        ("2026-11-25", "expired on 2026-11-25; mend what it covers, or waive that anew"),
+        ("2026-11-30", "ends on 2026-11-30"),
+    ],
+)
+def test_of_a_pc_that_was_not_looked_at_nobody_says_that_its_waiver_is_of_no_use_any_more(
+    reading: Reading, written: Written, row: Row, complete: bool, expires: str, said: str
+) -> None:
+    waived = Book(reading(written(expires=expires))).waive([row], NOW, complete=complete)
+
+    assert waived.sentences == [f"waivers.toml: waiver 1 (line 3) (PC-1; Anna, CHG1) {said}"]
+
+
+def test_an_expired_waiver_that_covers_nothing_is_to_be_taken_out(reading: Reading, written: Written) -> None:
+    waived = Book(reading(written(expires="2026-11-25"))).waive([Row("PC-1", "healthy", "healthy")], NOW)
+
+    assert waived.sentences == [
+        "waivers.toml: waiver 1 (line 3) (PC-1; Anna, CHG1) expired on 2026-11-25, and it covers nothing; "
+        "take it out of the file"
+    ]
+
+
 def test_of_a_pc_that_was_not_assessed_nobody_says_that_its_waiver_matches_nothing(
     reading: Reading, written: Written
 ) -> None:

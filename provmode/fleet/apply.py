@@ -526,7 +526,7 @@ class PlanRun:
         if result is not None:
             self._end(name, result, journal=False)
             return
-        if self._held(name):
+        if self._is_held(name):
             return
         result = visit.connected(lambda: self._in_turn(work, visit))
         self.journal_lost = self.journal_lost or work.journal_lost
@@ -536,7 +536,7 @@ class PlanRun:
             self._guards.host_ended(name, away, 0.0)
             self._end(name, away, journal=False)
 
-    def _held(self, name: str) -> bool:
+    def _is_held(self, name: str) -> bool:
         """Return whether a host alone gets no turn; it has ended then."""
         held = self._guards.not_this_host(name)
         if held is not None:
@@ -549,7 +549,7 @@ class PlanRun:
     def _in_turn(self, work: HostApply, visit: Visit) -> HostResult | None:
         """Work on a host and count it, both within its turn: whoever is next sees whether the run goes on."""
         name = visit.host.name
-        if self._ended_early() or not self._guards.before_host(name) or self._held(name):
+        if self._ended_early() or not self._guards.before_host(name) or self._is_held(name):
             return None
         began = self._seconds()
         result = work.run(visit)

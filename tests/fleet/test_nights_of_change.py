@@ -52,7 +52,7 @@ gate = ["{gate}"]
 plans = "plans"
 at = "22:00"
 [limits]
-wave = "2,2"
+wave = "all"
 """
 
 

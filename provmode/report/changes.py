@@ -84,6 +84,8 @@ def print_plan_file(
     limited = f", limited to {', '.join(map(str, limit))}" if limit else ""
     without = f", without {', '.join(map(str, exclude))}" if exclude else ""
     line(f"inventory {plan.inventory}{limited}{without}", console, 2)
+    if plan.change:
+        line(f"change {plan.change}", console, 2)
     if not plan.signed:
         line("not signed: anybody can have written it", console, 2)
     elif checked and plan.author is not None:

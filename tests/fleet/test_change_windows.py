@@ -284,6 +284,12 @@ def test_a_gate_on_the_command_line_is_a_program_or_words(desk: Desk) -> None:
 # -- the number of a change -----------------------------------------------------------------------------------------
 
 
+def test_who_reads_a_plan_sees_the_number_of_its_change(desk: Desk) -> None:
+    desk.plan("--change", "CHG0012345")
+
+    assert "\n  change CHG0012345\n" in desk.commands.run("show", "plan.json").out
+
+
 def test_the_number_of_a_change_goes_from_the_plan_into_journal_and_report(desk: Desk) -> None:
     desk.plan("--change", " CHG0012345 ")
 

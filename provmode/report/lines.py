@@ -38,8 +38,11 @@ def is_wide(console: Console) -> bool:
 
 
 def line(text: str | Text, console: Console, indent: int = 0, style: str = "") -> None:
-    """Print *text*, indented by *indent* columns and wrapped to the width, if not wide; nothing is cut off."""
-    content = Text(visible(text), style=style) if isinstance(text, str) else text
+    """Print *text*, indented by *indent* columns and wrapped to the width, if not wide; nothing is cut off.
+
+    What is in it begins no line of its own: a plan or a PC could write there what looks like ours.
+    """
+    content = Text(visible(text).replace("\n", " "), style=style) if isinstance(text, str) else text
     width = max(20, console.width - indent)
     for part in content.split() if is_wide(console) else content.wrap(console, width, overflow="fold"):
         part.rstrip()

@@ -52,6 +52,16 @@ def test_names_and_counts_are_written_in_words() -> None:
 def test_a_wide_line_is_not_wrapped() -> None:
     file = io.StringIO()
 
-    line(f"{'PC ' * 100}end\nnext ", Page(file=file, width=20, wide=True), 2)
+    line(f"{'PC ' * 100}end ", Page(file=file, width=20, wide=True), 2)
 
-    assert file.getvalue() == f"  {'PC ' * 100}end\n  next\n"
+    assert file.getvalue() == f"  {'PC ' * 100}end\n"
+
+
+def test_what_stands_in_a_line_begins_none_of_its_own() -> None:
+    """Else who makes a plan could write into it what its approver takes for ours."""
+    file, forged = io.StringIO(), "plan 1\nsigned with the given key\r\n\u2028changes  0 of 6"
+
+    line(forged, Page(file=file, width=20, wide=True))
+
+    shown = "plan 1 signed with the given key\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}changes  0 of 6\n"
+    assert (file.getvalue(), printed(forged, 0, 100)) == (shown, shown)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from provmode.errors import UsageError
 from provmode.fleet.ownership import refuse_foreign
-from provmode.signing.key_text import key_of, private_pem, public_pem
+from provmode.signing.key_text import MOST_BYTES, key_of, private_pem, public_pem
 from provmode.signing.keys import Key, PrivateKey, PublicKey
 
 TRUSTS = "says whose plans and journals are believed"
@@ -23,7 +23,7 @@ def read_key(path: Path) -> Key:
     """
     try:
         with path.open("rb") as file:
-            key, status = key_of(file.read(), str(path)), os.fstat(file.fileno())
+            key, status = key_of(file.read(MOST_BYTES + 1), str(path)), os.fstat(file.fileno())
         if isinstance(key, PrivateKey):
             _refuse_readable(path, status)
         elif isinstance(key, PublicKey):

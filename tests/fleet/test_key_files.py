@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,16 @@ def test_only_its_owner_reads_a_private_key_and_everybody_a_public_one(tmp_path:
     assert (mode(tmp_path / "alice.key"), mode(public)) == (0o600, 0o644)
     assert read_private(tmp_path / "alice.key") == ALICE
     assert read_public([public, str(public)]) == (ALICE.public,)
+
+
+def test_of_a_file_without_end_no_more_is_read_than_any_key_has() -> None:
+    code = (
+        "import resource, pathlib; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30));"
+        "from provmode.fleet.key_files import read_key; read_key(pathlib.Path('/dev/zero'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert "/dev/zero has over 100,000 bytes: it is no key" in ran.stderr
 
 
 @pytest.mark.parametrize("there", ["alice.key", "alice.key.pub"])

@@ -51,22 +51,28 @@ class Standing:
     """Whether it is about no PC of the inventory."""
     covers_nothing: bool = False
     """Whether every PC that it is about was looked at, and it covers nothing there. Else nobody knows."""
+    again: int = 0
+    """How many of the findings no other waiver covers longer: they count again once it has ended."""
 
     def said(self, path: str) -> str:
         """Return what an admin should know of it, as a sentence; empty if that is nothing."""
         waiver = self.waiver
         who = f"{path}: {waiver.place} ({waiver.about}; {waiver.owner}, {waiver.ticket})"
-        one = len(self.hosts) == 1
-        again = f"{len(self.hosts):,} finding{'' if one else 's'} count{'s' if one else ''} again"
+        one, renewed = self.again == 1, bool(self.hosts) and not self.again
+        again = f"{self.again:,} finding{'' if one else 's'} count{'s' if one else ''} again"
         if self.state is State.EXPIRED:
-            counts = f": {again}" if self.hosts else ", and it covers nothing" if self.covers_nothing else ""
-            cure = "take it out of the file" if self.covers_nothing else "mend what it covers, or waive that anew"
+            counts = f": {again}" if self.again else ", and it covers nothing" if self.covers_nothing else ""
+            counts = ", and others cover what it did" if renewed else counts
+            no_use = self.covers_nothing or renewed
+            cure = "take it out of the file" if no_use else "mend what it covers, or waive that anew"
             return f"{who} expired on {waiver.expires.isoformat()}{counts}; {cure}"
+        if renewed and waiver.effect is not Effect.HOLD:
+            return ""
         ends = f"ends on {waiver.expires.isoformat()}" if self.ends_soon else ""
         if self.state is State.UNUSED:
             nothing = "names no PC of the inventory" if self.names_nobody else "matches no finding"
             return f"{who} {nothing}" + (f", and {ends}" if ends else "") + "; take it out of the file"
-        return f"{who} {ends}" + (f": then {again}" if self.hosts else "") if ends else ""
+        return f"{who} {ends}" + (f": then {again}" if self.again else "") if ends else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return how it stands (contract)."""
@@ -138,6 +144,7 @@ class Book:
         by_host: dict[str, Waiver] = {}
         covered: dict[int, list[str]] = {waiver.number: [] for waiver in self._waivers.waivers}
         named, open_question = set(), set()
+        longest: dict[str, datetime] = {}  # until when what was found on a PC is waived
         for row in rows:
             covering = []
             for waiver in self.naming(row.host, row.groups):
@@ -151,13 +158,15 @@ class Book:
                     open_question.add(waiver.number)  # it keeps changes away from this PC: not without use
             if covering:
                 by_host[row.host] = counting(covering)
+                longest[row.host] = max(each.until for each in covering)
         standings = []
         for waiver in self._waivers.waivers:
             number, hosts = waiver.number, tuple(covered[waiver.number])
             nothing = complete and not hosts and number not in open_question
             state = State.EXPIRED if waiver.expired(now) else State.UNUSED if nothing else State.USED
             nobody = number not in named and complete
-            standings.append(Standing(waiver, state, hosts, waiver.ends_soon(now), nobody, nothing))
+            again = sum(longest.get(host, waiver.until) <= max(waiver.until, now) for host in hosts)
+            standings.append(Standing(waiver, state, hosts, waiver.ends_soon(now), nobody, nothing, again))
         return Waived(by_host, tuple(standings), self._waivers.path)
 
 

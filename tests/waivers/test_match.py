@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
@@ -131,6 +132,45 @@ def test_of_a_pc_that_was_not_looked_at_nobody_says_that_its_waiver_is_of_no_use
     waived = Book(reading(written(expires=expires))).waive([row], NOW, complete=complete)
 
     assert waived.sentences == [f"waivers.toml: waiver 1 (line 3) (PC-1; Anna, CHG1) {said}"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (
+            "2026-11-25",
+            "2027-02-01",
+            ["1 expired on 2026-11-25, and others cover what it did; take it out of the file"],
+        ),
+        ("2026-11-30", "2027-02-01", []),
+        (
+            *("2026-11-30", "2026-12-01"),
+            ["2 ends on 2026-12-01: then 1 finding counts again"],
+        ),
+        (
+            *("2026-11-24", "2026-11-25"),
+            [
+                "1 expired on 2026-11-24: 1 finding counts again; mend what it covers, or waive that anew",
+                "2 expired on 2026-11-25: 1 finding counts again; mend what it covers, or waive that anew",
+            ],
+        ),
+    ],
+)
+def test_what_was_waived_anew_is_not_said_to_count_again(
+    reading: Reading, written: Written, first: str, second: str, said: list[str]
+) -> None:
+    waived = Book(reading(written(expires=first), written(expires=second))).waive([STUCK], NOW)
+
+    about = re.compile(r"waivers.toml: waiver (\d) \(line \d+\) \(PC-1; Anna, CHG1\)")
+    assert [about.sub(r"\1", each) for each in waived.sentences] == said
+
+
+def test_a_hold_that_ends_is_said_even_if_a_report_goes_on(reading: Reading, written: Written) -> None:
+    waivers = reading(written(expires="2026-11-30", effect='"hold"'), written(expires="2027-02-01"))
+
+    assert Book(waivers).waive([STUCK], NOW).sentences == [
+        "waivers.toml: waiver 1 (line 3) (PC-1; Anna, CHG1) ends on 2026-11-30"
+    ]
 
 
 def test_an_expired_waiver_that_covers_nothing_is_to_be_taken_out(reading: Reading, written: Written) -> None:

@@ -101,7 +101,7 @@ class Looks:
     def key(self, row: Mapping[str, Any]) -> bytes:
         """Return the digest of the state in a row of a report (`docs/audit.schema.json`)."""
         facts = row["facts"]
-        asked = [fact for fact in facts.items() if fact[0] not in _NOT_LISTED and fact[1] != _NOT_READ]
+        asked = [(name, fact) for name, fact in facts.items() if name not in _NOT_LISTED and fact != _NOT_READ]
         if facts:
             computer = facts.get("computer", _NOT_READ)
             if computer.get("known") != row["host"].partition(".")[0].upper():  # `_computer`, without a call

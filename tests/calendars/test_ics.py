@@ -18,7 +18,7 @@ from provmode.calendars.ics import HORIZON, spans_of
 
 UTC = timezone.utc
 BERLIN = ZoneInfo("Europe/Berlin")
-RECORDED = Path(__file__).parent.parent / "recordings" / "calendars"
+RECORDED = Path(__file__).parent / "exported"
 NIGHT = "DTSTART;TZID=Europe/Berlin:20261001T220000 DTEND;TZID=Europe/Berlin:20261002T060000"
 BEGIN = datetime(2026, 10, 20, tzinfo=UTC)
 Show = Callable[..., list[str]]

@@ -405,7 +405,7 @@ def undo_hosts(
 def _tripped(result: UndoResult, journal: Journal, stop: Stop) -> None:
     """Note that a guard stopped the undo."""
     result.stopped, result.ended_early = stop, result.ended_early or stop.why
-    with contextlib.suppress(OSError):  # the next line that a host needs shows that the journal is lost
+    with contextlib.suppress(OSError):  # the journal takes no line after this one, and `finish` says so
         journal.write("guard-tripped", guard=stop.guard, why=stop.why, deferred=stop.deferred)
 
 

@@ -13,6 +13,7 @@ The rooms, from the top down. Each imports only itself and those below it (`test
 * ``remediation/``  what changes a PC: the steps, the lease, the order in which a client is mended. Pure.
 * ``transport/``    one PC: the connection, its authentication, the session over it, the write gate.
 * ``ccm/``          ConfigMgr: what is read from a client, `MobileClient.TCF`, the policy, the verdict. Pure.
+* ``packages/``     provisioning packages (.ppkg): what is in them, which setting wins. Pure.
 * ``windows/``      any Windows PC: registry, services, Setup, files. Pure.
 * ``wsman/``        WS-Management: operations to bytes, bytes to answers, and the notation of the ``winrm`` tool. Pure.
 * ``calendars/``    change windows: iCalendar to spans of time, and what they say of a moment. Pure.

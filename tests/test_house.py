@@ -21,7 +21,7 @@ SURFACES = ("facts", "operations", "deploys")
 LAYERS = (
     *("deploys", "operations", "facts"),
     *("cli", "api", "report", "history", "fleet", "waivers", "signing"),
-    *("connector", "remediation", "transport", "ccm", "windows", "wsman"),
+    *("connector", "remediation", "transport", "ccm", "packages", "windows", "wsman"),
     *("calendars", "ground"),
 )
 """From the top down. Each imports itself and those below it, never one above it.
@@ -301,7 +301,7 @@ def test_protocol_and_domain_know_no_library(folder: str) -> None:
             assert room in sys.stdlib_module_names or room == "provmode", f"{path.relative_to(ROOT)} imports {name}"
 
 
-PURE = ("waivers", "signing", "wsman", "windows", "ccm", "remediation", "calendars")
+PURE = ("waivers", "signing", "packages", "wsman", "windows", "ccm", "remediation", "calendars")
 PURE_FILES = (
     "transport/write_gate.py",
     "transport/logon_fuse.py",

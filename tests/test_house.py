@@ -312,7 +312,10 @@ PURE_FILES = (
     "transport/failures.py",
     "transport/refusals.py",
     "fleet/configuration.py",
-    *(f"history/{name}.py" for name in ("bits", "drift", "look", "reports", "run", "spans", "waived")),
+    *(
+        f"history/{name}.py"
+        for name in ("bits", "drift", "gathered", "look", "names", "reports", "run", "spans", "waived")
+    ),
     "fleet/export.py",
     *(f"fleet/guarding/{name}.py" for name in ("brake", "consequences", "cutting", "reached", "worst_case")),
     *(f"report/{name}.py" for name in ("document", "table", "junit", "prometheus")),

@@ -89,8 +89,9 @@ def _rows(measured: dict[str, Any], size: float, where: str) -> list[Row]:
         Row(
             f"Writing a run to the history ({where}; {mix})",
             f"at most {WRITE:g} s",
-            f"{_said(times['write'])}; the first {_said(times['first'])}; {measured['max_rss'] / 1e6:.0f} MB of "
-            "memory, with the reports",
+            f"{_said(times['write'])}; the first {_said(times['first'])}; before, while the run goes, "
+            f"{_said(times['digest'])} to digest what comes in; {measured['max_rss'] / 1e6:.0f} MB of memory, with the "
+            "reports",
             written <= WRITE,
         ),
         Row(

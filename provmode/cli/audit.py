@@ -34,7 +34,7 @@ from provmode.cli.common import (
 from provmode.cli.drift import notify_option, notifying, tell_after_a_run
 from provmode.cli.exports import export_options, write_exports
 from provmode.cli.one_at_a_time import alone
-from provmode.cli.remembering import new_run, remember_audit
+from provmode.cli.remembering import LooksOfRun, is_kept, new_run, remember_audit
 from provmode.cli.unassessed import only_option, wanted
 from provmode.cli.waiving import say_waivers, waivers_of, waivers_option
 from provmode.cli.windows import change_option, while_open, window_options, windows_of_run
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.audit import Audit
     from provmode.fleet.inventory import InventorySource
+    from provmode.fleet.looking import HostReport
     from provmode.fleet.retrying import Retrying
     from provmode.fleet.windows import Windows
     from provmode.report.exports import Exports
@@ -101,6 +102,7 @@ def audit(
         check_output(output)
     alone("audit", inventory, limit, exclude)
     chosen = wanted(inventory, retry=retry) if only is not None else None  # which hosts: when nobody else asks them
+    looks = LooksOfRun() if is_kept() else None
     with refused_logons(retry=retry):
         found = run_audit_of(
             configured(inventory),
@@ -113,6 +115,7 @@ def audit(
             retrying=retrying,
             waivers=known,
             windows=windows,
+            each=looks.take if looks is not None else None,
         )
     found.only, found.change = only or "", change or ""
     found.max_unassessed, found.run = max_unassessed, new_run()
@@ -125,7 +128,7 @@ def audit(
     say_what_was_not_learned(found)
     if chosen is not None:
         chosen.say()
-    code = remember_audit(found, found.exit_code() if written else BAD_USAGE)
+    code = remember_audit(found, found.exit_code() if written else BAD_USAGE, looks=looks)
     return tell_after_a_run(command, found, code) if command is not None else code
 
 
@@ -142,14 +145,17 @@ def run_audit_of(
     waivers: Waivers = NONE,
     now: Callable[[], datetime] | None = None,
     windows: Windows | None = None,
+    each: Callable[[HostReport], None] | None = None,
 ) -> Audit:
     """Audit the hosts of an inventory, with progress, until interrupted; *now* is another clock than the usual one.
+
+    *each* gets every report as it comes.
 
     No further host is looked at once *windows* are closed.
     """
     from provmode.fleet.audit import audit_inventory
 
-    with looking("looking at hosts", parallel, processes) as options:
+    with looking("looking at hosts", parallel, processes, each) as options:
         if now is not None:
             options["now"] = now
         options |= {"retrying": retrying, "waivers": waivers, "stop": while_open(options["stop"], windows, complain)}

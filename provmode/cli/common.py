@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from provmode.fleet.begun import Settled
     from provmode.fleet.inventory import InventorySource
+    from provmode.fleet.looking import HostReport
     from provmode.fleet.progress import Progress
 
 
@@ -373,14 +374,21 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 
 @contextmanager
-def looking(words: str, parallel: int, processes: int | None) -> Iterator[dict[str, Any]]:
-    """Yield what a run that only looks is given: the clock, its progress (*words*), when to stop, and the looker."""
+def looking(
+    words: str, parallel: int, processes: int | None, each: Callable[[HostReport], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield what a run that only looks is given: the clock, its progress (*words*), when to stop, and the looker.
+
+    *each* gets every report as it comes.
+    """
     from provmode.fleet.processes import Processes
+    from provmode.fleet.progress import AndAlso
     from provmode.fleet.visit import GeventRunner
 
     looker = Processes(processes, parallel, GeventRunner(working=parallel))
     with interruptible(looker) as stop, progress_bar(words) as progress:
-        yield {"now": utc_now, "progress": progress, "stop": stop, "looker": looker}
+        shown = AndAlso(progress, each) if each is not None else progress
+        yield {"now": utc_now, "progress": shown, "stop": stop, "looker": looker}
 
 
 @contextmanager

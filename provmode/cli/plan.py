@@ -36,7 +36,7 @@ from provmode.cli.common import (
 from provmode.cli.exports import export_options, write_exports
 from provmode.cli.keys import journal_keys, signing_keys
 from provmode.cli.one_at_a_time import alone
-from provmode.cli.remembering import remember_plan
+from provmode.cli.remembering import LooksOfRun, is_kept, remember_plan
 from provmode.cli.traces import journals_option
 from provmode.cli.waiving import waivers_of, waivers_option
 from provmode.cli.windows import change_option, while_open, window_options, windows_of_run
@@ -48,6 +48,7 @@ from provmode.waivers.model import NONE, Waivers
 if TYPE_CHECKING:
     from provmode.fleet.allowance import Allowance
     from provmode.fleet.inventory import InventorySource
+    from provmode.fleet.looking import HostReport
     from provmode.fleet.plan import Planned
     from provmode.fleet.windows import Windows
     from provmode.report.exports import Exports
@@ -116,6 +117,7 @@ def plan(
     override, known = read_override(data), waivers_of(waivers)
     planner = planner_of_traces(journals, journal_keys(key_file, of_plan=True)) if remove_traces else None
     alone("plan", inventory, limit, exclude)
+    looks = LooksOfRun() if is_kept() else None
     with refused_logons(retry=retry):
         planned = run_plan_of(
             configured(inventory),
@@ -127,6 +129,7 @@ def plan(
             planner=planner,
             waivers=known,
             windows=windows,
+            each=looks.take if looks is not None else None,
         )
     planned.audit.change = change or ""
     planned.audit.max_unassessed = max_unassessed
@@ -159,7 +162,7 @@ def plan(
     if output is not None and planned.audit.interrupted:
         complain(f"interrupted; the plan {output} was not written")
     say_what_was_not_learned(planned.audit)
-    return remember_plan(planned, plan_id, planned.exit_code() if written else BAD_USAGE)
+    return remember_plan(planned, plan_id, planned.exit_code() if written else BAD_USAGE, looks=looks)
 
 
 def planner_of_traces(journals: tuple[Path, ...], key: Given) -> Callable[..., Planned]:
@@ -180,14 +183,15 @@ def run_plan_of(
     planner: Callable[..., Planned] | None = None,
     waivers: Waivers = NONE,
     windows: Windows | None = None,
+    each: Callable[[HostReport], None] | None = None,
 ) -> Planned:
     """Plan for the hosts of an inventory, with progress, until interrupted; *planner* instead of `plan_inventory`.
 
-    No further host is looked at once *windows* are closed.
+    No further host is looked at once *windows* are closed. *each* gets every report as it comes.
     """
     from provmode.fleet.plan import plan_inventory
 
-    with looking("planning", parallel, processes) as options:
+    with looking("planning", parallel, processes, each) as options:
         make = planner or plan_inventory
         options["stop"] = while_open(options["stop"], windows, complain)
         return make(inventory, limit=limit, exclude=exclude, override=override, waivers=waivers, **options)

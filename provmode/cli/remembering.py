@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from provmode.fleet.audit import Audit
+    from provmode.fleet.looking import HostReport
     from provmode.fleet.plan import Planned
     from provmode.history.database import Database
+    from provmode.history.gathered import Gathered
     from provmode.history.run import NewRun
     from provmode.signing.keys import Given
 
@@ -78,15 +80,39 @@ def reading_history() -> Iterator[Connection]:
         yield connection
 
 
-def remember_audit(found: Audit, code: int, *, kind: str = "audit") -> int:
-    """Write an audit to the history, if there is one; return the run's exit code."""
+class LooksOfRun:
+    """The looks of a run, digested for the history while the run still goes."""
+
+    def __init__(self) -> None:
+        from provmode.history.gathered import Gathered
+
+        self._gathered = Gathered()
+        self._taken: dict[str, HostReport] = {}
+
+    def take(self, report: HostReport) -> None:
+        """Digest a report."""
+        self._taken[report.host] = report
+        self._gathered.add(report.to_json())
+
+    def of(self, reports: Iterable[HostReport]) -> Gathered:
+        """Return what the run says in the end: reports that were not taken, or differ from it, are digested now."""
+        for report in reports:
+            taken = self._taken.get(report.host)
+            if taken is None or taken.assessment is not report.assessment or taken.state is not report.state:
+                self._gathered.replace(report.to_json())
+        return self._gathered
+
+
+def remember_audit(found: Audit, code: int, *, kind: str = "audit", looks: LooksOfRun | None = None) -> int:
+    """Write an audit to the history, if there is one; return the run's exit code. *looks* took its reports."""
     if not is_kept():
         return code
-    return remember(lambda: iter([run_of_audit(found, kind, code)]), code, forget=kind == "audit" and found.complete)
+    forget = kind == "audit" and found.complete
+    return remember(lambda: iter([run_of_audit(found, kind, code, looks)]), code, forget=forget)
 
 
-def run_of_audit(found: Audit, kind: str, code: int) -> NewRun:
-    """Return an audit, or a run of another kind that looked, as the history takes it."""
+def run_of_audit(found: Audit, kind: str, code: int, looks: LooksOfRun | None = None) -> NewRun:
+    """Return an audit, or a run of another kind that looked, as the history takes it. *looks* took its reports."""
     from provmode.history.run import NewRun
 
     began = found.began or utc_now()
@@ -100,18 +126,23 @@ def run_of_audit(found: Audit, kind: str, code: int) -> NewRun:
         exit_code=code,
         by=made_by(),
         version=__version__,
-        rows=(report.to_json() for report in found.reports),
+        looks=(looks or LooksOfRun()).of(found.reports),
         plan=found.run if kind != "audit" else None,
         about=_about(found),
     )
 
 
-def remember_plan(planned: Planned, name: str, code: int, *, kind: str = "plan") -> int:
-    """Write a plan to the history, if there is one; return the run's exit code. *name* is the plan's id."""
+def remember_plan(
+    planned: Planned, name: str, code: int, *, kind: str = "plan", looks: LooksOfRun | None = None
+) -> int:
+    """Write a plan to the history, if there is one; return the run's exit code.
+
+    *name* is the plan's id, and *looks* took its reports.
+    """
     if planned.housekeeping:
         return code
     planned.audit.run = name
-    return remember_audit(planned.audit, code, kind=kind)
+    return remember_audit(planned.audit, code, kind=kind, looks=looks)
 
 
 def remember_journal(journal: Path, key: Given, code: int, *, inventory: str = "", kind: str | None = None) -> int:

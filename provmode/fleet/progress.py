@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -50,6 +51,38 @@ def soaks(progress: Progress, wave: int, waves: int, left: float) -> None:
     """Tell *progress* that the run waits, if it wants to know."""
     if isinstance(progress, WaveProgress):
         progress.soaking(wave, waves, left)
+
+
+class AndAlso:
+    """Progress that gives each result to a function too, before it shows it."""
+
+    def __init__(self, progress: Progress, each: Callable[[Any], None]) -> None:
+        self._progress, self._each = progress, each
+        self._rounds = progress if isinstance(progress, RoundProgress) else None
+
+    def begin(self, hosts: int) -> None:
+        """Begin: the run has this many hosts."""
+        self._progress.begin(hosts)
+
+    def ended(self, result: Any) -> None:
+        """One more host has ended."""
+        self._each(result)
+        self._progress.ended(result)
+
+    def round(self, number: int, hosts: int) -> None:
+        """Round *number* begins."""
+        if self._rounds is not None:
+            self._rounds.round(number, hosts)
+
+    def waiting(self, words: str) -> None:
+        """The run waits for its next round."""
+        if self._rounds is not None:
+            self._rounds.waiting(words)
+
+    def noticed(self, words: str) -> None:
+        """Something about the time was noticed."""
+        if self._rounds is not None:
+            self._rounds.noticed(words)
 
 
 class Silent:

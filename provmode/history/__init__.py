@@ -2,6 +2,8 @@
 
 * `run`        what is known of a run
 * `look`       what is kept of one look, and what of it is compared. Pure
+* `gathered`   the looks of a run, each digested as it comes. Pure
+* `names`      how a host is named, and which text a database takes. Pure
 * `spans`      the looks at one host, and the spans that they make. Pure
 * `bits`       sets of hosts
 * `tables`     the tables

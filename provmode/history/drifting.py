@@ -12,11 +12,12 @@ from sqlalchemy.engine import Connection
 from provmode.errors import UsageError
 from provmode.history import bits
 from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_for
+from provmode.history.names import name_of
 from provmode.history.reader import History
 from provmode.history.run import Change, Run, time_of
 from provmode.history.tables import HOST, SPAN, STATE, WORDS
 from provmode.history.waived import waived_in
-from provmode.history.writer import CHUNK, chunks, name_of
+from provmode.history.writer import CHUNK, chunks
 
 
 def latest(history: History, inventory: str | None = None) -> Run:

@@ -137,12 +137,6 @@ class Looks:
         return self._states[key]
 
 
-def words_of(row: Mapping[str, Any]) -> Words:
-    """Return the words of a row of a report."""
-    findings = tuple((each["code"], each["text"]) for each in row["findings"])
-    return Words(row["reason"], row.get("next_step", ""), findings)
-
-
 def compared(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a PC's facts is compared.
 

@@ -13,10 +13,11 @@ from sqlalchemy.engine import Connection
 from provmode.errors import UsageError
 from provmode.history import bits
 from provmode.history.look import Words, facts_of
+from provmode.history.names import name_of, storable
 from provmode.history.run import Change, Run, number_of, time_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
 from provmode.history.waived import Use, waived_in
-from provmode.history.writer import CHUNK, chunks, name_of, storable, unpacked
+from provmode.history.writer import CHUNK, chunks, unpacked
 
 _Row = Any
 """A row of a statement: its columns by their names."""

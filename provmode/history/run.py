@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from provmode.history.gathered import Gathered, Look
 
 LOOKS = ("audit", "plan", "push")
 """Kinds of runs that look at hosts."""
@@ -63,6 +65,8 @@ class NewRun:
     version: str
     rows: Iterable[Mapping[str, Any]] = ()
     """The looks, as rows of the JSON report (`docs/audit.schema.json`)."""
+    looks: Gathered | None = field(default=None, kw_only=True)
+    """The looks, if they were digested as they came; then `rows` is empty."""
     changes: tuple[Change, ...] = ()
     plan: str | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -106,36 +110,36 @@ class Run:
 
 
 def rounds_of(
-    run: NewRun, rows: Mapping[str, Mapping[str, Any]], assessed: Set[str]
+    run: NewRun, looks: Mapping[str, Look], assessed: Callable[[bytes], bool]
 ) -> list[tuple[int, Collection[str]]]:
     """Return when a run looked, and which hosts it found then: first when it began, then each later round.
 
-    *rows* are the hosts' rows by name, and *assessed* the names of those that were assessed. Such a host was found in
-    the round that its ``tries`` say. One that was never assessed counts with the beginning: it was away since.
+    *looks* are by the host's name, and *assessed* says of a look's digest whether it assessed the host. Such a host was
+    found in the round that its ``tries`` say. One that was never assessed counts with the beginning: it was away since.
     """
     began, ended = number_of(run.began), number_of(run.ended)
     later: dict[int, list[str]] = {}
-    for name, row in rows.items():
-        if "tries" in row and row["tries"] > 1 and name in assessed:
-            later.setdefault(row["tries"], []).append(name)
+    for name, look in looks.items():
+        if look.tries > 1 and assessed(look.key):
+            later.setdefault(look.tries, []).append(name)
     rounds: list[tuple[int, Collection[str]]] = []
     for names in later.values():
-        times = (_read_at(rows[name]) for name in names)
+        times = (_read_at(looks[name]) for name in names)
         moment = min((time for time in times if time is not None and began < time <= ended), default=None)
         if moment is not None:
             rounds.append((moment, names))
     if not rounds:
-        return [(began, rows.keys())]
-    return [(began, rows.keys() - {name for _, names in rounds for name in names}), *sorted(rounds, key=_first)]
+        return [(began, looks.keys())]
+    return [(began, looks.keys() - {name for _, names in rounds for name in names}), *sorted(rounds, key=_first)]
 
 
 def _first(round_: tuple[int, Collection[str]]) -> int:
     return round_[0]
 
 
-def _read_at(row: Mapping[str, Any]) -> int | None:
-    """Return when a host was read, by its row of a report."""
+def _read_at(look: Look) -> int | None:
+    """Return when a host was read; ``None`` if the report does not say it."""
     try:
-        return number_of(datetime.fromisoformat(row["facts"]["observed_at"]))
-    except (LookupError, TypeError, ValueError, OverflowError):
+        return number_of(datetime.fromisoformat(look.observed_at))
+    except (TypeError, ValueError, OverflowError):
         return None  # an old report, or an edited one

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from provmode.errors import UsageError
+from provmode.history.names import name_of, storable
 from provmode.history.run import LOOKS
 from provmode.history.tables import HOST, RUN, SPAN, STATE
-from provmode.history.writer import name_of, storable
 
 
 class Unassessed:

@@ -19,7 +19,9 @@ from sqlalchemy.engine import Connection
 
 from provmode.history import bits
 from provmode.history.database import Database
-from provmode.history.look import Looks, Words, words_of
+from provmode.history.gathered import Gathered
+from provmode.history.look import Words
+from provmode.history.names import LONGEST_NAME, name_of, storable
 from provmode.history.run import NewRun, number_of, rounds_of
 from provmode.history.spans import Found, Span, looks_of, spans_of
 from provmode.history.tables import CHANGE, COUNT, HOST, RUN, SPAN, STATE, WORDS
@@ -27,7 +29,6 @@ from provmode.text import shortened
 
 CHUNK = 500
 """Values in one list of a statement: SQLite takes at most 999 in old versions."""
-LONGEST_NAME = 255
 
 
 def write(database: Database, run: NewRun) -> bool:
@@ -36,26 +37,11 @@ def write(database: Database, run: NewRun) -> bool:
     Raises:
         HistoryError: it cannot be written; nothing of it was.
     """
-    looks = Looks()
-    rows: dict[str, Mapping[str, Any]] = {}
-    keys: dict[str, bytes] = {}
-    for row in run.rows:
-        name, key = name_of(row["host"]), looks.key(row)
-        if name not in rows or not looks.assessed(keys[name]):  # of two names for one host, what is known of it
-            rows[name], keys[name] = row, key
+    looks = run.looks if run.looks is not None else Gathered(run.rows)
     with database.writing() as connection:
         if connection.execute(select(RUN.c.id).where(RUN.c.name == run.name)).first() is not None:
             return False
-        return _Writing(connection, run, rows, keys, looks).write()
-
-
-def name_of(host: str) -> str:
-    """Return the name by which the history knows a host: without case, and with nothing that a database refuses."""
-    name = storable(host).casefold()
-    if len(name) <= LONGEST_NAME:
-        return name
-    digest = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    return f"{name[: LONGEST_NAME - len(digest) - 1]}\N{HORIZONTAL ELLIPSIS}{digest}"
+        return _Writing(connection, run, looks).write()
 
 
 def packed(value: Any) -> bytes:
@@ -71,21 +57,14 @@ def unpacked(stored: bytes) -> Any:
 class _Writing:
     """One run that is being written."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        run: NewRun,
-        rows: Mapping[str, Mapping[str, Any]],
-        keys: Mapping[str, bytes],
-        looks: Looks,
-    ) -> None:
-        self._connection, self._run, self._rows, self._keys, self._looks = connection, run, rows, keys, looks
+    def __init__(self, connection: Connection, run: NewRun, looks: Gathered) -> None:
+        self._connection, self._run = connection, run
+        self._looks, self._states = looks.by_name, looks.states
         self._hosts: dict[str, int] = {}
 
     def write(self) -> bool:
         self._hosts = self._host_numbers()
-        assessed = {name for name, key in self._keys.items() if self._looks.assessed(key)}
-        (at, names), *later = rounds_of(self._run, self._rows, assessed)
+        (at, names), *later = rounds_of(self._run, self._looks, self._states.assessed)
         number = self._write_row(at, names, self._run.name, self._about_the_run())
         for place, (moment, found) in enumerate(later, 2):
             name = hashlib.blake2b(f"{self._run.name} round {place}".encode(), digest_size=16).hexdigest()
@@ -101,7 +80,7 @@ class _Writing:
         """Write what was found of hosts in one round, and the row of the round; return the row's number."""
         at, latest = self._moment(began)
         hosts = {self._hosts[each]: each for each in names}
-        assessed = [number for number, each in hosts.items() if self._looks.assessed(self._keys[each])]
+        assessed = [number for number, each in hosts.items() if self._states.assessed(self._looks[each].key)]
         if hosts:
             later = self._looked_at_later(at) if latest is not None and at <= latest else frozenset()
             self._go_on(at, {number: each for number, each in hosts.items() if number not in later})
@@ -139,12 +118,12 @@ class _Writing:
     def _host_numbers(self) -> dict[str, int]:
         """Return the numbers of hosts by name; hosts that are new get one."""
         changed = {name_of(change.host): change.host for change in self._run.changes}
-        names: Collection[str] = {**self._rows, **changed} if changed else self._rows
+        names: Collection[str] = {**self._looks, **changed} if changed else self._looks.keys()
         known = self._known_hosts(names)
         new = [name for name in names if name not in known]
         if not new:
             return known
-        shown = {name: self._rows[name]["host"] if name in self._rows else changed[name] for name in new}
+        shown = {name: self._looks[name].host if name in self._looks else changed[name] for name in new}
         _insert(
             self._connection,
             HOST,
@@ -158,10 +137,10 @@ class _Writing:
         return {name: number for number, name in self._connection.execute(select(HOST.c.id, HOST.c.name)).all()}
 
     def _counts(self) -> Counter[str]:
-        if self._rows:
+        if self._looks:
             counts: Counter[str] = Counter()
-            for key, hosts in Counter(self._keys.values()).items():
-                counts[self._looks.state(key).verdict] += hosts
+            for key, hosts in Counter(look.key for look in self._looks.values()).items():
+                counts[self._states.state(key).verdict] += hosts
             return counts
         return Counter(change.outcome for change in self._run.changes)
 
@@ -238,8 +217,8 @@ class _Writing:
 
     def _found(self, hosts: Mapping[int, str]) -> tuple[dict[int, bytes], dict[int, bytes]]:
         """Return how hosts were found, by number: those that were assessed, and those that were not."""
-        found = {number: self._keys[name] for number, name in hosts.items()}
-        away = {number: key for number, key in found.items() if not self._looks.assessed(key)}
+        found = {number: self._looks[name].key for number, name in hosts.items()}
+        away = {number: key for number, key in found.items() if not self._states.assessed(key)}
         return ({number: key for number, key in found.items() if number not in away} if away else found), away
 
     def _open_spans(self, hosts: Mapping[int, str], *, assessed: bool) -> dict[int, int]:
@@ -290,7 +269,7 @@ class _Writing:
         seen = self._nearest(hosts, at, RUN.c.assessed, later=False)
         following = self._nearest(hosts, at, RUN.c.looked, later=True)
         seen_again = self._nearest(hosts, at, RUN.c.assessed, later=True)
-        states = self._state_numbers(set(self._keys.values()))
+        states = self._state_numbers({self._looks[name].key for name in hosts.values()})
         words = self._words_numbers(hosts)
         for chunk in chunks(list(hosts)):
             rows = self._connection.execute(
@@ -305,8 +284,8 @@ class _Writing:
             }
             made: list[dict[str, Any]] = []
             for number in chunk:
-                key = self._keys[hosts[number]]
-                look = Found(at, self._looks.assessed(key), states[key], words[number])
+                key = self._looks[hosts[number]].key
+                look = Found(at, self._states.assessed(key), states[key], words[number])
                 looked = [(each[number], True) for each in (seen, seen_again) if number in each]
                 if number in following and following[number] != seen_again.get(number):
                     looked.append((following[number], False))
@@ -321,7 +300,7 @@ class _Writing:
         """Return the numbers of states by their digests; those that are new are stored."""
         known = _numbers(self._connection, STATE.c.key, list(keys))
         new = [key for key in keys if key not in known]
-        states = [(key, self._looks.state(key)) for key in new]
+        states = [(key, self._states.state(key)) for key in new]
         _insert(
             self._connection,
             STATE,
@@ -344,7 +323,7 @@ class _Writing:
         words: dict[bytes, Words] = {}
         of_host: dict[int, bytes] = {}
         for number, name in hosts.items():
-            said = words_of(self._rows[name])
+            said = self._looks[name].words()
             key = of_host[number] = said.key
             words[key] = said
         known = _numbers(self._connection, WORDS.c.key, list(words))
@@ -399,10 +378,3 @@ def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Yield *values* in parts that one statement takes."""
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]
-
-
-def storable(text: str) -> str:
-    """Return *text* as every database takes it: without NUL, without lone surrogates."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -14,11 +14,11 @@ from provmode.fleet.configuration import toml
 from provmode.fleet.results import EXIT_CODES
 from provmode.history import bits, drifting
 from provmode.history.drift import Drifted, Word
+from provmode.history.names import name_of
 from provmode.history.reader import History, HostState, LastKnown
 from provmode.history.run import LOOKS
 from provmode.history.run import Run as PastRun
 from provmode.history.waived import uses, waived_in
-from provmode.history.writer import name_of
 from provmode.report.page.data import Became, HostRow, Made, Moment, Names, PageData, Run, Since
 from provmode.report.page.groups import parts_of
 from provmode.report.page.known import in_order, known_waiver, next_step_of

@@ -139,7 +139,7 @@ def remember_plan(
 
     *name* is the plan's id, and *looks* took its reports.
     """
-    if planned.housekeeping:
+    if planned.about != "client":  # its looks are at something else
         return code
     planned.audit.run = name
     return remember_audit(planned.audit, code, kind=kind, looks=looks)

@@ -33,7 +33,7 @@ from provmode.fleet.visit import Visit, failure_of
 from provmode.reading import NOT_READ, Known, Unknown, known
 from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
 from provmode.remediation.execute import PAUSES, Look, OvertakenStep, StaleStep, execute
-from provmode.remediation.steps import Step
+from provmode.remediation.steps import CLIENT, PACKAGES, TRACES, About, Step
 from provmode.transport.session import Session
 from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.files import StaleFile
@@ -181,10 +181,10 @@ class HostApply:
             steps.run()
             session.begin()
             client = session.converse(settled_client(self._now, policy))
-            if self._planned.housekeeping:
-                result = _tidied(host, steps)
-            else:
+            if self._planned.about == CLIENT:
                 result = _read_back(host, judge(client, policy, self._now()), steps)
+            else:
+                result = _done(host, self._planned.about, steps)
         except (StaleStep, StaleFile) as error:
             result = HostResult(host, HostOutcome.STALE, steps.stale(error), next_step=error.next_step)
         except JournalLost as error:
@@ -222,9 +222,10 @@ class HostApply:
         elsewhere = self._elsewhere(who, client)
         if elsewhere is not None:
             return elsewhere
-        if planned.housekeeping:  # each of its steps looks at what it removes; the client's state does not matter
+        if planned.about != CLIENT:  # each of its steps looks at what it changes; the client's state does not matter
             session.converse(check_idle(self._now, policy))
-            return self._worked_on(who, begun=begun)
+            waits = planned.about == PACKAGES and self._outside_its_window(session, client, begun=begun)
+            return waits or self._worked_on(who, begun=begun)
         if kind is Outcome.COMPLIANT and not begun:
             return HostResult(planned.host, HostOutcome.ALREADY, assessment.reason)
         if earlier is not None:
@@ -332,10 +333,18 @@ def _read_back(host: str, assessment: Assessment, steps: HostSteps) -> HostResul
     return HostResult(host, HostOutcome.CHANGED, assessment.reason)
 
 
-def _tidied(host: str, steps: HostSteps) -> HostResult:
+def _done(host: str, about: About, steps: HostSteps) -> HostResult:
+    """Return the result for steps that are not about the client: each has read back what it changed."""
+    already, changed = _ENDED[about]
     if not steps.anything_changed:
-        return HostResult(host, HostOutcome.ALREADY, "nothing of it was there any more")
-    return HostResult(host, HostOutcome.CHANGED, "removed, and read back")
+        return HostResult(host, HostOutcome.ALREADY, already)
+    return HostResult(host, HostOutcome.CHANGED, changed)
+
+
+_ENDED: Mapping[About, tuple[str, str]] = {
+    TRACES: ("nothing of it was there any more", "removed, and read back"),
+    PACKAGES: ("its packages are as planned", "its packages are as planned, read back"),
+}
 
 
 class HostSteps:

@@ -24,6 +24,7 @@ from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.visit import GeventRunner, Runner, looked_up, never, policies_of, short
 from provmode.reading import plain
 from provmode.remediation.decide import LEFT_ALONE, Remediation, plan_remediation
+from provmode.remediation.steps import CLIENT, About
 from provmode.transport.session import Session
 from provmode.waivers.match import Book, held_by
 from provmode.waivers.model import NONE, Waivers
@@ -93,8 +94,8 @@ class Planned:
 
     audit: Audit
     proposals: list[Proposal] = field(default_factory=list)
-    housekeeping: bool = False
-    """Whether it only removes what provmode itself left."""
+    about: About = CLIENT
+    """What its steps are for."""
     made_from: MadeFrom | None = None
     """The hosts that it was made from, if the inventory was no program."""
     same: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -102,7 +103,7 @@ class Planned:
 
     def exit_code(self) -> int:
         """Return the run's exit code (contract): see `provmode.fleet.results`."""
-        if not self.housekeeping:
+        if self.about == CLIENT:
             return self.audit.exit_code()
         changing = {item.report.host for item in self.changing}
 
@@ -183,12 +184,12 @@ def plan_inventory(
 def take_waivers(planned: Planned, fleet: Fleet, waivers: Waivers, now: datetime) -> None:
     """Mark the findings that *waivers* cover at a moment, and plan nothing for hosts that they hold.
 
-    A plan that only removes what provmode left is about no findings: there only holds count.
+    A plan that is not about the clients is about no findings: there only holds count.
     """
     if not waivers.waivers:
         return
     audit, book = planned.audit, Book(waivers)
-    if not planned.housekeeping:
+    if planned.about == CLIENT:
         waive(audit, fleet, waivers, now, complete=audit.complete)
         planned.proposals = [
             dataclasses.replace(item, report=report)
@@ -214,18 +215,19 @@ def run_plan(
     runner: Runner | None = None,
     looker: Looker | None = None,
     question: Question | None = None,
+    about: About = CLIENT,
 ) -> Planned:
     """Look at every host of *names* and return what would be changed; every session is read-only.
 
-    *question* says what the plan is for; without one, hosts are brought into compliance. *runner* and *looker* are as
-    in `run_audit`.
+    *question* is asked instead of what would bring the clients into compliance; *about* says what its steps are for.
+    *runner* and *looker* are as in `run_audit`.
 
     Raises:
         UsageError: as `run_audit`; nothing was sent.
     """
     policies = policies_of(fleet, names)
     planned = Planned(Audit([short(name) for name in names], lowered=lowered_in(fleet, names, policies)))
-    planned.housekeeping, planned.made_from, planned.audit.notes = question is not None, fleet.kept(names), fleet.notes
+    planned.about, planned.made_from, planned.audit.notes = about, fleet.kept(names), fleet.notes
     planned.audit.by_name, planned.audit.began = looked_up(fleet, names), now()
     answering: dict[str, Answering] = {}
     progress.begin(len(names))

@@ -25,7 +25,7 @@ from provmode.fields import object_schema
 from provmode.fleet.approvals import FIELD, Approval, Approving, PlanRefused, approvals_in, check_approvals
 from provmode.fleet.change_number import is_change
 from provmode.fleet.key_files import read_key
-from provmode.remediation.steps import KINDS, Step, step_from_json
+from provmode.remediation.steps import CLIENT, KINDS, About, Step, step_from_json
 from provmode.signing.canonical import KeyTwice, canonical, each_key_once
 from provmode.signing.key_text import shared
 from provmode.signing.keys import PLAN, Given, Key, Keys
@@ -76,9 +76,10 @@ class PlannedHost:
         return self.name.rpartition("/")[2]
 
     @property
-    def housekeeping(self) -> bool:
-        """Whether its steps only remove what provmode itself left."""
-        return bool(self.steps) and all(step.housekeeping for step in self.steps)
+    def about(self) -> About:
+        """What its steps are for; the client, if they are not all for one thing."""
+        kinds = {step.about for step in self.steps}
+        return kinds.pop() if len(kinds) == 1 else CLIENT
 
 
 @dataclass(frozen=True)

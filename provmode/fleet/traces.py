@@ -230,6 +230,7 @@ def plan_traces(
         runner=runner,
         looker=looker,
         question=Removal({host: frozenset(hashes) for host, hashes in (journaled or {}).items()}),
+        about="traces",
     )
     planned.audit.about(named(inventory), limit, exclude, chosen)
     take_waivers(planned, fleet, waivers, now())

@@ -21,7 +21,7 @@ from provmode.fleet.plan_file import Plan, PlanRefused
 from provmode.fleet.results import APPLY_OUTCOMES, MEANINGS, UNDO_OUTCOMES, HostOutcome
 from provmode.fleet.undo import HostUndoResult, UndoResult
 from provmode.reading import Known, Reading, Unknown, known
-from provmode.remediation.steps import Step
+from provmode.remediation.steps import CLIENT, Step
 from provmode.report.lines import (
     and_left_out,
     count_of,
@@ -123,7 +123,7 @@ def print_rows(
         for command in _commands(step):
             line(command, console, 6, "dim")
     _diffs(steps, console)
-    _why([row for row in changing if not all(step.housekeeping for step in row.steps)], console)
+    _why([row for row in changing if any(step.about == CLIENT for step in row.steps)], console)
     _impact(changing, console)
     console.print()
     _left_alone(rows, console)

@@ -267,5 +267,9 @@ def test_what_a_removal_undoes_is_what_was_there(step: Step) -> None:
         assert undo is None
 
 
-def test_only_steps_that_remove_traces_are_housekeeping() -> None:
-    assert {kind for kind, step in KINDS.items() if step.housekeeping} == {"trace-file", "trace-guard", "trace-lease"}
+def test_only_steps_that_remove_traces_are_about_them() -> None:
+    assert {kind for kind, step in KINDS.items() if step.about == "traces"} == {
+        "trace-file",
+        "trace-guard",
+        "trace-lease",
+    }

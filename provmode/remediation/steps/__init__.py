@@ -3,7 +3,7 @@
 `provmode.remediation.steps.base` says what a new kind needs.
 """
 
-from provmode.remediation.steps.base import KINDS, Property, Step, step_from_json
+from provmode.remediation.steps.base import CLIENT, KINDS, PACKAGES, TRACES, About, Property, Step, step_from_json
 from provmode.remediation.steps.client import RequestPolicy, SetMode
 from provmode.remediation.steps.file import DisarmTcf, SetFile
 from provmode.remediation.steps.registry import SetRegistryKey, SetRegistryValue, data_text
@@ -17,8 +17,12 @@ from provmode.remediation.steps.service import (
 from provmode.remediation.steps.trace import DeleteTrace, EndLease, RemoveGuard
 
 __all__ = [
+    "CLIENT",
     "KINDS",
+    "PACKAGES",
     "START_MODES",
+    "TRACES",
+    "About",
     "DeleteTrace",
     "DisarmTcf",
     "EndLease",

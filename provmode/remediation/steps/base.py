@@ -28,6 +28,14 @@ from provmode.fields import Field
 from provmode.windows.conversation import Conversation
 from provmode.wsman import Operation
 
+About = Literal["client", "traces", "packages"]
+CLIENT: About = "client"
+"""It brings the client into compliance."""
+TRACES: About = "traces"
+"""It removes what provmode itself left."""
+PACKAGES: About = "packages"
+"""It is about provisioning packages."""
+
 Ending = Literal["changed", "already"]
 CHANGED: Ending = "changed"
 """It was changed, and read back."""
@@ -97,8 +105,8 @@ class Step(ABC):
     """What it does, for the schema of plans."""
     only_after_changes: ClassVar[bool] = False
     """Whether it is left out on a host on which nothing was changed before it."""
-    housekeeping: ClassVar[bool] = False
-    """Whether it removes what provmode itself left, whatever the verdict on the client is."""
+    about: ClassVar[About] = CLIENT
+    """What it is for. Only a step that is about the client depends on the verdict on it."""
     in_words: ClassVar[str] = ""
     """How it is done, if there are no operations that can be pasted into a Windows prompt."""
 

@@ -20,6 +20,8 @@ from provmode.remediation.lease_folder import look as look_there
 from provmode.remediation.steps.base import (
     ALREADY,
     CHANGED,
+    TRACES,
+    About,
     Announce,
     Look,
     Property,
@@ -58,7 +60,7 @@ class DeleteTrace(Step):
     kind: ClassVar[str] = "trace-file"
     plan_fields: ClassVar[Mapping[str, Field]] = {"path": TRACE_PATH, "before": DIGEST}
     plan_description = "A file that provmode left beside a MobileClient.TCF is deleted."
-    housekeeping: ClassVar[bool] = True
+    about: ClassVar[About] = TRACES
     in_words = "compare-and-delete by the static script; the bytes go into the journal"
     path: str
     before: str
@@ -104,7 +106,7 @@ class RemoveGuard(Step):
     kind: ClassVar[str] = "trace-guard"
     plan_fields: ClassVar[Mapping[str, Field]] = {"before": ANY_TEXT}
     plan_description = "The exit guard, a value of RunOnce, is removed."
-    housekeeping: ClassVar[bool] = True
+    about: ClassVar[About] = TRACES
     before: str
     """The command that it runs."""
 
@@ -140,7 +142,7 @@ class EndLease(Step):
     kind: ClassVar[str] = "trace-lease"
     plan_fields: ClassVar[Mapping[str, Field]] = {"token": TOKEN}
     plan_description = "The lease that a run left when it died is taken over, and released."
-    housekeeping: ClassVar[bool] = True
+    about: ClassVar[About] = TRACES
     in_words = "taken over once it has not changed for 7 minutes, as every lease that a run left, and released"
     token: str
     """The name of its folder; empty if there is none."""

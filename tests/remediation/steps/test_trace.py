@@ -195,7 +195,7 @@ def test_a_removal_is_kept_as_json_shown_in_words_and_undone_if_it_can_be(
     assert step.to_json() == document
     assert step_from_json(document) == step
     assert ([str(item) for item in step.properties], step.undo, step.in_words) == ([words], undo, in_words)
-    assert step.housekeeping
+    assert step.about == "traces"
     assert len({step, step_from_json(document)}) == 1
     if not isinstance(step, RemoveGuard):
         assert step.operations == (), "nothing that could be pasted"

@@ -100,8 +100,13 @@ def read_header(source: Source) -> Header:
     if flags & NO_IMAGES or images != 1:
         raise damaged(f"it has {0 if flags & NO_IMAGES else images:,} images instead of one")
     table, xml, boot, integrity = (resource_of(data, at) for at in (48, 72, 96, 124))
-    signature = struct.unpack("<IIQ", data[SIGNATURE_FIELDS])
-    return Header(version, flags, chunk_size, data[24:40], images, table, xml, boot, integrity, *signature, data)
+    length, kind, offset = struct.unpack("<IIQ", data[SIGNATURE_FIELDS])
+    return Header(
+        *(version, flags, chunk_size, data[24:40], images),
+        *(table, xml, boot, integrity),
+        *(length, kind, offset),
+        data,
+    )
 
 
 def _check_packing(version: int, flags: int, chunk_size: int) -> None:

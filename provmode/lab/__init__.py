@@ -6,6 +6,7 @@
 * `machine`   what the server needs of a modelled PC
 * `server/`   HTTP, NTLM, message encryption, WS-Management, shells, and the network's failures
 * `domain/`   a domain of its own: a Samba domain controller, the PCs' accounts in it, a shell beside them
+* `packages/` provisioning packages: made, and what a lab PC does with them
 * `process`   the lab as a process of its own, for tests and the demo
 * `command`   the lab's command line
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from provmode.packages.container import resource, tree
 from provmode.packages.container.header import HEADER_SIZE, Header, Resource, read_header, resource_of
+from provmode.packages.container.signature import Signature, signature_of
 from provmode.packages.container.source import Source
 from provmode.packages.errors import damaged
 
@@ -50,6 +51,11 @@ class Container:
     trailing: int
     """Bytes at the end of the file that belong to nothing in it."""
     _resources: Mapping[bytes, Resource] = field(repr=False)
+    _content_end: int = field(repr=False)
+
+    def signature(self, *, every_byte: bool = True) -> Signature:
+        """Return its signature; that reads every byte, as `signature_of` says, which also says what *every_byte* is."""
+        return signature_of(self.source, self.header, content_end=self._content_end, every_byte=every_byte)
 
     def content(self, path: str, limit: int = MAX_CONTENT) -> bytes:
         """Return the content of a file, which matches its hash.
@@ -81,6 +87,7 @@ def open_container(source: Source) -> Container:
     if _sha1(described) != sha1:
         raise damaged("its tree of files does not match its hash")
     found = tree.read_tree(described)
+    content_end = max(each.end for each in (metadata, *rows.values()))
     return Container(
         source,
         header,
@@ -88,8 +95,9 @@ def open_container(source: Source) -> Container:
         MappingProxyType({leaf.path: _entry(leaf, rows) for leaf in found.files}),
         found.folders,
         found.other_streams,
-        _trailing(source, header, [metadata, *rows.values()]),
+        _trailing(source, header, content_end),
         MappingProxyType(rows),
+        content_end,
     )
 
 
@@ -132,8 +140,8 @@ def _xml(source: Source, header: Header) -> str:
         raise damaged("its XML is not UTF-16") from None
 
 
-def _trailing(source: Source, header: Header, rows: list[Resource]) -> int:
-    ends = [HEADER_SIZE, *(each.end for each in (header.table, header.xml, header.integrity, *rows))]
+def _trailing(source: Source, header: Header, content_end: int) -> int:
+    ends = [HEADER_SIZE, content_end, header.table.end, header.xml.end, header.integrity.end]
     if header.signature_size:
         ends.append(header.signature_offset + header.signature_size)
     return max(source.size - max(ends), 0)

@@ -1,0 +1,157 @@
+"""Certificates in a signature: what is told of them, and what their keys have signed."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from provmode.packages.container.der import Malformed
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+MAX_CHAIN = 8
+CODE_SIGNING, TIME_STAMPING, ANY_USAGE = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
+MIN_RSA, MIN_CURVE = 2048, 224
+
+_RSA = {"1.2.840.113549.1.1.1": "", "1.2.840.113549.1.1.4": "md5", "1.2.840.113549.1.1.5": "sha1"}
+_RSA |= {"1.2.840.113549.1.1.11": "sha256", "1.2.840.113549.1.1.12": "sha384", "1.2.840.113549.1.1.13": "sha512"}
+_ECDSA = {"1.2.840.10045.2.1": "", "1.2.840.10045.4.1": "sha1", "1.2.840.10045.4.3.2": "sha256"}
+_ECDSA |= {"1.2.840.10045.4.3.3": "sha384", "1.2.840.10045.4.3.4": "sha512"}
+
+
+class Unsupported(ValueError):
+    """A kind of key or signature that is not read."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate. Names are as they stand there, not yet safe to print."""
+
+    subject: str
+    issuer: str
+    sha1: str
+    """Its thumbprint as Windows shows it, in capital hexadecimal digits."""
+    sha256: str
+    not_before: datetime
+    not_after: datetime
+    usages: tuple[str, ...] | None
+    """Object identifiers of its extended key usage; ``None`` if it has none, and so may be used for anything."""
+    weak_key: bool
+    serial_number: int = field(repr=False)
+    issuer_der: bytes = field(repr=False)
+    der: bytes = field(repr=False)
+
+    def may(self, usage: str) -> bool:
+        """Whether it is made for this use."""
+        return self.usages is None or usage in self.usages or ANY_USAGE in self.usages
+
+
+def _load(der: bytes) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.utils import CryptographyDeprecationWarning
+
+    with warnings.catch_warnings():  # of a serial number that is not positive
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
+
+
+def certificate_of(der: bytes) -> Certificate:
+    """Return what *der* says.
+
+    Raises:
+        Malformed: it is no certificate.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    try:
+        loaded = _load(der)
+        try:
+            uses = loaded.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            usages: tuple[str, ...] | None = tuple(use.dotted_string for use in uses)
+        except x509.ExtensionNotFound:
+            usages = None
+        key = loaded.public_key()
+        weak = (isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA) or (
+            isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE
+        )
+        return Certificate(
+            subject=loaded.subject.rfc4514_string(),
+            issuer=loaded.issuer.rfc4514_string(),
+            sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
+            sha256=hashlib.sha256(der).hexdigest().upper(),
+            not_before=loaded.not_valid_before_utc,
+            not_after=loaded.not_valid_after_utc,
+            usages=usages,
+            weak_key=weak,
+            serial_number=loaded.serial_number,
+            issuer_der=loaded.issuer.public_bytes(),
+            der=der,
+        )
+    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise Malformed(f"a certificate cannot be read ({type(error).__name__})") from None
+
+
+def has_signed(certificate: Certificate, algorithm: str, digest: str, signature: bytes, data: bytes) -> bool:
+    """Whether the key of *certificate* made *signature* over *data*; *algorithm* is an object identifier.
+
+    Raises:
+        Unsupported: such keys or signatures are not read.
+        Malformed: *algorithm* and *digest* contradict each other.
+    """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+    wanted = {**_RSA, **_ECDSA}.get(algorithm)
+    if wanted is None:
+        raise Unsupported(f"signatures of the kind {algorithm} are not read")
+    if wanted not in ("", digest):
+        raise Malformed("its two digest algorithms differ")
+    functions: dict[str, hashes.HashAlgorithm] = {
+        **{"md5": hashes.MD5(), "sha1": hashes.SHA1()},  # noqa: S303 - who asks says that they are weak
+        **{"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()},
+    }
+    key = _load(certificate.der).public_key()
+    try:
+        if isinstance(key, rsa.RSAPublicKey) and algorithm in _RSA:
+            key.verify(signature, data, padding.PKCS1v15(), functions[digest])
+        elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm in _ECDSA:
+            key.verify(signature, data, ec.ECDSA(functions[digest]))
+        else:
+            raise Unsupported("the key of its certificate is of another kind than its signature")
+    except InvalidSignature:
+        return False
+    except UnsupportedAlgorithm:
+        raise Unsupported(f"signatures with {digest} are refused by this computer's OpenSSL") from None
+    return True
+
+
+def issuers_of(certificate: Certificate, among: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+    """Return who issued *certificate*, who issued that one and so on, as far as signatures *among* these prove it."""
+    chain: list[Certificate] = []
+    last = certificate
+    while len(chain) < MAX_CHAIN:
+        found = next((each for each in among if each not in (*chain, certificate) and _issued(each, last)), None)
+        if found is None:
+            break
+        chain.append(found)
+        last = found
+    return tuple(chain)
+
+
+def _issued(issuer: Certificate, certificate: Certificate) -> bool:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    if issuer.subject != certificate.issuer:
+        return False
+    try:
+        _load(certificate.der).verify_directly_issued_by(_load(issuer.der))
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True

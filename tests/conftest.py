@@ -47,6 +47,8 @@ SERVERS = {
     "browser": ("a browser (Chromium)", ("chromium",)),
     "systemd": ("systemd's own checks of units (systemd-analyze)", ("systemd-analyze",)),
     "spreadsheet": ("a spreadsheet (Gnumeric)", ("ssconvert",)),
+    "wim": ("other readers of packages (wimlib, 7-Zip)", ("wimlib-imagex", "7z")),
+    "authenticode": ("others' signatures (osslsigncode, openssl)", ("osslsigncode", "openssl")),
 }
 """The servers that tests talk to, by the marker of those tests: a description, and the programs that are needed."""
 MODULES = {"kdc": ("gssapi", "krb5", "kerberos"), "active_directory": ("gssapi", "krb5"), "gss_ntlmssp": ("gssapi",)}

@@ -30,6 +30,7 @@ from provmode.lab.domain.controller import FOLDER, Setup
 from provmode.lab.domain.enter import Job, Running
 from provmode.lab.domain.requirements import find_way_in
 from provmode.lab.process import Host, LabProcess
+from provmode.packages.on_pc.inventory import READING_LINES as PACKAGE_LINES
 from provmode.transport.logons import PROCESS
 from provmode.transport.session import Session
 from provmode.transport.target import Credentials, Deadlines, Endpoint, Target, Trust
@@ -366,7 +367,7 @@ def target(
         trust=trust or Trust(ca=lab.ca_file),
         deadlines=deadlines or Deadlines(connect=5, read=20, host=60),
         stack=stack,
-        read_only_lines=READING_LINES,
+        read_only_lines=READING_LINES | PACKAGE_LINES,
     )
 
 

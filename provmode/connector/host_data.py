@@ -331,6 +331,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
         UsageError: a value cannot be used; the message names its key and never contains a secret.
     """
     from provmode.ccm.client import READING_LINES
+    from provmode.packages.on_pc.inventory import READING_LINES as PACKAGE_LINES
     from provmode.transport.target import (
         AUTHENTICATIONS,
         CREDSSP_MECHANISMS,
@@ -403,7 +404,7 @@ def target_of(host_name: str, data: Mapping[str, Any]) -> Target:
             host=_seconds(name, data, "winrm_host_deadline"),
         ),
         stack=stack,
-        read_only_lines=READING_LINES,
+        read_only_lines=READING_LINES | PACKAGE_LINES,
     )
 
 

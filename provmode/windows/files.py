@@ -105,13 +105,13 @@ def read_file(path: str, limit: int = MAX_SIZE) -> Conversation[bytes | None]:
         answer = script_answer((yield script_line(READ_BYTES, path=path, offset=len(data), count=CHUNK)), path)
         if not answer.get("exists"):
             return None
-        size = _size(answer, path)
+        size = size_of(answer, path)
         if size > limit:
             raise TooLarge(f"{path} has {size:,} bytes, over the limit of {limit:,}", next_step="look at the file")
         if expected and answer["sha256"] != expected:
             raise StaleFile(f"{path} changed while it was read", next_step="read it again")
         expected = str(answer["sha256"])
-        chunk = _bytes(answer, path)
+        chunk = bytes_of(answer, path)
         data += chunk
         if len(data) > size:
             raise ProtocolError(f"{path}: more than its {size:,} bytes came")
@@ -171,14 +171,24 @@ def _no_number(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
 
-def _size(answer: dict[str, Any], path: str) -> int:
+def size_of(answer: dict[str, Any], path: str) -> int:
+    """Return the file's size in an answer that has its hash as well.
+
+    Raises:
+        ProtocolError: the answer has no size or hash.
+    """
     size = answer.get("size")
     if not isinstance(size, int) or size < 0 or not isinstance(answer.get("sha256"), str):
         raise ProtocolError(f"{path}: the script's answer has no size or hash")
     return size
 
 
-def _bytes(answer: dict[str, Any], path: str) -> bytes:
+def bytes_of(answer: dict[str, Any], path: str) -> bytes:
+    """Return the bytes in an answer.
+
+    Raises:
+        ProtocolError: they are not base64.
+    """
     try:
         return b64decode(answer.get("base64") or "", validate=True)
     except ValueError:

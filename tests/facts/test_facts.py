@@ -29,6 +29,15 @@ from facts.client import (
     TaskSequences,
 )
 from facts.files import Contents, File, FileContents, Sha256
+from facts.packages import (
+    AppliedPackages,
+    PackagePolicies,
+    Packages,
+    PolicyWinners,
+    ProvisioningCommandResults,
+    ProvisioningEvents,
+    TrustedProvisioners,
+)
 from facts.registry import Keys, Value, Values
 from facts.system import (
     BootTime,
@@ -44,6 +53,7 @@ from provmode.ccm.client import client_state
 from provmode.ccm.model import ClientReadings
 from provmode.connector.commands import ConversationCommand
 from provmode.lab.process import Host, LabProcess
+from provmode.packages.on_pc.model import PackagePolicies as Policies
 from provmode.reading import Absent, Known, Unknown, plain
 from provmode.transport.session import Session
 from provmode.windows.registry import RegistryData, ValueType
@@ -86,9 +96,16 @@ def test_a_facts_docstring_shows_its_three_answers(fact: type[ConversationFact[A
 def test_a_pc_that_was_not_reached_is_unknown(fact: type[ConversationFact[Any]]) -> None:
     default = fact.default()
 
-    readings = [default] if not isinstance(default, ClientReadings) else [default.client_version, default.service]
+    parts = {ClientReadings: ("client_version", "service"), Policies: ("allow_add", "signature_required")}
+    readings = [getattr(default, part) for part in parts[type(default)]] if type(default) in parts else [default]
     assert all(isinstance(reading, Unknown) for reading in readings)
 
+
+OF_PACKAGES = {
+    *(Packages, AppliedPackages, ProvisioningCommandResults),
+    *(TrustedProvisioners, PolicyWinners, ProvisioningEvents, PackagePolicies),
+}
+"""Known answers of these are in `test_package_facts`."""
 
 KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], bool]]] = [
     (ClientVersion, {}, lambda value: value.startswith("5.00.")),
@@ -119,7 +136,7 @@ KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], b
 def test_every_fact_has_a_known_answer_here() -> None:
     elsewhere = {ClientState, MobileClientTcf, ProvisioningMaxMinutes}  # absent, or more than one reading: below
 
-    assert set(ALL) == {fact for fact, _, _ in KNOWN} | elsewhere
+    assert set(ALL) == {fact for fact, _, _ in KNOWN} | elsewhere | OF_PACKAGES
 
 
 @pytest.fixture
@@ -176,12 +193,17 @@ def test_a_missing_value_is_absent(
 ACTIONS = ("Get", "Enumerate", "EnumValues", "EnumKey", "GetStringValue", "GetMultiStringValue", "Create")
 
 
-@pytest.mark.parametrize("fact", [fact for fact in ALL if fact is not ClientState], ids=lambda fact: fact.__name__)
+SEVERAL = (ClientState, PackagePolicies)
+"""Facts of more than one reading."""
+
+
+@pytest.mark.parametrize("fact", [fact for fact in ALL if fact not in SEVERAL], ids=lambda fact: fact.__name__)
 @pytest.mark.parametrize(("kind", "cause"), [("access-denied", "access-denied"), ("fault", "unavailable")])
 def test_a_value_that_was_denied_or_failed_is_unknown(
     lab: LabProcess, healthy: Host, connect: Connect, fact: Any, kind: str, cause: str
 ) -> None:
     arguments = next(({**arguments} for known, arguments, _ in KNOWN if known is fact), {})
+    arguments |= {"areas": "Start"} if fact is PolicyWinners else {}
     for action in ACTIONS:
         lab.inject(healthy.name, kind=kind, action=action, times=None, code=0x80041014, text="not now")
 

@@ -38,7 +38,8 @@ _PLACES = (
     r"%windir%\Provisioning\Packages",
 )
 _FILES = " ".join(rf'"{place}\*.ppkg"' for place in _PLACES)
-HASHES_LINE = f'for %i in ({_FILES}) do @(echo {_MARK} file %i& certutil -hashfile "%i" SHA256)'
+HASHES_LINE = f'(for %i in ({_FILES}) do @(echo {_MARK} file %i& certutil -hashfile "%i" SHA256))'
+"""In parentheses: without them, the rest of a line is part of the loop."""
 INVENTORY = CommandLine(
     f"{HASHES_LINE} & echo {_MARK} registry & ({REGISTRY_LINE} && echo {_MARK} done || echo {_MARK} failed) "
     f"& echo {_MARK} events & ({EVENTS_LINE} && echo {_MARK} done || echo {_MARK} failed)",

@@ -112,7 +112,7 @@ def test_the_lines_are_short_and_read_the_64_bit_registry() -> None:
 def test_a_file_name_gets_into_no_command_but_by_the_variable_of_for() -> None:
     body = HASHES.line.partition(") do @(")[2]
 
-    assert body == 'echo @provmode file %i& certutil -hashfile "%i" SHA256)'
+    assert body == 'echo @provmode file %i& certutil -hashfile "%i" SHA256))'
 
 
 # -- hashes -----------------------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_erase_deletes_by_wildcards_and_says_what_it_could_not_find(pc: PC) -> N
 
 def test_dir_refuses_a_switch_it_does_not_have(pc: PC) -> None:
     assert run(pc, "dir /z") == (1, "", 'Invalid switch - "z".\n')
-    assert run(pc, "dir /b/s/o:n /-c C:\\Windows\\win.ini") == (0, "win.ini\n", "")
+    assert run(pc, "dir /b/s/o:n /-c C:\\Windows\\win.ini") == (0, "C:\\Windows\\win.ini\n", "")
 
 
 def test_cls_writes_a_form_feed(pc: PC) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from provmode.lab.windows.services import Service
-from provmode.lab.windows.store import HIVES, File, RegType, base_keys
+from provmode.lab.windows.store import HIVES, Drive, DriveType, File, RegType, base_keys
 
 _INSTALLED = datetime(2025, 3, 4, 9, 12, 7, tzinfo=timezone.utc)
 
@@ -88,3 +88,6 @@ FILES = {
         File("C:\\Windows\\explorer.exe", b"MZ\x90\x00", _INSTALLED, _INSTALLED),
     )
 }
+
+CHANNELS = ("Application", "Security", "Setup", "System")
+DRIVES = (Drive("C:", DriveType.LOCAL, "NTFS", 256_060_514_304, "Windows"),)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from provmode.lab.windows.base import FILES, KEYS, PROCESSES, SERVICES
+from provmode.lab.windows.base import CHANNELS, DRIVES, FILES, KEYS, PROCESSES, SERVICES
 from provmode.lab.windows.clock import Clock
+from provmode.lab.windows.events import EventLog
 from provmode.lab.windows.services import Processes, ServiceControl
-from provmode.lab.windows.store import FileSystem, Keys, Registry
+from provmode.lab.windows.store import Drive, FileSystem, Keys, Registry
 
 
 class ConfigMgrClient(Protocol):
@@ -73,6 +74,8 @@ class PcState:
         self.files = FileSystem(FILES, self.record)
         self.services = ServiceControl(SERVICES, self.record, self._service_changed)
         self.processes = Processes(PROCESSES, self.booted)
+        self.events = EventLog(CHANNELS)
+        self.drives: list[Drive] = list(DRIVES)
         self.client: ConfigMgrClient | None = None
         self.protected: tuple[str, ...] = ()
         """Prefixes of paths, lower case, that the account must not read or write."""

@@ -171,6 +171,27 @@ def _full(hive: int, path: str) -> str:
     return f"{HIVES.get(hive, '?')}\\{path.strip(chr(92))}".rstrip("\\").lower()
 
 
+class DriveType(IntEnum):
+    """Kinds of drives by Windows' numbers."""
+
+    REMOVABLE = 2
+    LOCAL = 3
+    COMPACT_DISC = 5
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One drive with a letter; its files are in the `FileSystem` by their full paths."""
+
+    letter: str
+    """``C:``."""
+    type: DriveType
+    file_system: str | None
+    """``None``: there is no medium in it, or Windows cannot read it."""
+    size: int | None = None
+    label: str = ""
+
+
 @dataclass(frozen=True)
 class File:
     """One file."""

@@ -14,7 +14,7 @@ from provmode.lab.machine import DNS_DOMAIN
 from provmode.lab.windows.schema import CimClass, Method, Properties
 from provmode.lab.windows.services import Service
 from provmode.lab.windows.state import PcState
-from provmode.lab.windows.store import File
+from provmode.lab.windows.store import DriveType, File
 
 
 def _operating_system(pc: PcState) -> Iterable[Properties]:
@@ -206,6 +206,36 @@ def _file_by_name(pc: PcState, keys: Mapping[str, str]) -> Properties | None:
     return _file(file) if file is not None else None
 
 
+_DRIVE_TEXTS = {
+    DriveType.REMOVABLE: ("Removable Disk", "Wechseldatenträger"),
+    DriveType.LOCAL: ("Local Fixed Disk", "Lokale Festplatte"),
+    DriveType.COMPACT_DISC: ("CD-ROM Disc", "CD"),
+}
+
+
+def _disks(pc: PcState) -> Iterable[Properties]:
+    """Yield the drives; without a medium all that is known of one is its letter and its type."""
+    for drive in pc.drives:
+        yield {
+            "Caption": drive.letter,
+            "Description": _DRIVE_TEXTS[drive.type][pc.german],
+            "DeviceID": drive.letter,
+            "DriveType": int(drive.type),
+            "FileSystem": drive.file_system,
+            "FreeSpace": None if drive.size is None else drive.size // 3,
+            "MediaType": 12 if drive.type is DriveType.LOCAL else 11 if drive.type is DriveType.COMPACT_DISC else None,
+            "Name": drive.letter,
+            "Size": drive.size,
+            "VolumeName": None if drive.file_system is None else drive.label,
+        }
+
+
+_DISK_TYPES = {
+    **dict.fromkeys(("Caption", "Description", "DeviceID", "Name"), "string"),
+    **{"FreeSpace": "uint64", "Size": "uint64"},
+}
+"""Those of CIM_LogicalDisk; what the drive holds and of which type it is, only Win32_LogicalDisk has."""
+
 _TASKS = "\\Microsoft\\Configuration Manager\\"
 
 
@@ -292,6 +322,24 @@ CLASSES = (
         _files,
         keys=("Name",),
         lookup=_file_by_name,
+    ),
+    CimClass(
+        "root/cimv2",
+        "CIM_LogicalDisk",
+        _DISK_TYPES,
+        _disks,
+        keys=("DeviceID",),
+        class_of=lambda properties: "Win32_LogicalDisk",
+    ),
+    CimClass(
+        "root/cimv2",
+        "Win32_LogicalDisk",
+        {
+            **_DISK_TYPES,
+            **{"DriveType": "uint32", "MediaType": "uint32", "FileSystem": "string", "VolumeName": "string"},
+        },
+        _disks,
+        keys=("DeviceID",),
     ),
     CimClass(
         "root/microsoft/windows/taskscheduler",

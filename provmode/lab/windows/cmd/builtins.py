@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from provmode.lab.windows.cmd.language import arguments
 from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.session import Session
+from provmode.lab.windows.store import File, normal
 
 
 def _echo(session: Session, rest: str) -> int:
@@ -73,6 +74,44 @@ def files(session: Session, name: str) -> list[str]:
     return [path for path in paths if session.pc.files.get(path) is not None]
 
 
+def exists(session: Session, name: str) -> bool:
+    """Return whether there is a file or a folder that *name*, which may have wildcards, means."""
+    path = session.path(name)
+    return bool(_matches(session, path)) if _is_pattern(path) else session.pc.files.exists(path)
+
+
+def described(session: Session, modifiers: str, value: str) -> str:
+    """Return what ``%~`` with *modifiers* makes of the value of a loop: the parts of its full path, its size, ...
+
+    There are no short names here: ``s`` changes nothing.
+    """
+    if not modifiers:
+        return value
+    path = normal(session.path(value))
+    file = session.pc.files.get(path)
+    drive, _, rest = path.partition("\\")
+    folder, _, last = rest.rpartition("\\")
+    stem, dot, extension = last.rpartition(".")
+    stem, extension = (stem, f"{dot}{extension}") if dot else (last, "")
+    about = []
+    if "a" in modifiers:
+        about.append("d----------" if session.pc.files.is_folder(path) else "--a--------" if file else "")
+    if "t" in modifiers:
+        about.append(f"{file.modified:%d.%m.%Y %H:%M}" if file and session.pc.german else _date(file))
+    if "z" in modifiers:
+        about.append(str(len(file.data)) if file else "")
+    whole = "f" in modifiers or not set(modifiers) & set("dpnx")
+    parts = {"d": drive, "p": f"\\{folder}\\" if folder else "\\", "n": stem, "x": extension}
+    named = "".join(text for letter, text in parts.items() if whole or letter in modifiers)
+    if about and not set(modifiers) & set("fdpnxs"):
+        return " ".join(about)
+    return " ".join([*about, named])
+
+
+def _date(file: File | None) -> str:
+    return f"{file.modified:%m/%d/%Y %I:%M %p}" if file else ""
+
+
 def _is_pattern(path: str) -> bool:
     last = path.rpartition("\\")[2]
     return "*" in last or "?" in last
@@ -123,6 +162,8 @@ _DIR_SWITCH = re.compile(r"/-?(?:[bcdlnpqrswx4]|[aost]:?[a-z-]*)", re.IGNORECASE
 def _dir(session: Session, rest: str) -> int:
     """List names (``/b``), also by wildcards in the last part; the long form is not modelled beyond names.
 
+    With ``/s`` it lists full paths, of all folders below.
+
     One of several names is enough for success. With ``/b`` an empty folder gives the same error as a missing folder;
     without, it lists ``.`` and ``..``.
     """
@@ -134,7 +175,10 @@ def _dir(session: Session, rest: str) -> int:
             session.print_error(message(session.pc, "invalid-switch", flag[1:]))
             return 1
     bare = "/b" in flags or "/a-d" in flags
-    listed = [line for name in names or [""] for line in _listed(session, name, bare=bare)]
+    if "/s" in flags:
+        listed = [line for name in names or [""] for line in _tree(session, name)]
+    else:
+        listed = [line for name in names or [""] for line in _listed(session, name, bare=bare)]
     if not listed:
         session.print_error(message(session.pc, "dir-not-found"))
         return 1
@@ -152,6 +196,22 @@ def _listed(session: Session, name: str, *, bare: bool) -> list[str]:
         return _matches(session, path)
     found = session.pc.files.listdir(path)
     return [] if found is None else found if bare else [".", "..", *found]
+
+
+def _tree(session: Session, name: str) -> list[str]:
+    """Return the full paths that ``dir /s /b`` lists: what matches in each folder, then what is in its folders."""
+    files, path = session.pc.files, normal(session.path(name) if name else session.directory)
+    listed, waiting = [], [path]
+    pattern = "*"
+    if not files.is_folder(path):
+        folder, _, pattern = path.rpartition("\\")
+        waiting = [folder]
+    while waiting:
+        at = waiting.pop()
+        listed += [f"{at}\\{found}" for found in _matches(session, f"{at}\\{pattern}")]
+        inner = [f"{at}\\{found}" for found in files.listdir(at) or []]
+        waiting += [each for each in reversed(inner) if files.is_folder(each)]
+    return listed
 
 
 ACCESS_DENIED, NOT_FOUND, PATH_NOT_FOUND, NOT_EMPTY, NO_FOLDER = 5, 2, 3, 145, 267

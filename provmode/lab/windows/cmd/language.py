@@ -7,7 +7,7 @@ least, then ``||``, then ``&&``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Union
@@ -80,8 +80,16 @@ Node = Union[Simple, Group, Joined, If, For]
 
 
 def expand(line: str, variables: Mapping[str, str]) -> str:
-    """Replace ``%NAME%``; on a command line an unknown name stays as it is."""
-    return re.sub(r"%([^%\s=]+)%", lambda match: variables.get(match.group(1).lower(), match.group()), line)
+    """Replace ``%NAME%``; on a command line an unknown name stays, and its second ``%`` may begin another."""
+    out, at = [], 0
+    while (found := _VARIABLE.search(line, at)) is not None:
+        value = variables.get(found.group(1).lower())
+        out += [line[at : found.start()], "%" if value is None else value]
+        at = found.start() + 1 if value is None else found.end()
+    return "".join([*out, line[at:]])
+
+
+_VARIABLE = re.compile(r"%([^%\s=]+)%")
 
 
 @dataclass
@@ -126,6 +134,13 @@ def _sequence(reader: _Reader) -> Node:
     reader.depth += 1
     if reader.depth > 40:
         raise SyntaxProblem("(")
+    node = _body(reader)
+    reader.depth -= 1
+    return node
+
+
+def _body(reader: _Reader) -> Node:
+    """Read commands up to the end of the line or the parenthesis: all of it is the body of a loop or of an ``if``."""
     node = _or_chain(reader)
     while _operator(reader) == "&":
         reader.at += 1
@@ -133,7 +148,6 @@ def _sequence(reader: _Reader) -> Node:
             node = Joined("&", node, _or_chain(reader))
         elif _operator(reader) not in ("", ")"):
             raise SyntaxProblem(_operator(reader))
-    reader.depth -= 1
     return node
 
 
@@ -188,7 +202,7 @@ def _command(reader: _Reader) -> Node:
     return _simple(reader)
 
 
-_FOR = re.compile(r"@?for\s+(/l\s+)?%([A-Za-z])\s+in\s*\(([^)]*)\)\s*do(?=[\s(])", re.IGNORECASE)
+_FOR = re.compile(r"""@?for\s+(/l\s+)?%([A-Za-z])\s+in\s*\(((?:"[^"]*"|[^)"])*)\)\s*do(?=[\s(])""", re.IGNORECASE)
 
 
 def _for(reader: _Reader, head: re.Match[str]) -> Node:
@@ -202,17 +216,27 @@ def _for(reader: _Reader, head: re.Match[str]) -> Node:
         raise SyntaxProblem("for")
     _skip_blanks(reader)
     quiet = reader.text.startswith("@", reader.at)
-    return For(head.group(2), items, counted, _command(reader), quiet)
+    return For(head.group(2), items, counted, _body(reader), quiet)
 
 
-def substituted(node: Node, variable: str, value: str) -> Node:
-    """Return *node* with a loop's variable replaced: ``%X``, or ``%~X`` for the value without quotes."""
+Describe = Callable[[str, str], str]
+"""Called with the modifiers of ``%~nxX`` and the value without quotes; returns what they make of it."""
+
+
+def substituted(node: Node, variable: str, value: str, describe: Describe) -> Node:
+    """Return *node* with a loop's variable replaced: ``%X``, ``%~X`` without quotes, ``%~nxX`` by *describe*."""
+    place = re.compile(rf"%(~[adfnpstxzADFNPSTXZ]*)?{variable}")
+
+    def one(match: re.Match[str]) -> str:
+        if match.group(1) is None:
+            return value
+        return describe(match.group(1)[1:].lower(), value.strip('"'))
 
     def text(given: str) -> str:
-        return given.replace(f"%~{variable}", value.strip('"')).replace(f"%{variable}", value)
+        return place.sub(one, given)
 
     def again(inner: Node) -> Node:
-        return substituted(inner, variable, value)
+        return substituted(inner, variable, value, describe)
 
     if isinstance(node, Joined):
         return Joined(node.operator, again(node.left), again(node.right))
@@ -265,8 +289,8 @@ def _if(reader: _Reader) -> Node:
     reader.conditions += 1
     if reader.conditions > 40:
         raise SyntaxProblem("if")
-    then = _command(reader)
-    otherwise = _command(reader) if _take_word(reader, "else") else None
+    then = _body(reader)
+    otherwise = _body(reader) if _take_word(reader, "else") else None
     return If(negated, exist, equal, then, otherwise, errorlevel)
 
 

@@ -5,134 +5,20 @@ Output formats are those of Windows 10 and 11 as published in documentation and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator
-from typing import Any, Union
+from typing import Union
 
 from provmode.lab.windows import powershell
+from provmode.lab.windows.cmd.certutil import certutil
+from provmode.lab.windows.cmd.reg import option, reg
 from provmode.lab.windows.cmd.texts import message
+from provmode.lab.windows.cmd.wevtutil import wevtutil
 from provmode.lab.windows.services import ALREADY_RUNNING, OK, Service
 from provmode.lab.windows.session import Session
-from provmode.lab.windows.store import HIVES, Data, RegType, RegValue
 
 Program = Callable[["Session", "list[str]"], Union[int, Generator[None, bytes, int]]]
 
 NO_SERVICE, DISABLED, ALREADY, NOT_ACTIVE = 1060, 1058, 1056, 1062
-
-_HIVES = {name: number for number, name in HIVES.items()} | {
-    "HKEY_LOCAL_MACHINE": 0x80000002,
-    "HKEY_CURRENT_USER": 0x80000001,
-    "HKEY_CLASSES_ROOT": 0x80000000,
-    "HKEY_USERS": 0x80000003,
-}
-_LONG = {0x80000002: "HKEY_LOCAL_MACHINE", 0x80000001: "HKEY_CURRENT_USER", 0x80000000: "HKEY_CLASSES_ROOT"}
-
-
-# -- reg --------------------------------------------------------------------------------------------------------
-
-
-def _reg(session: Session, words: list[str]) -> int:
-    verbs = {"query": _reg_query, "add": _reg_add, "delete": _reg_delete}
-    if len(words) < 2 or words[0].lower() not in verbs:
-        session.print_error(message(session.pc, "reg-syntax"))
-        return 1
-    key = _parse_key(words[1], [word.lower() for word in words])
-    if key is None:
-        session.print_error(message(session.pc, "reg-syntax"))
-        return 1
-    return verbs[words[0].lower()](session, key, words[2:])
-
-
-def _parse_key(text: str, flags: list[str]) -> tuple[int, str] | None:
-    hive, _, path = text.partition("\\")
-    if hive.upper() not in _HIVES:
-        return None
-    if "/reg:32" in flags and re.match(r"software\\(?!wow6432node)", path, re.IGNORECASE):
-        path = f"SOFTWARE\\Wow6432Node\\{path.partition(chr(92))[2]}"
-    return _HIVES[hive.upper()], path.strip("\\")
-
-
-def _option(words: list[str], name: str) -> str | None:
-    lowered = [word.lower() for word in words]
-    at = lowered.index(name) + 1 if name in lowered else len(words)
-    return words[at] if at < len(words) else None
-
-
-def _reg_query(session: Session, key: tuple[int, str], words: list[str]) -> int:
-    hive, path = key
-    registry = session.pc.registry
-    wanted = _option(words, "/v")
-    values = registry.values(hive, path)
-    if values is None or (wanted is not None and registry.get(hive, path, wanted) is None):
-        session.print_error(message(session.pc, "reg-not-found"))
-        return 1
-    listed = [value for value in values if wanted is None or value.name.lower() == wanted.lower()]
-    full = f"{_LONG.get(hive, HIVES[hive])}\\{path}"
-    session.print(f"\r\n{full}\r\n")
-    for value in listed:
-        session.print(f"    {value.name or '(Default)'}    REG_{value.type.name}    {_data_text(value)}\r\n")
-    if wanted is None:
-        subkeys = registry.subkeys(hive, path) or []
-        session.print("\r\n" if subkeys else "")
-        for name in subkeys:
-            if "/s" in (word.lower() for word in words):
-                _reg_query(session, (hive, f"{path}\\{name}"), words)
-            else:
-                session.print(f"{full}\\{name}\r\n")
-    session.print("\r\n")
-    return 0
-
-
-def _data_text(value: RegValue) -> str:
-    data: Any = value.data
-    if value.type in (RegType.DWORD, RegType.QWORD):
-        return f"0x{data:x}"
-    if value.type is RegType.BINARY:
-        return bytes(data).hex().upper()
-    return "\\0".join(data) if value.type is RegType.MULTI_SZ else str(data)
-
-
-def _reg_add(session: Session, key: tuple[int, str], words: list[str]) -> int:
-    hive, path = key
-    name, data = _option(words, "/v"), _option(words, "/d") or ""
-    kind = (_option(words, "/t") or "REG_SZ").upper().removeprefix("REG_")
-    if kind not in RegType.__members__:
-        session.print_error(message(session.pc, "reg-syntax"))
-        return 1
-    parsed = _parse_data(kind, data)
-    if parsed is None:
-        session.print_error(message(session.pc, "reg-syntax"))
-        return 1
-    session.pc.registry.create_key(hive, path)
-    if name is not None:
-        session.pc.registry.set(hive, path, name, RegType[kind], parsed)
-    session.print(message(session.pc, "reg-done"))
-    return 0
-
-
-def _parse_data(kind: str, data: str) -> Data | None:
-    """Return the data of ``/d`` in this type; ``None``: not valid in this type."""
-    if kind in ("DWORD", "QWORD"):
-        if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{0,20}", data):
-            return None
-        number = int(data, 16) if data[:2].lower() == "0x" else int(data or "0")
-        return number if number < 2 ** (32 if kind == "DWORD" else 64) else None
-    if kind == "BINARY":
-        return bytes.fromhex(data) if re.fullmatch(r"(?:[0-9a-fA-F]{2})*", data) else None
-    return tuple(data.split("\\0")) if kind == "MULTI_SZ" else data
-
-
-def _reg_delete(session: Session, key: tuple[int, str], words: list[str]) -> int:
-    hive, path = key
-    name = _option(words, "/v")
-    registry = session.pc.registry
-    done = registry.delete_value(hive, path, name) if name is not None else registry.delete_key(hive, path)
-    if not done:
-        session.print_error(message(session.pc, "reg-not-found"))
-        return 1
-    session.print(message(session.pc, "reg-done"))
-    return 0
-
 
 # -- sc and net -------------------------------------------------------------------------------------------------
 
@@ -216,7 +102,7 @@ def _sc_stop(session: Session, service: Service, words: list[str]) -> int:
 
 def _sc_config(session: Session, service: Service, words: list[str]) -> int:
     modes = {"auto": "Automatic", "demand": "Manual", "disabled": "Disabled"}
-    wanted = _option(words, "start=") or next((w[6:] for w in words if w.lower().startswith("start=") and w[6:]), None)
+    wanted = option(words, "start=") or next((w[6:] for w in words if w.lower().startswith("start=") and w[6:]), None)
     if wanted is None or wanted.lower() not in modes:
         return 1639
     session.pc.services.change_start_mode(service.name, modes[wanted.lower()])
@@ -298,13 +184,15 @@ def _findstr(session: Session, words: list[str]) -> Generator[None, bytes, int]:
 
 PROGRAMS: dict[str, Program] = {
     **{
-        "reg": _reg,
+        "certutil": certutil,
+        "reg": reg,
         "sc": _sc,
         "net": _net,
         "ipconfig": _ipconfig,
         "hostname": _hostname,
         "whoami": _whoami,
         "tasklist": _tasklist,
+        "wevtutil": wevtutil,
     },
     "powershell": powershell.run,
     **{"more": _more, "more.com": _more, "sort": _sort, "findstr": _findstr, "chcp": _chcp, "chcp.com": _chcp},

@@ -7,6 +7,7 @@ command that needs input yields, and is sent all of the input.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import partial
 
 from provmode.lab.windows.cmd import builtins, programs
 from provmode.lab.windows.cmd.language import (
@@ -199,7 +200,7 @@ def _loop(session: Session, node: For) -> Work:
             session.print_error(message(session.pc, "no-memory"))
             session.ended = True
             return 1
-        body = substituted(node.body, node.variable, item)
+        body = substituted(node.body, node.variable, item, partial(builtins.described, session))
         if not node.quiet:
             session.print(f"\r\n{session.directory}>{written(body)}\r\n")
         code = yield from _run(session, body)
@@ -246,7 +247,7 @@ def _holds(session: Session, node: If) -> bool:
     if node.errorlevel is not None:
         return session.errorlevel >= node.errorlevel
     if node.exist is not None:
-        return session.pc.files.exists(session.path(node.exist))
+        return builtins.exists(session, node.exist)
     assert node.equal is not None
     return node.equal[0] == node.equal[1]
 

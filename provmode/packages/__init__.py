@@ -14,6 +14,8 @@
 * `contradictions`  what is contradictory or odd in a file
 * `findings`    the table of findings, and what to do about each
 * `lint`        what is worth knowing before a package is shipped
+* `precedence`  which package's value holds for each setting, and why
+* `versions`    of several packages of one id, which count
 * `xml`         XML of a package, read as hostile input
 * `errors`      why a package cannot be read
 * `wanted`     which packages a PC should have, as the inventory says it

@@ -189,6 +189,28 @@ FINDINGS: Mapping[str, Kind] = {
         "a command is in a context that Microsoft does not describe; as whom it runs cannot be told",
         "use PrimaryContext or DeviceContext",
     ),
+    # several packages
+    "undecided": Kind(
+        Weight.RISK,
+        "several packages set it to different values, and which one wins is not documented or not known",
+        "give them different ranks, or set it in one of them",
+    ),
+    "same-version-differs": Kind(
+        Weight.WRONG,
+        "two files have one id and version, and differ; which of them a PC has cannot be told from these",
+        "raise the version whenever a package is built again",
+    ),
+    "version-unclear": Kind(
+        Weight.RISK, "files have one id, and which of their versions is newer cannot be told", "use numbers and dots"
+    ),
+    "winner-differs": Kind(
+        Weight.RISK,
+        "a PC has the value of another provider than the packages come to: another package, MDM, or one not given",
+        "look at what that provider is, and which value is wanted",
+    ),
+    "winner-absent": Kind(
+        Weight.RISK, "a PC has no value for a policy that a package sets", "look whether the package was applied"
+    ),
 }
 """Every kind of finding, by its code."""
 

@@ -16,6 +16,7 @@
 * `lint`        what is worth knowing before a package is shipped
 * `precedence`  which package's value holds for each setting, and why
 * `versions`    of several packages of one id, which count
+* `diff`        what two packages differ in
 * `xml`         XML of a package, read as hostile input
 * `errors`      why a package cannot be read
 * `wanted`     which packages a PC should have, as the inventory says it

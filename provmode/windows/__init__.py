@@ -8,7 +8,7 @@
 * `file_changes`  files, changed by compare-and-swap
 * `names`         what a PC is called, and whether a name means it
 * `codepages`     console output as text
-* `scripts/`      the three static PowerShell scripts
+* `scripts/`      the static PowerShell scripts
 
 Private: programs import from `provmode.api`.
 """

@@ -8,6 +8,8 @@
 * `policies`   what policies forbid, whose policies hold, whose signatures are trusted
 * `events`     the events of the provisioning engine
 * `contents`   the bytes of a package, by ranges
+* `package`    reading a package where it is on a PC
+* `copies`     what a PC has of one package
 * `state`      everything that a fleet wants to know of a PC
 
 Private: programs import from `provmode.api`.

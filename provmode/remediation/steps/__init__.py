@@ -6,6 +6,7 @@
 from provmode.remediation.steps.base import CLIENT, KINDS, PACKAGES, TRACES, About, Property, Step, step_from_json
 from provmode.remediation.steps.client import RequestPolicy, SetMode
 from provmode.remediation.steps.file import DisarmTcf, SetFile
+from provmode.remediation.steps.package import AddPackage, RemovePackage, SetTrustedProvisioner
 from provmode.remediation.steps.registry import SetRegistryKey, SetRegistryValue, data_text
 from provmode.remediation.steps.service import (
     START_MODES,
@@ -23,11 +24,13 @@ __all__ = [
     "START_MODES",
     "TRACES",
     "About",
+    "AddPackage",
     "DeleteTrace",
     "DisarmTcf",
     "EndLease",
     "Property",
     "RemoveGuard",
+    "RemovePackage",
     "RequestPolicy",
     "SetFile",
     "SetMode",
@@ -36,6 +39,7 @@ __all__ = [
     "SetServiceDependencies",
     "SetServiceState",
     "SetStartMode",
+    "SetTrustedProvisioner",
     "Step",
     "data_text",
     "service_resource",

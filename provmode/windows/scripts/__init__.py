@@ -1,4 +1,5 @@
-"""The only PowerShell of the project: four static scripts that read, swap, remove and delete a file.
+"""The only PowerShell of the project: static scripts. Four read, swap, remove and delete a file; three are for
+provisioning packages, for which Windows has nothing but cmdlets.
 
 The scripts get their parameters as JSON on standard input. So nothing is ever inserted into script text, and the
 command lines below are the same for every file and every PC. The scripts run on Windows PowerShell 3.0 and later. They
@@ -29,3 +30,9 @@ REMOVE_FILE = command_line("remove_file.ps1")
 """Moves the expected file to its backup."""
 DELETE_FILE = command_line("delete_file.ps1")
 """Deletes the expected file, and keeps no backup."""
+REMOVE_PACKAGE = command_line("remove_package.ps1")
+"""Removes a provisioning package by its id."""
+TRUST_CERTIFICATE = command_line("trust_certificate.ps1")
+"""Makes Windows trust the provisioning packages that a certificate signs; the certificate is in a file on the PC."""
+DISTRUST_CERTIFICATE = command_line("distrust_certificate.ps1")
+"""Takes that trust back, by the certificate's thumbprint."""

@@ -56,7 +56,7 @@ def self_signed(
     elliptic: bool = False,
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING,
     valid_from: dt.datetime = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc),
-    valid_to: dt.datetime = dt.datetime(2031, 1, 1, tzinfo=dt.timezone.utc),
+    valid_to: dt.datetime = dt.datetime(2049, 1, 1, tzinfo=dt.timezone.utc),
 ) -> Signer:
     """Return a new key with a certificate that it signs itself."""
     key = ec.generate_private_key(ec.SECP256R1()) if elliptic else rsa.generate_private_key(65537, 2048)

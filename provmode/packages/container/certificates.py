@@ -41,6 +41,8 @@ class Certificate:
     usages: tuple[str, ...] | None
     """Object identifiers of its extended key usage; ``None`` if it has none, and so may be used for anything."""
     weak_key: bool
+    by_itself: bool
+    """Whether it names itself as its issuer."""
     serial_number: int = field(repr=False)
     issuer_der: bytes = field(repr=False)
     der: bytes = field(repr=False)
@@ -59,6 +61,15 @@ def _load(der: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
 
 
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what `cryptography` raises of certificates and keys that are none."""
+    from cryptography import exceptions, x509
+
+    of_keys = (exceptions.InvalidSignature, exceptions.UnsupportedAlgorithm, exceptions.InternalError)
+    of_x509 = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+    return (ValueError, TypeError, OverflowError, *of_keys, *of_x509)
+
+
 def certificate_of(der: bytes) -> Certificate:
     """Return what *der* says.
 
@@ -66,7 +77,6 @@ def certificate_of(der: bytes) -> Certificate:
         Malformed: it is no certificate.
     """
     from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     try:
@@ -82,6 +92,7 @@ def certificate_of(der: bytes) -> Certificate:
         )
         return Certificate(
             subject=loaded.subject.rfc4514_string(),
+            by_itself=loaded.subject == loaded.issuer,
             issuer=loaded.issuer.rfc4514_string(),
             sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
             sha256=hashlib.sha256(der).hexdigest().upper(),
@@ -93,7 +104,7 @@ def certificate_of(der: bytes) -> Certificate:
             issuer_der=loaded.issuer.public_bytes(),
             der=der,
         )
-    except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except _errors() as error:
         raise Malformed(f"a certificate cannot be read ({type(error).__name__})") from None
 
 
@@ -104,7 +115,7 @@ def has_signed(certificate: Certificate, algorithm: str, digest: str, signature:
         Unsupported: such keys or signatures are not read.
         Malformed: *algorithm* and *digest* contradict each other.
     """
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -121,19 +132,19 @@ def has_signed(certificate: Certificate, algorithm: str, digest: str, signature:
     try:
         if isinstance(key, rsa.RSAPublicKey) and algorithm in _RSA:
             key.verify(signature, data, padding.PKCS1v15(), functions[digest])
-        elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm in _ECDSA:
+            return True
+        if isinstance(key, ec.EllipticCurvePublicKey) and algorithm in _ECDSA:
             key.verify(signature, data, ec.ECDSA(functions[digest]))
-        else:
-            raise Unsupported("the key of its certificate is of another kind than its signature")
+            return True
     except InvalidSignature:
         return False
-    except UnsupportedAlgorithm:
-        raise Unsupported(f"signatures with {digest} are refused by this computer's OpenSSL") from None
-    return True
+    except _errors():
+        raise Unsupported(f"such a key with {digest} is refused by this computer's OpenSSL") from None
+    raise Unsupported("the key of its certificate is of another kind than its signature")
 
 
 def issuers_of(certificate: Certificate, among: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
-    """Return who issued *certificate*, who issued that one and so on, as far as signatures *among* these prove it."""
+    """Return who issued *certificate*, who issued that one and so on, as far as the keys of those *among* prove it."""
     chain: list[Certificate] = []
     last = certificate
     while len(chain) < MAX_CHAIN:
@@ -145,13 +156,16 @@ def issuers_of(certificate: Certificate, among: tuple[Certificate, ...]) -> tupl
     return tuple(chain)
 
 
-def _issued(issuer: Certificate, certificate: Certificate) -> bool:
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+def proves_itself(certificate: Certificate) -> bool:
+    """Whether *certificate* is signed by its own key."""
+    return _issued(certificate, certificate)
 
+
+def _issued(issuer: Certificate, certificate: Certificate) -> bool:
     if issuer.subject != certificate.issuer:
         return False
     try:
         _load(certificate.der).verify_directly_issued_by(_load(issuer.der))
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except _errors():
         return False
     return True

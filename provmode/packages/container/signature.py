@@ -60,7 +60,8 @@ class Signature:
     """The signature of a package. Each of the first three is absent if the package is not signed."""
 
     signer: Reading[Certificate]
-    """By whom; that is proved only if `intact` is known to be true."""
+    """By whom; that this key signed is proved only if `intact` is known to be true. Anybody can make a certificate with
+    any name in it: `trusted` compares the whole of it."""
     intact: Reading[bool]
     """Whether the package is, byte for byte, what the signer signed; ``False`` if either was changed since."""
     stamped: Reading[Stamp]
@@ -132,7 +133,14 @@ def _signature(source: Source, header: Header, content_end: int, every_byte: boo
     signed = read_signed_data(exactly(source, offset, size, "its signature"), INDIRECT_DATA)
     algorithm, digest = _indirect(signed.content)
     covered = max(content_end, *(each.end for each in (header.table, header.xml, header.boot, header.integrity)))
+    if signed.signer.by_itself and not certificates.proves_itself(signed.signer):
+        raise Malformed("the signer's certificate was changed after it was made")
+    issuers = certificates.issuers_of(signed.signer, signed.certificates)
     remarks = _remarks(signed, algorithm, source.size - offset - size, covered > offset)
+    if not issuers and not signed.signer.by_itself:
+        remarks.append(
+            Remark("no-issuer", "who issued the signer's certificate is not in it, so its names prove nothing")
+        )
     stamped, claimed = _stamp(signed), _claimed(signed)
     at = stamped.value.when if isinstance(stamped, Known) else claimed
     if at is not None and not signed.signer.not_before <= at <= signed.signer.not_after:
@@ -142,7 +150,7 @@ def _signature(source: Source, header: Header, content_end: int, every_byte: boo
         _intact(source, signed, algorithm, digest, offset, covered, every_byte),
         stamped,
         claimed,
-        certificates.issuers_of(signed.signer, signed.certificates),
+        issuers,
         tuple(remarks),
     )
 

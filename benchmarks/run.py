@@ -17,7 +17,20 @@ from rich.console import Console
 from benchmarks import fleet
 from benchmarks.contest import Bench, ContenderFailed
 from benchmarks.row import Row, show
-from benchmarks.rows import ansible, change, cost, cpu, domain, history, page, processes, scale, silent, threads
+from benchmarks.rows import (
+    ansible,
+    change,
+    cost,
+    cpu,
+    domain,
+    history,
+    packages,
+    page,
+    processes,
+    scale,
+    silent,
+    threads,
+)
 from benchmarks.sizes import FULL, QUICK, Sizes
 from provmode.lab.process import LabError
 
@@ -34,6 +47,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "domain": domain.measure,
     "page": page.measure,
     "history": history.measure,
+    "packages": packages.measure,
 }
 
 

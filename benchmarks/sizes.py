@@ -39,6 +39,8 @@ class Sizes:
     """PCs on a page."""
     history: tuple[int, int, int]
     """Hosts of a history, its nights in a file, and those in PostgreSQL."""
+    package: int
+    """Bytes of a large package."""
 
     @property
     def healthy(self) -> int:
@@ -75,6 +77,7 @@ FULL = Sizes(
     domain=(10, 200),
     page=10_000,
     history=(100_000, 365, 30),
+    package=1 << 30,
 )
 QUICK = Sizes(
     repeats=1,
@@ -97,4 +100,5 @@ QUICK = Sizes(
     domain=(2, 10),
     page=500,
     history=(2000, 10, 5),
+    package=64 << 20,
 )

@@ -3,11 +3,11 @@
 Run it when one of those readers changes; it needs `atheris`, which no lock holds:
 
     pip install atheris
-    python .ci/fuzz.py answers tests/transport/corpus -max_total_time=300
-    python .ci/fuzz.py packages tests/packages/container/corpus -max_total_time=300
+    python .ci/fuzz.py --answers tests/transport/corpus -max_total_time=300
+    python .ci/fuzz.py --packages tests/packages/container/corpus -max_total_time=300
 
-`answers` is `provmode/transport/framing.py` and `sealed_body.py`: an input is a stream, and its first byte says into
-pieces of which size it is cut. `packages` is `provmode/packages/container`: the first byte of an input says what the
+`--answers` is `provmode/transport/framing.py` and `sealed_body.py`: an input is a stream, and its first byte says into
+pieces of which size it is cut. `--packages` is `provmode/packages/container`: the first byte of an input says what the
 rest is: a whole package, a tree of files, a packed piece or a signature (behind hashes, no fuzzer would get that far).
 
 The folders hold the inputs that each reached something new; `test_corpus.py` beside them reads them in every run.
@@ -73,9 +73,8 @@ def one_package(data: bytes) -> None:
                 opened.content(path)
 
 
-TARGETS = {"answers": one_answer, "packages": one_package}
+TARGETS = {"--answers": one_answer, "--packages": one_package}
 
 if __name__ == "__main__":
-    program, target, *rest = sys.argv
-    atheris.Setup([program, *rest], TARGETS[target])
+    atheris.Setup(sys.argv, TARGETS[sys.argv[1]])  # libFuzzer passes over options with two hyphens
     atheris.Fuzz()

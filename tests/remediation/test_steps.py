@@ -25,10 +25,12 @@ from provmode.remediation.execute import execute
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE
 from provmode.remediation.steps import (
     KINDS,
+    AddPackage,
     DeleteTrace,
     DisarmTcf,
     EndLease,
     RemoveGuard,
+    RemovePackage,
     RequestPolicy,
     SetFile,
     SetMode,
@@ -37,6 +39,7 @@ from provmode.remediation.steps import (
     SetServiceDependencies,
     SetServiceState,
     SetStartMode,
+    SetTrustedProvisioner,
     Step,
     data_text,
     step_from_json,
@@ -82,6 +85,11 @@ def disarmings(draw: st.DrawFn) -> DisarmTcf:
     return disarm("C:\\x", "\r\n".join(lines).encode("utf-8"))
 
 
+IDS = st.uuids().map(lambda each: f"{{{each}}}")
+LINES = st.lists(WORDS, max_size=3).map(tuple)
+THUMBPRINTS = st.text("0123456789abcdef", min_size=40, max_size=40)
+
+
 STEPS = st.one_of(
     VALUES,
     st.builds(SetRegistryKey, KEYS, st.booleans()),
@@ -105,12 +113,20 @@ STEPS = st.one_of(
     st.builds(EndLease, st.sampled_from(["", "20260302T080000Z-0123456789abcdef"])),
     st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
     st.just(RequestPolicy()),
+    st.builds(
+        *(AddPackage, WORDS, PLAIN, IDS, PLAIN, HASHES, st.just("") | THUMBPRINTS),
+        before=LINES,
+        wins=LINES,
+        effects=LINES,
+    ),
+    st.builds(RemovePackage, PLAIN, IDS, LINES, LINES),
+    st.builds(SetTrustedProvisioner, THUMBPRINTS, PLAIN, st.just("MIIB"), st.booleans()),
 )
 EXAMPLED = {
     *(SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetServiceDependencies),
     *(SetFile, DisarmTcf, SetMode, RequestPolicy),
 }
-EXAMPLED |= {DeleteTrace, RemoveGuard, EndLease}
+EXAMPLED |= {DeleteTrace, RemoveGuard, EndLease, AddPackage, RemovePackage, SetTrustedProvisioner}
 """The kinds that `STEPS` makes."""
 
 
@@ -147,12 +163,16 @@ def test_each_kind_of_step_is_carried_out_by_its_own_class(step: Step) -> None:
 def test_the_undo_of_an_undo_is_the_step(step: Step) -> None:
     back = step.undo
     if back is None:
-        assert isinstance(step, (SetServiceState, SetMode, RequestPolicy, EndLease))
+        without = (SetServiceState, SetMode, RequestPolicy, EndLease, RemovePackage)
+        assert isinstance(step, without) or (isinstance(step, AddPackage) and step.before)
         return
 
     again = back.undo
 
-    if isinstance(step, DisarmTcf):
+    if isinstance(step, AddPackage):
+        assert isinstance(back, RemovePackage)
+        assert (back.id, again) == (step.id, None), "it has to be added again from its file"
+    elif isinstance(step, DisarmTcf):
         assert again == SetFile(step.path, step.before, step.after, step.diff)
     elif isinstance(step, DeleteTrace):
         assert again == SetFile(step.path, step.before, None)

@@ -93,8 +93,8 @@ def test_a_document_is_read_without_being_changed() -> None:
 
 def test_every_kind_is_known_by_its_own_name() -> None:
     assert sorted(KINDS) == [
-        *("file", "mode", "policy", "registry-key", "registry-value"),
+        *("file", "mode", "package-add", "package-remove", "policy", "registry-key", "registry-value"),
         *("service-dependencies", "service-state", "start-mode", "tcf"),
-        *("trace-file", "trace-guard", "trace-lease"),
+        *("trace-file", "trace-guard", "trace-lease", "trusted-provisioner"),
     ]
     assert all(kind.kind == name for name, kind in KINDS.items())

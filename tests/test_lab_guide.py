@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from provmode.lab.packages.cases import CASES
 from provmode.lab.personas import DESCRIPTIONS, PERSONAS
 from provmode.lab.server.control import Control
 from provmode.lab.server.counters import Counters
@@ -42,6 +43,10 @@ def test_every_persona_is_listed_with_its_verdict() -> None:
     for persona in PERSONAS:
         assert f"\n| `{persona.name}` | `{persona.verdict}` | {DESCRIPTIONS[persona.name]} |\n" in GUIDE
     assert len(rows("persona")) == len(PERSONAS)
+
+
+def test_every_kind_of_pc_by_its_packages_is_listed() -> None:
+    assert rows("kind") == [[case.name, case.description] for case in CASES]
 
 
 def test_every_request_counter_and_injection_is_listed() -> None:

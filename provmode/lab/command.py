@@ -25,6 +25,11 @@ _DOMAIN = re.compile(r"(?!.{65})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9
 @click.option("--hosts", type=click.IntRange(1), default=20, show_default=True, help="How many PCs.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same fleet.")
 @click.option("--mix", metavar="PERSONA=SHARE,...", help="Which personas, instead of a plausible fleet.")
+@click.option(
+    "--packages",
+    metavar="KIND=SHARE,...",
+    help="Which provisioning packages are on the PCs, instead of a plausible fleet: docs/lab.md.",
+)
 @click.option("--https", type=click.FloatRange(0, 1), default=0.0, help="Share of the PCs that listen on HTTPS.")
 @click.option("--basic", is_flag=True, help="Offer Basic authentication as well.")
 @click.option(
@@ -60,6 +65,7 @@ def lab(
     hosts: int,
     seed: int,
     mix: str | None,
+    packages: str | None,
     https: float,
     basic: bool,
     client_certificates: bool,
@@ -93,6 +99,7 @@ def lab(
             "hosts": hosts,
             "seed": seed,
             "mix": _mix(mix),
+            "packages": _packages(packages),
             "https": https,
             "basic": basic,
             "client_certificates": client_certificates,
@@ -106,6 +113,7 @@ def lab(
             hosts=hosts,
             seed=seed,
             mix=parse_mix(mix) if mix is not None else None,
+            packages=parse_mix(packages) if packages is not None else None,
             https=https,
             basic=basic,
             client_certificates=client_certificates,
@@ -184,3 +192,20 @@ def _mix(text: str | None) -> dict[str, float]:
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     return mix
+
+
+def _packages(text: str | None) -> dict[str, float] | None:
+    """Return the shares of the kinds of PC by their packages in a domain.
+
+    Raises:
+        ClickException: they cannot be read.
+    """
+    from provmode.lab.fleet import compose
+    from provmode.lab.server.run import parse_mix
+
+    try:
+        shares = parse_mix(text) if text is not None else None
+        compose(1, 1, packages=shares)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    return shares

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from provmode.lab.packages import cases, inbox
+from provmode.lab.packages.cases import INBOX
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.configmgr import DEFAULT_MINUTES, EXCLUDES, KEY, TCF_PATH, Client, TaskSequence, install
 from provmode.lab.windows.deployments import Deployment, Kind, PendingRestart, ServiceWindow, WindowType
@@ -325,8 +327,13 @@ _SYSTEMS = (
 )
 
 
-def build_pc(persona: Persona, name: str, seed: int, start: datetime, seconds: Callable[[], float]) -> PC:
-    """Build the PC *name* of *persona*; *start* is the true time, *seconds* the lab's clock."""
+def build_pc(
+    persona: Persona, name: str, seed: int, start: datetime, seconds: Callable[[], float], packages: str = INBOX
+) -> PC:
+    """Build the PC *name* of *persona*; *start* is the true time, *seconds* the lab's clock.
+
+    *packages* is its kind by its provisioning packages (`provmode.lab.packages.cases`).
+    """
     rng = random.Random(seed)  # noqa: S311 - variety, not secrecy
     version, caption = rng.choice(_SYSTEMS)
     pc = PC(
@@ -337,9 +344,12 @@ def build_pc(persona: Persona, name: str, seed: int, start: datetime, seconds: C
         utc_offset_minutes=rng.choice((-480, -300, 0, 60, 60, 120, 330, 345)),
         german=rng.random() < 0.15,
         up=timedelta(minutes=rng.randint(200, 20_000)),
+        keys=inbox.keys(),
+        files=inbox.files(),
     )
     persona.build(pc, rng)
     if isinstance(pc.client, Client):
         _add_client_sdk_data(pc, pc.client, random.Random(f"{seed} ClientSDK"))  # noqa: S311
+    cases.build(pc, cases.BY_NAME[packages])
     pc.start_recording()
     return pc

@@ -41,8 +41,9 @@ class Host:
 class LabProcess:
     """A lab of *hosts* PCs; as a context manager it starts on entry and stops on exit.
 
-    *mix* maps personas to their shares (``{"healthy": 9, "overdue": 1}``); without it the fleet's own mix is used. The
-    same *seed* gives the same fleet, in however many *processes* it runs.
+    *mix* maps personas to their shares (``{"healthy": 9, "overdue": 1}``), *packages* the kinds of PC by their
+    provisioning packages; without them the fleet's own are used. The same *seed* gives the same fleet, in however many
+    *processes* it runs.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class LabProcess:
         seed: int = 1,
         *,
         mix: Mapping[str, float] | None = None,
+        packages: Mapping[str, float] | None = None,
         truth: Path | None = None,
         inventory: Path | None = None,
         https: float = 0.0,
@@ -61,8 +63,9 @@ class LabProcess:
         processes: int = 1,
     ) -> None:
         self._arguments = ["--hosts", str(hosts), "--seed", str(seed), "--https", str(https), "--control"]
-        if mix is not None:
-            self._arguments += ["--mix", ",".join(f"{name}={share}" for name, share in mix.items())]
+        for flag, shares in (("--mix", mix), ("--packages", packages)):
+            if shares is not None:
+                self._arguments += [flag, ",".join(f"{name}={share}" for name, share in shares.items())]
         if dns_domain is not None:
             self._arguments += ["--dns-domain", dns_domain]
         for flag, path in (("--truth", truth), ("--inventory", inventory), ("--keytabs", keytabs)):

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from provmode.lab.fleet import FleetMember
+from provmode.lab.fleet import FleetMember, packages_truth
 from provmode.lab.personas import PERSONAS, build_pc
 
 OFFICES = ("Clients/Berlin", "Clients/Hamburg", "Clients/Munich")
@@ -101,4 +101,4 @@ def truth(members: Sequence[FleetMember]) -> dict[str, Any]:
         persona = member.persona
         verdict, cause = WITH_A_TICKET.get(persona.name, (persona.verdict, persona.cause))
         hosts[member.name] = {"persona": persona.name, "verdict": verdict, **({"cause": cause} if cause else {})}
-    return {"hosts": hosts}
+    return {"hosts": hosts, "packages": packages_truth(members)}

@@ -117,7 +117,7 @@ class Inside:
         if self._options is None:
             self._code = await self._command()
             return
-        members = compose(self._options.hosts, self._options.seed, self._options.mix)
+        members = compose(self._options.hosts, self._options.seed, self._options.mix, self._options.packages)
         if self._job["truth"]:
             document = json.dumps(truth(members), indent=1, sort_keys=True)
             Path(self._job["truth"]).write_text(document + "\n", encoding="utf-8")
@@ -189,7 +189,7 @@ def _plan(job: Mapping[str, Any], folder: Path) -> tuple[Setup, LabOptions | Non
     inventory = Path(fleet["inventory"]) if fleet["inventory"] else None
     keytabs = folder / "keytabs"
     options = LabOptions(**{**fleet, "inventory": inventory}, keytabs=keytabs, own_addresses=True)
-    members = compose(options.hosts, options.seed, options.mix)
+    members = compose(options.hosts, options.seed, options.mix, options.packages)
     program = Path(__file__).with_name("fleet_objects.py")
     arguments = directory_of(members, setup.dns_domain, {job["user"]: job["password"]}, keytabs)
     return replace(setup, program=str(program), arguments=arguments), options

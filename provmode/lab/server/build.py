@@ -65,7 +65,7 @@ def _spec(
 ) -> HostSpec:
     """Build one PC, its service and its network."""
     rng = random.Random(f"{member.seed} server")  # noqa: S311 - variety, not secrecy
-    pc = build_pc(member.persona, member.name, member.seed, now, time.monotonic)
+    pc = build_pc(member.persona, member.name, member.seed, now, time.monotonic, member.packages)
     options = ServiceOptions(
         stack=rng.choice(_STACKS),
         language="de-DE" if pc.german else "en-US",

@@ -31,6 +31,8 @@ class LabOptions:
     seed: int = 1
     mix: Mapping[str, float] | None = None
     """Shares of personas; ``None`` for the fleet's own mix."""
+    packages: Mapping[str, float] | None = None
+    """Shares of the kinds of PC by their provisioning packages; ``None`` for the fleet's own."""
     https: float = 0.0
     """Share of the PCs that listen on HTTPS, 0 to 1."""
     basic: bool = False
@@ -52,7 +54,7 @@ class LabOptions:
 
 
 def parse_mix(text: str) -> dict[str, float]:
-    """Read ``healthy=9,overdue=1``.
+    """Read ``healthy=9,overdue=1``; the kinds of PC by their packages are written so too.
 
     Raises:
         ValueError: *text* is not a mix; the message says how to write one.
@@ -110,7 +112,7 @@ async def serve_while(work: Work, options: LabOptions, keys: LabKeys | None = No
         OSError: no port or file descriptor left, or a file cannot be written.
         WorkerEnded: one of several processes ended.
     """
-    members = compose(options.hosts, options.seed, options.mix)
+    members = compose(options.hosts, options.seed, options.mix, options.packages)
     if options.processes > 1 and len(members) > 1:
         shared = SharedLab([member.name for member in members], _jobs(members, options, keys or LabKeys.make()))
         async with shared:
@@ -143,6 +145,7 @@ def _jobs(members: Sequence[FleetMember], options: LabOptions, keys: LabKeys) ->
         "hosts": options.hosts,
         "seed": options.seed,
         "mix": options.mix,
+        "packages": options.packages,
         "https": options.https,
         "basic": options.basic,
         "client_certificates": options.client_certificates,

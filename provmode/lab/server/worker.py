@@ -22,9 +22,10 @@ from provmode.lab.server.run import settle, until_stopped
 
 async def _serve(job: dict[str, Any]) -> None:
     """Run the share of the lab that *job* describes."""
-    members = compose(job["hosts"], job["seed"], job["mix"])[job["number"] :: job["processes"]]
+    fleet = compose(job["hosts"], job["seed"], job["mix"], job["packages"])
+    members = fleet[job["number"] :: job["processes"]]
     now = datetime.fromisoformat(job["now"]) + timedelta(seconds=time.monotonic() - job["at"])
-    fleet = build_fleet(
+    specs = build_fleet(
         members,
         https=job["https"],
         client_certificates=job["client_certificates"],
@@ -33,7 +34,7 @@ async def _serve(job: dict[str, Any]) -> None:
         now=now,
     )
     keys = LabKeys(**job["keys"])
-    async with Lab(fleet, basic=job["basic"], dns_domain=job["dns_domain"], keys=keys) as lab:
+    async with Lab(specs, basic=job["basic"], dns_domain=job["dns_domain"], keys=keys) as lab:
         settle()
         await until_stopped(serve_control(lab, Control(lab).carry_out), ignore_interrupt=True)
 

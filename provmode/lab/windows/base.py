@@ -89,5 +89,8 @@ FILES = {
     )
 }
 
-CHANNELS = ("Application", "Security", "Setup", "System")
+CHANNELS = (
+    *("Application", "Security", "Setup", "System"),
+    "Microsoft-Windows-Provisioning-Diagnostics-Provider/Admin",
+)
 DRIVES = (Drive("C:", DriveType.LOCAL, "NTFS", 256_060_514_304, "Windows"),)

@@ -6,7 +6,7 @@ itself, ``hand`` for a user at the PC.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +15,9 @@ from typing import Protocol
 from provmode.lab.windows.base import CHANNELS, DRIVES, FILES, KEYS, PROCESSES, SERVICES
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.events import EventLog
+from provmode.lab.windows.provisioning import PackageFacts
 from provmode.lab.windows.services import Processes, ServiceControl
-from provmode.lab.windows.store import Drive, FileSystem, Keys, Registry
+from provmode.lab.windows.store import Drive, File, FileSystem, Keys, Registry
 
 
 class ConfigMgrClient(Protocol):
@@ -30,6 +31,34 @@ class ConfigMgrClient(Protocol):
 
     def service_changed(self, pc: PcState) -> None:
         """Note that CcmExec was started or stopped."""
+
+
+class Provisioning(Protocol):
+    """The engine of one PC; every operation raises `ProvisioningFailed`."""
+
+    def tick(self, pc: PcState) -> None:
+        """Do what is due by the PC's own clock."""
+
+    def add(self, pc: PcState, path: str, *, force: bool = False) -> PackageFacts:
+        """Apply the package in a file; *force*: also if it is there already."""
+
+    def remove(self, pc: PcState, package_id: str) -> PackageFacts:
+        """Remove a package; what it had set is reverted only in part."""
+
+    def facts(self, pc: PcState, path: str) -> PackageFacts:
+        """Return what a file holds."""
+
+    def installed(self, pc: PcState) -> Sequence[PackageFacts]:
+        """Return the packages that are applied, in the order in which they were."""
+
+    def trust(self, pc: PcState, path: str) -> str:
+        """Trust the certificate in a file, or the one a package in it is signed with; return its thumbprint."""
+
+    def distrust(self, pc: PcState, thumbprint: str) -> None:
+        """Trust a certificate no longer."""
+
+    def trusted(self, pc: PcState) -> Mapping[str, bytes]:
+        """Return the trusted certificates in DER by thumbprint."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,8 @@ class PcState:
         utc_offset_minutes: int = 0,
         german: bool = False,
         up: timedelta = timedelta(days=3),
+        keys: Keys = KEYS,
+        files: Mapping[str, File] = FILES,
     ) -> None:
         self.computer_name = computer_name
         self.clock = clock
@@ -70,13 +101,16 @@ class PcState:
         self.booted = clock.now() - up
         self.mutations: list[Mutation] = []
         self._road = "build"
-        self.registry = Registry(KEYS, self.record, self._service_keys)
-        self.files = FileSystem(FILES, self.record)
+        self.registry = Registry(keys, self.record, self._service_keys)
+        self.files = FileSystem(files, self.record)
         self.services = ServiceControl(SERVICES, self.record, self._service_changed)
         self.processes = Processes(PROCESSES, self.booted)
         self.events = EventLog(CHANNELS)
         self.drives: list[Drive] = list(DRIVES)
         self.client: ConfigMgrClient | None = None
+        self.packages: Provisioning | None = None
+        self.constrained_language = False
+        """PowerShell runs in constrained language mode, as under an application control policy."""
         self.protected: tuple[str, ...] = ()
         """Prefixes of paths, lower case, that the account must not read or write."""
 
@@ -110,9 +144,11 @@ class PcState:
 
     def tick(self) -> None:
         """Do what is due by the PC's own clock."""
-        if self.client is not None:
-            with self.changes_by("self"):
+        with self.changes_by("self"):
+            if self.client is not None:
                 self.client.tick(self)
+            if self.packages is not None:
+                self.packages.tick(self)
 
     @contextmanager
     def changes_by(self, road: str) -> Iterator[None]:

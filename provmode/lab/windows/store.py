@@ -156,6 +156,10 @@ class Registry:
         for full in [full for full, _ in self._all() if full == prefix or full.startswith(prefix + "\\")]:
             self._own[full] = None
 
+    def everything(self) -> Keys:
+        """Return all keys as they are now; for the base of other registries."""
+        return dict(self._all())
+
     def _writable(self, hive: int, path: str) -> tuple[str, dict[str, RegValue]]:
         full = _full(hive, path)
         own = self._own.get(full)

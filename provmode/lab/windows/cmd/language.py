@@ -372,3 +372,8 @@ def _split_name(text: str, redirections: tuple[Redirection, ...]) -> Simple:
 def arguments(rest: str) -> list[str]:
     """Return the arguments of a command, without quotes."""
     return [quoted if quoted else bare for quoted, bare in re.findall(r'"([^"]*)"|([^\s"]+)', rest)]
+
+
+def words(rest: str) -> list[str]:
+    """Return the arguments of a program: quotes keep blanks within a word and are no part of it."""
+    return [each.replace('"', "") for each in re.findall(r'(?:"[^"]*"?|[^\s"])+', rest)]

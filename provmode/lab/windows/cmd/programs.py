@@ -10,6 +10,7 @@ from typing import Union
 
 from provmode.lab.windows import powershell
 from provmode.lab.windows.cmd.certutil import certutil
+from provmode.lab.windows.cmd.dism import dism
 from provmode.lab.windows.cmd.reg import option, reg
 from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.cmd.wevtutil import wevtutil
@@ -185,6 +186,7 @@ def _findstr(session: Session, words: list[str]) -> Generator[None, bytes, int]:
 PROGRAMS: dict[str, Program] = {
     **{
         "certutil": certutil,
+        "dism": dism,
         "reg": reg,
         "sc": _sc,
         "net": _net,

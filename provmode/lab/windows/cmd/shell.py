@@ -19,10 +19,10 @@ from provmode.lab.windows.cmd.language import (
     Redirection,
     Simple,
     SyntaxProblem,
-    arguments,
     expand,
     parse,
     substituted,
+    words,
     written,
 )
 from provmode.lab.windows.cmd.texts import message
@@ -323,7 +323,7 @@ def _command(session: Session, node: Simple, name: str) -> Work:
         session.print_error(message(session.pc, "not-recognized", node.name))
         return 1
     session.pc.processes.started.append(f"{node.name}{node.rest}")
-    found = program(session, arguments(node.rest))
+    found = program(session, words(node.rest))
     if isinstance(found, int):
         return found
     if session.stdin is not None:

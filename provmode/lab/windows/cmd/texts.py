@@ -39,6 +39,13 @@ _ENGLISH = {
     "events-failed": "Failed to read events. ",
     "query-invalid": "The specified query is invalid.\r\n",
     "too-few-arguments": "Too many arguments are specified or a required argument is missing.\r\n",
+    "dism-head": "\r\nDeployment Image Servicing and Management tool\r\nVersion: {0}\r\n\r\n",
+    "dism-image": "Image Version: {0}\r\n\r\n",
+    "dism-failed": "\r\nError: {0}\r\n\r\n{1}\r\n"
+    "The DISM log file can be found at C:\\Windows\\Logs\\DISM\\dism.log\r\n",
+    "dism-option": "The {0} option is unknown.\r\nFor more information about the options, refer to the help by running "
+    "DISM.exe /?.\r\n",
+    "dism-code": "An error occurred. For more information, review the log file.\r\n",
     "no-service": "The specified service does not exist as an installed service.\r\n",
 }
 _GERMAN = {
@@ -71,6 +78,13 @@ _GERMAN = {
     "events-failed": "Fehler beim Lesen von Ereignissen. ",
     "query-invalid": "Die angegebene Abfrage ist ungültig.\r\n",
     "too-few-arguments": "Es wurden zu viele Argumente angegeben, oder ein erforderliches Argument fehlt.\r\n",
+    "dism-head": "\r\nTool zur Imageverwaltung für die Bereitstellung\r\nVersion: {0}\r\n\r\n",
+    "dism-image": "Abbildversion: {0}\r\n\r\n",
+    "dism-failed": "\r\nFehler: {0}\r\n\r\n{1}\r\nDie DISM-Protokolldatei befindet sich unter "
+    "C:\\Windows\\Logs\\DISM\\dism.log.\r\n",
+    "dism-option": "Die Option {0} ist unbekannt.\r\nWeitere Informationen zu den Optionen finden Sie in der Hilfe, "
+    "die Sie mit DISM.exe /? aufrufen.\r\n",
+    "dism-code": "Fehler. Weitere Informationen finden Sie in der Protokolldatei.\r\n",
     "no-service": "Der angegebene Dienst ist kein installierter Dienst.\r\n",
 }
 

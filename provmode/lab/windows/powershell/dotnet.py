@@ -20,10 +20,12 @@ from provmode.lab.windows.state import PcState
 class DotNetError(Exception):
     """A .NET exception, by the name of its class."""
 
-    def __init__(self, type_name: str, message: str = "") -> None:
+    def __init__(self, type_name: str, message: str = "", code: int = 0x80131500) -> None:
         super().__init__(message)
         self.type_name = type_name
         self.message = message
+        self.code = code
+        """Its HRESULT; if nothing else is said, that of any exception."""
 
 
 class UnknownMember(Exception):
@@ -47,6 +49,10 @@ class Writer:
     """Standard output."""
 
     write: Callable[[str], None]
+
+
+class Record(dict[str, Any]):
+    """An object of a cmdlet: its properties by name."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,8 @@ def member(target: Any, name: str, arguments: tuple[Any, ...] | None) -> Any:
         return hashlib.sha256(arguments[0]).digest()
     if isinstance(target, (str, bytes, list)) and lowered in ("length", "count"):
         return len(target)
+    if isinstance(target, list):  # a property of all members at once
+        return [member(each, name, arguments) for each in target]
     if isinstance(target, str):
         return _string_member(target, lowered, arguments or ())
     if isinstance(target, Opaque) and target.name == "guid" and lowered == "tostring":
@@ -222,6 +230,8 @@ def _string_member(target: str, name: str, arguments: tuple[Any, ...]) -> Any:
 def _exception_member(target: DotNetError, name: str) -> Any:
     if name == "message":
         return target.message
+    if name == "hresult":
+        return target.code - 2**32 if target.code >= 2**31 else target.code
     if name == "getbaseexception":
         return target
     if name == "gettype":
@@ -235,4 +245,8 @@ def text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value)
+    if isinstance(value, Record):
+        width = max(map(len, value), default=0)
+        lines = [f"{name:<{width}} : {text(item)}\r\n" for name, item in value.items()]
+        return "\r\n" + "".join(lines) + "\r\n"
     return " ".join(text(item) for item in value) if isinstance(value, (list, bytes)) else str(value)

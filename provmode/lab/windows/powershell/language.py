@@ -80,6 +80,40 @@ class Command:
     name: str
     arguments: tuple[Node, ...]
     switches: tuple[str, ...]
+    elements: tuple[tuple[str, Node | None], ...] = ()
+    """Arguments and switches in order: an argument has no name, a switch no value unless it is behind a colon."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """``value | Command``: the value is the input of the command."""
+
+    value: Node
+    command: Command
+
+
+@dataclass(frozen=True)
+class Array:
+    """``@(value)``: a list, whatever the value is."""
+
+    value: Node
+
+
+@dataclass(frozen=True)
+class Cast:
+    """``[type]value``."""
+
+    type: str
+    value: Node
+
+
+@dataclass(frozen=True)
+class ForEach:
+    """``foreach ($name in values) { ... }``."""
+
+    name: str
+    values: Node
+    body: Block
 
 
 @dataclass(frozen=True)
@@ -115,9 +149,8 @@ class FlowControl:
     value: Node | None
 
 
-Node = Union[
-    Literal, Variable, Expandable, Hashtable, Member, Static, Binary, Not, Command, Assignment, If, Try, FlowControl
-]
+_Value = Union[Literal, Variable, Expandable, Hashtable, Member, Static, Binary, Not, Command, Pipeline, Array, Cast]
+Node = Union[_Value, Assignment, If, Try, FlowControl, ForEach]
 Block = tuple[Node, ...]
 
 
@@ -133,10 +166,10 @@ def reads_input(part: object) -> bool:
 _TOKEN = re.compile(
     r"""(?P<space>[ \t]+|`\r?\n|\#[^\n]*)|(?P<line>\r?\n|;)|(?P<text>'(?:[^']|'')*')|(?P<expand>"(?:[^"`]|`.|"")*")"""
     r"""|(?P<number>0x[0-9a-fA-F]+|[0-9]{1,300})|(?P<variable>\$(?:_|[A-Za-z][\w:]*))|(?P<operator>-(?:c|i)?(?:eq|ne|gt|lt|ge|le|and|or|not|like|match)\b)"""
-    r"""|(?P<switch>-[A-Za-z]+)|(?P<type>\[[A-Za-z][\w.]*\])|(?P<word>[A-Za-z][\w-]*)|(?P<sign>::|@\{|[(){}.,=+\-!|])""",
+    r"""|(?P<switch>-[A-Za-z]+)|(?P<type>\[[A-Za-z][\w.]*\])|(?P<word>[A-Za-z][\w-]*)|(?P<sign>::|@\{|@\(|[(){}.,=+\-!|:])""",
     re.IGNORECASE,
 )
-_KEYWORDS = {"if", "elseif", "else", "try", "catch", "finally", "throw", "exit", "return"}
+_KEYWORDS = {"if", "elseif", "else", "try", "catch", "finally", "throw", "exit", "return", "foreach"}
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
@@ -236,6 +269,8 @@ class _Parser:
             return self._if()
         if word == "try":
             return self._try()
+        if word == "foreach":
+            return self._foreach()
         if word in ("throw", "exit", "return"):
             self._at += 1
             following = self.peek()
@@ -262,6 +297,16 @@ class _Parser:
         otherwise = self._block() if self._after_block("else") else ()
         return If(tuple(branches), otherwise)
 
+    def _foreach(self) -> Node:
+        self._at += 1
+        self._expect("(")
+        kind, name = self._next()
+        if kind != "variable" or not self._take("in"):
+            raise ParseProblem("Missing variable name after foreach.")
+        values = self._pipeline()
+        self._expect(")")
+        return ForEach(name[1:].lower(), values, self._block())
+
     def _try(self) -> Node:
         self._at += 1
         body = self._block()
@@ -280,6 +325,16 @@ class _Parser:
     # -- expressions ------------------------------------------------------------------------------------------
 
     def _pipeline(self) -> Node:
+        node = self._stage()
+        while self._take("|"):
+            self._skip_newlines()
+            command = self._stage()
+            if not isinstance(command, Command):
+                raise ParseProblem("Expressions are only allowed as the first element of a pipeline.")
+            node = Pipeline(node, command)
+        return node
+
+    def _stage(self) -> Node:
         token = self.peek()
         if token is not None and token[0] == "word" and token[1].lower() not in _KEYWORDS:
             return self._command()
@@ -287,16 +342,17 @@ class _Parser:
 
     def _command(self) -> Node:
         name = self._next()[1]
-        arguments: list[Node] = []
-        switches: list[str] = []
+        elements: list[tuple[str, Node | None]] = []
         while (token := self.peek()) is not None and token[0] != "line" and token[1] not in (")", "}", "|"):
             if token[0] == "switch":
-                switches.append(self._next()[1][1:].lower())
+                switch = self._next()[1][1:].lower()
+                elements.append((switch, self._postfix() if self._take(":") else None))
             elif token[0] == "word":
-                arguments.append(self._bare_argument())
+                elements.append(("", self._bare_argument()))
             else:
-                arguments.append(self._postfix())
-        return Command(name, tuple(arguments), tuple(switches))
+                elements.append(("", self._postfix()))
+        arguments = tuple(value for switch, value in elements if not switch and value is not None)
+        return Command(name, arguments, tuple(switch for switch, _ in elements if switch), tuple(elements))
 
     def _bare_argument(self) -> Node:
         """Read an unquoted argument: a type's name (``IO.StreamReader``), with its arguments in parentheses."""
@@ -355,11 +411,18 @@ class _Parser:
         if kind == "variable":
             return Variable(text[1:].lower())
         if kind == "type":
+            if not self._is("::"):
+                return Cast(text[1:-1], self._unary())
             self._expect("::")
             name = self._next()[1]
             return Static(text[1:-1], name, self._arguments() if self._is("(") else None)
         if text == "@{":
             return self._hashtable()
+        if text == "@(":
+            self._skip_newlines()
+            inner = Literal(None) if self._is(")") else self._pipeline()
+            self._expect(")")
+            return Array(inner)
         if text == "(":
             inner = self._pipeline()
             self._expect(")")

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
-from provmode.lab.windows.powershell import language
-from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Opaque, UnknownMember, member, text
+from provmode.lab.windows.powershell import language, provisioning
+from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Opaque, Record, UnknownMember, member, text
 from provmode.lab.windows.powershell.language import Block, Node, ParseProblem
 from provmode.lab.windows.session import Session
 
 _FLAGS = {"-nologo", "-noprofile", "-noninteractive", "-sta", "-mta", "-noexit"}
 _WITH_VALUE = {"-executionpolicy", "-ep", "-inputformat", "-outputformat", "-windowstyle", "-version"}
+
+
+_MAX_TURNS = 10_000
+_CORE_TYPES = {
+    *("string", "int", "int32", "int64", "long", "bool", "boolean", "byte", "char", "array", "hashtable", "guid"),
+    *("datetime", "timespan", "double", "decimal", "regex", "version", "uri"),
+}
+"""Of the types that scripts may use in constrained language mode: Microsoft, "about_Language_Modes"."""
+_CORE_VALUES = (str, bool, int, bytes, list, dict)
 
 
 class _Exit(Exception):
@@ -105,15 +115,19 @@ class _Evaluation:
             self._try(node)
         elif isinstance(node, language.FlowControl):
             self._flow_control(node)
+        elif isinstance(node, language.ForEach):
+            self._foreach(node)
         else:
             value = self._value(node)
-            if value is not None:
-                self._session.print(f"{text(value)}\r\n")
+            records = isinstance(value, list) and any(isinstance(each, Record) for each in value)
+            for each in value if records else [] if value is None else [value]:
+                self._session.print(f"{text(each)}\r\n")
 
     def _assign(self, node: language.Assignment) -> None:
         value = self._value(node.value)
         if isinstance(node.target, language.Variable):
-            self._variables[node.target.name] = value
+            if node.target.name not in ("null", "true", "false"):
+                self._variables[node.target.name] = value
             return
         assert isinstance(node.target, language.Member)
         target = self._value(node.target.target)
@@ -128,6 +142,14 @@ class _Evaluation:
                 self.block(body)
                 return
         self.block(node.otherwise)
+
+    def _foreach(self, node: language.ForEach) -> None:
+        for each in _list(self._value(node.values)):
+            self._session.turns += 1
+            if self._session.turns > _MAX_TURNS:
+                raise DotNetError("InsufficientMemoryException")
+            self._variables[node.name] = each
+            self.block(node.body)
 
     def _try(self, node: language.Try) -> None:
         try:
@@ -167,9 +189,19 @@ class _Evaluation:
         if isinstance(node, language.Hashtable):
             return {name: self._value(value) for name, value in node.pairs}
         if isinstance(node, language.Static):
+            self._check_core(node.type, node.name, node.arguments)
             return self._net.static(node.type, node.name, self._arguments(node.arguments))
         if isinstance(node, language.Member):
-            return member(self._value(node.target), node.name, self._arguments(node.arguments))
+            target = self._value(node.target)
+            if node.arguments is not None and not isinstance(target, _CORE_VALUES):
+                self._check_core(type(target).__name__, node.name, node.arguments)
+            return member(target, node.name, self._arguments(node.arguments))
+        if isinstance(node, language.Array):
+            return _list(self._value(node.value))
+        if isinstance(node, language.Cast):
+            return self._cast(node)
+        if isinstance(node, language.Pipeline):
+            return self._command(node.command, [self._value(node.value)])
         if isinstance(node, language.Not):
             return not _is_true(self._value(node.operand))
         if isinstance(node, language.Binary):
@@ -203,9 +235,51 @@ class _Evaluation:
             raise UnknownMember(node.operator)
         return compare[node.operator]
 
-    def _command(self, node: language.Command) -> Any:
+    def _check_core(self, type_name: str, member_name: str, arguments: object) -> None:
+        """Refuse what a PC in constrained language mode refuses: methods of other types than the core types."""
+        core = type_name.lower().removeprefix("system.") in _CORE_TYPES
+        if self._session.pc.constrained_language and arguments is not None and not core:
+            made = member_name == "new"
+            raise DotNetError(
+                "CannotCreateTypeConstrainedLanguage" if made else "MethodInvocationNotSupportedInConstrainedLanguage",
+                "Cannot create type. Only core types are supported in this language mode."
+                if made
+                else "Cannot invoke method. Method invocation is supported only on core types in this language mode.",
+            )
+
+    def _cast(self, node: language.Cast) -> Any:
+        value, kind = self._value(node.value), node.type.lower().removeprefix("system.")
+        if kind == "string":
+            return text(value)
+        if kind in ("int", "int32", "int64", "long"):
+            return int(value or 0)
+        if kind in ("bool", "boolean"):
+            return _is_true(value)
+        if kind == "void":
+            return None
+        raise UnknownMember(f"[{node.type}]")
+
+    def _cmdlet(self, name: str, node: language.Command) -> Any:
+        """Run a cmdlet of the module Provisioning; its failure ends the script only if it is to stop at failures."""
+        elements = [(switch, None if value is None else self._value(value)) for switch, value in node.elements]
+        asked = next((value for (switch, _), (_, value) in pairwise(elements) if switch == "erroraction"), None)
+        try:
+            return provisioning.run(self._session, name, elements)
+        except DotNetError as error:
+            action = text(asked if asked is not None else self._variables.get("erroractionpreference")).lower()
+            if action == "stop" or error.type_name.startswith("ParameterBinding"):
+                raise
+            if action not in ("silentlycontinue", "ignore"):
+                self._session.print_error(f"{error.message}\r\n    + FullyQualifiedErrorId : {error.type_name}\r\n")
+            return None
+
+    def _command(self, node: language.Command, given: Sequence[Any] = ()) -> Any:
         name = node.name.lower()
-        values = [self._value(argument) for argument in node.arguments]
+        if provisioning.is_cmdlet(name):
+            return self._cmdlet(name, node)
+        values = [*given, *(self._value(argument) for argument in node.arguments)]
+        if name == "out-null":
+            return None
         if name == "new-object":
             return values[0]
         if name == "convertfrom-json":
@@ -222,6 +296,10 @@ class _Evaluation:
         raise DotNetError(
             "CommandNotFoundException", f"The term '{node.name}' is not recognized as the name of a cmdlet."
         )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _is_true(value: Any) -> bool:

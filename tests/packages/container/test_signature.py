@@ -245,6 +245,31 @@ def test_signed_attributes_have_to_be_those_of_the_content() -> None:
     assert cause(with_attributes().intact) == "malformed"
 
 
+def test_a_signature_of_something_that_is_no_image_is_refused() -> None:
+    other = lab.object_id("1.3.6.1.4.1.311.2.1.15")  # of a program
+    assert len(other) == len(lab.object_id(lab.SIP_INFO))
+
+    for was, now in ((lab.object_id(lab.SIP_INFO), other), (lab.SIP, bytes(16))):
+        assert SIGNED.count(was) == 1
+        found = signature_in(SIGNED.replace(was, now))
+        assert cause(found.intact) == "malformed"
+        assert "image" in str(found.intact)
+
+
+def with_kind(last: int) -> Signature:
+    """Return the signature of `SIGNED` whose kind of signature is another: the last number of its identifier."""
+    kind = lab.object_id(lab.RSA)
+    return signature_in(changed(SIGNED.rindex(kind) + len(kind) - 1, bytes([last])))
+
+
+def test_a_kind_of_signature_has_to_fit_its_digest_and_be_known() -> None:
+    assert with_kind(1).intact == with_kind(11).intact == Known(True)
+    assert "two digest algorithms" in str(with_kind(5).intact)
+    for last in (10, 99):  # PSS, none
+        assert cause(with_kind(last).intact) == "unsupported"
+        assert isinstance(with_kind(last).signer, Known), "who signed is told all the same"
+
+
 def test_two_signers_are_refused() -> None:
     found = signature_in(signed(PLAIN, SIGNER, more_signers=[ELLIPTIC]))
 
@@ -472,6 +497,67 @@ def test_a_time_stamp_that_was_changed_says_nothing(stamped: Callable[..., bytes
 
     assert signature_in(forged).intact == Known(True), "nobody signs the time stamp but its maker"
     assert cause(signature_in(forged).stamped) == "tampered"
+
+
+def token(over: bytes, by: Signer, when: dt.datetime = MAY, digest: str = "sha256") -> bytes:
+    """Return a time stamp over *over*, as RFC 3161 has it."""
+    imprint = lab.der(0x30, algorithm("sha256"), lab.der(0x04, hashlib.sha256(over).digest()))
+    time = lab.der(0x18, when.strftime("%Y%m%d%H%M%S.5Z").encode())
+    one = lab.der(0x02, b"\1")
+    info = lab.der(0x30, one, lab.object_id("1.2.3.4.1"), imprint, one, time)
+    attributes = [
+        lab.der(0x30, lab.object_id(lab.CONTENT_TYPE), lab.der(0x31, lab.object_id(signature.STAMP_INFO))),
+        lab.der(
+            0x30, lab.object_id(lab.MESSAGE_DIGEST), lab.der(0x31, lab.der(0x04, hashlib.new(digest, info).digest()))
+        ),
+    ]
+    certificate = by.certificate.public_bytes(Encoding.DER)
+    signed_info = lab._signer_info(by, digest, attributes, b"")
+    content = lab.der(0x30, lab.object_id(signature.STAMP_INFO), lab.der(0xA0, lab.der(0x04, info)))
+    data = lab.der(0x30, one, lab.der(0x31), content, lab.der(0xA0, certificate), lab.der(0x31, signed_info))
+    return lab.der(0x30, lab.object_id(lab.SIGNED_DATA), lab.der(0xA0, data))
+
+
+def algorithm(digest: str) -> bytes:
+    """Return a digest algorithm."""
+    return lab.der(0x30, lab.object_id(lab.DIGESTS[digest][0]), lab.der(0x05))
+
+
+STAMPING = self_signed("Stamps", usage=ExtendedKeyUsageOID.TIME_STAMPING)
+
+
+@pytest.mark.parametrize(
+    ("by", "when", "says"),
+    [
+        (STAMPING, MAY, ""),
+        (SIGNER, MAY, "wrong-usage"),
+        (STAMPING, dt.datetime(2025, 1, 1, tzinfo=dt.timezone.utc), "out-of-time"),
+        (replace(STAMPING, key=SIGNER.key), MAY, "tampered"),
+    ],
+)
+def test_a_time_stamp_is_believed_only_of_a_certificate_for_time_stamps_that_was_valid(
+    by: Signer, when: dt.datetime, says: str
+) -> None:
+    bare = signed_data.read_signed_data(SIGNED[len(PLAIN) :], signature.INDIRECT_DATA)
+    attribute = lab.der(0x30, lab.object_id(signature.TIME_STAMP), lab.der(0x31, token(bare.signature, by, when)))
+    found = signature_in(signed(PLAIN, SIGNER, unsigned_attributes=attribute))
+
+    assert found.intact == Known(True)
+    if says:
+        assert cause(found.stamped) == says
+    else:
+        assert found.stamped == Known(signature.Stamp(when, "CN=Stamps"))
+
+
+def test_a_stamped_time_counts_before_the_one_that_the_signer_claims() -> None:
+    outside = dt.datetime(2025, 6, 1, tzinfo=dt.timezone.utc)
+    early = self_signed("Stamps", usage=ExtendedKeyUsageOID.TIME_STAMPING, valid_from=dt.datetime(2020, 1, 1))
+    bare = signed_data.read_signed_data(signed(PLAIN, SIGNER, when=MAY)[len(PLAIN) :], signature.INDIRECT_DATA)
+    stamp = token(bare.signature, early, outside)
+    attribute = lab.der(0x30, lab.object_id(signature.TIME_STAMP), lab.der(0x31, stamp))
+    found = signature_in(signed(PLAIN, SIGNER, when=MAY, unsigned_attributes=attribute))
+
+    assert codes(found) == {"out-of-time"}
 
 
 def test_a_time_stamp_that_is_none_says_nothing() -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from provmode.errors import ProvmodeError
 from provmode.lab.packages.image import Zeros, image_bytes
 from provmode.lab.packages.writer import Asset, Description, package, package_files, write_package
-from provmode.packages.container import of_bytes, open_container, tree, wim
+from provmode.packages.container import of_bytes, open_container, resource, tree, wim
+from provmode.packages.container.header import Resource, read_header
 from provmode.packages.errors import PackageUnreadable, Unreadable
 
 ID = "{0b7a5a3e-0d2f-4b0b-a5be-6d6a6b7f2c11}"
@@ -354,6 +355,145 @@ def test_a_file_whose_hash_is_not_in_the_table_is_refused() -> None:
     row = open_container(of_bytes(PLAIN)).header.table.offset
 
     assert "is not in it" in str(refusal(changed(row + 30, bytes([PLAIN[row + 30] ^ 1]))))
+
+
+def with_table(change: Callable[[bytes], bytes], data: bytes = PLAIN) -> bytes:
+    """Return *data* with another table of resources, behind everything else."""
+    header = open_container(of_bytes(data)).header
+    rows = change(data[header.table.offset : header.table.end])
+    place = struct.pack("<QQQ", len(rows) | 2 << 56, len(data), len(rows))
+    return changed(48, place, data + rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda rows: rows[:8] + struct.pack("<Q", 1 << 40) + rows[16:], "would end at byte"),
+        (lambda rows: rows[:50] + rows, "a hash twice"),
+        (lambda rows: rows + rows[-50:], "2 trees"),
+        (lambda rows: rows[:-50], "0 trees"),
+        (lambda rows: rows[:-1], "cut off"),
+        (lambda rows: b"", "0 trees"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(change: Callable[[bytes], bytes], says: str) -> None:
+    assert read_all(with_table(lambda rows: rows)) == read_all(PLAIN)
+
+    error = refusal(with_table(change))
+    assert error.cause is Unreadable.DAMAGED
+    assert says in str(error)
+
+
+def of_pieces(starts: list[int], body: bytes, original: int, *, packed: bool = True) -> bytes:
+    """Return what is unpacked of a resource of pieces of 4,096 bytes."""
+    header = replace(read_header(of_bytes(PLAIN)), chunk_size=4096, flags=0x20082 if packed else 0x80)
+    data = struct.pack(f"<{len(starts)}I", *starts) + body
+    found = Resource(len(data), resource.PACKED, 0, original)
+    return resource.content_of(of_bytes(data), header, found, "it", 1 << 20)
+
+
+def test_pieces_that_would_grow_are_stored_as_they_are() -> None:
+    body = bytes(range(256)) * 40
+
+    assert of_pieces([4096, 8192], body, 10_240) == body
+
+
+@pytest.mark.parametrize(
+    ("starts", "size", "original"),
+    [
+        ([8192, 4096], 10_240, 10_240),
+        ([4096, 4096], 10_240, 10_240),
+        ([4096, 20_000], 10_240, 10_240),
+        ([4097, 8192], 10_240, 10_240),
+        ([4096, 8192], 10_241, 10_240),
+        ([4096, 8192], 8192, 10_240),
+        ([], 100, 10_240),
+    ],
+)
+def test_pieces_out_of_order_are_damaged(starts: list[int], size: int, original: int) -> None:
+    with pytest.raises(PackageUnreadable) as caught:
+        of_pieces(starts, bytes(range(256)) * (size // 256) + bytes(size % 256), original)
+    assert caught.value.cause is Unreadable.DAMAGED
+    assert "out of order" in str(caught.value) or "is packed in" in str(caught.value)
+
+
+def test_a_packed_resource_in_a_package_that_packs_nothing_is_damaged() -> None:
+    with pytest.raises(PackageUnreadable, match="says that nothing is"):
+        of_pieces([4096, 8192], bytes(10_240), 10_240, packed=False)
+
+
+@pytest.mark.parametrize("original", [99, 101])
+def test_a_stored_resource_of_two_sizes_is_damaged(original: int) -> None:
+    found = Resource(100, 0, 0, original)
+
+    with pytest.raises(PackageUnreadable, match="is stored in 100 bytes"):
+        resource.content_of(of_bytes(bytes(200)), read_header(of_bytes(PLAIN)), found, "it", 1000)
+
+
+@pytest.mark.parametrize(
+    ("flags", "cause"), [(resource.SOLID, Unreadable.COMPRESSION), (resource.SPANNED, Unreadable.SPLIT)]
+)
+def test_a_resource_of_another_kind_is_refused_by_its_cause(flags: int, cause: Unreadable) -> None:
+    with pytest.raises(PackageUnreadable) as caught:
+        resource.content_of(of_bytes(bytes(9)), read_header(of_bytes(PLAIN)), Resource(9, flags, 0, 9), "it", 9)
+    assert caught.value.cause is cause
+
+
+def entry(name: str, *, streams: int = 0, short: int = 0, attributes: int = 0x10, below: int = 0) -> bytes:
+    """Return an entry of a tree."""
+    raw = name.encode("utf-16-le")
+    body = (
+        struct.pack("<IiQ16x24x20s12xHHH", attributes, -1, below, bytes(20), streams, short, len(raw)) + raw + bytes(2)
+    )
+    body += bytes(-len(body) % 8)
+    return struct.pack("<Q", len(body) + 8) + body
+
+
+def stream(name: str, sha1: bytes, length: int | None = None) -> bytes:
+    """Return a stream of a file."""
+    raw = name.encode("utf-16-le")
+    body = struct.pack("<8x20sH", sha1, len(raw)) + raw
+    body += bytes(-len(body) % 8)
+    return struct.pack("<Q", len(body) + 8 if length is None else length) + body
+
+
+def tree_of(*parts: bytes) -> tree.Tree:
+    """Read a tree of which these are the parts below the root."""
+    root = entry("", below=8 + 104)
+    return tree.read_tree(struct.pack("<II", 8, 0) + root + b"".join(parts) + bytes(8))
+
+
+def test_the_content_of_a_file_may_stand_in_a_stream_of_its_own_and_named_ones_are_counted() -> None:
+    parts = (entry("f", streams=2, attributes=0x20), stream("", b"c" * 20), stream("Zone.Identifier", b"d" * 20))
+    found = tree_of(*parts, entry("g", attributes=0x20))
+
+    assert [(each.path, each.sha1) for each in found.files] == [("f", b"c" * 20), ("g", bytes(20))]
+    assert found.other_streams == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([entry("f", short=100, attributes=0x20)], "longer than its entry"),
+        ([entry("f", streams=1, attributes=0x20), stream("", bytes(20), 20)], "a stream"),
+        ([entry("f", streams=1, attributes=0x20), stream("", bytes(20), 1 << 20)], "a stream"),
+        ([entry("f", streams=9, attributes=0x20), stream("", bytes(20))], "a stream"),
+        ([struct.pack("<Q", 100) + bytes(92)], "an entry"),
+        ([struct.pack("<Q", 1 << 63) + bytes(96)], "an entry"),
+    ],
+)
+def test_a_tree_that_is_cut_off_is_damaged(parts: list[bytes], says: str) -> None:
+    with pytest.raises(PackageUnreadable, match=says) as caught:
+        tree_of(*parts)
+    assert caught.value.cause is Unreadable.DAMAGED
+
+
+def test_streams_count_as_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MAX_ENTRIES", 100)
+
+    with pytest.raises(PackageUnreadable) as caught:
+        tree_of(entry("f", streams=200, attributes=0x20), stream("", bytes(20)) * 200)
+    assert caught.value.cause is Unreadable.TOO_LARGE
 
 
 def test_more_entries_than_any_real_package_has_are_refused_before_they_are_kept(

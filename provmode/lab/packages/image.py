@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import io
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +55,14 @@ def filetime(moment: dt.datetime) -> int:
 
 def _write(stream: BinaryIO, files: Mapping[str, Content], xml: str, when: int) -> None:
     hashes = {path: _sha1(content) for path, content in files.items()}
-    rows: dict[bytes, bytes] = {}
+    used, rows = Counter(hashes.values()), dict[bytes, bytes]()
     at = 208
     for path, content in files.items():
         sha1, size = hashes[path], _size(content)
         if sha1 in rows or not size:
             continue
         _put(stream, at, content)
-        uses = sum(1 for other in hashes.values() if other == sha1)
-        rows[sha1] = _row(size, 0, at, uses, sha1)
+        rows[sha1] = _row(size, 0, at, used[sha1], sha1)
         at += size
     tree = _metadata(files, hashes, when)
     _put(stream, at, tree)

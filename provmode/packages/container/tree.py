@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from provmode.packages.errors import damaged, too_large
 
-MAX_ENTRIES = 50_000
+MAX_ENTRIES = 20_000
 """Files, folders and streams of one package. Real ones have 7 to some hundreds."""
 MAX_DEPTH = 32
 """Folders within folders. Real packages have five levels."""

@@ -13,10 +13,11 @@ from provmode.packages.container.signature import Signature, signature_of
 from provmode.packages.container.source import Source
 from provmode.packages.errors import damaged
 
-MAX_CONTENT = 4 << 20
-"""Bytes of a file that is unpacked into memory, unless its reader says otherwise."""
-MAX_XML = 1 << 20
-MAX_TREE = 16 << 20
+MAX_CONTENT = 2 << 20
+"""Bytes of a file that is unpacked into memory, unless its reader says otherwise. A megabyte takes a quarter of a second
+at worst."""
+MAX_XML = 256 << 10
+MAX_TREE = 4 << 20
 _ROW = 50
 """Bytes of a row in the table of the resources: the resource, its part, how often it is used, its hash."""
 MAX_TABLE = _ROW * tree.MAX_ENTRIES

@@ -14,8 +14,8 @@ from provmode.packages.container.source import Source
 from provmode.packages.errors import damaged
 
 MAX_CONTENT = 2 << 20
-"""Bytes of a file that is unpacked into memory, unless its reader says otherwise. To unpack a megabyte takes a quarter of
-a second at worst."""
+"""Bytes of a file that is unpacked into memory, unless its reader says otherwise. A megabyte takes at worst a quarter
+of a second."""
 MAX_XML = 256 << 10
 MAX_TREE = 4 << 20
 _ROW = 50

@@ -408,6 +408,7 @@ def test_pieces_that_would_grow_are_stored_as_they_are() -> None:
         ([4096, 8192], 10_241, 10_240),
         ([4096, 8192], 8192, 10_240),
         ([], 100, 10_240),
+        ([], 1, 10_240),
     ],
 )
 def test_pieces_out_of_order_are_damaged(starts: list[int], size: int, original: int) -> None:
@@ -420,6 +421,18 @@ def test_pieces_out_of_order_are_damaged(starts: list[int], size: int, original:
 def test_a_packed_resource_in_a_package_that_packs_nothing_is_damaged() -> None:
     with pytest.raises(PackageUnreadable, match="says that nothing is"):
         of_pieces([4096, 8192], bytes(10_240), 10_240, packed=False)
+
+
+def test_a_packed_resource_that_takes_more_room_than_its_content_is_not_read() -> None:
+    class Endless:
+        size = 1 << 40
+
+        def read(self, offset: int, count: int) -> bytes:
+            raise AssertionError(f"{count:,} bytes were read")
+
+    header = read_header(of_bytes(PLAIN))
+    with pytest.raises(PackageUnreadable, match="is packed in"):
+        resource.content_of(Endless(), header, Resource(1 << 39, resource.PACKED, 0, 1000), "it", 1 << 20)
 
 
 @pytest.mark.parametrize("original", [99, 101])

@@ -32,6 +32,9 @@ LINES = {
     "swap_bytes.ps1": scripts.SWAP_BYTES,
     "remove_file.ps1": scripts.REMOVE_FILE,
     "delete_file.ps1": scripts.DELETE_FILE,
+    "remove_package.ps1": scripts.REMOVE_PACKAGE,
+    "trust_certificate.ps1": scripts.TRUST_CERTIFICATE,
+    "distrust_certificate.ps1": scripts.DISTRUST_CERTIFICATE,
 }
 POWERSHELLS = ["model", *(["pwsh"] if shutil.which("pwsh") else [])]
 

@@ -45,6 +45,7 @@
 * `windows`         change windows: calendars read again before each wave, and their guard
 * `gate`            a command that says whether a run goes on
 * `change_number`   which text may be the number of a change
+* `step_files`      the bytes that steps put on a PC, from files of this computer
 * `begun`           the limits that count in a run, and what is said before it
 * `guards`          what may stop a run that changes PCs
 * `waivers_file`    the file of waivers: who may have written it, reading it, and adding to it

@@ -39,9 +39,11 @@ from provmode.fleet.results import APPLY, APPLY_OUTCOMES, HostOutcome, counted, 
 from provmode.fleet.retrying import Retrying, tried_again
 from provmode.fleet.rounds import Rounds
 from provmode.fleet.selection import Chosen, choose, expanded
+from provmode.fleet.step_files import StepFiles
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.fleet.waves import Budget, LeastReached, Limits
 from provmode.reading import plain
+from provmode.remediation.steps import CLIENT
 from provmode.signing.keys import Given, Keys
 from provmode.waivers.model import Waivers
 
@@ -159,6 +161,8 @@ def apply_plan(
     if limits.ramp and isinstance(runner, Ramping):
         runner.begin_small()
     policies = _policies_of(plan, fleet, inventory)
+    files = StepFiles()
+    files.check(step for host in plan.changing for step in host.steps)
     if waivers is not None:
         guards = [*guards, Holds(plan, fleet.groups_of, waivers, now)]
     most = limits.most_restarts()
@@ -184,6 +188,7 @@ def apply_plan(
             guards=guards,
             cutting=cutting,
             look_again=limits.look_again,
+            files=files,
         )
         sizes = limits.sizes(run.to_come)
         announce(run.coming(sizes, limits, retrying))
@@ -289,7 +294,8 @@ class PlanRun:
     *now* is the controller's clock. *policies* are the inventory's current policies, by host. *earlier* is what the
     journal says about each host, if the run is resumed, and *records* what it says now. *chosen* are the names of the
     hosts to work on, if not all of the plan's. *cutting* says which of them are in which wave, if not as they follow
-    each other. With *look_again* the hosts that were changed are looked at once more after each soak.
+    each other. With *look_again* the hosts that were changed are looked at once more after each soak. *files* are those
+    that steps need.
 
     Raises:
         UsageError: *earlier* belongs to a plan with other steps.
@@ -314,8 +320,10 @@ class PlanRun:
         guards: Sequence[Guard] = (),
         cutting: Cutting | None = None,
         look_again: bool = False,
+        files: StepFiles | None = None,
     ) -> None:
         self._cutting, self._look_again = cutting or Cutting(), look_again
+        self._files = files or StepFiles()
         self._fleet, self._journal, self._now = fleet, journal, now
         self._runner, self._stop, self._progress = runner or GeventRunner(), stop, progress
         self._pause, self._seconds = pause, seconds
@@ -355,6 +363,7 @@ class PlanRun:
             today=self._policies.get(host.name),
             together=self._together,
             seconds=self._seconds,
+            files=self._files,
         )
 
     @property
@@ -484,7 +493,8 @@ class PlanRun:
         changed = {
             host.name: host.policy
             for host in self._planned
-            if host.name in self._fleet.connector_of
+            if host.about == CLIENT  # of other steps, the state of the client says nothing
+            and host.name in self._fleet.connector_of
             and host.name in self._ended
             and self._ended[host.name].outcome is HostOutcome.CHANGED
         }

@@ -29,6 +29,7 @@ from provmode.fleet.journal import HostRecord, Journal, JournalLost
 from provmode.fleet.lease import HostLease
 from provmode.fleet.plan_file import PlannedHost
 from provmode.fleet.results import HostOutcome
+from provmode.fleet.step_files import StepFiles
 from provmode.fleet.visit import Visit, failure_of
 from provmode.reading import NOT_READ, Known, Unknown, known
 from provmode.remediation.decide import ALLOW_SHELLS, check_idle, fingerprint, unread_now, what_changed
@@ -97,7 +98,7 @@ class HostApply:
 
     *earlier* is what the journal of a resumed run says about the host. *today* is the inventory's current policy: a
     host that it would leave alone is left alone, whatever the plan's own policy says. *together* are the PCs that the
-    run works on: a host that is one of them under another name is left alone.
+    run works on: a host that is one of them under another name is left alone. *files* are those that steps need.
 
     Raises:
         UsageError: *earlier* has other steps than the plan.
@@ -113,8 +114,10 @@ class HostApply:
         today: Policy | None = None,
         together: Together | None = None,
         seconds: Callable[[], float] = time.monotonic,
+        files: StepFiles | None = None,
     ) -> None:
         self._seconds = seconds
+        self._files = files if files is not None else StepFiles()
         self._together = together if together is not None else Together()
         self._planned, self._journal, self._now, self._earlier = planned, journal, now, earlier
         self._today = today if today is not None else planned.policy
@@ -167,7 +170,7 @@ class HostApply:
             yield from check_idle(self._now, policy)
             yield from lease.look()
 
-        steps = HostSteps(self._planned, session, self._journal, self._earlier, look, lease.renew)
+        steps = HostSteps(self._planned, session, self._journal, self._earlier, look, lease.renew, self._files)
         looked = False
         try:
             refused = self._refuse(session)
@@ -358,8 +361,9 @@ class HostSteps:
         earlier: HostRecord | None,
         look: Look,
         renew: Callable[[], None],
+        files: StepFiles,
     ) -> None:
-        self._renew = renew
+        self._renew, self._files = renew, files
         self._host, self._steps = planned.host, planned.steps
         self._session, self._journal, self._look = session, journal, look
         self._done = earlier.done if earlier is not None else frozenset()
@@ -387,7 +391,8 @@ class HostSteps:
             self._current = step
             self._renew()
             self._session.begin()
-            ending = self._session.converse(execute(step, announce=self._announcer(number, step), look=self._look))
+            announce, data = self._announcer(number, step), self._files.bytes_of(step)
+            ending = self._session.converse(execute(step, announce=announce, data=data, look=self._look))
             if ending == "changed":
                 self.changed += [str(item) for item in step.properties]
                 self._steps_done.append(step)

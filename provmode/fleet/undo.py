@@ -130,6 +130,7 @@ UNDO_KINDS: Mapping[str, frozenset[str]] = {
     "tcf": frozenset({"tcf", "file"}),
     "service": frozenset({"start-mode", "service-state"}),
     "registry": frozenset({"registry-value", "registry-key"}),
+    "packages": frozenset({"package-add", "package-remove", "trusted-provisioner"}),
 }
 """What an undo can be limited to: the kinds of step of each word."""
 

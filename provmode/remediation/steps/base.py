@@ -121,6 +121,11 @@ class Step(ABC):
         """The operations that change the PC, as far as they can be shown."""
 
     @property
+    def source(self) -> tuple[str, str] | None:
+        """Path and SHA-256 of the file of this computer whose bytes it needs; ``None`` if it needs none."""
+        return None
+
+    @property
     @abstractmethod
     def undo(self) -> Step | None:
         """The step that restores the state before; ``None`` if this step cannot be undone."""

@@ -111,6 +111,11 @@ class AddPackage(Step):
         return (add_command(self.sha256),)
 
     @property
+    def source(self) -> tuple[str, str] | None:
+        """The package's file."""
+        return self.file, self.sha256
+
+    @property
     def undo(self) -> Step | None:
         """Remove it. If another version was there before, nothing brings that back."""
         if self.before:

@@ -1,0 +1,68 @@
+"""The bytes that steps of a plan need, from files of this computer; each file is read once for all hosts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from provmode.errors import UsageError
+from provmode.remediation.steps import Step
+from provmode.windows.files import MAX_SIZE, sha256
+
+
+class StepFiles:
+    """The files, by the hash that a plan has of them."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+
+    def check(self, steps: Iterable[Step]) -> None:
+        """Read every file that *steps* need.
+
+        Raises:
+            UsageError: one cannot be read, or is not the file that was planned.
+        """
+        for step in steps:
+            self.bytes_of(step)
+
+    def bytes_of(self, step: Step) -> bytes | None:
+        """Return the bytes that a step needs; ``None`` if it needs no file.
+
+        Raises:
+            UsageError: the file cannot be read, or is not the file that was planned.
+        """
+        if step.source is None:
+            return None
+        path, digest = step.source
+        if digest not in self._bytes:
+            data = read_whole(Path(path))
+            if sha256(data) != digest:
+                raise UsageError(
+                    f"{path} is not the file that was planned: it was changed since", next_step="plan anew"
+                )
+            self._bytes[digest] = data
+        return self._bytes[digest]
+
+
+def read_whole(path: Path) -> bytes:
+    """Return the bytes of a file that is put on a PC.
+
+    Raises:
+        UsageError: it is no file, cannot be read, or is too large to be put on a PC.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer does not block
+        with os.fdopen(number, "rb") as file:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise UsageError(f"{path} is not a file")
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", next_step="plan where the file is") from None
+    if len(data) > MAX_SIZE:
+        raise UsageError(
+            f"{path} has over {MAX_SIZE:,} bytes, and larger files are not put on a PC over WinRM",
+            next_step="distribute it in another way",
+        )
+    return data

@@ -355,6 +355,8 @@ def test_the_kind_of_a_drive_is_told_in_the_language_of_the_pc() -> None:
     [
         ("for %i in (1 2) do @echo %i& echo x", "1\nx\n2\nx\n"),
         ("(for %i in (1 2) do @echo %i) & echo x", "1\n2\nx\n"),
+        ("for %i in (1 2) do @(echo %i& echo x)", "1\nx\n2\nx\n"),
+        ("@(echo a) & @echo b", "a\nb\n"),
         ("if 1==2 echo a & echo b", ""),
         ("if 1==1 (echo a) & echo b", "a\nb\n"),
         ("if 1==2 (echo a) else echo b& echo c", "b\nc\n"),

@@ -177,6 +177,9 @@ def _pipeline(reader: _Reader) -> Node:
 
 def _command(reader: _Reader) -> Node:
     _skip_blanks(reader)
+    while reader.text.startswith("@", reader.at):  # the command is not shown
+        reader.at += 1
+        _skip_blanks(reader)
     if reader.at >= len(reader.text):
         raise SyntaxProblem("")
     if reader.text[reader.at] == "(":

@@ -70,26 +70,10 @@ def _errors() -> tuple[type[Exception], ...]:
     return (ValueError, TypeError, OverflowError, *of_keys, *of_x509)
 
 
-def certificate_of(der: bytes) -> Certificate:
-    """Return what *der* says.
-
-    Raises:
-        Malformed: it is no certificate.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
+def certificate_of(der: bytes) -> Certificate | None:
+    """Return what *der* says; ``None`` if it is no certificate."""
     try:
         loaded = _load(der)
-        try:
-            uses = loaded.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-            usages: tuple[str, ...] | None = tuple(use.dotted_string for use in uses)
-        except x509.ExtensionNotFound:
-            usages = None
-        key = loaded.public_key()
-        weak = (isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA) or (
-            isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE
-        )
         return Certificate(
             subject=loaded.subject.rfc4514_string(),
             by_itself=loaded.subject == loaded.issuer,
@@ -98,14 +82,39 @@ def certificate_of(der: bytes) -> Certificate:
             sha256=hashlib.sha256(der).hexdigest().upper(),
             not_before=loaded.not_valid_before_utc,
             not_after=loaded.not_valid_after_utc,
-            usages=usages,
-            weak_key=weak,
+            usages=_usages(loaded),
+            weak_key=_has_weak_key(loaded),
             serial_number=loaded.serial_number,
             issuer_der=loaded.issuer.public_bytes(),
             der=der,
         )
-    except _errors() as error:
-        raise Malformed(f"a certificate cannot be read ({type(error).__name__})") from None
+    except _errors():
+        return None
+
+
+def _usages(certificate: x509.Certificate) -> tuple[str, ...] | None:
+    """Return what it is made for; nothing if its extensions cannot be read."""
+    from cryptography import x509
+
+    try:
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return tuple(use.dotted_string for use in uses)
+    except x509.ExtensionNotFound:
+        return None
+    except _errors():
+        return ()
+
+
+def _has_weak_key(certificate: x509.Certificate) -> bool:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    try:
+        key = certificate.public_key()
+    except _errors():
+        return False  # it has then signed nothing that is believed
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size < MIN_RSA
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE
 
 
 def has_signed(certificate: Certificate, algorithm: str, digest: str, signature: bytes, data: bytes) -> bool:
@@ -128,8 +137,8 @@ def has_signed(certificate: Certificate, algorithm: str, digest: str, signature:
         **{"md5": hashes.MD5(), "sha1": hashes.SHA1()},  # noqa: S303 - who asks says that they are weak
         **{"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()},
     }
-    key = _load(certificate.der).public_key()
     try:
+        key = _load(certificate.der).public_key()
         if isinstance(key, rsa.RSAPublicKey) and algorithm in _RSA:
             key.verify(signature, data, padding.PKCS1v15(), functions[digest])
             return True

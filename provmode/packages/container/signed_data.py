@@ -88,15 +88,15 @@ def read_signed_data(data: bytes, content_type: str) -> Signed:
 
 
 def _certificates(values: Sequence[Value]) -> tuple[Certificate, ...]:
-    found: list[Certificate] = []
+    """Return the certificates; what is none is left out, as somebody else's does not matter."""
+    all_of_them: list[Value] = []
     for value in values:
         if value.tag not in (_ZERO, _ONE):
             raise Malformed("something that is neither a certificate nor a list of revoked ones")
-        for each in value.children() if value.tag == _ZERO else ():
-            if len(found) == MAX_CERTIFICATES:
-                raise Malformed(f"over {MAX_CERTIFICATES} certificates")
-            found.append(certificate_of(each.of(der.SEQUENCE).whole))
-    return tuple(found)
+        all_of_them += value.children() if value.tag == _ZERO else ()
+    if len(all_of_them) > MAX_CERTIFICATES:
+        raise Malformed(f"over {MAX_CERTIFICATES} certificates")
+    return tuple(filter(None, (certificate_of(each.whole) for each in all_of_them)))
 
 
 def _signer(

@@ -308,6 +308,7 @@ def issued(
     serial: int = 0,
     key: rsa.RSAPrivateKey | None = None,
     usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CODE_SIGNING,),
+    more: Sequence[x509.ExtensionType] = (),
 ) -> Signer:
     """Return a key with a certificate that *by* issued, or itself."""
     key = key or rsa.generate_private_key(65537, 2048)
@@ -323,6 +324,8 @@ def issued(
     )
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=True)
+    for each in more:
+        builder = builder.add_extension(each, critical=False)
     return Signer(key, builder.sign(by.key if by else key, hashes.SHA256()))
 
 
@@ -367,6 +370,28 @@ def test_who_issued_the_certificate_is_told_only_if_it_is_proved() -> None:
     assert trusted(found, Known([impostor.thumbprint])) == Known(False)
     assert codes(found) == set()
     assert codes(signature_in(signed(PLAIN, leaf, certificates=chain[:2]))) == {"no-issuer"}
+
+
+def test_something_else_among_the_certificates_does_not_matter_but_many_are_refused() -> None:
+    class Other:
+        def public_bytes(self, encoding: Encoding) -> bytes:
+            return lab.der(0x30, lab.der(0x02, b"\1"))
+
+    other: Any = Other()
+    found = signature_in(signed(PLAIN, SIGNER, certificates=[other, SIGNER.certificate, other]))
+    assert (found.intact, codes(found)) == (Known(True), set())
+
+    many = signature_in(signed(PLAIN, SIGNER, certificates=[SIGNER.certificate, *[other] * 40]))
+    assert cause(many.intact) == "malformed"
+
+
+def test_a_certificate_whose_extensions_cannot_be_read_is_made_for_nothing() -> None:
+    broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.19"), b"no constraints")
+    signer = issued("broken", more=[broken])
+    found = signature_in(signed(PLAIN, signer))
+
+    assert found.intact == Known(True)
+    assert codes(found) == {"wrong-usage"}
 
 
 def test_a_certificate_whose_name_was_changed_is_refused() -> None:

@@ -7,6 +7,7 @@ so it works with and without gevent's monkey patching.
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -189,6 +190,15 @@ class LabProcess:
     def set_service(self, host: str, service: str, **changes: Any) -> None:
         """Change a service at the PC itself (see ``service-write`` in ``docs/lab.md``); without changes remove it."""
         self.ask("service-write", host=host, service=service, changes=changes)
+
+    def write_file(self, host: str, path: str, data: bytes | None) -> None:
+        """Write a file as a user at the PC does, or delete it without *data*."""
+        content = None if data is None else base64.b64encode(data).decode()
+        self.ask("file-write", host=host, path=path, content=content)
+
+    def set_provisioning(self, host: str, **changes: Any) -> None:
+        """Change how packages go on a PC (see ``provisioning`` in ``docs/lab.md``); without changes all goes well."""
+        self.ask("provisioning", host=host, changes=changes)
 
     def end_shells(self, host: str) -> None:
         """End every command shell of a PC, as a restart of WinRM does."""

@@ -149,6 +149,26 @@ def test_every_secret_of_the_packages_holds_the_same_word() -> None:
         assert (catalogue.CANARY.encode() in package.data) == (package.secrets > 0), name
 
 
+def test_a_pc_that_refuses_does_so_with_the_code_of_its_truth() -> None:
+    pc = build("refuses")
+    pc.files.write("C:\\a.ppkg", catalogue.made("kiosk").data, START)
+
+    running = cmd.start(pc, "dism /online /add-provisioningpackage /packagepath:C:\\a.ppkg")
+
+    assert running.exit_code == 183
+    assert cases.truth(cases.BY_NAME["refuses"])["refuses"] == "0x800700b7"
+
+
+def test_the_tasks_and_the_service_of_provisioning_are_there() -> None:
+    pc = build("inbox")
+    where = "WHERE TaskPath = '\\\\Microsoft\\\\Windows\\\\Management\\\\Provisioning\\\\'"
+    tasks = pc.query("root/microsoft/windows/taskscheduler", f"SELECT TaskName FROM MSFT_ScheduledTask {where}")
+    services = pc.query("root/cimv2", "SELECT State, StartMode FROM Win32_Service WHERE Name = 'dmwappushservice'")
+
+    assert [row["TaskName"] for row in tasks] == ["Cellular", "Logon", "Retry", "RunOnReboot"]
+    assert services == [{"State": "Stopped", "StartMode": "Manual"}]
+
+
 # -- the fleet --------------------------------------------------------------------------------------------------
 
 

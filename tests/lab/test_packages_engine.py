@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -496,3 +497,20 @@ def test_real_packages_are_read_through_another_program() -> None:
         ("windows-kitting-workflow-sample", "ITAdmin", 5000),
     ]
     assert found[1].settings[0].path == ("Policy", "Config", "Start", "ConfigureStartPins")
+
+
+@pytest.mark.parametrize("missing", [("wimlib-imagex",), ("7z",)])
+def test_either_program_unpacks_what_is_compressed(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in missing else which(name))
+    read.cache_clear()
+
+    assert read((RECORDED / "start_pins.ppkg").read_bytes()).name == "windows-kitting-workflow-sample"
+
+
+def test_without_such_a_program_what_is_compressed_cannot_be_applied(pc: PC, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    read.cache_clear()
+
+    assert refusal(pc, (RECORDED / "start_pins.ppkg").read_bytes()) == 0x80004001
+    assert add(pc, pins()).installed, "what is stored is read without one"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -18,6 +20,7 @@ from provmode.lab.packages import cases
 from provmode.lab.packages.catalogue import made
 from provmode.lab.packages.engine import KEPT
 from provmode.lab.personas import BY_NAME, build_pc
+from provmode.lab.process import LabError, LabProcess
 from provmode.lab.server.hosting import HostSpec
 from provmode.lab.windows import cmd
 
@@ -139,3 +142,34 @@ def test_the_registry_provider_shows_the_winner_of_a_policy(lab: Any) -> None:
     )
 
     assert body.findtext(".//{*}sValue") == made("kiosk").provider
+
+
+# -- the lab as a process ---------------------------------------------------------------------------------------
+
+
+def test_a_lab_in_processes_has_the_packages_of_its_truth_and_takes_orders(tmp_path: Path) -> None:
+    shares = {"applied": 1.0, "refuses": 1.0}
+    truth = tmp_path / "truth.json"
+    with LabProcess(4, 3, mix={"healthy": 1}, packages=shares, truth=truth, processes=2) as lab:
+        told = json.loads(truth.read_text())["packages"]
+        names = {each["case"]: name for name, each in told.items()}
+        results = f"HKLM\\SOFTWARE\\Microsoft\\Provisioning\\Results\\{made('base').id}"
+        for name, each in told.items():
+            file = lab.registry(name, results, "PackageFileName")
+            assert file == (each["applied"][0]["file"] if each["applied"] else None)
+        assert set(names) == set(shares)
+        host = names["refuses"]
+        lab.write_file(host, "C:\\k.ppkg", made("kiosk").data)
+        lab.set_provisioning(host)
+        lab.set_provisioning(host, add="0x80070005", categories={"Accounts": ["0x8007054b", "x"]}, command_seconds=5)
+        lab.write_file(host, "C:\\k.ppkg", None)
+        what = [item["what"] for item in lab.mutations(host)]
+        assert what == [f"file C:\\k.ppkg written ({len(made('kiosk').data)} bytes)", "file C:\\k.ppkg deleted"]
+        for wrong in (
+            lambda: lab.set_provisioning(host, speed=1),
+            lambda: lab.set_provisioning(host, add="x"),
+            lambda: lab.write_file(host, "k.ppkg", b""),
+            lambda: lab.ask("file-write", host=host, path="C:\\x", content="?"),
+        ):
+            with pytest.raises(LabError):
+                wrong()

@@ -14,14 +14,17 @@ from typing import Any
 from provmode.lab.packages import traces, trust
 from provmode.lab.packages.catalogue import Made, made, signer
 from provmode.lab.packages.engine import KEPT, Engine, Faults
+from provmode.lab.windows.services import Service
 from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HKLM, Drive, DriveType, RegType
 
 INBOX = "inbox"
 RECOVERY = "C:\\Recovery\\Customizations"
-NO_SUCH_DOMAIN = 0x8007054B
+NO_SUCH_DOMAIN, ALREADY_EXISTS = 0x8007054B, 0x800700B7
 _MDM = "6c9a1f30-8d52-4f0b-a7c4-0d1e2f3a4b5c"
 """A provider that is no package: the enrolment of a device management."""
+PUSH_SERVICE = Service("dmwappushservice", "Device Management WAP Push message Routing", "Stopped", "Manual")
+"""The engine's helper: it starts it."""
 _AGO = timedelta(days=30)
 
 
@@ -56,6 +59,8 @@ class Case:
     """Area, policy and value that another provider has set before."""
     winners: Mapping[str, str] = field(default_factory=dict)
     """Whose value policies have: the name of a package, or ``mdm``, by ``Area/Policy``."""
+    refuses: int = 0
+    """The HRESULT with which any further package is refused; 0: none is."""
     is_running: bool = False
     """The commands of what was added still run, for 20 minutes to come."""
 
@@ -64,6 +69,7 @@ def build(pc: PcState, case: Case) -> None:
     """Put the packages of a kind of PC on a PC."""
     engine = Engine()
     pc.packages = engine
+    pc.services.put(PUSH_SERVICE)
     if case.trusts_signer:
         trust.trust(pc.registry, signer().certificate)
     if case.foreign is not None:
@@ -83,6 +89,7 @@ def build(pc: PcState, case: Case) -> None:
         if not added.is_kept:
             pc.files.delete(f"{KEPT}\\{added.file}")
     engine.command_time = Engine().command_time
+    engine.faults = Faults(add=case.refuses)
     for name, value in case.policies.items():
         pc.registry.set(HKLM, traces.SECURITY, name, RegType.DWORD, value)
     for path, name in case.files.items():
@@ -104,6 +111,8 @@ def truth(case: Case) -> dict[str, Any]:
         found["trusted"] = [signer().thumbprint]
     if case.policies:
         found["policies"] = dict(case.policies)
+    if case.refuses:
+        found["refuses"] = f"0x{case.refuses:08x}"
     if case.winners:
         found["winners"] = {
             policy: _MDM if name == "mdm" else made(name).provider for policy, name in case.winners.items()
@@ -244,6 +253,7 @@ CASES: tuple[Case, ...] = (
         (Added("apps", "Apps.ppkg"),),
         is_running=True,
     ),
+    Case("refuses", 1, "any package that is added fails with 0x800700b7", refuses=ALREADY_EXISTS),
     Case("unreadable", 1, "a kept package is encrypted", files={f"{KEPT}\\Contoso Secure.ppkg": "secure"}),
     Case("removable", 1, "a package is at the root of a removable drive", files={"E:\\Büro 100%.ppkg": "base"}),
 )

@@ -72,10 +72,12 @@ class _Step:
 class Engine:
     """The provisioning of one PC."""
 
+    COMMAND_SECONDS = 20.0
+    """How long a command of a package runs, if nothing else is said."""
+
     def __init__(self) -> None:
         self.faults = Faults()
-        self.command_time = timedelta(seconds=20)
-        """How long a command of a package runs."""
+        self.command_time = timedelta(seconds=self.COMMAND_SECONDS)
         self._packages: dict[str, _Applied] = {}
         """By id in lower case, in the order in which they were applied."""
         self._removed: set[str] = set()

@@ -17,6 +17,7 @@ from typing import Any
 
 from provmode.lab.server.hosting import HostSpec, Lab
 from provmode.lab.server.injection import Injection
+from provmode.lab.server.local_packages import write_file, write_provisioning
 from provmode.lab.server.local_registry import read_registry, write_registry
 from provmode.lab.server.local_services import write_service
 from provmode.lab.server.service import WinRMService
@@ -42,6 +43,8 @@ class Control:
             "registry-read": self._registry_read,
             "registry-write": self._registry_write,
             "service-write": self._service_write,
+            "file-write": self._file_write,
+            "provisioning": self._provisioning,
             "shells-end": self._shells_end,
         }
 
@@ -135,6 +138,14 @@ class Control:
     def _service_write(self, request: Mapping[str, Any]) -> None:
         """Change a service as it is kept at the PC; the PC does nothing on account of it."""
         write_service(self._pc(request), request["service"], request["changes"])
+
+    def _file_write(self, request: Mapping[str, Any]) -> None:
+        """Write a file as a user at the PC does."""
+        write_file(self._pc(request), request["path"], request["content"])
+
+    def _provisioning(self, request: Mapping[str, Any]) -> None:
+        """Change how adding, removing and applying packages goes."""
+        write_provisioning(self._pc(request), request["changes"])
 
     def _shells_end(self, request: Mapping[str, Any]) -> None:
         """End every command shell of a PC, as a restart of WinRM does."""

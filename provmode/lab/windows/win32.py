@@ -247,6 +247,14 @@ def _tasks(pc: PcState) -> Iterable[Properties]:
         "TaskName": "ScheduledDefrag",
         "TaskPath": "\\Microsoft\\Windows\\Defrag\\",
     }
+    for name in ("Cellular", "Logon", "Retry", "RunOnReboot") if pc.packages is not None else ():
+        yield {
+            "Author": "Microsoft Corporation",
+            "Description": None,
+            "State": 3,
+            "TaskName": name,
+            "TaskPath": "\\Microsoft\\Windows\\Management\\Provisioning\\",
+        }
     if pc.client is not None:
         yield {
             "Author": "Microsoft Corporation",

@@ -17,7 +17,16 @@ from provmode.lab.packages.catalogue import made, signer
 from provmode.lab.packages.engine import KEPT, Engine, Faults
 from provmode.lab.packages.reader import Unreadable, read
 from provmode.lab.packages.signer import self_signed, signed
-from provmode.lab.packages.writer import Asset, Condition, Description, Setting, Variant, command, package
+from provmode.lab.packages.writer import (
+    Asset,
+    Condition,
+    Description,
+    Setting,
+    Variant,
+    command,
+    package,
+    package_files,
+)
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
 from provmode.lab.windows.provisioning import PENDING, ProvisioningFailed
@@ -480,10 +489,23 @@ def test_a_damaged_package_is_unreadable_or_is_read_and_nothing_else_happens() -
     assert outcomes <= {"Apps", "0x8007000d", "0x80004001"}
 
 
-def test_an_entity_in_a_package_is_never_expanded() -> None:
-    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aa">]><x>&a;</x>'
-    with pytest.raises(Unreadable):
-        read(package(pins(files={"Multivariant/0/customizations.xml": bomb})))
+def test_a_document_type_in_a_package_is_refused() -> None:
+    path = "Multivariant/0/customizations.xml"
+    source = package_files(pins())[path]
+    assert isinstance(source, bytes)
+    head, mark, rest = source.partition(b"<WindowsCustomizations>")
+    typed = head + b"<!DOCTYPE WindowsCustomizations>" + mark + rest
+
+    assert outcome(package(pins(files={path: source}))) == "Pins"
+    assert outcome(package(pins(files={path: typed}))) == "0x8007000d"
+
+
+def test_a_file_that_is_not_what_its_hash_says_is_refused() -> None:
+    data = package(pins())
+    changed = data.replace(b"<Name>Pins</Name>", b"<Name>Pink</Name>")
+
+    assert changed != data
+    assert outcome(changed) == "0x8007000d"
 
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "ppkg"

@@ -17,6 +17,7 @@
 * `precedence`  which package's value holds for each setting, and why
 * `versions`    of several packages of one id, which count
 * `diff`        what two packages differ in
+* `preview`     what a package would change on one PC, and what a removal would leave
 * `xml`         XML of a package, read as hostile input
 * `errors`      why a package cannot be read
 * `wanted`     which packages a PC should have, as the inventory says it

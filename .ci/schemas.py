@@ -1,4 +1,4 @@
-"""Write what the code's tables say into the schemas of plan, journal, inventory and, where they share it, audit."""
+"""Write what the code's tables say into the schemas of plan, journal, inventory, package and what audit shares."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from provmode.fleet.asked import schema
 from provmode.fleet.journal_events import line_schema
 from provmode.fleet.plan_file import step_schema
+from provmode.report.packages import files_document
 
 DOCS = Path(__file__).parent.parent / "docs"
 ONLY_AUDIT = {"tries"}
@@ -25,6 +26,7 @@ def main() -> None:
     host = audit["$defs"]["host"]["properties"]
     host.update({name: plan["$defs"]["host"]["properties"][name] for name in host if name not in ONLY_AUDIT})
     documents = {"plan": plan, "journal": journal, "audit": audit, "inventory": schema()}
+    documents["package"] = files_document.schema()
     for name, document in documents.items():
         (DOCS / f"{name}.schema.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

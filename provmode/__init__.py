@@ -27,6 +27,7 @@ The ground, which everything may import and which imports nothing of the house b
 * ``clock``         the controller's clock, for the programs that hand it to pure logic.
 * ``process``       what every process of provmode sets up for itself: its log, and when garbage is looked for.
 * ``atomic_file``   files that are written whole or not at all.
+* ``regular_file``  files that are read by ranges; no pipes, no devices.
 
 And one house apart, which shares no code with the rest:
 

@@ -47,9 +47,8 @@ def test_every_cause_is_listed_with_what_to_do() -> None:
 
 
 def test_every_finding_is_listed() -> None:
-    of_packages = ROOT / "provmode" / "packages"  # they have a table of their own
-    files = [path for path in (ROOT / "provmode").rglob("*.py") if of_packages not in path.parents]
-    source = "\n".join(path.read_text("utf-8") for path in files)
+    paths = [path for path in (ROOT / "provmode").rglob("*.py") if "packages" not in path.parts]  # these have a table
+    source = "\n".join(path.read_text("utf-8") for path in paths)
 
     assert {row[0].strip("`") for row in rows(VERDICTS, "Findings")} == set(
         re.findall(r'Finding\(\s*"([a-z-]+)"', source)

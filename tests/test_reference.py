@@ -26,6 +26,7 @@ from provmode.fleet.results import EXIT_CODES, HostOutcome
 from provmode.fleet.results import MEANINGS as OUTCOMES
 from provmode.history.drift import MEANINGS as MEANINGS_OF_WORDS
 from provmode.history.drift import Word
+from provmode.packages.findings import FINDINGS as PACKAGES
 from provmode.remediation.traces import PLACES, SAYS
 from provmode.report.prometheus import CHANGES, METRICS
 from provmode.report.table import COLUMNS
@@ -204,6 +205,12 @@ def test_everything_that_stays_on_a_pc_is_listed_with_its_place_and_what_it_is()
     listed = {row[0].strip("`"): (row[1], row[2]) for row in rows("What stays on a PC", "kind")}
 
     assert listed == {kind: (PLACES[kind], SAYS[kind]) for kind in PLACES}
+
+
+def test_every_finding_of_a_package_is_listed_with_what_it_means_and_what_to_do() -> None:
+    listed = [tuple(row) for row in rows("Provisioning packages", "finding of a package")]
+
+    assert listed == [(f"`{code}`", kind.weight.value, kind.means, kind.to_do) for code, kind in PACKAGES.items()]
 
 
 def test_every_word_of_a_drift_is_listed() -> None:

@@ -22,6 +22,7 @@ nothing else.
 * `history`, `drift`  commands about what runs remembered
 * `report`  a run as a page
 * `key`  keys to sign with
+* `package`  packages: the group of its commands
 * `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.

@@ -22,6 +22,7 @@ from provmode.cli.init import init
 from provmode.cli.inventory import inventory
 from provmode.cli.key import key
 from provmode.cli.lab import lab
+from provmode.cli.package import package
 from provmode.cli.plan import plan
 from provmode.cli.push import push
 from provmode.cli.report import report
@@ -54,10 +55,10 @@ def _debug_too(_: click.Context, __: click.Parameter, debug: bool) -> None:
         set_debug(True)
 
 
-_groups = (inventory, history, key)
+_groups = (inventory, history, key, package)
 _commands = (
     *(audit, plan, approve, apply, push, undo, verify, show, traces),
-    *(waive, key, history, drift, report, inventory, config, init, systemd, demo, lab),
+    *(waive, key, history, drift, report, inventory, package, config, init, systemd, demo, lab),
 )
 _parts = [part for group in _groups for part in group.commands.values()]
 for _command in (*_commands, *_parts):

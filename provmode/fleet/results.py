@@ -335,6 +335,19 @@ DRIFT = ExitCodes(
     },
 )
 
+PACKAGE = ExitCodes(
+    {},
+    {
+        COMPLIANT: "read; there is nothing to say but hints, nothing differs, every setting is decided",
+        PENDING: "read; there are findings, the packages differ, or a setting is not decided",
+        FAILED: "a package could not be read: what is in it could not be told",
+        PENDING | FAILED: "both 2 and 4",
+        BAD_USAGE: "bad usage, or a file that is not there, is no file, or must not be read",
+        INTERRUPTED: "interrupted",
+    },
+)
+"""Of `package show`, `lint`, `diff` and `resolve`."""
+
 SYSTEMD = ExitCodes(
     {},
     {
@@ -372,6 +385,7 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "waive": WAIVE,
     "history": HISTORY,
     "drift": DRIFT,
+    "package": PACKAGE,
     "systemd": SYSTEMD,
     "lab": LAB,
 }

@@ -20,6 +20,7 @@
 * `prometheus`  an audit as figures for Prometheus
 * `exports`   the files of the formats above that a run writes beside its report
 * `page/`     a run as one HTML file
+* `packages/`  provisioning packages, as text and JSON
 * `progress`  the progress of a run as lines of a log
 * `lines`     lines of text: wrapped, folded, counted
 

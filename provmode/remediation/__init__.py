@@ -4,6 +4,7 @@
 * `execute`     carrying out a step: check, change, read back
 * `foresee`     what undoing would make of a client
 * `decide`      which steps bring a client into compliance, and which clients are left alone
+* `packages`    which packages are added to a PC and removed from it
 * `lease`       the folder on the PC that keeps two controllers from working on it at once
 * `lease_folder`  that folder: its name, and looking into it
 * `traces`      what provmode left on a PC, and which of it can go

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from provmode.errors import HostError
+from provmode.packages.model import Package
 from provmode.packages.on_pc.applied import applied_ids, results_in
 from provmode.packages.on_pc.files import folders, packages_in
 from provmode.packages.on_pc.inventory import hashed, inventory
-from provmode.packages.on_pc.model import CategoryResult, PackageFile, PackageResult, Place
+from provmode.packages.on_pc.model import CategoryResult, PackageResult, Place
 from provmode.packages.on_pc.package import OF_THE_PACKAGE, package_on_pc
 from provmode.reading import Known, Reading, Unknown
 from provmode.windows.conversation import Conversation
@@ -71,12 +72,25 @@ class PackagesThere:
 
     def __init__(
         self,
-        kept: tuple[tuple[str, Copy], ...],
-        ids: frozenset[str],
-        results: tuple[PackageResult, ...],
-        unread: tuple[str, ...] = (),
+        kept: Sequence[tuple[str, Copy]],
+        ids: Collection[str],
+        results: Sequence[PackageResult],
+        unread: Sequence[str],
+        read: Mapping[str, Package],
     ) -> None:
         self._kept, self._ids, self._results, self._unread = kept, ids, results, unread
+        self.read = read
+        """The packages that were read on the PC, by the hash of their files."""
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The hash of each file that Windows kept and that is known to be a package's."""
+        return tuple(copy.sha256 for _, copy in self._kept)
+
+    @property
+    def unread(self) -> int:
+        """How many files are kept that cannot be read."""
+        return len(self._unread)
 
     def __call__(self, id_: str) -> OnThisPc:
         """Return what it has of one.
@@ -101,30 +115,23 @@ def on_this_pc(known: Identities) -> Conversation[PackagesThere]:
     folder = folders(system.windows_directory)[Place.KEPT]
     said = yield from inventory()
     (place,) = yield from hashed(((yield from packages_in(Place.KEPT, folder)),), said.hashes)
-    kept, unread = list[tuple[str, Copy]](), list[str]()
+    kept, unread, read = list[tuple[str, Copy]](), list[str](), dict[str, Package]()
     for file in _told(place.files, f"the packages in {folder}"):
-        if file.place is Place.KEPT:
-            found = yield from _identified(file, known)
-            if isinstance(found, Unknown):
-                unread.append(found.detail)
-            else:
-                kept.append(found)
+        if file.place is not Place.KEPT:
+            continue
+        digest = _told(file.sha256, f"the hash of {file.path}")
+        if digest not in known:
+            found = yield from package_on_pc(file.path, digest)
+            if isinstance(found, Unknown) and found.cause.startswith(OF_THE_PACKAGE):
+                unread.append(f"{file.path}: {found.detail}")
+                continue
+            read[digest] = _told(found, f"which package {file.path} is")
+        about = read[digest].metadata if digest in read else None
+        id_, version = (about.id, about.version) if about is not None else known[digest]
+        kept.append((id_, Copy(version, digest, file.path)))
     results = _told_or_none(results_in(said.registry), "the results of packages")
     ids = _told_or_none((yield from applied_ids()), "the ids of applied packages")
-    return PackagesThere(tuple(kept), frozenset(ids or ()), results or (), tuple(unread))
-
-
-def _identified(file: PackageFile, known: Identities) -> Conversation[tuple[str, Copy] | Unknown]:
-    """Return the id of the package in a file and the file; unknown if the file cannot be read wherever it is."""
-    digest = _told(file.sha256, f"the hash of {file.path}")
-    if digest in known:
-        id_, version = known[digest]
-        return id_, Copy(version, digest, file.path)
-    package = yield from package_on_pc(file.path, digest)
-    if isinstance(package, Unknown) and package.cause.startswith(OF_THE_PACKAGE):
-        return Unknown(package.cause, f"{file.path}: {package.detail}")
-    metadata = _told(package, f"which package {file.path} is").metadata
-    return metadata.id, Copy(metadata.version, digest, file.path)
+    return PackagesThere(kept, ids or (), results or (), unread, read)
 
 
 def _name(result: PackageResult) -> str:

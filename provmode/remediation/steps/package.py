@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -372,8 +372,10 @@ def check_newer(there: OnThisPc, version: str) -> None:
             )
 
 
-def may_add(signer: str) -> Conversation[None]:
+def may_add(signer: str, *, trusting: Collection[str] = ()) -> Conversation[None]:
     """Check that policies let a package be added that was signed by *signer* (a thumbprint; empty: by nobody).
+
+    *trusting* are thumbprints that the PC will trust by then.
 
     Raises:
         HostError: they do not, or it could not be told.
@@ -390,6 +392,8 @@ def may_add(signer: str) -> Conversation[None]:
             "a policy requires signed packages (RequireProvisioningPackageSignature), and this one is unsigned",
             next_step="sign the package",
         )
+    if signer in trusting:
+        return
     trusted = yield from trusted_provisioners()
     if isinstance(trusted, Unknown):
         raise HostError(

@@ -1,0 +1,175 @@
+"""Which packages are to be added to a PC and removed from it, and whose signatures it is to trust. Pure.
+
+What the inventory wants is compared with what the PC has. The order is fixed: trust first, then removals, then
+additions in the order of the inventory. A PC on which something legitimate runs keeps everything as it is, and so does
+one that could not be assessed. What a policy forbids, what is older than what is there, and what Windows applied with
+failures is left alone, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from provmode.ccm.client import client_state
+from provmode.ccm.judge import judge
+from provmode.ccm.machine import machine
+from provmode.ccm.policy import Policy
+from provmode.ccm.verdict import Finding, Verdict
+from provmode.errors import HostError
+from provmode.packages.container.signature import Signature
+from provmode.packages.model import Package
+from provmode.packages.on_pc.copies import Identities, PackagesThere, on_this_pc
+from provmode.packages.on_pc.policies import policy_winners, trusted_provisioners
+from provmode.packages.preview import areas_of, preview, removal
+from provmode.reading import NOT_READ, Absent, Known, Unknown, known
+from provmode.remediation.decide import LEFT_ALONE, Remediation, check_idle
+from provmode.remediation.execute import StaleStep
+from provmode.remediation.steps import AddPackage, RemovePackage, SetTrustedProvisioner, Step
+from provmode.remediation.steps.package import check_newer, may_add, may_remove
+from provmode.windows.conversation import Conversation
+from provmode.windows.system import clock_and_name
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A package of this computer that a PC should have."""
+
+    file: str
+    """Its path on this computer."""
+    sha256: str
+    package: Package
+
+    @property
+    def signer(self) -> str:
+        """SHA-1 of the certificate that signed it, in lower case; empty if it is not signed."""
+        signature: Signature = self.package.signature
+        return signature.signer.value.sha1.lower() if isinstance(signature.signer, Known) else ""
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is what was signed; true if it is not signed."""
+        signature: Signature = self.package.signature
+        return isinstance(signature.signer, Absent) or signature.intact == Known(True)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a PC should have. It can be pickled."""
+
+    packages: tuple[PackageFile, ...] = ()
+    absent: tuple[str, ...] = ()
+    """Ids of packages that should not be there."""
+    without_file: tuple[tuple[str, str, str], ...] = ()
+    """Id, version and SHA-256 of packages whose file the inventory does not name: they cannot be added."""
+    provisioners: tuple[SetTrustedProvisioner, ...] = ()
+    """Certificates that should be trusted, or should not, each as the step that does it."""
+
+
+@dataclass
+class PackagesRead:
+    """The packages that were read so far, by the hash of their files: of the PCs of a run each is read once."""
+
+    packages: dict[str, Package] = field(default_factory=dict)
+
+    @property
+    def identities(self) -> Identities:
+        """Id and version of each."""
+        return {digest: (each.metadata.id, each.metadata.version) for digest, each in self.packages.items()}
+
+
+def plan_packages(
+    now: Callable[[], datetime], policy: Policy, wanted: Wanted, read: PackagesRead
+) -> Conversation[Remediation]:
+    """Look at a client, then at the PC's packages, and return the steps that bring them to what is *wanted*."""
+    client = yield from client_state(now, policy.legitimate_processes)
+    if client.computer == NOT_READ:
+        client = replace(client, computer=(yield from clock_and_name())[1])
+    assessment = judge(client, policy, now())
+    if assessment.verdict is Verdict.UNASSESSED:
+        return Remediation(client, assessment, (), LEFT_ALONE[assessment.verdict])
+    try:
+        yield from check_idle(now, policy)
+        there: PackagesThere = yield from on_this_pc(read.identities)
+        read.packages.update(there.read)
+        steps, left = yield from _steps(wanted, there, read)
+        kind = (yield from machine()) if steps else None
+    except StaleStep as error:
+        return Remediation(client, assessment, (), error.what)
+    except HostError as error:
+        return Remediation(client, assessment, (), f"its packages could not be looked at: {error.what}")
+    assessment = replace(assessment, findings=(*assessment.findings, *(Finding("package-left", text) for text in left)))
+    left_alone = "" if steps else "; ".join(left) or "its packages are as the inventory wants them"
+    return Remediation(client, assessment, tuple(steps), left_alone, machine=kind)
+
+
+def _steps(wanted: Wanted, there: PackagesThere, read: PackagesRead) -> Conversation[tuple[list[Step], list[str]]]:
+    """Return the steps, and of what is left alone the reasons."""
+    steps, left = list[Step](), list[str]()
+    trusted = yield from trusted_provisioners()
+    if isinstance(trusted, Unknown) and wanted.provisioners:
+        left.append(f"could not tell whom the PC trusts: {trusted.detail or trusted.cause}")
+    elif not isinstance(trusted, Unknown):
+        steps += [each for each in wanted.provisioners if (each.thumbprint in known(trusted, ())) != each.present]
+    trusting = {step.thumbprint for step in steps if isinstance(step, SetTrustedProvisioner) and step.present}
+    for id_ in wanted.absent:
+        try:
+            steps += yield from _removal(id_, there, read)
+        except HostError as error:
+            left.append(f"{id_}: {error.what}")
+    for id_, version, digest in wanted.without_file:
+        if not there(id_).has(digest):
+            left.append(f"{id_} {version}: the inventory names no file of it, so it cannot be added")
+    for each in wanted.packages:
+        try:
+            steps += yield from _addition(each, there, read, trusting)
+        except HostError as error:
+            left.append(f"{each.package}: {error.what}")
+    return steps, left
+
+
+def _removal(id_: str, there: PackagesThere, read: PackagesRead) -> Conversation[list[Step]]:
+    found = there(id_)
+    if not found.lines:
+        return []
+    yield from may_remove()
+    package = next((read.packages[copy.sha256] for copy in found.copies if copy.sha256 in read.packages), None)
+    name = package.metadata.name if package is not None else ""
+    return [RemovePackage(name, id_, found.lines, removal(package))]
+
+
+def _addition(
+    wanted: PackageFile, there: PackagesThere, read: PackagesRead, trusting: set[str]
+) -> Conversation[list[Step]]:
+    metadata = wanted.package.metadata
+    found = there(metadata.id)
+    if found.has(wanted.sha256) and found.applied:
+        if found.failed:
+            first = found.failed[0]
+            node = f" at {first.failing_node}" if first.failing_node else ""
+            raise HostError(
+                f"it is there, and {first.name} of it failed: {first.hresult or 'no number'}{node}; "
+                "adding the same package again does nothing"
+            )
+        return []
+    if not wanted.intact:
+        raise HostError("its file is not what was signed, or that could not be told")
+    check_newer(found, metadata.version)
+    yield from may_add(wanted.signer, trusting=trusting)
+    winners = yield from policy_winners(areas_of(wanted.package))
+    others = [read.packages.get(digest) for digest in there.hashes if digest != wanted.sha256] + [None] * there.unread
+    shown = preview(wanted.package, others, winners)
+    return [
+        AddPackage(
+            wanted.file,
+            metadata.name,
+            metadata.id,
+            metadata.version,
+            wanted.sha256,
+            wanted.signer,
+            found.lines,
+            shown.wins,
+            shown.effects,
+        )
+    ]

@@ -9,6 +9,7 @@ from provmode.fleet.asked import schema
 from provmode.fleet.journal_events import line_schema
 from provmode.fleet.plan_file import step_schema
 from provmode.report.packages import files_document
+from provmode.report.packages.fleet_document import schema as package_fleet_schema
 
 DOCS = Path(__file__).parent.parent / "docs"
 ONLY_AUDIT = {"tries"}
@@ -27,6 +28,7 @@ def main() -> None:
     host.update({name: plan["$defs"]["host"]["properties"][name] for name in host if name not in ONLY_AUDIT})
     documents = {"plan": plan, "journal": journal, "audit": audit, "inventory": schema()}
     documents["package"] = files_document.schema()
+    documents["package-fleet"] = package_fleet_schema()
     for name, document in documents.items():
         (DOCS / f"{name}.schema.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

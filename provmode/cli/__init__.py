@@ -23,6 +23,7 @@ nothing else.
 * `report`  a run as a page
 * `key`  keys to sign with
 * `package`  packages: the group of its commands
+* `package_fleet`  the packages of a fleet
 * `inventory`, `config`, `init`, `systemd`, `demo`, `lab`  the other commands
 
 Private: programs import from `provmode.api`.

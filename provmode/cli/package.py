@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provmode.cli.common import console_for, format_option, print_json, printing
+from provmode.cli.package_fleet import package_fleet
 from provmode.clock import utc_now
 from provmode.fleet.results import COMPLIANT, EXIT_CODES, FAILED, PENDING
 
@@ -22,6 +23,7 @@ def package() -> None:
     """Say what is in provisioning packages (.ppkg), what is wrong with them, and which setting wins."""
 
 
+package.add_command(package_fleet)
 _files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 
 

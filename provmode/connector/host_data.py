@@ -33,6 +33,7 @@ from provmode.connector.mistakes import (
     check_visible,
 )
 from provmode.errors import UsageError
+from provmode.packages.wanted import PACKAGES, PROVISIONERS
 from provmode.windows.codepages import codec_of
 from provmode.windows.names import first_label, is_address
 
@@ -144,7 +145,7 @@ def typed(data: Mapping[str, Any]) -> dict[str, Any]:
 
 SITE = "provmode_site"
 """The key that says where a PC is."""
-OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent", SITE})
+OTHER_KEYS = frozenset({"provmode_policy", "provmode_guard", "provmode_mend_agent", SITE, PACKAGES, PROVISIONERS})
 """Our own keys that the connector does not use."""
 
 

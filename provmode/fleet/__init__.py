@@ -32,6 +32,7 @@
 * `undo_preview`    what an undo would do
 * `verify`          check a journal
 * `traces`          what provmode left on the PCs, and planning its removal
+* `packages`        the provisioning packages of a fleet
 * `history`         the whole change that a journal records, in order
 * `journal`         the file that every change is written to before it is made
 * `journal_chain`   its lines: hashes, signatures, and who signed which

@@ -180,6 +180,19 @@ TRACES = ExitCodes(
     },
 )
 
+PACKAGE_FLEET = ExitCodes(
+    AUDIT.code_of,
+    {
+        COMPLIANT: "every host was looked at, and nothing was found but hints",
+        PENDING: "something was found about the packages of some host",
+        FAILED: f"failed on some host: {_TO_MEND}",
+        PENDING | FAILED: "both 2 and 4",
+        UNKNOWN: "nothing was found, but some hosts, or some of their packages, could not be looked at",
+        BAD_USAGE: "bad usage, or provmode's own error",
+        INTERRUPTED: "interrupted: the report so far was printed, with the hosts that are missing",
+    },
+)
+
 APPLY = ExitCodes(
     {
         HostOutcome.STALE: PENDING,

@@ -32,6 +32,7 @@ from provmode.lab.server.service import Caller, ServiceOptions, WinRMService
 from provmode.lab.windows import cmd
 from provmode.lab.windows.configmgr import KEY
 from provmode.lab.windows.store import HKLM, RegType
+from provmode.packages.on_pc.inventory import READING_LINES as PACKAGE_LINES
 from provmode.remediation.decide import plan_remediation
 from provmode.remediation.execute import execute
 from provmode.remediation.steps import Step
@@ -101,7 +102,7 @@ class NearPC:
         target = Target(
             Endpoint(self.name, self.name, 5985, "http", computer=self.meant),
             Credentials("ntlm", "LAB\\auditor", "secret"),
-            read_only_lines=READING_LINES,
+            read_only_lines=READING_LINES | PACKAGE_LINES,
         )
         return Session(
             target,

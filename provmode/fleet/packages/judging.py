@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from provmode.fleet.packages.one_host import APPLIED, OneHost, OnHost, Packages
 from provmode.packages.container import trusted
 from provmode.packages.findings import Weight
 from provmode.packages.model import Package
-from provmode.packages.on_pc.model import FAILURES, INBOX, PackagesOnPc, Place
+from provmode.packages.on_pc.model import FAILURES, INBOX, CategoryResult, PackagesOnPc, Place
 from provmode.reading import Absent, Known, Reading, Unknown
 
 TOKEN_DIES = timedelta(days=30)
@@ -22,6 +22,9 @@ SECRETS_NAMED = 3
 """How many places of secrets a finding names."""
 _OUTCOMES = frozenset({20, 21, 22, 23, 60, 61, 62, 63, 64, 65})
 """Events about adding, applying or removing a package."""
+
+_OF_SIGNATURES = frozenset({"signature-broken"})
+"""Findings of a package that a finding of its host says, too."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class _Judging:
             elif token.dead_at is not None and token.dead_at <= self.host.now + TOKEN_DIES:
                 yield Noted("token-dies", f"{each.label}: dead on {token.dead_at:%Y-%m-%d} at the latest", each.id)
         for finding in package.findings:
-            if finding.weight is Weight.WRONG and finding.code != "tampered":
+            if finding.weight is Weight.WRONG and finding.code not in _OF_SIGNATURES:
                 yield Noted("contradiction", f"{each.label}: {finding.text}", each.id)
 
     def _signature(self, package: Package, each: OnHost) -> Iterator[Noted]:
@@ -107,20 +110,21 @@ class _Judging:
             if result.file_name.lower().startswith(INBOX):
                 continue
             label = self.host.label_of(result.id, result.file_name or result.key)
-            for part in result.failed:
-                where = f" at {part.failing_node}" if part.failing_node else ""
-                number = f" with {part.hresult}" if part.last_result else ""
-                yield Noted("failed", f"{label}: {part.name or 'it'} failed{number}{where}", result.id)
+            for what, parts in fold_failed(result.failed).items():
+                many = f" ({len(parts)} parts)" if len(parts) > 1 else ""
+                yield Noted("failed", f"{label}: {what}{many}", result.id)
 
     def _events(self) -> Iterator[Noted]:
         """Yield the packages of which the newest event is a failure."""
         seen = set[str]()
+        results = self.host.state.results.value if isinstance(self.host.state.results, Known) else ()
+        failed = {result.id for result in results if result.failed}  # their results say more
         for event in self.host.state.events.value if isinstance(self.host.state.events, Known) else ():
             package = event.package
             if event.number not in _OUTCOMES or not package or package in seen:
                 continue
             seen.add(package)
-            if event.failure:
+            if event.failure and package not in failed:
                 number = f", {event.hresult}" if event.hresult else ""
                 text = (
                     f"{self.host.label_of(package, package)}: {FAILURES[event.number]} (event {event.number}{number})"
@@ -138,3 +142,14 @@ class _Judging:
             name = name_of.get(id_, "")
             if name.lower() not in names and not name.lower().startswith(INBOX):
                 yield Noted("no-file", f"{name or id_}: applied, and its file is gone", id_)
+
+
+def fold_failed(parts: Sequence[CategoryResult]) -> dict[str, list[CategoryResult]]:
+    """Return what failed in words, each with the parts that failed like this."""
+    found: dict[str, list[CategoryResult]] = {}
+    for part in parts:
+        what = ", ".join(part.categories) or part.name or "it"
+        number = f" with {part.hresult}" if part.last_result else ""
+        where = f" at {part.failing_node}" if part.failing_node else ""
+        found.setdefault(f"{what} failed{number}{where}", []).append(part)
+    return found

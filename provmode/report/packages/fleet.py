@@ -71,10 +71,14 @@ def about(each: FleetPackage) -> str:
     package = each.package.value
     data = package.metadata
     parts = [f"{data.owner} {data.rank if data.rank is not None else 'without a rank'}, {data.id}", signed(package)]
-    parts += [f"{len(package.settings)} settings"]
-    parts += [f"{len(package.commands)} commands run as SYSTEM"] if package.commands else []
-    parts += [f"{len(package.secrets)} secrets"] if package.secrets else []
+    parts += [_many(len(package.settings), "setting")]
+    parts += [f"{_many(len(package.commands), 'command')} as SYSTEM"] if package.commands else []
+    parts += [_many(len(package.secrets), "secret")] if package.secrets else []
     return "; ".join(parts)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def signed(package: Package) -> str:

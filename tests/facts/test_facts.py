@@ -101,10 +101,7 @@ def test_a_pc_that_was_not_reached_is_unknown(fact: type[ConversationFact[Any]])
     assert all(isinstance(reading, Unknown) for reading in readings)
 
 
-OF_PACKAGES = {
-    *(Packages, AppliedPackages, ProvisioningCommandResults),
-    *(TrustedProvisioners, PolicyWinners, ProvisioningEvents, PackagePolicies),
-}
+OF_PACKAGES = {ProvisioningCommandResults, PolicyWinners, PackagePolicies}
 """Known answers of these are in `test_package_facts`."""
 
 KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], bool]]] = [
@@ -130,6 +127,10 @@ KNOWN: list[tuple[type[ConversationFact[Any]], dict[str, Any], Callable[[Any], b
     (Value, {"key": CCMEXEC, "value": "ProvisioningMode"}, lambda value: value.type is ValueType.REG_SZ),
     (Values, {"key": CCMEXEC}, lambda value: value["ProvisioningMode"] == "REG_SZ"),
     (Keys, {"key": "HKLM\\SOFTWARE\\Microsoft\\CCM"}, lambda value: "CcmExec" in value),
+    (Packages, {}, lambda value: any(file.inbox and len(file.sha256.value) == 64 for file in value)),
+    (AppliedPackages, {}, lambda value: "Power.Settings.Sleep.ppkg" in {each.file_name for each in value}),
+    (TrustedProvisioners, {}, lambda value: value == ()),
+    (ProvisioningEvents, {}, lambda value: isinstance(value, tuple)),
 ]
 
 

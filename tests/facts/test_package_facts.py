@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,6 +20,8 @@ from facts.packages import (
 )
 from provmode.connector.commands import ConversationCommand
 from provmode.errors import UsageError
+from provmode.lab.packages.catalogue import made
+from provmode.lab.process import LabProcess
 from provmode.packages.on_pc import model
 from provmode.packages.on_pc.model import (
     AppliedPackage,
@@ -31,6 +33,7 @@ from provmode.packages.on_pc.model import (
     ProvisioningEvent,
 )
 from provmode.reading import Absent, Known, Unknown, plain
+from provmode.transport.session import Session
 
 ID = "{b84f2c39-eb59-4d4f-8ad1-0f93cec1384e}"
 TIME = datetime(2026, 8, 14, 10, 35, 17, tzinfo=timezone.utc)
@@ -84,3 +87,41 @@ def test_areas_are_a_list_or_separated_by_commas(areas: Any) -> None:
     assert isinstance(command, ConversationCommand)
     assert "PolicyManager\\current\\device\\Start" in str(command)
     assert next(command.converse()).method == "EnumValues"
+
+
+# -- on PCs of the lab ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def packaged() -> Iterator[LabProcess]:
+    """PCs with the packages of some kinds."""
+    with LabProcess(3, 4, mix={"healthy": 1}, packages={"conflict": 1, "forbidden": 1, "running": 1}) as running:
+        yield running
+
+
+def asked(session: Session, fact: Any, **arguments: Any) -> Any:
+    """Ask a fact, and read it back from JSON."""
+    answer = session.converse(fact().command(**arguments).converse())
+    assert fact().process([json.dumps(plain(answer))]) == answer
+    return answer
+
+
+def test_winners_policies_and_commands_are_known(packaged: LabProcess, connect: Callable[..., Session]) -> None:
+    found = [
+        (
+            asked(session, PolicyWinners, areas="Start,Camera,Update"),
+            asked(session, PackagePolicies),
+            asked(session, ProvisioningCommandResults),
+        )
+        for session in (connect(packaged, host, read_only=True) for host in packaged.hosts)
+    ]
+
+    winners = [{(each.area, each.policy): each for each in found.value} for found, _, _ in found if found != Absent()]
+    (conflict,) = (each for each in winners if ("Camera", "AllowCamera") in each)
+    assert conflict["Start", "HidePowerButton"].provider == made("kiosk").id
+    assert conflict["Camera", "AllowCamera"].provider == made("oem").id
+    forbidden = model.PackagePolicies(Known(False), Known(False), Absent())
+    assert [policies for _, policies, _ in found].count(forbidden) == 1
+    (commands,) = (each.value for _, _, each in found if isinstance(each, Known))
+    assert {(each.context, each.id) for each in commands} == {("PrimaryContext", made("apps").id)}
+    assert {each.state for each in commands} <= {1, 2}

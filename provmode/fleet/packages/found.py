@@ -12,6 +12,7 @@ from provmode import __version__
 from provmode.ccm.verdict import TO_MEND, Assessment, Outcome, cause_of
 from provmode.fleet.packages.judging import Judged
 from provmode.fleet.packages.kinds import Noted
+from provmode.fleet.packages.one_host import set_apart
 from provmode.fleet.results import PACKAGE_FLEET, none_resolves
 from provmode.packages.document import signature_document
 from provmode.packages.model import Package
@@ -82,7 +83,7 @@ class FleetPackage:
     names: tuple[str, ...]
     """What its files are called."""
     inbox: bool
-    """Whether each file of it is one of those that every Windows has, by place and name."""
+    """Whether it is one of those that every Windows has: see `set_apart`."""
 
     @property
     def label(self) -> str:
@@ -205,7 +206,7 @@ def distinct(hosts: list[HostPackages], packages: dict[str, Reading[Package]]) -
             tuple(dict.fromkeys(host for host, _ in pairs)),
             Counter(str(file.place) for _, file in pairs),
             tuple(dict.fromkeys(file.name for _, file in pairs)),
-            all(file.inbox for _, file in pairs),
+            all(set_apart(file, packages[sha256]) for _, file in pairs),
         )
         for sha256, pairs in files.items()
     ]

@@ -44,7 +44,7 @@ class OneHost:
     def __init__(self, state: PackagesOnPc, packages: Packages, now: datetime) -> None:
         self.state, self.now = state, now
         self.files = [OnHost(file, _package(file, packages)) for file in state.files]
-        self.own = [each for each in self.files if not each.file.inbox]
+        self.own = [each for each in self.files if not set_apart(each.file, each.package)]
         ids = state.applied_ids.value if isinstance(state.applied_ids, Known) else ()
         results = state.results.value if isinstance(state.results, Known) else ()
         self.applied_ids = {*ids, *(result.id for result in results if result.id and result.file_name)}
@@ -84,6 +84,15 @@ class OneHost:
         for what, reading in said:
             if isinstance(reading, Unknown):
                 yield Unread(f"{what}: {reading.detail}", reading.cause)
+
+
+def set_apart(file: PackageFile, package: Reading[Package]) -> bool:
+    """Whether a file is one of those that every Windows has.
+
+    They are told by place and name, which anybody may choose. So one that runs commands or has secrets is none.
+    """
+    found = package.value if isinstance(package, Known) else None
+    return file.inbox and (found is None or not (found.commands or found.secrets))
 
 
 def _package(file: PackageFile, packages: Packages) -> Reading[Package]:

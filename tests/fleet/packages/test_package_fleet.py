@@ -39,6 +39,9 @@ def document(commands: Any, *arguments: str, code: int | None = None) -> dict[st
     return found
 
 
+FOLDERS = {"image": "C:\\Windows\\Provisioning\\Packages"}
+
+
 def row(found: dict[str, Any], host: str = "PC-1") -> dict[str, Any]:
     """Return a host's row."""
     (one,) = (row for row in found["hosts"] if row["host"] == host)
@@ -48,6 +51,15 @@ def row(found: dict[str, Any], host: str = "PC-1") -> dict[str, Any]:
 def codes(found: dict[str, Any], host: str = "PC-1") -> list[str]:
     """Return the codes of a host's findings."""
     return [finding["code"] for finding in row(found, host)["findings"]]
+
+
+INBOX = 6
+"""Packages that every PC of the lab has."""
+
+
+def own(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the packages of a fleet but those that every Windows has."""
+    return [package for package in found["packages"] if not package["inbox"]]
 
 
 def processes(pc: Any) -> int:
@@ -70,7 +82,7 @@ def test_a_fleet_without_packages_is_clean(commands: Any, furnished: Furnish) ->
 
     assert found["summary"] == {
         **{"total": 1, "findings": 0, "clean": 1, "not_told": 0, "unassessed": 0},
-        **{"packages": 0, "inbox": 0},
+        **{"packages": 0, "inbox": INBOX},
     }
 
 
@@ -80,11 +92,11 @@ def test_a_package_is_read_once_for_the_whole_fleet(commands: Any, furnished: Fu
 
     found = document(commands, code=0)
 
-    (package,) = found["packages"]
+    (package,) = own(found)
     assert (package["sha256"], package["hosts"], package["places"]) == (kiosk.sha256, 5, {"kept": 5})
     assert package["package"]["known"]["version"] == "1.2"
     assert package["package"]["known"]["id"] == kiosk.id
-    assert sorted(map(processes, pcs)) == [1, 1, 1, 1, 2], "one of them was asked for its bytes"
+    assert sum(map(processes, pcs)) == 5 + INBOX + 1, "each package was read on one of them"
 
 
 def test_a_pc_with_five_known_packages_is_one_process_and_few_requests(
@@ -97,6 +109,9 @@ def test_a_pc_with_five_known_packages_is_one_process_and_few_requests(
         (tmp_path / f"{number}.ppkg").write_bytes(one.data)
         options += ["--known", str(tmp_path / f"{number}.ppkg")]
 
+    for name in pc.pc.machine.files.listdir(FOLDERS["image"]):
+        (tmp_path / name).write_bytes(pc.pc.machine.files.read(f"{FOLDERS['image']}\\{name}"))
+        options += ["--known", str(tmp_path / name)]
     found = document(commands, *options, code=0)
 
     assert row(found)["requests"] <= 30
@@ -120,7 +135,7 @@ def test_if_the_host_that_is_asked_dies_another_is_asked(
 
     found = document(commands)
 
-    assert found["packages"][0]["package"]["known"]["id"] == kiosk.id
+    assert own(found)[0]["package"]["known"]["id"] == kiosk.id
     assert first.error is not None
 
 
@@ -132,20 +147,32 @@ def test_a_package_that_nobody_can_read_is_said_with_its_cause_and_not_asked_for
 
     found = document(commands, code=8)
 
-    assert found["packages"][0]["package"]["unknown"]["cause"] == "package:encrypted"
+    assert own(found)[0]["package"]["unknown"]["cause"] == "package:encrypted"
     assert [each["cause"] for each in row(found)["unread"]] == ["package:encrypted"]
     assert found["summary"]["clean"] == 0
-    assert sum(map(processes, pcs)) == 3
+    assert sum(map(processes, pcs)) == 2 + INBOX + 1
 
 
 def test_the_packages_of_windows_itself_are_set_apart(commands: Any, furnished: Furnish, made: Make) -> None:
-    furnished("PC-1").keep(made("inbox", settings=[SECRET]), "Power.Settings.Sleep.ppkg", "image")
+    furnished("PC-1").keep(made("inbox", id=OTHER), "Power.Settings.Other.ppkg", "image")
 
     found = document(commands, code=0)
 
     assert codes(found) == []
-    assert (found["summary"]["packages"], found["summary"]["inbox"]) == (0, 1)
-    assert found["packages"][0]["inbox"] is True
+    assert (found["summary"]["packages"], found["summary"]["inbox"]) == (0, INBOX + 1)
+
+
+@pytest.mark.parametrize("settings", [[SECRET], runs("user", "cmd /c ver")])
+def test_a_package_that_only_has_such_a_name_is_not_set_apart(
+    commands: Any, furnished: Furnish, made: Make, settings: list[Setting]
+) -> None:
+    furnished("PC-1").keep(made("inbox", settings=settings), "Power.Settings.Sleep.ppkg", "image")
+
+    found = document(commands)
+
+    assert "not-applied" not in codes(found), "its name is that of a result"
+    assert [package["names"] for package in own(found)] == [["Power.Settings.Sleep.ppkg"]]
+    assert codes(found) == (["secrets"] if settings == [SECRET] else [])
 
 
 # -- findings ---------------------------------------------------------------------------------------------------------
@@ -328,7 +355,7 @@ def test_without_shells_the_files_are_known_and_the_rest_could_not_be_told(
     found = document(commands, "--data", wanted(commands, entry(made())), code=4)
 
     assert {each["cause"] for each in row(found)["unread"]} == {"shells-forbidden"}
-    assert len(row(found)["packages"]) == 1
+    assert len(row(found)["packages"]) == 1 + INBOX
     assert codes(found) == [], "nothing is claimed to be missing"
     assert "known" in row(found)["facts"]["applied_ids"]
 

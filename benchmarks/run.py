@@ -24,6 +24,7 @@ from benchmarks.rows import (
     cpu,
     domain,
     history,
+    package_fleet,
     packages,
     page,
     processes,
@@ -48,6 +49,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "page": page.measure,
     "history": history.measure,
     "packages": packages.measure,
+    "package-fleet": package_fleet.measure,
 }
 
 

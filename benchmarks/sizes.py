@@ -41,6 +41,8 @@ class Sizes:
     """Hosts of a history, its nights in a file, and those in PostgreSQL."""
     package: int
     """Bytes of a large package."""
+    package_fleet: int
+    """Hosts whose packages are looked at."""
 
     @property
     def healthy(self) -> int:
@@ -78,6 +80,7 @@ FULL = Sizes(
     page=10_000,
     history=(100_000, 365, 30),
     package=1 << 30,
+    package_fleet=1000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -101,4 +104,5 @@ QUICK = Sizes(
     page=500,
     history=(2000, 10, 5),
     package=64 << 20,
+    package_fleet=20,
 )

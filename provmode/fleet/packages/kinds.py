@@ -79,6 +79,12 @@ FINDINGS: Mapping[str, Kind] = {
         "the service dmwappushservice, which the engine starts, is disabled, and a package was not applied",
         "set its start mode to Manual",
     ),
+    "same-computer": Kind(
+        Weight.HINT, "another host of the inventory is the same PC", "take one of both out of the inventory"
+    ),
+    "other-name": Kind(
+        Weight.HINT, "the PC calls itself otherwise than the inventory does", "set `winrm_computer` to its name"
+    ),
 }
 """Each finding by its code."""
 

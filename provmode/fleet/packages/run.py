@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from provmode.ccm.model import ClientReadings
-from provmode.ccm.verdict import OTHER_COMPUTER, unassessed
+from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Verdict, unassessed
 from provmode.fleet.audit import named
-from provmode.fleet.identity import Answering
+from provmode.fleet.identity import Answering, twins, with_twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.looking import failed_assessment
 from provmode.fleet.packages.drift import Target, WantedHere
 from provmode.fleet.packages.found import HostPackages, PackagesFound, distinct
 from provmode.fleet.packages.judging import judge
+from provmode.fleet.packages.kinds import Noted
 from provmode.fleet.packages.local_file import LocalPackage, read_local
 from provmode.fleet.packages.reading import read_packages
 from provmode.fleet.progress import SILENT, Progress
@@ -65,10 +66,13 @@ def packages_inventory(
     visits = runner or GeventRunner()
     progress.begin(len(names))
     by_host: dict[str, HostPackages] = {}
+    answering: dict[str, Answering] = {}
 
     def work(visit: Visit) -> None:
-        report = _look_at(visit, now)
+        report, who = _look_at(visit, now)
         by_host[report.host] = report
+        if who is not None:
+            answering[report.host] = who
         progress.ended(report)
 
     visits.visit(fleet, names, work, stop=stop, finish_begun=False)
@@ -80,19 +84,25 @@ def packages_inventory(
     hosts = [by_host[host] for host in found.selected if host in by_host]
     packages = read_packages(fleet, hosts, local.by_hash, visits, stop)
     found.interrupted = found.interrupted or stop()
-    found.hosts = [_judged(host, packages, targets[host.host], now()) for host in hosts]
+    others = twins(answering, found.selected)
+    found.hosts = [
+        _judged(host, packages, targets[host.host], now(), _names(answering.get(host.host), others.get(host.host, ())))
+        for host in hosts
+    ]
     found.packages = distinct(found.hosts, packages)
     found.ended = now()
     return found
 
 
-def _look_at(visit: Visit, now: Callable[[], datetime]) -> HostPackages:
-    """Visit one host; every error becomes its report."""
+def _look_at(visit: Visit, now: Callable[[], datetime]) -> tuple[HostPackages, Answering | None]:
+    """Visit one host; every error becomes its report. Return which PC answered, too, if one did."""
     host = short(visit.host.name)
+    answering: Answering | None = None
 
     def look() -> HostPackages:
+        nonlocal answering
         state = visit.session.converse(packages_on_pc())
-        who = Answering.of(visit.session, ClientReadings(now()))
+        answering = who = Answering.of(visit.session, ClientReadings(now()))
         if who.other is not None:
             return HostPackages(host, None, who.judged(unassessed(OTHER_COMPUTER, "another PC answers")))
         return HostPackages(host, state)
@@ -100,13 +110,29 @@ def _look_at(visit: Visit, now: Callable[[], datetime]) -> HostPackages:
     report = visit.connected(look) or HostPackages(host, None, failed_assessment(visit.host.name, visit.error))
     report = replace(report, requests=visit.counters.requests)
     visit.forget()
-    return report
+    return report, answering
+
+
+def _names(who: Answering | None, others: Sequence[str]) -> tuple[Noted, ...]:
+    """Return what an audit finds about the name of a PC, too."""
+    if who is None:
+        return ()
+    assessment = who.judged(Assessment(Verdict.HEALTHY, "", ""))
+    assessment = with_twins(assessment, others) if others else assessment
+    return tuple(Noted(finding.code, finding.text) for finding in assessment.findings)
 
 
 def _judged(
-    host: HostPackages, packages: Mapping[str, Reading[Package]], target: Target | None, now: datetime
+    host: HostPackages,
+    packages: Mapping[str, Reading[Package]],
+    target: Target | None,
+    now: datetime,
+    names: tuple[Noted, ...],
 ) -> HostPackages:
-    return host if host.state is None else replace(host, judged=judge(host.state, packages, target, now))
+    if host.state is None:
+        return host
+    judged = judge(host.state, packages, target, now)
+    return replace(host, judged=replace(judged, findings=(*judged.findings, *names)))
 
 
 class _Local:

@@ -388,6 +388,16 @@ def test_another_pc_than_the_one_that_is_meant_is_not_reported_on(
     assert "packages" not in row(found)
 
 
+def test_two_hosts_that_are_one_pc_say_so(commands: Any, furnished: Furnish, made: Make) -> None:
+    for name in ("PC-1", "PC-2"):
+        furnished(name).pc.machine.computer_name = "PC-1"
+
+    found = document(commands)
+
+    assert "same-computer" in codes(found, "PC-1")
+    assert "same-computer" in codes(found, "PC-2")
+
+
 # -- text and JSON ----------------------------------------------------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ EXPECTED: dict[str, set[str]] = {
     "conflict": set(),
     "running": set(),
     "unreadable": set(),
+    "refuses": set(),
     "removable": {"on-removable"},
 }
 """The findings on each kind of PC."""

@@ -7,6 +7,7 @@
 * `drift`       the packages of a host against those it should have. Pure
 * `kinds`       the table of findings
 * `found`       what a run found
+* `sharing`     one object for what is the same on many hosts. Pure
 * `local_file`  packages on this computer
 
 Private: programs import from `provmode.api`.

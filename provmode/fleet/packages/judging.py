@@ -10,6 +10,7 @@ from typing import Any
 from provmode.fleet.packages.drift import Target, drift
 from provmode.fleet.packages.kinds import Noted, Unread
 from provmode.fleet.packages.one_host import APPLIED, OneHost, OnHost, Packages
+from provmode.fleet.packages.sharing import ABOUT_PACKAGES
 from provmode.packages.container import trusted
 from provmode.packages.findings import Weight
 from provmode.packages.model import Package
@@ -20,8 +21,6 @@ TOKEN_DIES = timedelta(days=30)
 """How long before a token's death it is said."""
 SECRETS_NAMED = 3
 """How many places of secrets a finding names."""
-_OUTCOMES = frozenset({20, 21, 22, 23, 60, 61, 62, 63, 64, 65})
-"""Events about adding, applying or removing a package."""
 
 _OF_SIGNATURES = frozenset({"signature-broken"})
 """Findings of a package that a finding of its host says, too."""
@@ -121,7 +120,7 @@ class _Judging:
         failed = {result.id for result in results if result.failed}  # their results say more
         for event in self.host.state.events.value if isinstance(self.host.state.events, Known) else ():
             package = event.package
-            if event.number not in _OUTCOMES or not package or package in seen:
+            if event.number not in ABOUT_PACKAGES or not package or package in seen:
                 continue
             seen.add(package)
             if event.failure and package not in failed:

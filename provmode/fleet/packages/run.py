@@ -20,6 +20,7 @@ from provmode.fleet.packages.judging import judge
 from provmode.fleet.packages.kinds import Noted
 from provmode.fleet.packages.local_file import LocalPackage, read_local
 from provmode.fleet.packages.reading import read_packages
+from provmode.fleet.packages.sharing import Sharing
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.packages.model import Package
@@ -68,9 +69,12 @@ def packages_inventory(
     by_host: dict[str, HostPackages] = {}
     answering: dict[str, Answering] = {}
 
+    sharing = Sharing()
+
     def work(visit: Visit) -> None:
         report, who = _look_at(visit, now)
-        by_host[report.host] = report
+        state = sharing.state(report.state) if report.state is not None else None
+        by_host[report.host] = replace(report, state=state)
         if who is not None:
             answering[report.host] = who
         progress.ended(report)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from provmode.packages.on_pc.inventory import PROVISIONING, provisioning_registry
 from provmode.packages.on_pc.model import AppliedPackage, CategoryResult, CommandResult, PackageResult, package_id
 from provmode.packages.on_pc.reg_query import Tree
-from provmode.reading import Absent, Known, Reading
+from provmode.reading import Absent, Known, Reading, Unknown
 from provmode.windows.conversation import Conversation, ask
 from provmode.windows.registry import Key, failure
 from provmode.wsman import Instance, strings
 
 PACKAGE_INFO = Key(PROVISIONING.hive, rf"{PROVISIONING.path}\PackageInfo")
 MAX_RESULTS = 500
+"""Results of packages, and of commands; a PC has some ten."""
+MAX_TEXTS = 256 * 1024
+"""Characters of all results together."""
 _RESULT_VALUES = frozenset({"lastresult", "numfailures", "failingnodepath", "message", "categories"})
 
 
@@ -39,7 +42,17 @@ def results_in(registry: Reading[Tree]) -> Reading[tuple[PackageResult, ...]]:
     results = registry.value.at("Results")
     if results is None:
         return Absent()
-    return Known(tuple(_result(key) for key in list(results.keys.values())[:MAX_RESULTS]))
+    if len(results.keys) > MAX_RESULTS:
+        return Unknown("too-large", f"{PROVISIONING}\\Results has {len(results.keys):,} keys, over {MAX_RESULTS}")
+    found = tuple(_result(key) for key in results.keys.values())
+    texts = sum(_length(part) for result in found for part in result.categories)
+    if texts > MAX_TEXTS:
+        return Unknown("too-large", f"{PROVISIONING}\\Results has {texts:,} characters, over {MAX_TEXTS:,}")
+    return Known(found)
+
+
+def _length(part: CategoryResult) -> int:
+    return len(part.name) + len(part.message) + len(part.failing_node) + sum(map(len, part.categories))
 
 
 def _result(key: Tree) -> PackageResult:

@@ -26,7 +26,7 @@ EVENTS_LINE = f"wevtutil qe {CHANNEL} /c:{MAX_EVENTS} /rd:true /f:xml"
 EVENTS = CommandLine(EVENTS_LINE, max_output=MAX_EVENTS_OUTPUT)
 NO_CHANNEL, DENIED = 15007, 5
 """Exit codes of ``wevtutil``: ERROR_EVT_CHANNEL_NOT_FOUND, ERROR_ACCESS_DENIED."""
-_MAX_DATA = 32
+_MAX_DATA = 16
 
 _EVENT = re.compile(r"<Event[ >].*?</Event>", re.DOTALL)
 

@@ -287,6 +287,24 @@ def test_large_registries_are_refused_and_long_texts_cut() -> None:
     assert len(read_tree(text, ROOT).text("a")) <= LONGEST_TEXT
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"{ROOT}\\Results\\{number}" for number in range(600)],
+        [
+            line
+            for number in range(200)
+            for line in (f"{ROOT}\\Results\\A\\{number}", f"    Message    REG_SZ    {'x' * 1900}")
+        ],
+    ],
+)
+def test_results_that_would_fill_the_memory_of_a_fleet_are_refused(lines: list[str]) -> None:
+    found = results_in(Known(read_tree("\n".join(lines), ROOT)))
+
+    assert isinstance(found, Unknown)
+    assert found.cause == "too-large"
+
+
 def test_deep_keys_do_not_recurse() -> None:
     tree = read_tree(f"{ROOT}\\Results\\A" + "\\b" * 100_000 + "\n    LastResult    REG_DWORD    0x1", ROOT)
 

@@ -180,7 +180,7 @@ def test_events_are_bounded() -> None:
     found = read_events(many).value  # type: ignore[union-attr]
 
     assert len(found) == MAX_EVENTS
-    assert all(len(each.data) <= 32 for each in found)
+    assert all(len(each.data) <= 16 for each in found)
     assert max(len(text) for each in found for pair in each.data for text in pair) <= 300
 
 

@@ -1,4 +1,4 @@
-"""The project's four PowerShell scripts: run by the modelled PCs, and by a real PowerShell if there is one.
+"""The project's PowerShell scripts: run by the modelled PCs, and by a real PowerShell if there is one.
 
 The request is passed on standard input; the answer is one line of JSON.
 """
@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from provmode.lab.packages.catalogue import made, signer
+from provmode.lab.packages.engine import Engine
 from provmode.lab.windows import cmd
 from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
+from provmode.lab.windows.store import HKLM
 from provmode.windows import scripts
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
@@ -401,3 +405,39 @@ def test_a_file_with_another_hash_is_not_deleted(place: Place) -> None:
     for name, expected in ((path, sha(b"expected")), (place.path("none.bin"), sha(b"")), (place.path("none.bin"), "")):
         assert run(place, scripts.DELETE_FILE, {"path": name, "expected": expected})["result"] == "stale"
     assert place.get("a.bin") == DATA
+
+
+# -- packages: only the modelled PCs have the module Provisioning ---------------------------------------------------
+
+
+def with_packages() -> Modelled:
+    place = Modelled()
+    place.pc.packages = Engine()
+    place.put("signed.ppkg", made("signed").data)
+    place.put("signer.cer", signer().certificate.public_bytes(Encoding.DER))
+    return place
+
+
+def test_a_package_is_removed_by_its_id_and_a_second_time_that_is_refused() -> None:
+    place = with_packages()
+    assert place.run(f'dism /online /add-provisioningpackage "/packagepath:{place.path("signed.ppkg")}"', b"")[0] == 0
+
+    assert run(place, scripts.REMOVE_PACKAGE, {"id": made("signed").id}) == {"result": "done"}
+
+    again = run(place, scripts.REMOVE_PACKAGE, {"id": made("signed").id})
+    assert (again["result"], again["hresult"] & 0xFFFFFFFF) == ("refused", 0x80070490)
+
+
+def test_a_certificate_is_trusted_and_distrusted() -> None:
+    place = with_packages()
+    key = "SOFTWARE\\Microsoft\\Provisioning\\TrustedProvisioners\\Certificates"
+
+    assert run(place, scripts.TRUST_CERTIFICATE, {"path": place.path("signer.cer")}) == {"result": "done"}
+    assert place.pc.registry.subkeys(HKLM, key) == [signer().thumbprint]
+    assert run(place, scripts.DISTRUST_CERTIFICATE, {"thumbprint": signer().thumbprint}) == {"result": "done"}
+    assert place.pc.registry.subkeys(HKLM, key) == []
+    for line, request in (
+        (scripts.TRUST_CERTIFICATE, {"path": place.path("signed.ppkg")}),
+        (scripts.DISTRUST_CERTIFICATE, {"thumbprint": "00" * 20}),
+    ):
+        assert run(place, line, request)["result"] == "refused"

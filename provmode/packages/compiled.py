@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from provmode.packages.container import Container
-from provmode.packages.errors import too_large
+from provmode.packages.errors import Budget, too_large
 from provmode.packages.model import COMMANDS, Stage
 from provmode.packages.secrets import kind_of
 from provmode.packages.xml import read_xml
@@ -22,7 +22,11 @@ MAX_FILES = 4_000
 MAX_BYTES = 4 << 20
 """Bytes of them together."""
 MAX_PARAMETERS = 50_000
+MAX_NAMES = 8 << 20
+"""Characters of the names above all values together. One long name above many values would be in each of them."""
 
+_PROV = re.compile(r"^\$\(_prov\)[\\/]", re.IGNORECASE)
+"""What paths of compiled files begin with."""
 _NO_CONDITIONS = ("type", "settingsgroup", "data", "productid", "profileid", "uiname", "uiorder")
 """Attributes of a set that are no conditions."""
 
@@ -65,7 +69,7 @@ class Parameter:
     @property
     def is_command_line(self) -> bool:
         """Return whether it is a command line that Windows runs."""
-        return self.names[0] == COMMANDS and self.names[-1] == "CommandLine"
+        return self.names[0].lower() == COMMANDS.lower() and self.names[-1].lower() == "commandline"
 
     @property
     def place(self) -> str:
@@ -104,10 +108,10 @@ def read_compiled(container: Container, folder: str) -> Compiled:
             *((len(files), MAX_FILES) if many else (total, MAX_BYTES)),
         )
     master = by_name.get(f"{folder}/MasterDatastore.xml".lower())
-    sources = [_inside(path, prov) for path, _ in _named(container, master, "ConfigurationSource", "Path")]
+    sources = [_inside(path, prov) for path, _ in _sets(container, master)]
     conditional: dict[str, bool] = {}
     for source in sources:
-        for path, attributes in _named(container, by_name.get(source.lower()), None, "Data"):
+        for path, attributes in _sets(container, by_name.get(source.lower())):
             # of several sets with one file, one that always applies decides
             under = any(name.lower() not in _NO_CONDITIONS for name in attributes)
             conditional[_inside(path, prov)] = under and conditional.get(_inside(path, prov), True)
@@ -115,15 +119,14 @@ def read_compiled(container: Container, folder: str) -> Compiled:
     lower = {path.lower(): under for path, under in conditional.items()}
     stages = [path.removeprefix(prov).removesuffix(".xml") for path in sources]
     found = dict.fromkeys(stages + [_stage(path, prov) for path in files])
-    parameters = [
-        each
-        for path in files
-        for each in _below(
-            read_xml(container.content(path), path), (), path, _stage(path, prov), lower.get(path.lower())
-        )
-    ]
-    if len(parameters) > MAX_PARAMETERS:
-        raise too_large("compiled values:", len(parameters), MAX_PARAMETERS)
+    names = Budget("characters of the names of its compiled values:", MAX_NAMES)
+    count = Budget("compiled values:", MAX_PARAMETERS)
+    parameters: list[Parameter] = []
+    for path in files:
+        told = _Told(path, _stage(path, prov), lower.get(path.lower()))
+        for each in _below(read_xml(container.content(path), path), (), told, names):
+            count.spend(1)
+            parameters.append(each)
     unlisted = [path for path in files if path.lower() not in lower]
     return Compiled(tuple(found), tuple(parameters), tuple(files), tuple(missing), tuple(unlisted))
 
@@ -138,29 +141,37 @@ def _stage(path: str, prov: str) -> str:
 
 def _inside(path: str, prov: str) -> str:
     r"""Return where a path such as ``$(_prov)\RunTime.xml`` is in the package."""
-    return prov + re.sub(r"^\$\(_prov\)[\\/]", "", path).replace("\\", "/")
+    return prov + _PROV.sub("", path).replace("\\", "/")
 
 
-def _named(
-    container: Container, path: str | None, element: str | None, attribute: str
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield what an attribute of a file's elements names, and all their attributes; nothing without a file."""
+def _sets(container: Container, path: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield what a file names of those in the same folder, with all attributes that stand there; nothing of no file."""
     if path is not None:
-        for each in read_xml(container.content(path), path).iter():
-            if (element is None or local_name(each) == element) and attribute in each.attrib:
-                yield each.attrib[attribute], each.attrib
+        for element in read_xml(container.content(path), path).iter():
+            for value in element.attrib.values():
+                if _PROV.match(value):
+                    yield value, element.attrib
 
 
-def _below(
-    element: Element, above: tuple[str, ...], file: str, stage: str, conditional: bool | None
-) -> Iterator[Parameter]:
+@dataclass(frozen=True)
+class _Told:
+    """What is known of a value by its file."""
+
+    file: str
+    stage: str
+    conditional: bool | None
+
+
+def _below(element: Element, above: tuple[str, ...], told: _Told, budget: Budget) -> Iterator[Parameter]:
     for child in element:
-        told = child.attrib
+        attributes = child.attrib
         if local_name(child) == "characteristic":
-            yield from _below(child, (*above, told.get("type", "")), file, stage, conditional)
+            names = (*above, attributes.get("type", ""))
+            budget.spend(sum(map(len, names)))
+            yield from _below(child, names, told, budget)
         elif local_name(child) == "parm":
-            names = (*above, told.get("name", ""))
-            kind = told.get("datatype", "").lower()
-            settings_path = told.get("SettingsPath", "")
-            secret = kind_of(names) or kind_of(settings_path.split("/"))
-            yield Parameter(file, stage, names, told.get("value", ""), kind, settings_path, secret, conditional)
+            names, path = (*above, attributes.get("name", "")), attributes.get("SettingsPath", "")
+            budget.spend(sum(map(len, names)) + len(path))
+            secret = kind_of(names) or kind_of(path.split("/"))
+            value, kind = attributes.get("value", ""), attributes.get("datatype", "").lower()
+            yield Parameter(told.file, told.stage, names, value, kind, path, secret, told.conditional)

@@ -17,6 +17,8 @@ from provmode.packages.model import OWNERS, RANKS, Metadata, Stage
 from provmode.reading import Absent, Known, Unknown
 from provmode.text import shortened
 
+MANY = 50
+"""Settings at one path, such as members of a list, of which the compiled values are still compared."""
 _REMARKS = {
     "weak-digest": "signature-weak",
     "weak-key": "signature-weak",
@@ -115,10 +117,10 @@ def of_compiled(
     elif compiled.files:
         if matches.strangers:
             yield Finding("compiled-without-source", f"of no setting of the source: {places(matches.strangers)}")
-        without = [each.path for number, each in enumerate(source.settings) if number not in matches.stage]
-        without = [path for path in without if path]
+        settings = [each for number, each in enumerate(source.settings) if number not in matches.stage]
+        without = [each.path for each in settings if each.value.strip()]
         if without:
-            yield Finding("not-compiled", f"only in the source: {places(without)}")
+            yield Finding("not-compiled", f"no compiled file was found of: {places(without)}")
         different = _different(source, compiled, matches)
         if different:
             yield Finding("compiled-differs", f"compiled to another value: {places(different)}")
@@ -132,9 +134,13 @@ def _different(source: Customizations, compiled: Compiled, matches: Matches) -> 
     """Return the paths of settings that a file compiles only to values that none of those at this path has."""
     same: dict[tuple[str, str], bool] = {}
     for at, candidates in matches.settings.items():
-        settings, parameter = [source.settings[each] for each in candidates[:1000]], compiled.parameters[at]
-        place = parameter.file, settings[0].path
-        same[place] = same.get(place, False) or not all(differs(each, parameter) for each in settings)
+        parameter, path = compiled.parameters[at], source.settings[candidates[0]].path
+        place = parameter.file, path
+        if not same.get(place, False):
+            # of which of very many it is cannot be told
+            same[place] = len(candidates) > MANY or not all(
+                differs(source.settings[each], parameter) for each in candidates
+            )
     return list(dict.fromkeys(path for (_, path), each in same.items() if not each))
 
 

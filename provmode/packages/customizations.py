@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from xml.etree.ElementTree import Element
 
-from provmode.packages.errors import damaged, too_large
+from provmode.packages.errors import Budget, damaged, too_large
 from provmode.packages.model import Condition, Step, TargetState, When, path_of
 from provmode.packages.secrets import kind_of
 from provmode.packages.xml import children, first
 from provmode.wsman.xml import local_name
 
 MAX_SETTINGS = 20_000
+MAX_PATHS = 4 << 20
+"""Characters of the paths of all settings together. One long name above many settings would be in each of them."""
 MAX_CONDITIONS = 2_000
 """Target states and their conditions, in one package."""
 MAX_CONDITIONAL = 100_000
@@ -78,17 +80,18 @@ def read_source(root: Element) -> Customizations:
     customizations = first(first(root, "Settings"), "Customizations")
     targets = _targets(first(customizations, "Targets"))
     settings: list[Raw] = []
+    paths = Budget("characters of the paths of its settings:", MAX_PATHS)
     missing: dict[str, None] = {}
     parts: dict[tuple[str, ...], When] = {}
     for part in customizations if customizations is not None else ():
         kind = local_name(part)
         if kind == "Common":
-            settings += _settings(part, None)
+            settings += _settings(part, None, paths)
         elif kind in ("Variant", "Profile"):
             when = _when(part, targets, parts)
             missing.update(dict.fromkeys(when.missing))
             for below in children(part, "Settings"):
-                settings += _settings(below, when)
+                settings += _settings(below, when, paths)
         if len(settings) > MAX_SETTINGS:
             raise too_large("settings:", len(settings), MAX_SETTINGS)
     repeated = sum(len(setting.when.states) for setting in settings if setting.when)
@@ -103,32 +106,35 @@ def read_source(root: Element) -> Customizations:
 
 def read_answer_file(root: Element) -> tuple[Raw, ...]:
     """Return the unconditional settings of ``AnswerFile.xml``, which repeats those of the source."""
-    settings = [
-        setting for common in children(first(root, "Customizations"), "Common") for setting in _settings(common, None)
-    ]
+    paths = Budget("characters of the paths of its answer file:", MAX_PATHS)
+    commons = children(first(root, "Customizations"), "Common")
+    settings = [setting for common in commons for setting in _settings(common, None, paths)]
     return tuple(_numbered(settings)[0])
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
 
 
-def _settings(part: Element, when: When | None) -> Iterator[Raw]:
+def _settings(part: Element, when: When | None, paths: Budget) -> Iterator[Raw]:
     for element in part:
         if local_name(element) == "Settings":  # so Microsoft's own example has it
-            yield from _settings(element, when)
+            yield from _settings(element, when, paths)
         else:
-            yield from _below(element, (), when)
+            yield from _below(element, (), 0, when, paths)
 
 
-def _below(element: Element, above: tuple[Step, ...], when: When | None) -> Iterator[Raw]:
-    names = (*(step.name for step in above), local_name(element))
+def _below(element: Element, above: tuple[Step, ...], length: int, when: When | None, paths: Budget) -> Iterator[Raw]:
+    name, identity = local_name(element), _identity(element)
+    length += len(name) + len(identity)
+    paths.spend(length)
+    names = (*(step.name for step in above), name)
     secret = kind_of(names) or (kind_of(names[:-1]) if len(names) > 1 else None)
     # what a secret is told apart by could be the secret itself
-    steps = (*above, Step(names[-1], "" if secret else _identity(element)))
+    steps = (*above, Step(name, "" if secret else identity))
     if not len(element):
         yield Raw(steps, element.text or "", when, secret)
     for child in element:
-        yield from _below(child, steps, when)
+        yield from _below(child, steps, length, when, paths)
 
 
 def _identity(element: Element) -> str:

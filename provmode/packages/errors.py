@@ -50,3 +50,27 @@ def damaged(what: str) -> PackageUnreadable:
 def too_large(what: str, size: int, limit: int) -> PackageUnreadable:
     """Return the error of a package of which *what* has *size*, over *limit*."""
     return PackageUnreadable(Unreadable.TOO_LARGE, f"the package is not read: {what} {size:,}, over {limit:,}")
+
+
+class Budget:
+    """How much of something a package may have in all. What it spends is checked before the work is done."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self._what, self._limit, self._spent = what, limit, 0
+
+    def spend(self, amount: int) -> None:
+        """Count *amount*.
+
+        Raises:
+            PackageUnreadable: it is too much.
+        """
+        self._spent += amount
+        if self._spent > self._limit:
+            raise too_large(self._what, self._spent, self._limit)
+
+    def allows(self, amount: int) -> bool:
+        """Return whether *amount* is left, and count it if so."""
+        if self._spent + amount > self._limit:
+            return False
+        self._spent += amount
+        return True

@@ -95,7 +95,9 @@ FINDINGS: Mapping[str, Kind] = {
         "compare them with the source yourself",
     ),
     "not-compiled": Kind(
-        Weight.RISK, "a setting of the source is not compiled; Windows applies only what is", _REBUILD
+        Weight.HINT,
+        "no compiled file was found of a setting of the source; Windows applies only what is compiled",
+        "look for it among the compiled files; if it is not there, build the package again",
     ),
     "answer-file-differs": Kind(Weight.WRONG, "the answer file in it has other settings than the source", _LOOK),
     "asset-hash-differs": Kind(Weight.WRONG, "an asset is not the file that it is named after", _REBUILD),
@@ -119,8 +121,8 @@ FINDINGS: Mapping[str, Kind] = {
     ),
     "not-scanned": Kind(
         Weight.HINT,
-        "not every file in it was looked through for secrets, since it is large",
-        "look through the files that it names",
+        "not everything in it was looked through for secrets, since it is large",
+        "look through what is named",
     ),
     # lint
     "secret": Kind(

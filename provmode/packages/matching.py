@@ -13,6 +13,10 @@ from provmode.packages.compiled import Compiled, Parameter
 from provmode.packages.customizations import Raw
 from provmode.packages.model import COMMANDS
 
+MAX_STEPS = 16
+"""Steps of a path that file names are compared with. Real paths have up to ten."""
+_TRUE, _FALSE = ("yes", "true", "1"), ("no", "false", "0")
+
 
 @dataclass
 class Matches:
@@ -32,8 +36,8 @@ def match(settings: Sequence[Raw], compiled: Compiled) -> Matches:
     """Return which settings the compiled files are of."""
     index = _Index(settings)
     matches = Matches({}, {}, (), told=False)
-    strangers = []
-    in_group: dict[int, str] = {}
+    strangers, in_group = [], dict[int, str]()
+    groups, staged = set[str](), set[int]()
     by_file: dict[str, list[int]] = {file: [] for file in compiled.files}
     for number, parameter in enumerate(compiled.parameters):
         by_file[parameter.file].append(number)
@@ -42,49 +46,71 @@ def match(settings: Sequence[Raw], compiled: Compiled) -> Matches:
         known = group in index.below
         for number in by_file[file]:
             parameter = compiled.parameters[number]
-            found: Sequence[int] = index.by_path.get(parameter.settings_path.lower(), ())
-            if not found and known:
-                found = index.below[group].get(_simple(parameter.names[-1]), ())
+            found = index.find(parameter, group)
+            known = known or bool(found) or index.has_value(parameter)
             if found:
-                found = _as_conditional(settings, found, parameter)
-                matches.settings[number] = tuple(found)
-                known = True
-            for each in found:
-                matches.stage.setdefault(each, parameter.stage)
-        if known:
-            matches.told = True
-            stage = file.split("/")[-2]
-            in_group |= {each: stage for each in index.under(group) if each not in in_group}
-        else:
+                matches.settings[number] = found
+            if id(found) not in staged:
+                staged.add(id(found))
+                for each in found:
+                    matches.stage.setdefault(each, parameter.stage)
+        if not known:
             strangers.append(file)
+        elif group not in groups:
+            groups.add(group)
+            stage = file.split("/")[-2]
+            in_group.update({each: stage for each in index.under(group) if each not in in_group})
+    matches.told = len(strangers) < len(compiled.files)
     matches.stage = {**in_group, **matches.stage}  # a value of the setting itself tells more than its group
     matches.strangers = tuple(strangers)
     return matches
-
-
-def _as_conditional(settings: Sequence[Raw], found: Sequence[int], parameter: Parameter) -> Sequence[int]:
-    """Return those of the settings that apply under conditions if the compiled value does, else the others."""
-    if parameter.conditional is None:
-        return found
-    return [each for each in found if (settings[each].when is not None) is parameter.conditional] or found
 
 
 class _Index:
     """Settings by their paths, as file names have them, and by the last names of those."""
 
     def __init__(self, settings: Sequence[Raw]) -> None:
+        self.settings = settings
         self.by_path: dict[str, list[int]] = {}
         self.below: dict[str, dict[str, list[int]]] = {}
+        self.values: set[tuple[str, str]] = set()
+        self.kept: dict[tuple[int, bool | None], tuple[int, ...]] = {}
         for number, setting in enumerate(settings):
             self.by_path.setdefault(setting.plain_path.lower(), []).append(number)
             leaf = _simple(setting.names[-1])
+            self.values.add((leaf, _plain(setting.value)))
             for beginning in _beginnings(setting):
                 self.below.setdefault(beginning, {}).setdefault(leaf, []).append(number)
+
+    def find(self, parameter: Parameter, group: str) -> tuple[int, ...]:
+        """Return the settings that a compiled value can be of; the same tuple for the same ones.
+
+        If it applies under conditions, those that do so, else the others.
+        """
+        found = self.by_path.get(parameter.settings_path.lower())
+        found = found or self.below.get(group, {}).get(_simple(parameter.names[-1]))
+        if found is None:
+            return ()
+        key = id(found), parameter.conditional
+        if key not in self.kept:
+            under = [each for each in found if (self.settings[each].when is not None) is parameter.conditional]
+            self.kept[key] = tuple(under or found)
+        return self.kept[key]
+
+    def has_value(self, parameter: Parameter) -> bool:
+        """Return whether a setting of this last name has this value, wherever it is."""
+        return (_simple(parameter.names[-1]), _plain(parameter.value)) in self.values
 
     def under(self, group: str) -> Iterator[int]:
         """Yield the settings of a group."""
         for numbers in self.below.get(group, {}).values():
             yield from numbers
+
+
+def _plain(value: str) -> str:
+    """Return a value so that the words of a source and the numbers that they are compiled to are the same."""
+    plain = " ".join(value.split()).lower()
+    return "1" if plain in _TRUE else "0" if plain in _FALSE else plain
 
 
 def _beginnings(setting: Raw) -> set[str]:
@@ -94,7 +120,7 @@ def _beginnings(setting: Raw) -> set[str]:
     """
     ways: list[list[str]] = [[], [], []]
     found = set()
-    for step in setting.steps:
+    for step in setting.steps[:MAX_STEPS]:
         name = _simple(step.name)
         for way, words in zip(ways, ([name], ["#"], [name, "#"]) if step.identity else ([name],) * 3, strict=True):
             way += words
@@ -114,7 +140,6 @@ def _simple(name: str) -> str:
 
 # -- whether it is the same -------------------------------------------------------------------------------------------
 
-_TRUE, _FALSE = ("yes", "true", "1"), ("no", "false", "0")
 _WORD = re.compile(r"[\w -]*")
 """What may be one of a setting's words, which is compiled to something else."""
 _COMPARED = ("Policies", COMMANDS)

@@ -32,7 +32,7 @@ _SCRIPTS = (
 )
 MAX_SCRIPT = 256 * 1024
 """Bytes of a file that is looked through for secrets."""
-MAX_SCRIPTS = 1 << 20
+MAX_SCRIPTS = 512 * 1024
 """Bytes of all those files together."""
 
 
@@ -157,7 +157,8 @@ class _Reader:
 
     def assets(self) -> tuple[tuple[Asset, ...], list[Finding]]:
         """Return the assets; small scripts among them are looked through for secrets."""
-        left, unread, wrong, assets = MAX_SCRIPTS, [], [], []
+        left, wrong, assets = MAX_SCRIPTS, [], []
+        unread = list(self.secrets.unread)
         for path, entry in self.container.files.items():
             if path.lower().startswith(_OURS):
                 continue

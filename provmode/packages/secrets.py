@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 MASK = "***"
 SHORTEST = 4
 """Characters of the shortest known secret that is looked for inside other texts."""
-MOST_KNOWN = 250
+MOST_KNOWN = 150
 """Known secrets that are looked for inside other texts."""
 
 _MACROS = re.compile(r"(?:\$\(__(?:PackageID|ICCID|DEVICEIDHASH)\)|%SERIAL%|%RAND:\d{1,3}%)+", re.IGNORECASE)
@@ -169,17 +169,26 @@ class Span:
     """Whether it is a secret, and not only what may look like one."""
 
 
+def may_hide(text: str) -> bool:
+    """Return whether a text is worth the work of looking through it."""
+    return _HINT.search(text) is not None
+
+
 def spans(text: str, known: Iterable[str] = ()) -> list[Span]:
     """Return where secrets stand in *text*, by how it is written and by the secrets that are *known*."""
     found = list(_known(text, known))
-    if _HINT.search(text):
+    if may_hide(text):
         found += _written(text)
     return sorted(found, key=lambda span: (span.start, -span.end))
 
 
 def masked(text: str, known: Iterable[str] = ()) -> tuple[str, bool]:
     """Return *text* with `MASK` for each secret, and whether there was one that counts."""
-    found = spans(text, known)
+    return replaced(text, spans(text, known))
+
+
+def replaced(text: str, found: Sequence[Span]) -> tuple[str, bool]:
+    """Return *text* with `MASK` for each of what was *found* in it, and whether any of that counts."""
     if not found:
         return text, False
     parts, at = [], 0

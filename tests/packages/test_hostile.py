@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import process_time
 from xml.sax.saxutils import escape, quoteattr
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from provmode.lab.packages.writer import Condition, Description, Setting, Variant, command, package
 from provmode.packages.container import of_bytes
 from provmode.packages.document import package_document
-from provmode.packages.errors import PackageUnreadable
+from provmode.packages.errors import PackageUnreadable, Unreadable
 from provmode.packages.lint import lint
 from provmode.packages.model import Package
 from provmode.packages.read import read_package
+from provmode.packages.secrets import MASK
 from provmode.text import json_text
 
 Describe = Callable[..., Description]
@@ -114,3 +117,67 @@ def test_a_setting_is_read_as_it_was_written(identity: str, value: str, describe
     assert made is not None
     assert made.settings[0].steps[1].identity == f"SSID={identity}"
     assert made.settings[0].value == value.strip() or made.settings[0].masked
+
+
+def source(common: str) -> bytes:
+    """Return a source with these settings."""
+    return (
+        "<WindowsCustomizations><PackageConfig><ID>1</ID></PackageConfig><Settings><Customizations>"
+        f"<Common>{common}</Common></Customizations></Settings></WindowsCustomizations>"
+    ).encode()
+
+
+LONG, PARM = "N" * 100_000, '<parm name="a" value="1" />'
+COSTLY: dict[str, dict[str, bytes]] = {
+    "a long name above many settings": {SOURCE: source(f"<{LONG}>{'<a>1</a>' * 1000}</{LONG}>")},
+    "a long identity above many settings": {SOURCE: source(f'<A SSID="{LONG}">{"<a>1</a>" * 1000}</A>')},
+    "a long name above many compiled values": {
+        "Multivariant/0/Prov/RunTime/0__A.provxml": (
+            f'<wap-provisioningdoc><characteristic type="{LONG}">{PARM * 1000}</characteristic></wap-provisioningdoc>'
+        ).encode()
+    },
+    "very many compiled values": {
+        f"Multivariant/0/Prov/RunTime/{number}__A.provxml": (
+            f"<wap-provisioningdoc>{PARM * 11_000}</wap-provisioningdoc>"
+        ).encode()
+        for number in range(5)
+    },
+}
+
+
+@pytest.mark.parametrize("case", COSTLY)
+def test_what_would_cost_more_than_its_size_is_refused(case: str, described: Describe) -> None:
+    with pytest.raises(PackageUnreadable) as error:
+        read_package(of_bytes(package(described(files=COSTLY[case]))))
+
+    assert error.value.cause is Unreadable.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "common",
+    [
+        "<A>net user kim Canary-7f3!x " + "password " * 10_000 + "</A>",
+        "".join(
+            f"<A{number}>net user kim Canary-7f3!x{number} {'password ' * 1000}</A{number}>" for number in range(100)
+        ),
+    ],
+    ids=["one", "many"],
+)
+def test_a_text_that_is_too_long_to_be_looked_through_is_not_shown(common: str, described: Describe) -> None:
+    found = read(package(described(files={SOURCE: source(common)})))
+
+    assert found is not None
+    assert found.settings[-1].value == MASK
+    assert "not-scanned" in {each.code for each in found.findings}
+    assert "Canary" not in json_text(package_document(found))
+
+
+def test_very_many_secrets_are_told_in_time_that_grows_with_them(described: Describe) -> None:
+    def cost(count: int) -> float:
+        settings = [Setting(f"Accounts/Users/User[UserName=u{n}]/Password", f"secret {n}") for n in range(count)]
+        data = package(described(settings=settings))
+        started = process_time()
+        assert len(read_package(of_bytes(data)).secrets) == count
+        return process_time() - started
+
+    assert cost(1600) < 20 * cost(200) + 0.5

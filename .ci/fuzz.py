@@ -7,7 +7,7 @@ Run it when one of those readers changes; it needs `atheris`, which no lock hold
     python .ci/fuzz.py --packages tests/packages/container/corpus -max_total_time=300
 
 `--answers` is `provmode/transport/framing.py` and `sealed_body.py`: an input is a stream, and its first byte says into
-pieces of which size it is cut. `--packages` is `provmode/packages/container`: the first byte of an input says what the
+pieces of which size it is cut. `--packages` is `provmode/packages`: the first byte of an input says what the
 rest is: a whole package, a tree of files, a packed piece or a signature (behind hashes, no fuzzer would get that far).
 
 The folders hold the inputs that each reached something new; `test_corpus.py` beside them reads them in every run.
@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 with atheris.instrument_imports(include=["provmode.transport.framing", "provmode.transport.sealed_body"]):
     from provmode.transport import framing, sealed_body
-with atheris.instrument_imports(include=["provmode.packages.container"]):
-    from provmode.packages import container, errors
+with atheris.instrument_imports(include=["provmode.packages"]):
+    from provmode.packages import container, errors, lint, read
     from provmode.packages.container import certificates, der, header, signature, signed_data, tree, xpress
 
 KINDS = ("package", "tree", "piece", "signature")
@@ -71,6 +71,7 @@ def one_package(data: bytes) -> None:
             opened = container.open_container(source)
             for path in opened.files:
                 opened.content(path)
+            lint.lint(read.read_package(source))
 
 
 TARGETS = {"--answers": one_answer, "--packages": one_package}

@@ -172,6 +172,6 @@ def _below(element: Element, above: tuple[str, ...], told: _Told, budget: Budget
         elif local_name(child) == "parm":
             names, path = (*above, attributes.get("name", "")), attributes.get("SettingsPath", "")
             budget.spend(sum(map(len, names)) + len(path))
-            secret = kind_of(names) or kind_of(path.split("/"))
             value, kind = attributes.get("value", ""), attributes.get("datatype", "").lower()
+            secret = kind_of(names, value) or (kind_of(path.split("/"), value) if path else None)
             yield Parameter(told.file, told.stage, names, value, kind, path, secret, told.conditional)

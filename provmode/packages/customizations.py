@@ -128,18 +128,22 @@ def _below(element: Element, above: tuple[Step, ...], length: int, when: When | 
     length += len(name) + len(identity)
     paths.spend(length)
     names = (*(step.name for step in above), name)
-    secret = kind_of(names) or (kind_of(names[:-1]) if len(names) > 1 else None)
+    text = element.text or ""
+    secret = kind_of(names, text) or (kind_of(names[:-1], text) if len(names) > 1 else None)
     # what a secret is told apart by could be the secret itself
     steps = (*above, Step(name, "" if secret else identity))
+    for attribute, value in element.attrib.items():
+        if kind_of((attribute,)):
+            yield Raw((*steps, Step(f"@{attribute}")), value, when, kind_of((*names, attribute)))
     if not len(element):
-        yield Raw(steps, element.text or "", when, secret)
+        yield Raw(steps, text, when, secret)
     for child in element:
         yield from _below(child, steps, length, when, paths)
 
 
 def _identity(element: Element) -> str:
     """Return what tells a member of a list from the others. ``Name`` repeats it if there is another attribute."""
-    attributes = {name: value for name, value in element.attrib.items() if name[:1] != "{"}
+    attributes = {name: value for name, value in element.attrib.items() if name[:1] != "{" and not kind_of((name,))}
     own = {name: value for name, value in attributes.items() if name != "Name"} or attributes
     return ",".join(f"{name}={value.lower() if name in _FOLDED else value}" for name, value in sorted(own.items()))
 

@@ -18,6 +18,8 @@ SHORTEST = 4
 MOST_KNOWN = 150
 """Known secrets that are looked for inside other texts."""
 
+_UNLIKELY = 8
+"""Characters from which on a known secret within another word is no accident."""
 _MACROS = re.compile(r"(?:\$\(__(?:PackageID|ICCID|DEVICEIDHASH)\)|%SERIAL%|%RAND:\d{1,3}%)+", re.IGNORECASE)
 """What Windows replaces when it applies a setting. Others than these are not taken for macros: they would be shown."""
 
@@ -36,7 +38,8 @@ _ENDINGS = {
     **dict.fromkeys(("password", "passwd", "passphrase", "passcode", "pwd"), "password"),
     **dict.fromkeys(("secret", "secretkey"), "secret"),
     **dict.fromkeys(("psk", "presharedkey", "sharedkey", "networkkey", "securitykey", "wepkey"), "pre-shared key"),
-    **dict.fromkeys(("privatekey", "apikey", "accesskey"), "key"),
+    **dict.fromkeys(("privatekey", "apikey", "accesskey", "encryptionkey", "recoverykey"), "key"),
+    **dict.fromkeys(("licensekey", "licencekey", "activationkey"), "key"),
     **dict.fromkeys(("token", "bprt"), "token"),
     "productkey": "product key",
 }
@@ -52,16 +55,22 @@ _ABOVE = (
 )
 """A name above, a kind, and what the kind is called there."""
 _POLICIES = ("policies", "policy")
-"""Below these, names such as ``AllowSimpleDevicePassword`` are rules about passwords."""
+"""Below these, names such as ``AllowSimpleDevicePassword`` mostly are rules about passwords."""
+_CHOICE = re.compile(
+    r"[0-9]{0,4}|yes|no|true|false|on|off|(?:not ?)?(?:enabled|disabled|allowed|configured|required)|optional"
+)
 
 
-def kind_of(names: Sequence[str]) -> str | None:
-    """Return the kind of secret that stands at a path of names; ``None`` if none stands there."""
+def kind_of(names: Sequence[str], value: str = "") -> str | None:
+    """Return the kind of secret that stands at a path of names; ``None`` if none stands there.
+
+    A policy whose *value* is a number or a choice is a rule about passwords, and no password.
+    """
     if not names:
         return None
     leaf, above = names[-1].lower(), [name.lower() for name in names[:-1]]
     found = _EXACT.get(leaf)
-    if found is None and not (above and above[0] in _POLICIES):
+    if found is None and not (above and above[0] in _POLICIES and _CHOICE.fullmatch(value.strip().lower())):
         found = next((kind for ending, kind in _ENDINGS.items() if leaf.endswith(ending)), None)
     if found is None:
         return None
@@ -213,8 +222,10 @@ def _known(text: str, known: Iterable[str]) -> Iterator[Span]:
     for secret in known:
         at = text.find(secret)
         while at >= 0:
-            yield Span(at, at + len(secret), "known secret", True)
-            at = text.find(secret, at + len(secret))
+            end = at + len(secret)
+            within = text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()
+            yield Span(at, end, "known secret", len(secret) >= _UNLIKELY or not within)
+            at = text.find(secret, end)
 
 
 def _written(text: str) -> Iterator[Span]:

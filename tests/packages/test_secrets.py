@@ -91,7 +91,7 @@ def test_an_empty_secret_is_none(made: Make) -> None:
     ["Policies/DeviceLock/AllowSimpleDevicePassword", "Policies/DeviceLock/MinDevicePasswordLength", "A/PasswordType"],
 )
 def test_a_rule_about_passwords_is_no_secret(path: str, made: Make) -> None:
-    assert kind_of(path.split("/")) is None
+    assert kind_of(path.split("/"), "1") is None
     assert made(settings=[Setting(path, "1")]).settings[0].value == "1"
 
 
@@ -115,8 +115,34 @@ def test_a_secret_that_only_windows_sees_is_told(made: Make) -> None:
     assert CANARY not in everything(package)
 
 
-def test_what_tells_a_secret_apart_is_not_shown(made: Make) -> None:
-    body = f'<Common><A><Password Value="{CANARY}">x</Password></A></Common>'
+def test_a_policy_that_holds_a_password_is_a_secret(made: Make) -> None:
+    package = made(settings=[Setting("Policies/Proxy/ProxyPassword", CANARY)])
+
+    assert [each.kind for each in package.secrets] == ["password"]
+    assert CANARY not in everything(package)
+
+
+def test_a_short_secret_within_another_word_is_masked_and_is_no_finding(made: Make) -> None:
+    settings = [Setting(f"{USER}/Password", "Admin"), Setting("A/Group", "Administrators"), Setting("A/B", "is Admin,")]
+    package = made(settings=settings)
+
+    assert [each.value for each in package.settings[1:]] == [f"{MASK}istrators", f"is {MASK},"]
+    assert [each.place for each in package.secrets] == [f"{USER}/Password", "A/B"]
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        f'<Password Value="{CANARY}">x</Password>',
+        f'<Account Name="a" Password="{CANARY}"><B>1</B></Account>',
+        f'<Account AuthSecret="{CANARY}" />',
+        f"<Password><Value>{CANARY}</Value></Password>",
+        f"<Password>{CANARY}<A>1</A></Password>",
+        f"<A><!-- {CANARY} -->1</A>",
+    ],
+)
+def test_a_secret_in_an_attribute_or_another_element_is_not_shown(element: str, made: Make) -> None:
+    body = f"<Common><A>{element}</A></Common>"
     source = (
         '<WindowsCustomizations><PackageConfig xmlns="p"><ID>1</ID></PackageConfig><Settings xmlns="s"><Customizations>'
         f"{body}</Customizations></Settings></WindowsCustomizations>"

@@ -12,6 +12,8 @@ from provmode.packages.container.certificates import Unsupported
 from provmode.packages.container.der import Malformed
 from provmode.packages.container.header import read_header
 from provmode.packages.errors import PackageUnreadable
+from provmode.packages.lint import lint
+from provmode.packages.read import read_package
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 
@@ -38,3 +40,4 @@ def test_an_input_of_the_fuzzer_is_read_or_is_one_error(path: Path) -> None:
                 container = open_container(of_bytes(rest))
                 for name in container.files:
                     container.content(name)
+                lint(read_package(of_bytes(rest)))

@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     help="Hours until the plan expires.",
 )
 @click.option("--remove-traces", is_flag=True, help="Plan only to remove what provmode itself left on the hosts.")
+@click.option("--packages", is_flag=True, help="Plan only to bring provisioning packages to what the inventory names.")
 @journals_option
 @key_file_option
 @click.option("--unsigned", is_flag=True, help="Write the plan without a signature.")
@@ -90,6 +91,7 @@ def plan(
     data: tuple[str, ...],
     valid: float,
     remove_traces: bool,
+    packages: bool,
     journals: tuple[Path, ...],
     key_file: Path | None,
     unsigned: bool,
@@ -114,8 +116,12 @@ def plan(
         check_output(output)
     if journals and not remove_traces:
         raise UsageError("--journal says which backups can go", next_step="give --remove-traces too")
+    if packages and remove_traces:
+        raise UsageError("a plan is about packages or about traces", next_step="make two plans")
     override, known = read_override(data), waivers_of(waivers)
     planner = planner_of_traces(journals, journal_keys(key_file, of_plan=True)) if remove_traces else None
+    if packages:
+        from provmode.fleet.packages.planning import plan_packages_of as planner
     alone("plan", inventory, limit, exclude)
     looks = LooksOfRun() if is_kept() else None
     with refused_logons(retry=retry):

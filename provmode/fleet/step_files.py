@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from provmode.errors import UsageError
+from provmode.regular_file import opened
 from provmode.remediation.steps import Step
 from provmode.windows.files import MAX_SIZE, sha256
 
@@ -53,16 +52,12 @@ def read_whole(path: Path) -> bytes:
         UsageError: it is no file, cannot be read, or is too large to be put on a PC.
     """
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer does not block
-        with os.fdopen(number, "rb") as file:
-            if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise UsageError(f"{path} is not a file")
-            data = file.read(MAX_SIZE + 1)
+        with opened(path) as file:
+            if file.size > MAX_SIZE:
+                raise UsageError(
+                    f"{path} has {file.size:,} bytes, and over {MAX_SIZE:,} are not put on a PC over WinRM",
+                    next_step="distribute it in another way",
+                )
+            return file.read(0, file.size)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", next_step="plan where the file is") from None
-    if len(data) > MAX_SIZE:
-        raise UsageError(
-            f"{path} has over {MAX_SIZE:,} bytes, and larger files are not put on a PC over WinRM",
-            next_step="distribute it in another way",
-        )
-    return data
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None

@@ -8,6 +8,7 @@
 * `kinds`       the table of findings
 * `found`       what a run found
 * `sharing`     one object for what is the same on many hosts. Pure
+* `planning`    which packages are added and removed
 * `local_file`  packages on this computer
 
 Private: programs import from `provmode.api`.

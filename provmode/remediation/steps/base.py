@@ -139,7 +139,7 @@ class Step(ABC):
         return ()
 
     def diff_encoding(self) -> str:
-        """Return the encoding of the file in the diff, if it is known."""
+        """Return what the diff is about: the encoding of the file in it, if it is known."""
         return ""
 
     def still_done(self, client: ClientReadings) -> bool:

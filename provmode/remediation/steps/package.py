@@ -59,7 +59,7 @@ def _matching(pattern: str) -> Field:
 PACKAGE_ID = _matching(r"\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}")
 THUMBPRINT = _matching("[0-9a-f]{40}")
 NO_OR_THUMBPRINT = _matching("(?:[0-9a-f]{40})?")
-BASE64 = _matching("[A-Za-z0-9+/]{1,20000}={0,2}")
+BASE64 = _matching("(?:[A-Za-z0-9+/]{4}){0,5000}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 class StillApplying(NotProved):
@@ -125,6 +125,10 @@ class AddPackage(Step):
     def text_diff(self) -> tuple[str, ...]:
         """Return what changes, in words."""
         return self.effects
+
+    def diff_encoding(self) -> str:
+        """Return what the lines are about."""
+        return f"what {self.name or self.id} changes"
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Put the file there if the PC may have it, add the package, and read back what became of it."""
@@ -236,6 +240,10 @@ class RemovePackage(Step):
         """Return what stays, in words."""
         return self.effects
 
+    def diff_encoding(self) -> str:
+        """Return what the lines are about."""
+        return f"what removing {self.name or self.id} leaves"
+
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Remove the package if it is still what was seen, and read back that it is gone."""
         there: OnThisPc = yield from copies_of(self.id, self._known)
@@ -285,7 +293,7 @@ class SetTrustedProvisioner(Step):
     """SHA-1 of the certificate, in lower case."""
     subject: str
     certificate: str
-    """The certificate, base64 of DER: it is added, or added again by an undo."""
+    """The certificate, base64 of DER: it is added, or added again by an undo; empty if it is not known."""
     present: bool
 
     @property
@@ -301,8 +309,10 @@ class SetTrustedProvisioner(Step):
         return ()
 
     @property
-    def undo(self) -> SetTrustedProvisioner | None:
-        """The opposite change."""
+    def undo(self) -> Step | None:
+        """The opposite change; nothing if the certificate is not known."""
+        if not self.certificate:
+            return None
         return SetTrustedProvisioner(self.thumbprint, self.subject, self.certificate, not self.present)
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:

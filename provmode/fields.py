@@ -29,6 +29,14 @@ def one_of(*values: Any) -> Field:
     return Field(schema, lambda value: any(type(value) is type(other) and value == other for other in values))
 
 
+def matching(pattern: str) -> Field:
+    """Return a field that allows a text that as a whole matches *pattern*."""
+    return Field(
+        {"type": "string", "pattern": f"^{pattern}$"},
+        lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None,
+    )
+
+
 TEXT = Field({"type": "string", "minLength": 1}, lambda value: isinstance(value, str) and value != "")
 ANY_TEXT = Field({"type": "string"}, lambda value: isinstance(value, str))
 NUMBER = Field({"type": "integer", "minimum": 0}, lambda value: type(value) is int and value >= 0)

@@ -8,6 +8,8 @@
 * `lease`       the folder on the PC that keeps two controllers from working on it at once
 * `lease_folder`  that folder: its name, and looking into it
 * `traces`      what provmode left on a PC, and which of it can go
+* `uploads`     a file that one command on a PC needs, and that is deleted again
+* `package_rules`  when a package may be added, or removed
 * `exit_guard`  the entry that takes a PC out of the mode at the next logon
 * `diff`        what differs between two files
 

@@ -26,8 +26,8 @@ from provmode.packages.preview import areas_of, preview, removal
 from provmode.reading import NOT_READ, Absent, Known, Unknown, known
 from provmode.remediation.decide import LEFT_ALONE, Remediation, check_idle
 from provmode.remediation.execute import StaleStep
+from provmode.remediation.package_rules import check_newer, may_add, may_remove
 from provmode.remediation.steps import AddPackage, RemovePackage, SetTrustedProvisioner, Step
-from provmode.remediation.steps.package import check_newer, may_add, may_remove
 from provmode.windows.conversation import Conversation
 from provmode.windows.system import clock_and_name
 

@@ -77,6 +77,7 @@ PROCESSES = (
     *("RuntimeBroker.exe", "SearchIndexer.exe", "conhost.exe", "fontdrvhost.exe"),
 )
 
+_SYSTEM_PROFILE = "C:\\Windows\\System32\\config\\systemprofile"
 _HOSTS = b"# Copyright (c) 1993-2009 Microsoft Corp.\r\n#\r\n127.0.0.1 localhost\r\n"
 FILES = {
     file.path.lower(): file
@@ -84,6 +85,9 @@ FILES = {
         File("C:\\Windows\\System32\\drivers\\etc\\hosts", _HOSTS, _INSTALLED, _INSTALLED),
         File(
             "C:\\Windows\\win.ini", b"; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n", _INSTALLED, _INSTALLED
+        ),
+        File(
+            f"{_SYSTEM_PROFILE}\\AppData\\Local\\Microsoft\\Windows\\History\\desktop.ini", b"", _INSTALLED, _INSTALLED
         ),
         File("C:\\Windows\\explorer.exe", b"MZ\x90\x00", _INSTALLED, _INSTALLED),
     )

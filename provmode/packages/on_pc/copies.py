@@ -11,7 +11,15 @@ from provmode.packages.model import Package
 from provmode.packages.on_pc.applied import applied_ids, results_in
 from provmode.packages.on_pc.files import folders, packages_in
 from provmode.packages.on_pc.inventory import hashed, inventory
-from provmode.packages.on_pc.model import CategoryResult, PackageResult, Place
+from provmode.packages.on_pc.model import (
+    BEGUN,
+    COMPLETED,
+    FAILED,
+    CategoryResult,
+    PackageResult,
+    Place,
+    ProvisioningEvent,
+)
 from provmode.packages.on_pc.package import OF_THE_PACKAGE, package_on_pc
 from provmode.reading import Known, Reading, Unknown
 from provmode.windows.conversation import Conversation
@@ -46,24 +54,32 @@ class OnThisPc:
     """Whether Windows says that it was applied."""
     failed: tuple[CategoryResult, ...] = ()
     """The parts that failed."""
+    applying: bool = False
+    """Whether Windows says that it is not done with it."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """What a plan compares: versions, hashes, and whether it was applied."""
         return (*map(str, self.copies), *(("applied",) if self.applied else ()))
 
+    @property
+    def settled(self) -> bool:
+        """Whether it was applied, all of it, and no part failed."""
+        return self.applied and not self.applying and not self.failed
+
     def has(self, sha256: str) -> bool:
         """Return whether Windows kept a file with this hash."""
         return any(copy.sha256 == sha256 for copy in self.copies)
 
 
-def copies_of(id_: str, known: Identities) -> Conversation[OnThisPc]:
-    """Ask what the PC has of the package with this id. Files whose hash is not in *known* are read there.
+def copies_of(id_: str, known: dict[str, tuple[str, str]]) -> Conversation[OnThisPc]:
+    """Ask what the PC has of the package with this id. Files whose hash is not in *known* are read there, and added.
 
     Raises:
         HostError: something of it could not be told.
     """
-    found = yield from on_this_pc(known)
+    found: PackagesThere = yield from on_this_pc(known)
+    known |= {digest: (each.metadata.id, each.metadata.version) for digest, each in found.read.items()}
     return found(id_)
 
 
@@ -77,8 +93,9 @@ class PackagesThere:
         results: Sequence[PackageResult],
         unread: Sequence[str],
         read: Mapping[str, Package],
+        events: Sequence[ProvisioningEvent] = (),
     ) -> None:
-        self._kept, self._ids, self._results, self._unread = kept, ids, results, unread
+        self._kept, self._ids, self._results, self._unread, self._events = kept, ids, results, unread, events
         self.read = read
         """The packages that were read on the PC, by the hash of their files."""
 
@@ -102,11 +119,22 @@ class PackagesThere:
         names = {copy.path.rpartition("\\")[2].lower() for copy in copies}
         results = [each for each in self._results if each.id == id_ or (not each.id and _name(each) in names)]
         failed = tuple(category for each in results for category in each.failed)
+        last = self._last_event(id_)
+        pending = any(category.pending for each in results for category in each.categories)
+        applying = pending or (last is not None and last.number == BEGUN)
+        if last is not None and last.number == FAILED and not failed:
+            number = int(last.hresult, 16) if last.hresult else None
+            failed = (CategoryResult("all", last_result=number, failures=1),)
         applied = bool(results) or id_ in self._ids
         if applied and not copies and self._unread:
             step = "look at the file on the PC; an encrypted package cannot be read"
             raise HostError(f"could not tell which version of {id_} was applied: {self._unread[0]}", next_step=step)
-        return OnThisPc(copies, applied, failed)
+        return OnThisPc(copies, applied, failed, applying)
+
+    def _last_event(self, id_: str) -> ProvisioningEvent | None:
+        """Return the newest event that says how far a package is; ``None`` if the log has none."""
+        about = (BEGUN, COMPLETED, FAILED)
+        return next((each for each in self._events if each.number in about and each.package == id_), None)
 
 
 def on_this_pc(known: Identities) -> Conversation[PackagesThere]:
@@ -131,7 +159,8 @@ def on_this_pc(known: Identities) -> Conversation[PackagesThere]:
         kept.append((id_, Copy(version, digest, file.path)))
     results = _told_or_none(results_in(said.registry), "the results of packages")
     ids = _told_or_none((yield from applied_ids()), "the ids of applied packages")
-    return PackagesThere(kept, ids or (), results or (), unread, read)
+    events = said.events.value if isinstance(said.events, Known) else ()
+    return PackagesThere(kept, ids or (), results or (), unread, read, events)
 
 
 def _name(result: PackageResult) -> str:

@@ -83,6 +83,10 @@ class PlaceFiles(JsonRecord):
     """Known and empty: there is no package, or the account may not list the folder."""
 
 
+PENDING = 0x02AB0003
+"""The result of a part that is not done yet, as a disassembly of the engine has it: not documented."""
+
+
 @dataclass(frozen=True)
 class CategoryResult(JsonRecord):
     """What became of one part of a package."""
@@ -95,6 +99,11 @@ class CategoryResult(JsonRecord):
     """The HRESULT, 32 bits without sign; 0 is success."""
     failures: int | None = None
     failing_node: str = ""
+
+    @property
+    def pending(self) -> bool:
+        """Whether Windows is not done with it."""
+        return self.last_result == PENDING
 
     @property
     def failed(self) -> bool:
@@ -195,6 +204,8 @@ class ProvisioningEvent(JsonRecord):
         return next(filter(None, (_hresult(value) for _, value in self.data)), "")
 
 
+BEGUN, COMPLETED, FAILED = 20, 21, 22
+"""Events about a package: it is being applied; it was applied; that failed."""
 FAILURES = {12: "category failed", 22: "package failed", 32: "turn failed", 62: "adding failed", 65: "removing failed"}
 """Events that say that something failed, by their id."""
 

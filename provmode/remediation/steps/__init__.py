@@ -6,7 +6,7 @@
 from provmode.remediation.steps.base import CLIENT, KINDS, PACKAGES, TRACES, About, Property, Step, step_from_json
 from provmode.remediation.steps.client import RequestPolicy, SetMode
 from provmode.remediation.steps.file import DisarmTcf, SetFile
-from provmode.remediation.steps.package import AddPackage, RemovePackage, SetTrustedProvisioner
+from provmode.remediation.steps.package import AddPackage, RemovePackage
 from provmode.remediation.steps.registry import SetRegistryKey, SetRegistryValue, data_text
 from provmode.remediation.steps.service import (
     START_MODES,
@@ -16,6 +16,7 @@ from provmode.remediation.steps.service import (
     service_resource,
 )
 from provmode.remediation.steps.trace import DeleteTrace, EndLease, RemoveGuard
+from provmode.remediation.steps.trusted_provisioner import SetTrustedProvisioner
 
 __all__ = [
     "CLIENT",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from provmode.ccm.client import TCF_PATHS
 from provmode.errors import AnswerLost
-from provmode.fields import ANY_TEXT, DIGEST, Field
+from provmode.fields import ANY_TEXT, DIGEST, Field, matching
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE
 from provmode.remediation.lease_folder import FOLDER
 from provmode.remediation.lease_folder import look as look_there
@@ -39,17 +39,9 @@ from provmode.windows.files import StaleFile, file_hash, read_file, sha256
 from provmode.windows.registry import RegistryData, ValueType
 from provmode.wsman import Operation
 
-
-def _matching(pattern: str) -> Field:
-    return Field(
-        {"type": "string", "pattern": f"^{pattern}$"},
-        lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None,
-    )
-
-
-TRACE_PATH = _matching(rf"(?:{'|'.join(map(re.escape, TCF_PATHS))})\.provmode-(?:backup|replaced|[0-9a-f]{{32}})")
+TRACE_PATH = matching(rf"(?:{'|'.join(map(re.escape, TCF_PATHS))})\.provmode-(?:backup|replaced|[0-9a-f]{{32}})")
 """A file that provmode left beside a `MobileClient.TCF`."""
-TOKEN = _matching("(?:[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16})?")
+TOKEN = matching("(?:[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16})?")
 
 
 @register

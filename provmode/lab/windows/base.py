@@ -90,6 +90,7 @@ FILES = {
             f"{_SYSTEM_PROFILE}\\AppData\\Local\\Microsoft\\Windows\\History\\desktop.ini", b"", _INSTALLED, _INSTALLED
         ),
         File("C:\\Windows\\explorer.exe", b"MZ\x90\x00", _INSTALLED, _INSTALLED),
+        File("C:\\Windows\\System32\\config\\systemprofile\\ntuser.dat", b"regf", _INSTALLED, _INSTALLED),
     )
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 from provmode.lab.windows.cmd.language import arguments
+from provmode.lab.windows.cmd.paths import files, is_pattern, matches
 from provmode.lab.windows.cmd.texts import message
 from provmode.lab.windows.session import Session
-from provmode.lab.windows.store import File, normal
+from provmode.lab.windows.store import normal
 
 
 def _echo(session: Session, rest: str) -> int:
@@ -57,64 +57,6 @@ def _why_missing(session: Session, path: str) -> str:
     if session.pc.files.is_folder(path):
         return "access-denied"
     return "file-not-found" if session.pc.files.is_folder(path.rpartition("\\")[0]) else "path-not-found"
-
-
-def _matches(session: Session, path: str) -> list[str]:
-    """Return the names in a folder that match the wildcards in the last part of *path*."""
-    folder, _, last = path.rpartition("\\")
-    pattern = last.lower().replace("[", "[[]")
-    return [name for name in session.pc.files.listdir(folder) or [] if fnmatchcase(name.lower(), pattern)]
-
-
-def files(session: Session, name: str) -> list[str]:
-    """Return the paths of the files that *name*, which may have wildcards, means."""
-    path = session.path(name)
-    folder = path.rpartition("\\")[0]
-    paths = [f"{folder}\\{match}" for match in _matches(session, path)] if _is_pattern(path) else [path]
-    return [path for path in paths if session.pc.files.get(path) is not None]
-
-
-def exists(session: Session, name: str) -> bool:
-    """Return whether there is a file or a folder that *name*, which may have wildcards, means."""
-    path = session.path(name)
-    return bool(_matches(session, path)) if _is_pattern(path) else session.pc.files.exists(path)
-
-
-def described(session: Session, modifiers: str, value: str) -> str:
-    """Return what ``%~`` with *modifiers* makes of the value of a loop: the parts of its full path, its size, ...
-
-    There are no short names here: ``s`` changes nothing.
-    """
-    if not modifiers:
-        return value
-    path = normal(session.path(value))
-    file = session.pc.files.get(path)
-    drive, _, rest = path.partition("\\")
-    folder, _, last = rest.rpartition("\\")
-    stem, dot, extension = last.rpartition(".")
-    stem, extension = (stem, f"{dot}{extension}") if dot else (last, "")
-    about = []
-    if "a" in modifiers:
-        about.append("d----------" if session.pc.files.is_folder(path) else "--a--------" if file else "")
-    if "t" in modifiers:
-        about.append(f"{file.modified:%d.%m.%Y %H:%M}" if file and session.pc.german else _date(file))
-    if "z" in modifiers:
-        about.append(str(len(file.data)) if file else "")
-    whole = "f" in modifiers or not set(modifiers) & set("dpnx")
-    parts = {"d": drive, "p": f"\\{folder}\\" if folder else "\\", "n": stem, "x": extension}
-    named = "".join(text for letter, text in parts.items() if whole or letter in modifiers)
-    if about and not set(modifiers) & set("fdpnxs"):
-        return " ".join(about)
-    return " ".join([*about, named])
-
-
-def _date(file: File | None) -> str:
-    return f"{file.modified:%m/%d/%Y %I:%M %p}" if file else ""
-
-
-def _is_pattern(path: str) -> bool:
-    last = path.rpartition("\\")[2]
-    return "*" in last or "?" in last
 
 
 def _without_switches(session: Session, rest: str) -> bool:
@@ -192,8 +134,8 @@ def _listed(session: Session, name: str, *, bare: bool) -> list[str]:
     path = session.path(name) if name else session.directory
     if session.pc.files.get(path) is not None:
         return [path.rpartition("\\")[2]]
-    if _is_pattern(path):
-        return _matches(session, path)
+    if is_pattern(path):
+        return matches(session, path)
     found = session.pc.files.listdir(path)
     return [] if found is None else found if bare else [".", "..", *found]
 
@@ -208,7 +150,7 @@ def _tree(session: Session, name: str) -> list[str]:
         waiting = [folder]
     while waiting:
         at = waiting.pop()
-        listed += [f"{at}\\{found}" for found in _matches(session, f"{at}\\{pattern}")]
+        listed += [f"{at}\\{found}" for found in matches(session, f"{at}\\{pattern}")]
         inner = [f"{at}\\{found}" for found in files.listdir(at) or []]
         waiting += [each for each in reversed(inner) if files.is_folder(each)]
     return listed

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from functools import partial
 
-from provmode.lab.windows.cmd import builtins, programs
+from provmode.lab.windows.cmd import builtins, paths, programs
 from provmode.lab.windows.cmd.language import (
     For,
     Group,
@@ -200,7 +200,7 @@ def _loop(session: Session, node: For) -> Work:
             session.print_error(message(session.pc, "no-memory"))
             session.ended = True
             return 1
-        body = substituted(node.body, node.variable, item, partial(builtins.described, session))
+        body = substituted(node.body, node.variable, item, partial(paths.described, session))
         if not node.quiet:
             session.print(f"\r\n{session.directory}>{written(body)}\r\n")
         code = yield from _run(session, body)
@@ -219,7 +219,7 @@ def _items(session: Session, node: For) -> list[str]:
     for item in node.items:
         bare = item.strip('"')
         folder = bare[: bare.rfind("\\") + 1]
-        matches = [folder + path.rpartition("\\")[2] for path in builtins.files(session, bare)]
+        matches = [folder + path.rpartition("\\")[2] for path in paths.files(session, bare)]
         found += matches if "*" in bare or "?" in bare else [item]
     return found
 
@@ -247,7 +247,7 @@ def _holds(session: Session, node: If) -> bool:
     if node.errorlevel is not None:
         return session.errorlevel >= node.errorlevel
     if node.exist is not None:
-        return builtins.exists(session, node.exist)
+        return paths.exists(session, node.exist)
     assert node.equal is not None
     return node.equal[0] == node.equal[1]
 

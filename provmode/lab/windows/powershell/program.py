@@ -8,9 +8,10 @@ from collections.abc import Generator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from provmode.lab.windows.powershell import language, provisioning
+from provmode.lab.windows.powershell import language, nodes, provisioning
 from provmode.lab.windows.powershell.dotnet import DotNet, DotNetError, Opaque, Record, UnknownMember, member, text
-from provmode.lab.windows.powershell.language import Block, Node, ParseProblem
+from provmode.lab.windows.powershell.language import ParseProblem
+from provmode.lab.windows.powershell.nodes import Block, Node
 from provmode.lab.windows.session import Session
 
 _FLAGS = {"-nologo", "-noprofile", "-noninteractive", "-sta", "-mta", "-noexit"}
@@ -107,15 +108,15 @@ class _Evaluation:
             self._statement(statement)
 
     def _statement(self, node: Node) -> None:
-        if isinstance(node, language.Assignment):
+        if isinstance(node, nodes.Assignment):
             self._assign(node)
-        elif isinstance(node, language.If):
+        elif isinstance(node, nodes.If):
             self._if(node)
-        elif isinstance(node, language.Try):
+        elif isinstance(node, nodes.Try):
             self._try(node)
-        elif isinstance(node, language.FlowControl):
+        elif isinstance(node, nodes.FlowControl):
             self._flow_control(node)
-        elif isinstance(node, language.ForEach):
+        elif isinstance(node, nodes.ForEach):
             self._foreach(node)
         else:
             value = self._value(node)
@@ -123,27 +124,27 @@ class _Evaluation:
             for each in value if records else [] if value is None else [value]:
                 self._session.print(f"{text(each)}\r\n")
 
-    def _assign(self, node: language.Assignment) -> None:
+    def _assign(self, node: nodes.Assignment) -> None:
         value = self._value(node.value)
-        if isinstance(node.target, language.Variable):
+        if isinstance(node.target, nodes.Variable):
             if node.target.name not in ("null", "true", "false"):
                 self._variables[node.target.name] = value
             return
-        assert isinstance(node.target, language.Member)
+        assert isinstance(node.target, nodes.Member)
         target = self._value(node.target.target)
         if not isinstance(target, dict):
             raise DotNetError("SetValueException", f"The property '{node.target.name}' cannot be found.")
         spelled = next((key for key in target if key.lower() == node.target.name.lower()), node.target.name)
         target[spelled] = value
 
-    def _if(self, node: language.If) -> None:
+    def _if(self, node: nodes.If) -> None:
         for condition, body in node.branches:
             if _is_true(self._value(condition)):
                 self.block(body)
                 return
         self.block(node.otherwise)
 
-    def _foreach(self, node: language.ForEach) -> None:
+    def _foreach(self, node: nodes.ForEach) -> None:
         for each in _list(self._value(node.values)):
             self._session.turns += 1
             if self._session.turns > _MAX_TURNS:
@@ -151,7 +152,7 @@ class _Evaluation:
             self._variables[node.name] = each
             self.block(node.body)
 
-    def _try(self, node: language.Try) -> None:
+    def _try(self, node: nodes.Try) -> None:
         try:
             self.block(node.body)
         except DotNetError as error:
@@ -164,7 +165,7 @@ class _Evaluation:
         finally:
             self.block(node.cleanup)
 
-    def _flow_control(self, node: language.FlowControl) -> None:
+    def _flow_control(self, node: nodes.FlowControl) -> None:
         value = self._value(node.value) if node.value is not None else None
         if node.word == "throw":
             raise DotNetError("RuntimeException", text(value) or "ScriptHalted")
@@ -180,39 +181,39 @@ class _Evaluation:
             raise DotNetError("MethodException", f"Cannot convert argument: {problem}") from None
 
     def _evaluate(self, node: Node) -> Any:
-        if isinstance(node, language.Literal):
+        if isinstance(node, nodes.Literal):
             return node.value
-        if isinstance(node, language.Variable):
+        if isinstance(node, nodes.Variable):
             return self._variables.get(node.name)
-        if isinstance(node, language.Expandable):
+        if isinstance(node, nodes.Expandable):
             return "".join(text(self._value(part)) for part in node.parts)
-        if isinstance(node, language.Hashtable):
+        if isinstance(node, nodes.Hashtable):
             return {name: self._value(value) for name, value in node.pairs}
-        if isinstance(node, language.Static):
+        if isinstance(node, nodes.Static):
             self._check_core(node.type, node.name, node.arguments)
             return self._net.static(node.type, node.name, self._arguments(node.arguments))
-        if isinstance(node, language.Member):
+        if isinstance(node, nodes.Member):
             target = self._value(node.target)
             if node.arguments is not None and not isinstance(target, _CORE_VALUES):
                 self._check_core(type(target).__name__, node.name, node.arguments)
             return member(target, node.name, self._arguments(node.arguments))
-        if isinstance(node, language.Array):
+        if isinstance(node, nodes.Array):
             return _list(self._value(node.value))
-        if isinstance(node, language.Cast):
+        if isinstance(node, nodes.Cast):
             return self._cast(node)
-        if isinstance(node, language.Pipeline):
+        if isinstance(node, nodes.Pipeline):
             return self._command(node.command, [self._value(node.value)])
-        if isinstance(node, language.Not):
+        if isinstance(node, nodes.Not):
             return not _is_true(self._value(node.operand))
-        if isinstance(node, language.Binary):
+        if isinstance(node, nodes.Binary):
             return self._binary(node)
-        assert isinstance(node, language.Command)
+        assert isinstance(node, nodes.Command)
         return self._command(node)
 
     def _arguments(self, nodes: tuple[Node, ...] | None) -> tuple[Any, ...] | None:
         return None if nodes is None else tuple(self._value(node) for node in nodes)
 
-    def _binary(self, node: language.Binary) -> Any:
+    def _binary(self, node: nodes.Binary) -> Any:
         left = self._value(node.left)
         if node.operator == "-and":
             return _is_true(left) and _is_true(self._value(node.right))
@@ -247,7 +248,7 @@ class _Evaluation:
                 else "Cannot invoke method. Method invocation is supported only on core types in this language mode.",
             )
 
-    def _cast(self, node: language.Cast) -> Any:
+    def _cast(self, node: nodes.Cast) -> Any:
         value, kind = self._value(node.value), node.type.lower().removeprefix("system.")
         if kind == "string":
             return text(value)
@@ -259,7 +260,7 @@ class _Evaluation:
             return None
         raise UnknownMember(f"[{node.type}]")
 
-    def _cmdlet(self, name: str, node: language.Command) -> Any:
+    def _cmdlet(self, name: str, node: nodes.Command) -> Any:
         """Run a cmdlet of the module Provisioning; its failure ends the script only if it is to stop at failures."""
         elements = [(switch, None if value is None else self._value(value)) for switch, value in node.elements]
         asked = next((value for (switch, _), (_, value) in pairwise(elements) if switch == "erroraction"), None)
@@ -273,7 +274,7 @@ class _Evaluation:
                 self._session.print_error(f"{error.message}\r\n    + FullyQualifiedErrorId : {error.type_name}\r\n")
             return None
 
-    def _command(self, node: language.Command, given: Sequence[Any] = ()) -> Any:
+    def _command(self, node: nodes.Command, given: Sequence[Any] = ()) -> Any:
         name = node.name.lower()
         if provisioning.is_cmdlet(name):
             return self._cmdlet(name, node)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from provmode.lab.packages.cases import CASES
+from provmode.lab.packages.cases import CASES, truth
 from provmode.lab.personas import DESCRIPTIONS, PERSONAS
 from provmode.lab.server.control import Control
 from provmode.lab.server.counters import Counters
@@ -47,6 +47,12 @@ def test_every_persona_is_listed_with_its_verdict() -> None:
 
 def test_every_kind_of_pc_by_its_packages_is_listed() -> None:
     assert rows("kind") == [[case.name, case.description] for case in CASES]
+
+
+def test_every_field_of_the_truth_about_packages_is_listed() -> None:
+    fields = {name for case in CASES for name in truth(case)}
+
+    assert {row[0] for row in rows("in the truth")} == fields
 
 
 def test_every_request_counter_and_injection_is_listed() -> None:

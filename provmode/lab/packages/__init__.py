@@ -5,6 +5,7 @@
 * `signer`     its signature, by a key and certificate of the lab's own
 * `reader`     what a lab PC reads of a package
 * `trust`      whose packages it trusts, and whether one is as it was signed
+* `admission`  whether it takes a package
 * `engine`     what it does when packages are added, applied and removed
 * `traces`     what that leaves behind: registry and events
 * `inbox`      the packages that every PC has, and their traces

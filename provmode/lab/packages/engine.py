@@ -23,14 +23,14 @@ from functools import partial
 from cryptography import x509
 
 from provmode.lab.packages import traces, trust
-from provmode.lab.packages.reader import Compiled, Read, Unreadable, read
+from provmode.lab.packages.admission import ACCESS_DENIED, admitted, data_of, read_file
+from provmode.lab.packages.reader import INVALID_DATA, Compiled, Read, Unreadable, read
 from provmode.lab.windows.provisioning import PENDING, Outcome, PackageFacts, ProvisioningFailed
 from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HKLM, RegType
 
 KEPT = "C:\\ProgramData\\Microsoft\\Provisioning"
-FILE_NOT_FOUND, PATH_NOT_FOUND, ACCESS_DENIED, NOT_FOUND = 0x80070002, 0x80070003, 0x80070005, 0x80070490
-BAD_DIGEST, NO_SIGNATURE, UNTRUSTED, INVALID_DATA = 0x80096010, 0x800B0100, 0x800B0109, 0x8007000D
+NOT_FOUND = 0x80070490
 POWER = 0xC0000061
 """STATUS_PRIVILEGE_NOT_HELD: an administrator may not apply power settings (Microsoft, "Diagnose provisioning
 packages")."""
@@ -94,7 +94,7 @@ class Engine:
 
     def facts(self, pc: PcState, path: str) -> PackageFacts:
         """Return what a file holds."""
-        found = self._read(pc, path)
+        found = read_file(pc, path)
         there = self._there(pc, found.id)
         return _facts(found, path, installed=there is not None and there.read.version == found.version)
 
@@ -108,12 +108,6 @@ class Engine:
             return None
         return self._packages.get(package_id.lower())
 
-    def _read(self, pc: PcState, path: str) -> Read:
-        try:
-            return read(_data(pc, path))
-        except Unreadable as error:
-            raise ProvisioningFailed(error.code) from error
-
     # -- adding -----------------------------------------------------------------------------------------------
 
     def add(self, pc: PcState, path: str, *, force: bool = False, when: datetime | None = None) -> PackageFacts:
@@ -121,7 +115,9 @@ class Engine:
         now = when or pc.now()
         traces.event(pc, 60, now, PackagePath=path)
         try:
-            found = self._admitted(pc, path)
+            if self.faults.add:
+                raise ProvisioningFailed(self.faults.add)
+            found = admitted(pc, path)
         except ProvisioningFailed as error:
             traces.event(pc, 62, now, PackagePath=path, HRESULT=f"0x{error.code:08x}")
             raise
@@ -143,32 +139,11 @@ class Engine:
         traces.event(pc, 61, now, PackagePath=kept)
         return _facts(found, kept, installed=True, outcomes=tuple(applied.outcomes.values()))
 
-    def _admitted(self, pc: PcState, path: str) -> Read:
-        """Return the package if it may be added."""
-        if self.faults.add:
-            raise ProvisioningFailed(self.faults.add)
-        data = _data(pc, path)
-        found = self._read(pc, path)
-        if traces.forbids(pc.registry, "AllowAddProvisioningPackage"):
-            raise ProvisioningFailed(ACCESS_DENIED)
-        try:
-            signed = trust.signature_of(data)
-        except ValueError:
-            raise ProvisioningFailed(BAD_DIGEST) from None
-        if signed is not None and not signed.intact:
-            raise ProvisioningFailed(BAD_DIGEST)
-        if traces.requires_signature(pc.registry):
-            if signed is None:
-                raise ProvisioningFailed(NO_SIGNATURE)
-            if signed.thumbprint not in trust.trusted(pc.registry):
-                raise ProvisioningFailed(UNTRUSTED)
-        return found
-
     def _keep(self, pc: PcState, path: str, now: datetime) -> str:
         """Keep a copy of the file; return its path."""
         kept = f"{KEPT}\\{path.rpartition(chr(92))[2]}"
         if kept.lower() != path.lower():
-            pc.files.write(kept, _data(pc, path), now)
+            pc.files.write(kept, data_of(pc, path), now)
         return kept
 
     def _begin(self, pc: PcState, applied: _Applied, now: datetime) -> None:
@@ -296,7 +271,7 @@ class Engine:
 
     def trust(self, pc: PcState, path: str) -> str:
         """Trust the certificate in a file, in DER or PEM; return its thumbprint."""
-        data = _data(pc, path)
+        data = data_of(pc, path)
         load = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
         try:
             return trust.trust(pc.registry, load(data))
@@ -318,15 +293,6 @@ def _facts(found: Read, path: str, *, installed: bool, outcomes: Sequence[Outcom
     return replace(
         facts, description=found.description, notes=found.notes, installed=installed, outcomes=tuple(outcomes)
     )
-
-
-def _data(pc: PcState, path: str) -> bytes:
-    if path.lower().startswith(pc.protected):
-        raise ProvisioningFailed(ACCESS_DENIED)
-    data = pc.files.read(path)
-    if data is None:
-        raise ProvisioningFailed(FILE_NOT_FOUND if pc.files.is_folder(path.rpartition("\\")[0]) else PATH_NOT_FOUND)
-    return data
 
 
 def _number(version: str) -> tuple[int, ...]:

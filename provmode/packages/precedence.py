@@ -47,6 +47,8 @@ class Candidate:
 
     given: Given
     setting: Setting
+    position: int = 0
+    """Its place in the package. Of conditions that ask for as much, the later one is applied last."""
 
     @property
     def ordered_by(self) -> int | None:
@@ -137,9 +139,9 @@ def resolve(packages: Sequence[Given], observed: Mapping[str, Reading[str]] | No
     kept = keep(packages)
     found: dict[tuple[Step, ...], list[Candidate]] = {}
     for given in kept.packages:
-        for setting in given.package.settings:
+        for position, setting in enumerate(given.package.settings):
             if not setting.is_command:
-                found.setdefault(_place(setting), []).append(Candidate(given, setting))
+                found.setdefault(_place(setting), []).append(Candidate(given, setting, position))
     settings = [_resolve(steps, found[steps]) for steps in sorted(found)]
     if observed is not None:
         settings = [_observed(each, observed, kept) for each in settings]
@@ -161,14 +163,8 @@ def _resolve(steps: tuple[Step, ...], candidates: list[Candidate]) -> Resolution
 def _order(candidate: Candidate) -> tuple[Any, ...]:
     """Return what to sort by: those of which it is not known where they stand come first."""
     at, when = candidate.ordered_by, candidate.setting.when
-    first = when.priority if when else (0, 0, 0)
-    return (
-        at is not None,
-        -(at or 0),
-        tuple(-each for each in first),
-        candidate.given.sorted_by,
-        candidate.setting.steps,
-    )
+    first = tuple(-each for each in when.priority) if when else ()
+    return at is not None, -(at or 0), candidate.given.sorted_by, first, -candidate.position
 
 
 def _decide(always: list[Candidate]) -> tuple[Outcome, str]:

@@ -162,6 +162,14 @@ def test_what_may_win_is_listed_by_precedence_and_by_what_it_asks_for(named: Cal
     ]
 
 
+def test_of_conditions_that_ask_for_as_much_the_later_one_comes_first(named: Callable[..., Given]) -> None:
+    variants = [Variant(lang, [[Condition("Lang", lang)]], [Setting(PINS, lang)]) for lang in ("de", "fr")]
+
+    found = one(resolve([named("office", settings=[], variants=variants)]))
+
+    assert [each.setting.value for each in found.may_win] == ["fr", "de"]
+
+
 # -- no conflicts ---------------------------------------------------------------------------------------------------
 
 

@@ -417,7 +417,9 @@ def undoable(record: HostRecord, kinds: frozenset[str] | None = None) -> tuple[S
 
 def not_undoable(record: HostRecord, kinds: frozenset[str] | None = None) -> tuple[str, ...]:
     """Return in words what of a host cannot be undone."""
-    return tuple(_cannot(step) for step in _changed(record, kinds) if step.step.undo is None)
+    changed = _changed(record, kinds)
+    left = [f"{step.step.properties[0].name}: {step.step.undo_leaves}" for step in changed if step.step.undo_leaves]
+    return (*(_cannot(step) for step in changed if step.step.undo is None), *left)
 
 
 def _changed(record: HostRecord, kinds: frozenset[str] | None) -> list[StepRecord]:

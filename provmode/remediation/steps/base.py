@@ -130,6 +130,11 @@ class Step(ABC):
     def undo(self) -> Step | None:
         """The step that restores the state before; ``None`` if this step cannot be undone."""
 
+    @property
+    def undo_leaves(self) -> str:
+        """What stays as it is although `undo` is carried out, in words; empty if nothing does."""
+        return ""
+
     @abstractmethod
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Return the conversation that carries it out: see `provmode.remediation.execute`."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from provmode.ccm.model import ClientReadings
 from provmode.errors import AnswerLost, HostError
 from provmode.fields import ANY_TEXT, DIGEST, LINES, TEXT, Field, matching
 from provmode.packages.on_pc.copies import OnThisPc, copies_of
@@ -119,6 +120,16 @@ class AddPackage(Step):
         if self.before:
             return None
         return RemovePackage(self.name, self.id, (f"{self.version} (SHA-256 {self.sha256})", "applied"), NOT_TAKEN_BACK)
+
+    @property
+    def undo_leaves(self) -> str:
+        """What a removal does not take back."""
+        said = [line for line in self.effects if line.startswith("! a removal")] or NOT_TAKEN_BACK
+        return "; ".join(line.removeprefix("! ") for line in said)
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return the client as it is: packages are not about it."""
+        return client
 
     def text_diff(self) -> tuple[str, ...]:
         """Return what changes, in words."""
@@ -251,6 +262,10 @@ class RemovePackage(Step):
     def undo(self) -> Step | None:
         """Nothing: the package has to be added again from its file."""
         return None
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return the client as it is: packages are not about it."""
+        return client
 
     def text_diff(self) -> tuple[str, ...]:
         """Return what stays, in words."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from provmode.ccm.model import ClientReadings
 from provmode.errors import HostError
 from provmode.fields import ANY_TEXT, BOOLEAN, Field, matching
 from provmode.packages.on_pc.policies import trusted_provisioners
@@ -76,6 +77,10 @@ class SetTrustedProvisioner(Step):
         if not self.present and not self.certificate:
             return None
         return SetTrustedProvisioner(self.thumbprint, self.subject, self.certificate, not self.present)
+
+    def shown_after(self, client: ClientReadings, data: bytes | None) -> ClientReadings | None:
+        """Return the client as it is: packages are not about it."""
+        return client
 
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Install or remove the certificate, and read back whether it is trusted."""

@@ -219,6 +219,53 @@ def test_a_setting_has_the_stage_that_its_compiled_value_is_in(name: str, stage:
     assert package.settings[1].stage is Stage.SYSTEM
 
 
+def test_the_path_beside_a_compiled_value_tells_more_than_the_name_of_its_file(made: Make) -> None:
+    document = (
+        b'<wap-provisioningdoc><characteristic type="Policy">'
+        b'<parm SettingsPath="Policies/Start/X" name="X" value="1" />'
+        b"</characteristic></wap-provisioningdoc>"
+    )
+    package = made(
+        settings=[Setting("Policies/Start/X", "1", compiled_path=""), Setting("Policies/Start/Y", "1")],
+        files={"Multivariant/0/Prov/User_RunTime/0__Odd.provxml": document},
+    )
+
+    assert [setting.stage for setting in package.settings] == [Stage.USER, Stage.SYSTEM]
+    assert codes(package) == ["compiled-unlisted"]
+
+
+def test_a_compiled_file_with_a_value_of_the_source_is_no_stranger(made: Make) -> None:
+    document = b'<wap-provisioningdoc><parm name="X" value="1" /></wap-provisioningdoc>'
+    settings = [Setting("Policies/Start/X", "Yes", compiled="1"), Setting("Policies/Start/Y", "1")]
+
+    same = made(settings=settings, files={"Multivariant/0/Prov/RunTime/9__Odd.provxml": document})
+    other = made(settings=settings, files={"Multivariant/0/Prov/RunTime/9__Odd.provxml": document.replace(b"1", b"3")})
+
+    assert codes(same) == ["compiled-unlisted"]
+    assert codes(other) == ["compiled-unlisted", "compiled-without-source"]
+
+
+def test_compiled_files_that_are_all_named_in_an_unknown_way_are_not_compared(made: Make) -> None:
+    document = b'<wap-provisioningdoc><parm name="Z" value="7" /></wap-provisioningdoc>'
+    package = made(
+        settings=[Setting("Policies/Start/X", "1", compiled_path="")],
+        files={"Multivariant/0/Prov/RunTime/9__Odd.provxml": document},
+    )
+
+    assert codes(package) == ["compiled-unlisted", "compiled-unmatched"]
+
+
+def test_members_of_a_list_are_compiled_by_their_numbers(made: Make) -> None:
+    document = b'<wap-provisioningdoc><parm name="UserGroup" value="2" /></wap-provisioningdoc>'
+    package = made(
+        settings=[Setting("Accounts/Users/User[UserName=kim]/UserGroup", "Administrators", compiled_path="")],
+        files={"Multivariant/0/Prov/RunTime/3__Accounts_Users_0_UserGroup.provxml": document},
+    )
+
+    assert codes(package) == ["compiled-unlisted"]
+    assert package.settings[0].stage is Stage.SYSTEM
+
+
 def test_the_stage_of_what_is_not_compiled_is_not_guessed(made: Make) -> None:
     settings = [Setting("Policies/Start/X", "1"), Setting("Policies/A/X", "1", stage="User_RunTime")]
     package = made(settings=[*settings, Setting("HotSpot/Enabled", "1", compiled_path="")])
@@ -305,6 +352,20 @@ def test_commands_are_read_in_their_order_with_what_they_do_afterwards(made: Mak
     assert commands[0].files == ("C:\\in\\a.exe",)
     assert commands[1].success_codes == "0 1"
     assert [each.as_system for each in commands] == [True, True, True]
+
+
+def test_files_of_the_command_for_the_device_belong_to_it(made: Make) -> None:
+    place = "ProvisioningCommands/DeviceContext"
+    (found,) = made(
+        settings=[
+            Setting(f"{place}/CommandLine", "cmd /c a.cmd"),
+            Setting(f"{place}/CommandFiles/CommandFile[Name=a.cmd]", "C:\\in\\a.cmd"),
+            Setting(f"{place}/CommandFiles/CommandFile[Name=b.ps1]", "C:\\in\\b.ps1"),
+        ]
+    ).commands
+
+    assert (found.context, found.name, found.line) == ("DeviceContext", "", "cmd /c a.cmd")
+    assert found.files == ("C:\\in\\a.cmd", "C:\\in\\b.ps1")
 
 
 def test_as_whom_a_command_of_another_context_runs_is_not_guessed(made: Make) -> None:

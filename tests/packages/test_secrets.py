@@ -46,6 +46,8 @@ NAMED = {
     "DMAcc/Account[Id=1]/Secret": "device management secret",
     "EditionUpgrade/UpgradeEditionWithProductKey": "product key",
     "SharedPC/KioskModePassword": "password",
+    "VPN/Eap/PfxPassword": "certificate password",
+    "VPN/L2tpPsk": "pre-shared key",
 }
 
 
@@ -240,6 +242,47 @@ def test_a_secret_that_is_known_from_elsewhere_is_found_in_any_text(made: Make) 
     assert package.commands[0].line == f"setup.exe {MASK}"
     assert package.metadata.notes == f"ask for {MASK}"
     assert CANARY not in everything(package)
+
+
+def test_a_key_that_is_compiled_into_the_xml_of_a_network_is_one_secret(made: Make) -> None:
+    compiled = f"<WLANProfile><name>Office</name><keyMaterial>{CANARY}</keyMaterial></WLANProfile>"
+    path = "ConnectivityProfiles/WLAN/WLANSetting/Office/WlanXml"
+    package = made(
+        settings=[
+            Setting("A/B", compiled.replace(CANARY, ""), compiled_path=path),
+            Setting(f"{WLAN}/SecurityKey", CANARY, compiled=compiled, compiled_path=path),
+            Setting(f"{USER}/Password", "another one"),
+        ],
+        files={"CommonSettings/1/AnswerFile.xml": None},
+    )
+
+    assert [(each.kind, each.copies) for each in package.secrets] == [
+        ("Wi-Fi key", ("source", "compiled")),
+        ("account password", ("source", "compiled")),
+    ]
+    assert CANARY not in everything(package)
+
+
+def test_a_key_in_a_compiled_file_of_another_name_is_still_one_secret(made: Make) -> None:
+    document = (
+        f'<wap-provisioningdoc><characteristic type="WiFi"><parm name="Xml" value="&lt;a&gt;{CANARY}&lt;/a&gt;" />'
+        "</characteristic></wap-provisioningdoc>"
+    ).encode()
+    package = made(
+        settings=[Setting(f"{WLAN}/SecurityKey", CANARY, compiled_path="")],
+        files={"Multivariant/0/Prov/RunTime/0__WiFi.provxml": document},
+    )
+
+    assert [each.copies for each in package.secrets] == [("source", "answer file", "compiled")]
+
+
+@pytest.mark.parametrize(("secret", "shown"), [("abcd", MASK), ("abc", "abc")])
+def test_only_what_is_no_longer_than_a_short_word_is_not_looked_for_elsewhere(
+    secret: str, shown: str, made: Make
+) -> None:
+    package = made(settings=[Setting(f"{USER}/Password", secret), Setting("A/B", f"x {secret} y")])
+
+    assert package.settings[1].value == f"x {shown} y"
 
 
 def test_a_key_within_xml_is_found_although_it_is_written_in_another_way(made: Make) -> None:

@@ -24,6 +24,8 @@ MAX_CONDITIONS = 2_000
 MAX_CONDITIONAL = 100_000
 """Target states of all conditional settings together: what a report of them would repeat."""
 
+_LISTS = ("Files", "Packages", "Dependencies", "List")
+"""What names end with below which values without an identity are repeated."""
 _FOLDED = {"UserName"}
 """Identities in which case does not count: names of Windows accounts."""
 
@@ -157,7 +159,8 @@ def _numbered(settings: list[Raw]) -> tuple[list[Raw], list[str]]:
         again = before[place]
         before[place] += 1
         if again:
-            duplicates[setting.path] = None
+            if len(setting.steps) < 2 or not setting.steps[-2].name.endswith(_LISTS):
+                duplicates[setting.path] = None
             setting = replace(setting, steps=(*setting.steps[:-1], replace(setting.steps[-1], again=again)))
         numbered.append(setting)
     return numbered, list(duplicates)

@@ -280,6 +280,16 @@ def test_a_setting_that_is_there_twice_is_a_finding_and_both_are_kept(made: Make
     assert "duplicate" in codes(package)
 
 
+def test_files_of_a_list_are_no_duplicates(made: Make) -> None:
+    body = (
+        "<Common><A><CommandFiles><CommandFile>a</CommandFile><CommandFile>b</CommandFile></CommandFiles></A></Common>"
+    )
+    package = made(files={SOURCE: source(body)})
+
+    assert [setting.value for setting in package.settings] == ["a", "b"]
+    assert "duplicate" not in codes(package)
+
+
 def test_settings_within_settings_are_read_as_in_microsofts_example(made: Make) -> None:
     package = made(
         files={SOURCE: source("<Common><Settings><HotSpot><Enabled>1</Enabled></HotSpot></Settings></Common>")}

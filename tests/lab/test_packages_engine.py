@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from provmode.lab.packages import traces, trust
 from provmode.lab.packages.catalogue import made, signer
-from provmode.lab.packages.engine import KEPT, Engine, Faults
+from provmode.lab.packages.engine import IMAGE, KEPT, Engine, Faults
 from provmode.lab.packages.reader import Unreadable, read
 from provmode.lab.packages.signer import self_signed, signed
 from provmode.lab.packages.writer import (
@@ -166,6 +166,16 @@ def test_a_newer_version_is_an_update_and_an_older_one_is_nothing(
     assert value(pc, AREA, "Pins") == (2 if is_applied else 1)
     assert [each.version for each in engine(pc).installed(pc)] == [second if is_applied else first]
     assert pc.files.listdir(KEPT) == (["first.ppkg", "second.ppkg"] if is_applied else ["first.ppkg"])
+
+
+def test_a_package_in_the_image_is_applied_from_there_and_stays_when_it_is_removed(pc: PC) -> None:
+    path = f"{IMAGE}\\oem.ppkg"
+    pc.files.write(path, package(pins("1", owner="OEM")), START)
+
+    assert engine(pc).add(pc, path).path == path
+    assert pc.files.listdir(KEPT) is None
+    engine(pc).remove(pc, ID)
+    assert pc.files.get(path) is not None
 
 
 def test_in_setup_the_package_of_oobe_is_noted(pc: PC) -> None:

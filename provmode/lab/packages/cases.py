@@ -13,7 +13,7 @@ from typing import Any
 
 from provmode.lab.packages import traces, trust
 from provmode.lab.packages.catalogue import Made, made, signer
-from provmode.lab.packages.engine import KEPT, Engine, Faults
+from provmode.lab.packages.engine import IMAGE, KEPT, Engine, Faults
 from provmode.lab.windows.services import Service
 from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HKLM, Drive, DriveType, RegType
@@ -37,6 +37,8 @@ class Added:
     file: str
     is_kept: bool = True
     """The kept copy is still there."""
+    folder: str = KEPT
+    """Where its file is: in the image, none is copied to where packages are kept."""
     fails: tuple[str, int, str] | None = None
     """Category, HRESULT and node of what failed."""
 
@@ -79,13 +81,14 @@ def build(pc: PcState, case: Case) -> None:
     when = pc.now() - (timedelta(minutes=1) if case.is_running else _AGO)
     engine.command_time = timedelta(minutes=10.5) if case.is_running else engine.command_time
     for added in case.added:
-        path = f"C:\\Windows\\Temp\\{added.file}"
+        path = f"{added.folder if added.folder == IMAGE else 'C:'}\\{added.file}"
         pc.files.write(path, made(added.package).data, when)
         if added.fails is not None:
             engine.faults = Faults(categories={added.fails[0]: added.fails[1:]})
         engine.add(pc, path, when=when)
         engine.faults = Faults()
-        pc.files.delete(path)
+        if added.folder != IMAGE:
+            pc.files.delete(path)
         if not added.is_kept:
             pc.files.delete(f"{KEPT}\\{added.file}")
     engine.command_time = Engine().command_time
@@ -100,7 +103,7 @@ def build(pc: PcState, case: Case) -> None:
 
 def truth(case: Case) -> dict[str, Any]:
     """Return what a look at a PC of this kind must find beside the inbox packages."""
-    kept = {f"{KEPT}\\{each.file}": each.package for each in case.added if each.is_kept}
+    kept = {f"{each.folder}\\{each.file}": each.package for each in case.added if each.is_kept}
     files = [_file(path, made(name)) for path, name in sorted({**kept, **case.files}.items())]
     found: dict[str, Any] = {
         "case": case.name,
@@ -122,7 +125,7 @@ def truth(case: Case) -> dict[str, Any]:
 
 def _file(path: str, package: Made) -> dict[str, Any]:
     folder = path.rpartition("\\")[0]
-    place = {KEPT: "kept", RECOVERY: "reset"}.get(folder, "image" if folder.startswith("C:") else "removable")
+    place = {KEPT: "kept", RECOVERY: "reset", IMAGE: "image"}.get(folder, "removable")
     found = {
         "path": path,
         "place": place,
@@ -245,6 +248,20 @@ CASES: tuple[Case, ...] = (
             "Experience/AllowCortana": "base",
             "Camera/AllowCamera": "oem",
         },
+    ),
+    Case(
+        "tie",
+        1,
+        "two packages of one owner and rank set one policy: who wins is not documented",
+        (_BASE, Added("rival", "Contoso Front Desk.ppkg")),
+        winners={"Start/HidePowerButton": "rival", "Experience/AllowCortana": "base"},
+    ),
+    Case(
+        "image",
+        2,
+        "the maker's package is in the image and was applied at setup",
+        (Added("oem", "Fabrikam Defaults.ppkg", folder=IMAGE),),
+        winners={"Start/HidePowerButton": "oem", "Camera/AllowCamera": "oem"},
     ),
     Case(
         "running",

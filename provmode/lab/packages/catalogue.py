@@ -79,9 +79,9 @@ class Made:
         return self.id.strip("{}").lower()
 
 
-_BASE, _OEM, _KIOSK, _APPS, _JOIN, _TOKEN, _SIGNED, _SECURE, _CELLULAR = (
+_BASE, _OEM, _KIOSK, _APPS, _JOIN, _TOKEN, _SIGNED, _SECURE, _CELLULAR, _RIVAL = (
     f"{{{digits}0f2d6a-5c1b-4e7a-9d3f-{number:012x}}}"
-    for number, digits in enumerate(("a1", "b2", "c3", "d4", "e5", "f6", "17", "28", "39"), 0xC0FFEE)
+    for number, digits in enumerate(("a1", "b2", "c3", "d4", "e5", "f6", "17", "28", "39", "4a"), 0xC0FFEE)
 )
 
 
@@ -147,6 +147,11 @@ def _kiosk() -> Description:
     return Description(_KIOSK, "Contoso Kiosk", rank=7, settings=[_start("No", "0")])
 
 
+def _rival() -> Description:
+    """Return a package of the same altitude as the base that wants another value."""
+    return Description(_RIVAL, "Contoso Front Desk", settings=[_start("No", "0")])
+
+
 def _secure() -> Description:
     return Description(_SECURE, "Contoso Secure", settings=[_start("Yes", "1")], designer={"EncryptPackage": "True"})
 
@@ -174,6 +179,7 @@ _CATALOGUE: dict[str, tuple[Callable[[], Description], int]] = {
     "token": (_token, 1),
     "secure": (_secure, 0),
     "cellular": (_cellular, 0),
+    "rival": (_rival, 0),
 }
 _SIGNED_ONES: dict[str, Callable[[], bytes]] = {"signed": _signed, "tampered": _tampered}
 NAMES = (*_CATALOGUE, *_SIGNED_ONES)

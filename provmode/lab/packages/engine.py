@@ -8,9 +8,10 @@ Known from the field and followed: a package that was applied is not applied aga
 
 Unknown, so chosen here: a package of an id that is there in the same or a newer version changes nothing and succeeds;
 a newer one is applied over it, and the older kept file stays under its name. Of two packages of one altitude the one
-applied last wins. A value of another provider, such as MDM, stays. Refusals have the HRESULT that Windows has for
-such a thing. The settings are applied before the program that adds ends; the commands run behind it, one after the
-other. After removing, results and package information are gone; that it was applied stays known.
+applied last wins. A value of another provider, such as MDM, stays. A package in the image is applied from there, and
+stays there. Refusals have the HRESULT that Windows has for such a thing. The settings are applied before the program
+that adds ends; the commands run behind it, one after the other. After removing, results and package information are
+gone; that it was applied stays known.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from provmode.lab.windows.state import PcState
 from provmode.lab.windows.store import HKLM, RegType
 
 KEPT = "C:\\ProgramData\\Microsoft\\Provisioning"
+IMAGE = "C:\\Windows\\Provisioning\\Packages"
 NOT_FOUND = 0x80070490
 POWER = 0xC0000061
 """STATUS_PRIVILEGE_NOT_HELD: an administrator may not apply power settings (Microsoft, "Diagnose provisioning
@@ -140,7 +142,9 @@ class Engine:
         return _facts(found, kept, installed=True, outcomes=tuple(applied.outcomes.values()))
 
     def _keep(self, pc: PcState, path: str, now: datetime) -> str:
-        """Keep a copy of the file; return its path."""
+        """Keep a copy of the file, unless it is in the image; return the path of what is kept."""
+        if path.lower().startswith(f"{IMAGE}\\".lower()):
+            return path
         kept = f"{KEPT}\\{path.rpartition(chr(92))[2]}"
         if kept.lower() != path.lower():
             pc.files.write(kept, data_of(pc, path), now)

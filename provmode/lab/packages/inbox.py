@@ -10,12 +10,12 @@ from datetime import datetime, timezone
 from functools import cache
 
 from provmode.lab.packages import traces
+from provmode.lab.packages.engine import IMAGE
 from provmode.lab.packages.trust import KEY as TRUSTED
 from provmode.lab.packages.writer import Description, Setting, package
 from provmode.lab.windows.base import FILES, KEYS
 from provmode.lab.windows.store import HKLM, File, Keys, Registry, RegType
 
-FOLDER = "C:\\Windows\\Provisioning\\Packages"
 _INSTALLED = datetime(2025, 3, 4, 9, 12, 7, tzinfo=timezone.utc)
 _SETTINGS = {
     "Microsoft.Windows.Cosa.Desktop.Client": "Cellular/PerDevice/DefaultProfile",
@@ -34,7 +34,7 @@ def files() -> dict[str, File]:
     found = dict(FILES)
     for number, (name, path) in enumerate(_SETTINGS.items()):
         data = package(_description(number, name, path))
-        file = File(f"{FOLDER}\\{name}.ppkg", data, _INSTALLED, _INSTALLED)
+        file = File(f"{IMAGE}\\{name}.ppkg", data, _INSTALLED, _INSTALLED)
         found[file.path.lower()] = file
     return found
 

@@ -135,6 +135,10 @@ def _file(path: str, package: Made) -> dict[str, Any]:
         "sha256": package.sha256,
         "secrets": package.secrets,
     }
+    if package.token_ends is not None:
+        found["token_ends"] = package.token_ends.isoformat()
+    if package.encrypted:
+        found["encrypted"] = True
     if package.name in ("signed", "tampered"):
         found["signature"] = {"signer": signer().thumbprint, "intact": package.name == "signed"}
     return found

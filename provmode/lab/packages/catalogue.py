@@ -67,6 +67,10 @@ class Made:
     data: bytes
     secrets: int = 0
     """How many secrets it holds that can be read."""
+    token_ends: dt.date | None = None
+    """The day on which its bulk token is dead at the latest: 180 days after the package was made."""
+    encrypted: bool = False
+    """It says so of itself."""
 
     @property
     def sha256(self) -> str:
@@ -193,4 +197,13 @@ def made(name: str) -> Made:
         return Made(name, _SIGNED, "Contoso Signed", "1.0", _SIGNED_ONES[name]())
     make, secrets = _CATALOGUE[name]
     description = make()
-    return Made(name, description.id, description.name, description.version, package(description), secrets)
+    return Made(
+        name,
+        description.id,
+        description.name,
+        description.version,
+        package(description),
+        secrets,
+        description.made.date() + dt.timedelta(days=180) if name == "token" else None,
+        encrypted=name == "secure",
+    )

@@ -25,10 +25,12 @@ from provmode.remediation.execute import StaleStep
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE
 from provmode.remediation.lease import ABANDONED
 from provmode.remediation.lease_folder import FOLDER, NAME, Token
-from provmode.remediation.steps import DeleteTrace, EndLease, RemoveGuard, Step
+from provmode.remediation.steps import DeleteTrace, DeleteUpload, EndLease, RemoveGuard, Step
+from provmode.remediation.steps.trace import UPLOAD_PATH
+from provmode.remediation.uploads import FOLDER as UPLOADS
 from provmode.text import shortened
 from provmode.windows.conversation import Conversation, could_not_tell
-from provmode.windows.files import StaleFile, TooLarge, read_file, sha256
+from provmode.windows.files import StaleFile, TooLarge, file_hash, read_file, sha256
 from provmode.windows.registry import Key, RegistryData, ValueType, read_value
 from provmode.windows.system import clock_and_name
 from provmode.wsman import CommandLine, Completed, UnexpectedAnswer
@@ -39,6 +41,7 @@ PLACES = {
     "replaced": "`MobileClient.TCF.provmode-replaced`",
     "unfinished": "`MobileClient.TCF.provmode-`, 32 digits",
     "exit-guard": f"`{GUARD_KEY}`, value `{GUARD_VALUE}`",
+    "upload": f"`{UPLOADS}`: `provmode-`, 64 digits, `.ppkg` or `.cer`",
     "other": "`MobileClient.TCF.provmode-`, anything else",
 }
 """The kinds of trace, and where each is. The files are looked for beside every possible `MobileClient.TCF`."""
@@ -48,6 +51,7 @@ SAYS = {
     "replaced": "the file before a backup was put back",
     "unfinished": "new bytes that never became the file",
     "exit-guard": "leaves provisioning mode at the next administrator's logon",
+    "upload": "a package or certificate that was to be added; it may hold secrets",
     "other": "not written by this version of provmode",
 }
 """What each kind of trace is."""
@@ -101,7 +105,7 @@ class Traces:
 def traces_command() -> CommandLine:
     """Return the one command line that lists everything but the exit guard; each part ends with a mark."""
     lists = [f'dir /b "{path}.provmode-*"' for path in TCF_PATHS]
-    lists += [f'dir /b "{FOLDER}*"', f'dir /b "{FOLDER}"']
+    lists += [f'dir /b "{UPLOADS}\\provmode-*"', f'dir /b "{FOLDER}*"', f'dir /b "{FOLDER}"']
     return CommandLine(" & ".join(f"{line} & echo {_MARK} {number}" for number, line in enumerate(lists)))
 
 
@@ -126,6 +130,7 @@ def look_for_traces(journaled: Set[str] = frozenset()) -> Conversation[Traces]:
     if parts is not None:
         for path, names in zip(TCF_PATHS, parts, strict=False):
             found += yield from _files(path, names, journaled)
+        found += yield from _uploads(parts[-3])
         if NAME in parts[-2]:
             now = clock.value.now if isinstance(clock, Known) else None
             found.append(_lease(parts[-1], now))
@@ -147,7 +152,7 @@ def _split(completed: Completed) -> list[list[str]]:
     """
     lines = [line.strip() for line in completed.stdout.decode("utf-8", "replace").splitlines()]
     parts: list[list[str]] = []
-    for number in range(len(TCF_PATHS) + 2):
+    for number in range(len(TCF_PATHS) + 3):
         mark = f"{_MARK} {number}"
         if mark not in lines:
             raise UnexpectedAnswer(f"the command did not finish (exit code {completed.exit_code})")
@@ -181,6 +186,24 @@ def _files(path: str, names: list[str], journaled: Set[str]) -> Conversation[lis
         copied = kind == "unfinished" or digest in journaled or data == current or _edit_of(current) == data
         stays = "" if copied else "it may be the only copy: no journal that was given has its bytes (--journal FILE)"
         found.append(Trace(kind, place, f"{len(data):,} bytes", stays, DeleteTrace(place, digest)))
+    return found
+
+
+def _uploads(names: list[str]) -> Conversation[list[Trace]]:
+    """Return the traces where files are put while they are needed; their bytes are not read: they may hold secrets."""
+    found = []
+    for name in names:
+        place = f"{UPLOADS}\\{name.lower()}"
+        if not UPLOAD_PATH.accepts(place):
+            found.append(Trace("upload", f"{UPLOADS}\\{shortened(name, 120)}", stays="look at it on the PC"))
+            continue
+        try:
+            digest = yield from file_hash(place)
+        except _UNREADABLE as error:
+            found.append(Trace("upload", place, stays=f"its hash could not be read: {error.what}"))
+            continue
+        if digest is not None:
+            found.append(Trace("upload", place, f"SHA-256 {digest[:12]}", step=DeleteUpload(place, digest)))
     return found
 
 

@@ -27,6 +27,7 @@ from provmode.remediation.steps import (
     KINDS,
     AddPackage,
     DeleteTrace,
+    DeleteUpload,
     DisarmTcf,
     EndLease,
     RemoveGuard,
@@ -44,6 +45,7 @@ from provmode.remediation.steps import (
     data_text,
     step_from_json,
 )
+from provmode.remediation.uploads import uploaded
 from provmode.windows.registry import RegistryData, ValueType
 from provmode.wsman.notation import parse
 from provmode.wsman.operations import Invoke
@@ -109,6 +111,7 @@ STEPS = st.one_of(
     files(),
     disarmings(),
     st.builds(DeleteTrace, st.sampled_from([f"{path}.provmode-backup" for path in TCF_PATHS]), HASHES),
+    st.builds(DeleteUpload, HASHES.map(uploaded), HASHES),
     st.builds(RemoveGuard, WORDS),
     st.builds(EndLease, st.sampled_from(["", "20260302T080000Z-0123456789abcdef"])),
     st.builds(SetMode, st.booleans(), st.sampled_from(["true", "false", "half-exited"])),
@@ -126,7 +129,7 @@ EXAMPLED = {
     *(SetRegistryValue, SetRegistryKey, SetStartMode, SetServiceState, SetServiceDependencies),
     *(SetFile, DisarmTcf, SetMode, RequestPolicy),
 }
-EXAMPLED |= {DeleteTrace, RemoveGuard, EndLease, AddPackage, RemovePackage, SetTrustedProvisioner}
+EXAMPLED |= {DeleteTrace, DeleteUpload, RemoveGuard, EndLease, AddPackage, RemovePackage, SetTrustedProvisioner}
 """The kinds that `STEPS` makes."""
 
 
@@ -163,7 +166,7 @@ def test_each_kind_of_step_is_carried_out_by_its_own_class(step: Step) -> None:
 def test_the_undo_of_an_undo_is_the_step(step: Step) -> None:
     back = step.undo
     if back is None:
-        without = (SetServiceState, SetMode, RequestPolicy, EndLease, RemovePackage)
+        without = (SetServiceState, SetMode, RequestPolicy, EndLease, RemovePackage, DeleteUpload)
         assert isinstance(step, without) or (isinstance(step, AddPackage) and step.before)
         return
 

@@ -17,7 +17,7 @@ from provmode.lab.windows.clock import Clock
 from provmode.lab.windows.pc import PC
 from provmode.remediation.exit_guard import GUARD_COMMAND, GUARD_KEY, GUARD_VALUE
 from provmode.remediation.lease import RENEW, Token, release, take
-from provmode.remediation.steps import KINDS, DeleteTrace, EndLease, RemoveGuard, Step, step_from_json
+from provmode.remediation.steps import KINDS, DeleteTrace, DeleteUpload, EndLease, RemoveGuard, Step, step_from_json
 from provmode.remediation.traces import PLACES, SAYS, Traces, look_for_traces, traces_command
 from provmode.transport.write_gate import changes
 from provmode.windows.conversation import Pause
@@ -30,6 +30,9 @@ TCF = f"{FOLDER}\\MobileClient.TCF"
 ARMED = b"[Client Install]\r\nInstall=INSTALL=ALL SMSPROVISIONINGMODE=1 SMSSITECODE=PS1\r\n"
 DEAD = "fedcba9876543210"
 BACKUP = f"{TCF_PATHS[0]}.provmode-backup"
+SECRET = b"a package with the password Canary-51c"
+PLACE = f"%windir%\\System32\\config\\systemprofile\\provmode-{sha256(SECRET)}.ppkg"
+UPLOAD = PLACE.replace("%windir%", "C:\\Windows")
 
 
 class Windows:
@@ -42,6 +45,7 @@ class Windows:
         self.guard: str | None = None
         self.shells = True
         self.sent: list[Any] = []
+        self.answered: list[bytes] = []
 
     def put(self, path: str, data: bytes) -> None:
         self.pc.files.write(path, data, START)
@@ -59,6 +63,7 @@ class Windows:
                 running.feed(asked.stdin, end=True)
             out, err = running.read()
             assert running.exit_code is not None
+            self.answered.append(out)
             return Completed(running.exit_code, out, err)
         if isinstance(asked, Pause):
             return self.pc.advance(asked.seconds)
@@ -116,6 +121,7 @@ def test_everything_that_provmode_left_is_found_without_changing_anything(window
     for extension in ("backup", "replaced", "0" * 32, "note"):
         windows.put(f"{TCF}.provmode-{extension}", ARMED)
     windows.put("C:\\Windows\\System32\\ccmsetup\\MobileClient.TCF.provmode-backup", ARMED)
+    windows.put(UPLOAD, SECRET)
     windows.lease(timedelta(hours=2))
     windows.guard = GUARD_COMMAND
     windows.sent.clear()
@@ -123,7 +129,7 @@ def test_everything_that_provmode_left_is_found_without_changing_anything(window
     found = windows.converse(look_for_traces())
 
     assert {trace.kind for trace in found.found} == set(PLACES) == set(SAYS)
-    assert len(found.found) == 7
+    assert len(found.found) == 8
     assert not [each for each in windows.sent if changes(each, read_only_lines=READ_ONLY_LINES)]
     assert not changes(traces_command())
 
@@ -250,6 +256,46 @@ def test_a_plan_cannot_name_another_file_as_a_trace(path: str) -> None:
     assert any(row["properties"]["kind"] == {"const": "trace-file"} for row in step_schema()["oneOf"])
 
 
+def test_a_package_that_was_left_on_the_pc_is_deleted_and_its_bytes_are_read_by_nobody(windows: Windows) -> None:
+    half = f"{UPLOAD}.provmode-{'0' * 32}"
+    for path in (UPLOAD, half, UPLOAD.replace(".ppkg", ".CER")):
+        windows.put(path, SECRET)
+    windows.sent.clear()
+
+    steps = windows.converse(look_for_traces()).steps
+
+    assert DeleteUpload(PLACE, sha256(SECRET)) in steps
+    announced: list[Any] = []
+    for step in steps:
+        assert step_from_json(step.to_json()) == step
+        assert windows.converse(step.execute(announced.append)) == "changed"
+        assert windows.converse(step.execute(announced.append)) == "already"
+    assert announced == [None] * 3, "a journal would keep the secrets"
+    assert b"Canary" not in b"".join(windows.answered)
+    assert windows.converse(look_for_traces()) == Traces(())
+
+
+def test_another_file_than_the_one_that_was_seen_is_not_deleted(windows: Windows) -> None:
+    windows.put(UPLOAD, b"another")
+
+    with pytest.raises(Exception, match="is another file, not what it was"):
+        execute(windows, DeleteUpload(PLACE, sha256(SECRET)))
+    assert windows.pc.files.read(UPLOAD) == b"another"
+
+
+def test_a_file_there_that_provmode_did_not_name_stays(windows: Windows) -> None:
+    windows.put(f"{UPLOAD}.old", SECRET)
+
+    (trace,) = windows.converse(look_for_traces()).found
+
+    assert (trace.kind, trace.stays, trace.step) == ("upload", "look at it on the PC", None)
+    fields = KINDS["trace-upload"].plan_fields
+    assert fields is not None
+    assert fields["path"].accepts(PLACE)
+    for path in (UPLOAD, f"{PLACE}.old", PLACE.replace("provmode-", ""), f"{PLACE}\\..\\x", "%windir%\\win.ini"):
+        assert not fields["path"].accepts(path)
+
+
 @pytest.mark.parametrize("step", [DeleteTrace(BACKUP, "0" * 64), RemoveGuard(GUARD_COMMAND), EndLease("")])
 def test_what_a_removal_undoes_is_what_was_there(step: Step) -> None:
     assert step_from_json(step.to_json()) == step
@@ -272,4 +318,5 @@ def test_only_steps_that_remove_traces_are_about_them() -> None:
         "trace-file",
         "trace-guard",
         "trace-lease",
+        "trace-upload",
     }

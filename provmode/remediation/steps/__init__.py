@@ -15,7 +15,7 @@ from provmode.remediation.steps.service import (
     SetStartMode,
     service_resource,
 )
-from provmode.remediation.steps.trace import DeleteTrace, EndLease, RemoveGuard
+from provmode.remediation.steps.trace import DeleteTrace, DeleteUpload, EndLease, RemoveGuard
 from provmode.remediation.steps.trusted_provisioner import SetTrustedProvisioner
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "About",
     "AddPackage",
     "DeleteTrace",
+    "DeleteUpload",
     "DisarmTcf",
     "EndLease",
     "Property",

@@ -1,7 +1,8 @@
 """Steps that remove what provmode itself left on a PC, and nothing else.
 
 A plan can be edited by whoever has it, so each of these steps names one of a few fixed places: files beside a
-`MobileClient.TCF` whose extension is provmode's, the exit guard, and the folder of the lease.
+`MobileClient.TCF` whose extension is provmode's, files that were put on the PC to be added, the exit guard, and the
+folder of the lease.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from provmode.remediation.steps.base import (
 )
 from provmode.remediation.steps.file import SetFile
 from provmode.remediation.steps.registry import SetRegistryValue
+from provmode.remediation.uploads import FOLDER as UPLOADS
 from provmode.windows.file_changes import delete_file
 from provmode.windows.files import StaleFile, file_hash, read_file, sha256
 from provmode.windows.registry import RegistryData, ValueType
@@ -41,6 +43,8 @@ from provmode.wsman import Operation
 
 TRACE_PATH = matching(rf"(?:{'|'.join(map(re.escape, TCF_PATHS))})\.provmode-(?:backup|replaced|[0-9a-f]{{32}})")
 """A file that provmode left beside a `MobileClient.TCF`."""
+UPLOAD_PATH = matching(re.escape(f"{UPLOADS}\\provmode-") + r"[0-9a-f]{64}\.(?:ppkg|cer)(?:\.provmode-[0-9a-f]{32})?")
+"""A package or certificate that provmode put on a PC, or half of one."""
 TOKEN = matching("(?:[0-9]{8}T[0-9]{6}Z-[0-9a-f]{16})?")
 
 
@@ -81,6 +85,52 @@ class DeleteTrace(Step):
         if sha256(current) != self.before:
             raise stale(self.path, "what it was", "another file")
         announce(current)
+        try:
+            yield from delete_file(self.path, expected=self.before)
+        except (AnswerLost, StaleFile):
+            pass  # read back below: our own request can have arrived twice
+        if (yield from file_hash(self.path)) is not None:
+            raise not_proved(self.path, "absent", "a file")
+        return CHANGED
+
+
+@register
+@dataclass(frozen=True)
+class DeleteUpload(Step):
+    """A package or certificate that was left on the PC is deleted. It may hold secrets, so its bytes go nowhere."""
+
+    kind: ClassVar[str] = "trace-upload"
+    plan_fields: ClassVar[Mapping[str, Field]] = {"path": UPLOAD_PATH, "before": DIGEST}
+    plan_description = "A package or certificate that provmode put on the PC, and that was left there, is deleted."
+    about: ClassVar[About] = TRACES
+    in_words = "compare-and-delete by the static script; the bytes go into no journal, because they may hold secrets"
+    path: str
+    before: str
+    """SHA-256 of the file that was seen."""
+
+    @property
+    def properties(self) -> tuple[Property, ...]:
+        """One property: the file."""
+        return (Property(self.path, f"SHA-256 {self.before[:12]}", "absent"),)
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """Nothing that could be pasted: a static script gets the path on its standard input."""
+        return ()
+
+    @property
+    def undo(self) -> Step | None:
+        """Nothing: nobody needs it back."""
+        return None
+
+    def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
+        """Delete the file, if it is still the file that was seen."""
+        there = yield from file_hash(self.path)
+        if there is None:
+            return ALREADY
+        if there != self.before:
+            raise stale(self.path, "what it was", "another file")
+        announce(None)
         try:
             yield from delete_file(self.path, expected=self.before)
         except (AnswerLost, StaleFile):

@@ -95,6 +95,6 @@ def test_every_kind_is_known_by_its_own_name() -> None:
     assert sorted(KINDS) == [
         *("file", "mode", "package-add", "package-remove", "policy", "registry-key", "registry-value"),
         *("service-dependencies", "service-state", "start-mode", "tcf"),
-        *("trace-file", "trace-guard", "trace-lease", "trusted-provisioner"),
+        *("trace-file", "trace-guard", "trace-lease", "trace-upload", "trusted-provisioner"),
     ]
     assert all(kind.kind == name for name, kind in KINDS.items())

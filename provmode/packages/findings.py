@@ -1,6 +1,6 @@
 """Findings: the table of what can be wrong with a package, and what to do about it.
 
-`FINDINGS` is the source of the table in ``docs/packages.md``. `lint` says what is worth knowing before a package is
+`FINDINGS` is the source of a table in ``docs/reference.md``. `lint` says what is worth knowing before a package is
 shipped; what is contradictory in a file is said by whoever reads it (`provmode.packages.read`).
 """
 

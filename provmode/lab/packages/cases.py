@@ -254,6 +254,23 @@ CASES: tuple[Case, ...] = (
         },
     ),
     Case(
+        "many",
+        1,
+        "five packages were applied, and their files are kept",
+        (
+            Added("oem", "Fabrikam Defaults.ppkg"),
+            Added("cellular", "Fabrikam Cellular.ppkg"),
+            _BASE,
+            Added("apps", "Contoso Apps.ppkg"),
+            Added("kiosk", "Contoso Kiosk.ppkg"),
+        ),
+        winners={
+            "Start/HidePowerButton": "kiosk",
+            "Experience/AllowCortana": "base",
+            "Camera/AllowCamera": "oem",
+        },
+    ),
+    Case(
         "tie",
         1,
         "two packages of one owner and rank set one policy: who wins is not documented",

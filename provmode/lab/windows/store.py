@@ -102,14 +102,16 @@ class Registry:
         prefix = _full(hive, path) + "\\"
         names = {
             full: entry[0].rpartition("\\")[2]
-            for full, entry in self._all()
+            for full, entry in self._all(prefix)
             if full.startswith(prefix) and "\\" not in full[len(prefix) :]
         }
         return [names[full] for full in sorted(names)]
 
-    def _all(self) -> Iterator[tuple[str, tuple[str, dict[str, RegValue]]]]:
-        services = self._services() if self._services is not None else {}
-        for full, entry in {**self._base, **services}.items():
+    def _all(self, prefix: str = "") -> Iterator[tuple[str, tuple[str, dict[str, RegValue]]]]:
+        """Yield the keys; those of the services only if keys below *prefix* could be among them."""
+        below = prefix.startswith(_SERVICES) or _SERVICES.startswith(prefix)
+        services = self._services() if self._services is not None and below else {}
+        for full, entry in {**self._base, **services}.items() if services else self._base.items():
             if full not in self._own:
                 yield full, entry
         for full, own in self._own.items():

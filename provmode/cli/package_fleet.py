@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from provmode.fleet.results import PACKAGE_FLEET
     metavar="FILE",
     help="Package on this computer, which then is not read on a PC; may be repeated.",
 )
+@click.option("--winners", is_flag=True, help="Ask also whose values hold for the policies that packages set.")
 @format_option
 @click.option("--output", type=file_path(), help="Write the report to this file.")
 @data_option
@@ -46,6 +48,7 @@ def package_fleet(
     limit: tuple[str, ...],
     exclude: tuple[str, ...],
     known: tuple[Path, ...],
+    winners: bool,
     output_format: str,
     output: Path | None,
     data: tuple[str, ...],
@@ -62,9 +65,8 @@ def package_fleet(
     if output is not None:
         check_output(output)
     with refused_logons(retry=retry), running("looking at packages", parallel) as options:
-        found = packages_inventory(
-            configured(inventory), limit=limit, exclude=exclude, override=override, known=known, **options
-        )
+        chosen = functools.partial(packages_inventory, configured(inventory), limit=limit, exclude=exclude)
+        found = chosen(override=override, known=known, winners=winners, **options)
     for note in found.notes:
         complain(note)
     if output is not None:

@@ -7,6 +7,7 @@
 * `drift`       the packages of a host against those it should have. Pure
 * `kinds`       the table of findings
 * `found`       what a run found
+* `winners`     whose values of policies hold on each PC, beside what its packages come to
 * `sharing`     one object for what is the same on many hosts. Pure
 * `planning`    which packages are added and removed
 * `local_file`  packages on this computer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,8 @@ class HostPackages:
     failure: Assessment | None = None
     """Why it could not be looked at."""
     judged: Judged = field(default_factory=Judged)
+    winners: Mapping[str, Reading[str]] | None = None
+    """Whose value holds for the policies that its packages set, by their paths; ``None`` if it was not asked."""
     requests: int = 0
     """HTTP requests that looking at it cost, authentication included; without those for reading packages."""
 
@@ -68,6 +70,8 @@ class HostPackages:
             facts = plain(self.state)
             del facts["places"]
             document["facts"] = facts
+        if self.winners is not None:
+            document["winners"] = {path: reading.to_json() for path, reading in self.winners.items()}
         return document
 
 

@@ -36,8 +36,8 @@ class Judged:
 
 def judge(state: PackagesOnPc, packages: Packages, target: Target | None, now: datetime) -> Judged:
     """Return what is worth knowing; *target*: the packages that the host should have, ``None``: nobody said."""
-    host = OneHost(state, packages, now)
-    findings = [*(drift(host, target) if target is not None else ()), *_Judging(host).findings()]
+    host = OneHost(state, packages)
+    findings = [*(drift(host, target) if target is not None else ()), *_Judging(host, now).findings()]
     order = {weight: number for number, weight in enumerate(Weight)}
     findings.sort(key=lambda finding: order[finding.kind.weight])
     return Judged(tuple(dict.fromkeys(findings)), tuple(dict.fromkeys(host.unread())))
@@ -46,8 +46,8 @@ def judge(state: PackagesOnPc, packages: Packages, target: Target | None, now: d
 class _Judging:
     """The findings of one host but drift."""
 
-    def __init__(self, host: OneHost) -> None:
-        self.host = host
+    def __init__(self, host: OneHost, now: datetime) -> None:
+        self.host, self.now = host, now
 
     def findings(self) -> Iterator[Noted]:
         """Yield everything but drift."""
@@ -80,9 +80,9 @@ class _Judging:
             named += f"; and {more} more" if more > 0 else ""
             yield Noted("secrets", f"{each.label} ({each.file.place}): {named}", each.id)
         for token in package.tokens:
-            if token.dead_at is not None and token.dead_at <= self.host.now:
+            if token.dead_at is not None and token.dead_at <= self.now:
                 yield Noted("token-dead", f"{each.label}: dead since {token.dead_at:%Y-%m-%d} at the latest", each.id)
-            elif token.dead_at is not None and token.dead_at <= self.host.now + TOKEN_DIES:
+            elif token.dead_at is not None and token.dead_at <= self.now + TOKEN_DIES:
                 yield Noted("token-dies", f"{each.label}: dead on {token.dead_at:%Y-%m-%d} at the latest", each.id)
         for finding in package.findings:
             if finding.weight is Weight.WRONG and finding.code not in _OF_SIGNATURES:

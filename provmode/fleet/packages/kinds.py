@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from provmode.packages.findings import FINDINGS as OF_PACKAGES
 from provmode.packages.findings import Kind, Weight
 from provmode.text import SENTENCE, shortened
 
@@ -58,6 +59,10 @@ FINDINGS: Mapping[str, Kind] = {
         Weight.RISK, "the token for bulk enrolment in it is dead", "make a new token, and build the package again"
     ),
     "contradiction": Kind(Weight.WRONG, "the package contradicts itself", "see `provmode package lint` of its file"),
+    **{
+        code: OF_PACKAGES[code]
+        for code in ("same-version-differs", "version-unclear", "winner-differs", "winner-absent", "undecided")
+    },
     "token-dies": Kind(
         Weight.HINT, "the token for bulk enrolment in it dies within 30 days", "make a new token in time"
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from provmode.fleet.packages.kinds import Unread
@@ -41,8 +40,8 @@ class OnHost:
 class OneHost:
     """One host's packages, looked at together."""
 
-    def __init__(self, state: PackagesOnPc, packages: Packages, now: datetime) -> None:
-        self.state, self.now = state, now
+    def __init__(self, state: PackagesOnPc, packages: Packages) -> None:
+        self.state = state
         self.files = [OnHost(file, _package(file, packages)) for file in state.files]
         self.own = [each for each in self.files if not set_apart(each.file, each.package)]
         ids = state.applied_ids.value if isinstance(state.applied_ids, Known) else ()

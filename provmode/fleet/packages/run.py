@@ -16,11 +16,12 @@ from provmode.fleet.inventory import Fleet, InventorySource, load
 from provmode.fleet.looking import failed_assessment
 from provmode.fleet.packages.drift import Target, WantedHere
 from provmode.fleet.packages.found import HostPackages, PackagesFound, distinct
-from provmode.fleet.packages.judging import judge
+from provmode.fleet.packages.judging import Judged, judge
 from provmode.fleet.packages.kinds import Noted
 from provmode.fleet.packages.local_file import LocalPackage, read_local
 from provmode.fleet.packages.reading import read_packages
 from provmode.fleet.packages.sharing import Sharing
+from provmode.fleet.packages.winners import ask_winners, compare
 from provmode.fleet.progress import SILENT, Progress
 from provmode.fleet.visit import GeventRunner, Runner, Visit, looked_up, never, policies_of, short
 from provmode.packages.model import Package
@@ -37,13 +38,15 @@ def packages_inventory(
     exclude: Sequence[str] = (),
     override: Mapping[str, Any] | None = None,
     known: Sequence[Path] = (),
+    winners: bool = False,
     progress: Progress = SILENT,
     stop: Callable[[], bool] = never,
     runner: Runner | None = None,
 ) -> PackagesFound:
     """Look at the packages of the hosts of an inventory; *limit* names some of them, *exclude* leaves others out.
 
-    *known* are packages on this computer; those that hosts have as well are not read on a PC.
+    *known* are packages on this computer; those that hosts have as well are not read on a PC. With *winners* each host
+    whose packages set policies is visited again, and asked whose values hold.
 
     Raises:
         UsageError: the inventory or a package on this computer cannot be used; nothing was sent.
@@ -87,6 +90,9 @@ def packages_inventory(
             by_host.setdefault(short(name), HostPackages(short(name), None, failed_assessment(name, lost)))
     hosts = [by_host[host] for host in found.selected if host in by_host]
     packages = read_packages(fleet, hosts, local.by_hash, visits, stop)
+    if winners:
+        asked = ask_winners(fleet, hosts, packages, visits, stop)
+        hosts = [replace(host, winners=asked.get(host.host, {})) if host.state is not None else host for host in hosts]
     found.interrupted = found.interrupted or stop()
     others = twins(answering, found.selected)
     found.hosts = [
@@ -136,7 +142,9 @@ def _judged(
     if host.state is None:
         return host
     judged = judge(host.state, packages, target, now)
-    return replace(host, judged=replace(judged, findings=(*judged.findings, *names)))
+    differ, unread = ((), ()) if host.winners is None else compare(host, packages, host.winners)
+    found = Judged((*judged.findings, *differ, *names), (*judged.unread, *unread))
+    return replace(host, judged=found)
 
 
 class _Local:

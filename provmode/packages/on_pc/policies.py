@@ -103,6 +103,22 @@ def policy_winners(areas: Sequence[str]) -> Conversation[Reading[tuple[PolicyWin
     return Known(tuple(found)) if found else Absent()
 
 
+def winning_providers(policies: Sequence[tuple[str, str]]) -> Conversation[dict[tuple[str, str], Reading[str]]]:
+    """Ask whose value holds for each of *policies* (area and name): one question each, `MAX_POLICIES` at most.
+
+    The value is an id with braces for a package, or as Windows writes it; absent if nobody sets the policy.
+    """
+    found: dict[tuple[str, str], Reading[str]] = {}
+    for area, policy in policies[:MAX_POLICIES]:
+        provider = yield from _text(area_key(area), policy + _WINNER)
+        if isinstance(provider, Known):
+            provider = Known(package_id(provider.value) or shortened(provider.value, 60))
+        found[area, policy] = provider
+    for area, policy in policies[MAX_POLICIES:]:
+        found[area, policy] = Unknown("not-read", f"over {MAX_POLICIES} policies; this one was not asked")
+    return found
+
+
 def _winner(key: Key, area: str, policy: str, numbers: dict[str, int]) -> Conversation[Reading[PolicyWinner]]:
     set_ = f"{policy}_ProviderSet"
     if set_.lower() in numbers:

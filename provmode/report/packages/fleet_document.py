@@ -83,6 +83,7 @@ def schema() -> dict[str, Any]:
             "A package file; not there if the host could not be looked at.", FILE_FIELDS, optional=True
         ),
         "facts": _optional(_OBJECT),
+        "winners": _optional(_OBJECT),
     }
     package = {
         "sha256": TEXT,

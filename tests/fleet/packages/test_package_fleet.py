@@ -342,6 +342,37 @@ def test_a_wanted_file_that_cannot_be_read_ends_the_run_before_it_begins(
     assert pc.actions == []
 
 
+# -- winners ----------------------------------------------------------------------------------------------------------
+
+
+def test_winners_are_asked_only_if_wanted_and_only_of_pcs_whose_packages_set_policies(
+    commands: Any, furnished: Furnish, made: Make
+) -> None:
+    pc, other = furnished("PC-1").have(made()).pc, furnished("PC-2").have(made(id=OTHER, settings=[TOKEN])).pc
+    assert "winners" not in row(document(commands))
+    before = len(other.actions)
+
+    found = document(commands, "--winners", code=2)
+
+    assert row(found)["winners"] == {"Policies/Start/ConfigureStartPins": {"absent": True}}
+    assert "winner-absent" in codes(found)
+    assert row(found, "PC-2")["winners"] == {}
+    assert other.actions[before:].count("GetStringValue") == 0
+    assert pc.changes == []
+
+
+def test_a_winner_that_could_not_be_read_is_untold_and_no_difference(
+    commands: Any, furnished: Furnish, made: Make
+) -> None:
+    pc = furnished("PC-1").have(made()).pc
+    pc.refuse("ConfigureStartPins_WinningProvider", times=None)
+
+    found = document(commands, "--winners", code=4)
+
+    assert codes(found) == []
+    assert [each["cause"] for each in row(found)["unread"]] == ["access-denied"]
+
+
 # -- what could not be told -------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ EXPECTED: dict[str, set[str]] = {
     "signed-trusted": set(),
     "signed-untrusted": set(),
     "tampered": {"tampered", "not-applied"},
-    "mdm-wins": set(),
+    "mdm-wins": {"winner-differs"},
     "forbidden": set(),
     "newer": set(),
     "conflict": set(),
@@ -76,8 +76,8 @@ def looked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         truth=folder / "truth.json",
         inventory=folder / "lab.py",
     ) as lab:
-        ran = run(folder, "--debug", "package", "fleet", "lab.py", "--format", "json")
-        text = run(folder, "package", "fleet", "lab.py")
+        ran = run(folder, "--debug", "package", "fleet", "lab.py", "--format", "json", "--winners")
+        text = run(folder, "package", "fleet", "lab.py", "--winners")
         counters = lab.counters()
     assert ran.returncode == text.returncode == 2, ran.stderr
     processes = {host: each["processes"] for host, each in counters.items()}
@@ -145,6 +145,16 @@ def test_trusted_certificates_and_policies_are_told(looked: Looked) -> None:
         assert row["facts"]["policies"] == {
             ours: policies.get(name, {"absent": True}) for name, ours in sorted(names.items(), key=lambda pair: pair[1])
         }
+
+
+def test_whose_policies_hold_is_told_as_the_pc_has_it(looked: Looked) -> None:
+    for row, truth in looked.pairs:
+        told = {path.removeprefix("Policies/"): each for path, each in row["winners"].items() if "known" in each}
+        right = truth.get("winners", {}) if row["winners"] else {}
+        assert {path: each["known"].strip("{}") for path, each in told.items()} == right
+    asked = {truth["case"] for row, truth in looked.pairs if row["winners"]}
+    assert asked >= {"applied", "conflict", "mdm-wins", "newer", "signed-trusted"}
+    assert "applied-no-file" not in asked, "its settings are not known"
 
 
 def test_an_encrypted_package_makes_a_pc_untold_and_not_clean(looked: Looked) -> None:

@@ -13,10 +13,12 @@ from provmode.packages.on_pc.events import MAX_EVENTS, provisioning_events, read
 from provmode.packages.on_pc.model import PackagePolicies, PolicyWinner
 from provmode.packages.on_pc.policies import (
     MAX_AREAS,
+    MAX_POLICIES,
     area_name,
     package_policies,
     policy_winners,
     trusted_provisioners,
+    winning_providers,
 )
 from provmode.reading import Absent, Known, Unknown
 from provmode.wsman import Completed, Instance
@@ -89,6 +91,25 @@ def test_a_number_wins_as_a_number(drive: Drive) -> None:
     found = drive(policy_winners(["Start"]), types, answer(sValue="MDM"), answer(uValue="3"))
 
     assert found == Known((PolicyWinner("Start", "A", 3, "MDM"),))
+
+
+def test_providers_of_given_policies_are_one_question_each(drive: Drive) -> None:
+    asked = [("Start", "A"), ("Start", "B"), ("Update", "C")]
+
+    found = drive(winning_providers(asked), answer(sValue=ID[1:-1].upper()), MISSING, AccessDenied("no"))
+
+    assert found["Start", "A"] == Known(ID)
+    assert found["Start", "B"] == Absent()
+    assert found["Update", "C"].cause == "access-denied"
+
+
+def test_more_policies_than_are_asked_for_are_untold(drive: Drive) -> None:
+    asked = [("Start", f"A{number}") for number in range(MAX_POLICIES + 1)]
+
+    found = drive(winning_providers(asked), *([MISSING] * MAX_POLICIES))
+
+    assert len(found) == MAX_POLICIES + 1
+    assert isinstance(found[asked[-1]], Unknown)
 
 
 @pytest.mark.parametrize("error", [AccessDenied("no"), RemoteFault("x", code=1, kind="unavailable")])

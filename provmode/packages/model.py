@@ -96,9 +96,19 @@ class Condition:
         """Return 0 or 1, as Microsoft's table has it; ``None`` for a name that is not in it."""
         return PRIORITIES.get(self.name.lower())
 
+    @property
+    def match(self) -> str:
+        """Return how the value is compared: ``equal``, ``pattern`` (a regular expression) or ``range`` (of numbers)."""
+        beginning = self.value.lower().lstrip("!")
+        return next((kind for kind in ("pattern", "range") if beginning.startswith(f"{kind}:")), "equal")
+
     def __str__(self) -> str:
         """Return it as ``Mcc=310``."""
         return f"{self.name}={self.value}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the schema describes it."""
+        return {"name": self.name, "value": self.value, "priority": self.priority, "match": self.match}
 
 
 PRIORITIES = {
@@ -148,9 +158,7 @@ class When:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the schema describes it."""
-        states = [
-            {"target": state.target, "conditions": [vars(each) for each in state.conditions]} for state in self.states
-        ]
+        states = [{"target": state.target, "conditions": plain(state.conditions)} for state in self.states]
         return {"kind": self.kind, "states": states, "missing": list(self.missing)}
 
 

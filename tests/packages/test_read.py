@@ -219,6 +219,33 @@ def test_a_setting_has_the_stage_that_its_compiled_value_is_in(name: str, stage:
     assert package.settings[1].stage is Stage.SYSTEM
 
 
+DIFFERS: dict[str, tuple[str, str, str, bool]] = {
+    "another name of the PC": ("Accounts/ComputerAccount/ComputerName", "PC-%SERIAL%", "EVIL-1", True),
+    "another line": ("ProvisioningCommands/DeviceContext/CommandLine", "a.exe", "b.exe", True),
+    "the same line with other blanks": (
+        "ProvisioningCommands/DeviceContext/CommandLine",
+        "a.exe  /x",
+        "a.exe /x",
+        False,
+    ),
+    "another number": ("Policies/Start/X", "5", "6", True),
+    "the other choice": ("Policies/Start/X", "True", "0", True),
+    "a number for a word": ("Policies/Start/X", "Full", "3", False),
+    "a word for a word": ("Policies/Start/X", "Basic", "Full", False),
+    "another text": ("Policies/Start/X", '{"a": 1}', '{"a": 2}', True),
+    "several texts": ("Policies/Start/X", "a;b", "a\uf000b\uf000\uf000", False),
+    "a group by its number": ("Accounts/Users/User[UserName=kim]/UserGroup", "Administrators", "2", False),
+    "a path of the author": ("ProvisioningCommands/DeviceContext/CommandFiles", "C:\\in\\a.cmd", "a.cmd", False),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERS)
+def test_only_what_certainly_differs_is_told_to_be_compiled_to_another_value(case: str, made: Make) -> None:
+    path, value, compiled, differs = DIFFERS[case]
+
+    assert ("compiled-differs" in codes(made(settings=[Setting(path, value, compiled=compiled)]))) is differs
+
+
 def test_the_path_beside_a_compiled_value_tells_more_than_the_name_of_its_file(made: Make) -> None:
     document = (
         b'<wap-provisioningdoc><characteristic type="Policy">'
@@ -311,6 +338,27 @@ def test_a_conditional_setting_has_its_conditions(kind: str, made: Make) -> None
     assert str(setting.when) == "Mcc=311 and Mnc=480 or Lang=de"
     assert [state.priority for state in setting.when.states] == [(2, 0, 2), (0, 1, 1)]
     assert setting.when.priority == (2, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "priority", "match"),
+    [
+        ("Mcc", "311", 0, "equal"),
+        ("iccid", "pattern:.*", 0, "pattern"),
+        ("MNC", "!Range:400, 550", 0, "range"),
+        ("ProcessorName", "Pattern:.*Celeron.*", 1, "pattern"),
+        ("Lang", "de", 1, "equal"),
+        ("Moon", "Range:1, 2", None, "range"),
+    ],
+)
+def test_a_condition_has_the_priority_and_the_kind_of_match_that_microsoft_describes(
+    name: str, value: str, priority: int | None, match: str, made: Make
+) -> None:
+    (setting,) = made(variants=[Variant("t", [[Condition(name, value)]], [Setting("A/B", "1")])]).settings
+
+    assert setting.when is not None
+    (condition,) = setting.when.states[0].conditions
+    assert condition.to_json() == {"name": name, "value": value, "priority": priority, "match": match}
 
 
 def test_a_condition_that_microsoft_does_not_name_is_a_finding(made: Make) -> None:

@@ -109,10 +109,14 @@ FINDING = _object(
         "to_do": TEXT,
     },
 )
-STATE = _object(
-    "Conditions that have to hold together.",
-    {"target": ANY_TEXT, "conditions": _list(_object("A condition.", {"name": ANY_TEXT, "value": ANY_TEXT}))},
+CONDITION = _object(
+    "A condition. `priority` is null for a name that Microsoft does not describe.",
+    {
+        **{"name": ANY_TEXT, "value": ANY_TEXT},
+        **{"priority": _or_null(NUMBER), "match": one_of("equal", "pattern", "range")},
+    },
 )
+STATE = _object("Conditions that have to hold together.", {"target": ANY_TEXT, "conditions": _list(CONDITION)})
 WHEN = _object(
     "When a setting applies: if one of the states holds.",
     {"kind": one_of("variant", "profile"), "states": _list(STATE), "missing": LINES},

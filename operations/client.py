@@ -21,6 +21,7 @@ from provmode.ccm.policy import Policy
 from provmode.ccm.rules import live
 from provmode.reading import NOT_READ, Absent, known
 from provmode.remediation.decide import check_idle, disarm
+from provmode.remediation.execute import Look
 from provmode.remediation.exit_guard import GUARD_KEY, GUARD_VALUE, guard_data
 from provmode.remediation.steps import RequestPolicy, SetMode, SetRegistryValue
 from provmode.windows.registry import RegistryData, ValueType
@@ -54,7 +55,7 @@ def provisioning_mode(enabled: bool = False) -> Commands:
         return
     refuse_if_at_work()
     before = "half-exited" if excluded and not mode else str(mode).lower()
-    yield from carry_out(SetMode(enabled, before), look=functools.partial(check_idle, _now, _policy()))
+    yield from carry_out(SetMode(enabled, before), look=idle_look())
 
 
 @operation()
@@ -192,6 +193,11 @@ def _state() -> ClientReadings:
     known_or_absent(state.provisioning_mode, "ProvisioningMode")
     known_or_absent(state.system_task_excludes, "SystemTaskExcludes")
     return state
+
+
+def idle_look() -> Look:
+    """Return the last look before a change: it raises if something runs that might be a task sequence."""
+    return functools.partial(check_idle, _now, _policy())
 
 
 def refuse_if_at_work() -> None:

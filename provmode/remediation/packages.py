@@ -8,7 +8,7 @@ failures is left alone, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,12 +23,13 @@ from provmode.packages.model import Package
 from provmode.packages.on_pc.copies import Identities, PackagesThere, on_this_pc
 from provmode.packages.on_pc.policies import policy_winners, trusted_provisioners
 from provmode.packages.preview import areas_of, preview, removal
-from provmode.reading import NOT_READ, Absent, Known, Unknown, known
+from provmode.reading import NOT_READ, Absent, Known, Reading, Unknown, known
 from provmode.remediation.decide import LEFT_ALONE, Remediation, check_idle
 from provmode.remediation.execute import StaleStep
 from provmode.remediation.package_rules import check_newer, may_add, may_remove
 from provmode.remediation.steps import AddPackage, RemovePackage, SetTrustedProvisioner, Step
 from provmode.windows.conversation import Conversation
+from provmode.windows.model import JsonRecord
 from provmode.windows.system import clock_and_name
 
 
@@ -104,7 +105,9 @@ def plan_packages(
     return Remediation(client, assessment, tuple(steps), left_alone, machine=kind)
 
 
-def _steps(wanted: Wanted, there: PackagesThere, read: PackagesRead) -> Conversation[tuple[list[Step], list[str]]]:
+def _steps(
+    wanted: Wanted, there: PackagesThere, read: PackagesRead, to_be_trusted: Collection[str] = ()
+) -> Conversation[tuple[list[Step], list[str]]]:
     """Return the steps, and of what is left alone the reasons."""
     steps, left = list[Step](), list[str]()
     trusted = yield from trusted_provisioners()
@@ -113,6 +116,7 @@ def _steps(wanted: Wanted, there: PackagesThere, read: PackagesRead) -> Conversa
     elif not isinstance(trusted, Unknown):
         steps += [each for each in wanted.provisioners if (each.thumbprint in known(trusted, ())) != each.present]
     trusting = {step.thumbprint for step in steps if isinstance(step, SetTrustedProvisioner) and step.present}
+    trusting |= set(to_be_trusted)
     for id_ in wanted.absent:
         try:
             steps += yield from _removal(id_, there, read)
@@ -173,3 +177,27 @@ def _addition(
             shown.effects,
         )
     ]
+
+
+@dataclass(frozen=True)
+class PackageSteps(JsonRecord):
+    """What brings a PC's packages to what is wanted."""
+
+    steps: tuple[Step, ...] = ()
+    left: tuple[str, ...] = ()
+    """Why something of it is left alone."""
+
+
+def look_at_packages(wanted: Wanted, trusting: Collection[str] = ()) -> Conversation[Reading[PackageSteps]]:
+    """Look at a PC's packages, and return the steps that bring them to what is *wanted*; unknown if it does not tell.
+
+    *trusting* are thumbprints that the PC will trust by then.
+    """
+    read = PackagesRead({each.sha256: each.package for each in wanted.packages})
+    try:
+        there: PackagesThere = yield from on_this_pc(read.identities)
+        read.packages.update(there.read)
+        steps, left = yield from _steps(wanted, there, read, trusting)
+    except HostError as error:
+        return Unknown(str(error.cause), error.what)
+    return Known(PackageSteps(tuple(steps), tuple(left)))

@@ -36,6 +36,9 @@ EXPECTED: dict[str, set[str]] = {
     "running": set(),
     "unreadable": set(),
     "refuses": set(),
+    "many": set(),
+    "tie": {"undecided"},
+    "image": set(),
     "removable": {"on-removable"},
 }
 """The findings on each kind of PC."""

@@ -202,7 +202,7 @@ def _bring(noop: str, data: bytes | None = None, **wanted: Any) -> Commands:
     yield from carry_out(*found.steps, data=data, look=idle_look())
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _package(file: str) -> tuple[PackageFile, bytes]:
     """Return the package in a file of this computer, and its bytes: one file for all hosts.
 

@@ -149,6 +149,8 @@ def _addition(
     metadata = wanted.package.metadata
     found = there(metadata.id)
     if found.has(wanted.sha256) and found.applied:
+        if found.applying:
+            raise HostError("it is there, and Windows is not done with it", next_step="look again in a while")
         if found.failed:
             first = found.failed[0]
             node = f" at {first.failing_node}" if first.failing_node else ""

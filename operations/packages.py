@@ -82,9 +82,9 @@ def absent(id: str) -> Commands:
 
     + id: the package's id: ``{b84f2c39-eb59-4d4f-8ad1-0f93cec1384e}``
 
-    Removes the package by ``Uninstall-ProvisioningPackage``. Windows takes back only some kinds of settings: the dry
-    run shows with ``--diff`` what stays, which is accounts, the computer name, policies, and what commands did. Undone
-    by `present`, from the package's file.
+    Changes what Windows takes back: the package is removed by ``Uninstall-ProvisioningPackage``, and of its settings
+    only some kinds go. The dry run shows with ``--diff`` what stays: accounts, the computer name, policies, and what
+    commands did. Undone by `present`, from the package's file.
 
     The operation refuses a PC on which Windows Setup, a task sequence or an upgrade runs, a policy that forbids
     removing packages, and a PC that does not tell what it has.

@@ -18,6 +18,8 @@ from provmode.lab.personas import PERSONAS as ALL_PERSONAS
 from provmode.lab.process import Host, LabProcess
 
 ROOT = Path(__file__).parent.parent.parent
+RECORDED = ROOT / "tests" / "recordings" / "ppkg"
+ID = "{b84f2c39-eb59-4d4f-8ad1-0f93cec1384e}"
 PERSONAS = {
     "healthy": 2,
     **{item.name: 1 for item in ALL_PERSONAS if item.network == "answers" and item.name not in ("healthy", "slow")},
@@ -55,6 +57,12 @@ CALLS = {
     "client.policy_requested": ("",),
     "client.task_excludes_cleared": ("after_failed_exits=2",),
     "client.exit_guard": ("present=True", "present=False"),
+    "packages.present": (
+        f"file={str(RECORDED / 'start_pins.ppkg')!r}",
+        f"id={ID!r}, version='1.0', sha256={'0' * 64!r}",
+    ),
+    "packages.absent": (f"id={ID!r}",),
+    "packages.trusted_provisioner": (f"thumbprint={'0' * 40!r}, present=False",),
 }
 
 
@@ -96,7 +104,7 @@ CHANGING = re.compile(
 def test_a_dry_run_of_every_operation_changes_nothing_on_any_persona(
     before: dict[str, Any], fleet: LabProcess, pyinfra: Any
 ) -> None:
-    deploy = "from io import StringIO\nfrom operations import client, files, registry, service\n" + "".join(
+    deploy = "from io import StringIO\nfrom operations import client, files, packages, registry, service\n" + "".join(
         f"{name}(name='{name} {number}', {arguments})\n"
         for name, calls in CALLS.items()
         for number, arguments in enumerate(calls)
@@ -115,7 +123,9 @@ def test_a_dry_run_of_every_operation_changes_nothing_on_any_persona(
 def test_a_dry_run_of_every_deploy_changes_nothing_on_any_persona(
     before: dict[str, Any], fleet: LabProcess, pyinfra: Any, path: Path, policy: dict[str, Any]
 ) -> None:
-    ran = pyinfra.dry(str(path), *fleet.hosts, provmode_policy=policy, provmode_guard=True)
+    wanted = [{"file": str(RECORDED / "start_pins.ppkg")}]
+    data = {"provmode_policy": policy, "provmode_guard": True, "provmode_packages": wanted}
+    ran = pyinfra.dry(str(path), *fleet.hosts, **data)
 
     assert ran.code == 0, ran.output
     assert any(ran.pending.values()), ran.output

@@ -133,12 +133,12 @@ FINDINGS: Mapping[str, Kind] = {
     "secret-in-command": Kind(
         Weight.RISK,
         "a secret stands in a command line; it also stands in what Windows logs of processes",
-        "let the command fetch it from somewhere that asks who is asking",
+        "let the command fetch it with the PC's own account, or give it an account that may do nothing else",
     ),
     "secret-in-file": Kind(
         Weight.RISK,
         "a secret stands in a script or another file that comes with it",
-        "let the script fetch it from somewhere that asks who is asking",
+        "let the script fetch it with the PC's own account, or give it an account that may do nothing else",
     ),
     "token": Kind(
         Weight.RISK,
@@ -157,7 +157,7 @@ FINDINGS: Mapping[str, Kind] = {
     ),
     "unsigned": Kind(
         Weight.HINT,
-        "it is not signed; where the policy asks for a signature, Windows refuses it",
+        "it is not signed; if the policy of a PC asks for a signature, Windows refuses it",
         "sign it if your PCs ask for signatures",
     ),
     "default-rank": Kind(

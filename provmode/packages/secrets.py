@@ -1,7 +1,7 @@
 """Secrets in a package: which settings are secrets, and where secrets stand in command lines, scripts and other texts.
 
-What looks like a secret is replaced (`MASK`): rather too much than too little. Nothing here returns a secret but
-`Spans`, which holds only where they are.
+What looks like a secret is replaced (`MASK`): rather too much than too little. Nothing here returns a secret: a `Span`
+says only where one stands.
 """
 
 from __future__ import annotations

@@ -207,7 +207,9 @@ def test_resolve_leaves_a_tie_undecided(written: Write) -> None:
 def test_resolve_says_that_it_does_not_know_all_if_one_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "cut.ppkg").write_bytes(PINS.read_bytes()[:1000])
 
-    assert "any of them could win" in " ".join(run("resolve", tmp_path / "cut.ppkg", PINS).output.split())
+    assert "each of them could win over those below" in " ".join(
+        run("resolve", tmp_path / "cut.ppkg", PINS).output.split()
+    )
 
 
 def test_diff_says_what_became_of_each_part(written: Write) -> None:

@@ -57,7 +57,7 @@ def print_resolved(files: Sequence[ReadFile], resolved: Resolved, console: Conso
     unread = [file for file in files if isinstance(file.found, PackageUnreadable)]
     print_unreadable(unread, console)
     if unread:
-        line("What these packages set is not known; any of them could win where one of the others does.", console)
+        line("What these packages set is not known; each of them could win over those below.", console)
         console.print()
     for old, new in resolved.kept.replaced:
         line(f"{old} is replaced by {new}: an update, not a conflict", console)

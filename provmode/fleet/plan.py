@@ -72,6 +72,11 @@ class Proposal:
             return "another PC answers, and nothing is changed there"
         return LEFT_ALONE[self.report.assessment.verdict]
 
+    @property
+    def counts_as(self) -> Outcome:
+        """What it counts as without steps, in a plan that is not about the clients."""
+        return self.remediation.counts_as if self.remediation is not None else Outcome.COMPLIANT
+
     def to_json(self) -> dict[str, Any]:
         """Return the host's part of the plan file."""
         remediation = self.remediation
@@ -106,12 +111,13 @@ class Planned:
         if self.about == CLIENT:
             return self.audit.exit_code()
         changing = {item.report.host for item in self.changing}
+        counts_as = {item.report.host: item.counts_as for item in self.proposals}
 
         def outcome_of(report: HostReport) -> Outcome:
             if report.host in changing:
                 return Outcome.PENDING
             assessment = report.assessment
-            return assessment.outcome if assessment.verdict is Verdict.UNASSESSED else Outcome.COMPLIANT
+            return assessment.outcome if assessment.verdict is Verdict.UNASSESSED else counts_as[report.host]
 
         return self.audit.exit_code(outcome_of)
 
@@ -200,9 +206,12 @@ def take_waivers(planned: Planned, fleet: Fleet, waivers: Waivers, now: datetime
     for number, item in enumerate(planned.proposals):
         host, remediation = item.report.host, item.remediation
         hold = next((holds[name] for name in (host, *planned.same.get(host, ())) if name in holds), None)
-        if hold is not None and remediation is not None and (remediation.steps or host in planned.same):
-            held = dataclasses.replace(remediation, steps=(), impact=None, left_alone=held_by(hold))
-            planned.proposals[number] = dataclasses.replace(item, remediation=held)
+        differs = remediation is not None and (remediation.steps or item.counts_as is Outcome.PENDING)
+        if hold is not None and remediation is not None and (differs or host in planned.same):
+            remediation = dataclasses.replace(
+                remediation, steps=(), impact=None, left_alone=held_by(hold), counts_as=Outcome.COMPLIANT
+            )
+            planned.proposals[number] = dataclasses.replace(item, remediation=remediation)
 
 
 def run_plan(

@@ -26,13 +26,13 @@ class HostOutcome(str, Enum):
     RESTORED = "restored"
     """Undone, and read back."""
     ALREADY = "already"
-    """It was compliant before anything was done; nothing was changed."""
+    """It was as planned before anything was done; nothing was changed."""
     NOTHING = "nothing"
     """There was nothing to undo, or nothing that can be undone."""
     STALE = "stale"
     """It is not as the plan saw it, another PC answers, or another controller works on it. Nothing more was changed."""
     FAILED = "failed"
-    """A step failed, or reading back does not show a compliant client."""
+    """A step failed, or reading back does not show what was planned: a compliant client, or packages."""
     UNREACHED = "unreached"
     NOT_STARTED = "not-started"
     DEFERRED = "deferred"
@@ -65,10 +65,10 @@ UNDO_OUTCOMES = (
 MEANINGS: Mapping[HostOutcome, str] = {
     HostOutcome.CHANGED: "changed as planned, and read back",
     HostOutcome.RESTORED: "restored, and read back",
-    HostOutcome.ALREADY: "compliant before anything was done",
+    HostOutcome.ALREADY: "as planned before anything was done",
     HostOutcome.NOTHING: "nothing to restore",
     HostOutcome.STALE: "not as the plan saw it, another PC, or in use by another run: left as it is",
-    HostOutcome.FAILED: "a step failed, or reading back does not show a compliant client",
+    HostOutcome.FAILED: "a step failed, or reading back does not show what was planned",
     HostOutcome.UNREACHED: "could not be reached or assessed",
     HostOutcome.NOT_STARTED: "the run ended before its turn, or a waiver holds it",
     HostOutcome.DEFERRED: "its window closed before its turn: `--resume` in the next one goes on with it",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from provmode.errors import UsageError
-from provmode.regular_file import opened
+from provmode.regular_file import RegularFile, opened
 from provmode.remediation.steps import Step
 from provmode.windows.files import MAX_SIZE, sha256
 
@@ -53,11 +53,25 @@ def read_whole(path: Path) -> bytes:
     """
     try:
         with opened(path) as file:
-            if file.size > MAX_SIZE:
-                raise UsageError(
-                    f"{path} has {file.size:,} bytes, and over {MAX_SIZE:,} are not put on a PC over WinRM",
-                    next_step="distribute it in another way",
-                )
+            _check_size(path, file)
             return file.read(0, file.size)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def check_size(path: Path) -> None:
+    """Check that a file is small enough to be put on a PC, without reading it.
+
+    Raises:
+        UsageError: as `read_whole`.
+    """
+    with opened(path) as file:
+        _check_size(path, file)
+
+
+def _check_size(path: Path, file: RegularFile) -> None:
+    if file.size > MAX_SIZE:
+        raise UsageError(
+            f"{path} has {file.size:,} bytes, and over {MAX_SIZE:,} are not put on a PC over WinRM",
+            next_step="distribute it in another way",
+        )

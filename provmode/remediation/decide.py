@@ -64,6 +64,8 @@ class Remediation:
     """What leaving the mode sets off; ``None`` if the steps do not leave it."""
     machine: Machine | None = None
     """What is known of the PC beside its client; ``None`` if it was not asked."""
+    counts_as: Outcome = Outcome.COMPLIANT
+    """What a host without steps counts as, in a plan that is not about the clients."""
 
     @property
     def fingerprint(self) -> str:

@@ -16,11 +16,11 @@ from provmode.ccm.client import client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.machine import machine
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Finding, Verdict
+from provmode.ccm.verdict import Finding, Outcome, Verdict
 from provmode.errors import HostError
 from provmode.packages.container.signature import Signature
 from provmode.packages.model import Package
-from provmode.packages.on_pc.copies import Identities, PackagesThere, on_this_pc
+from provmode.packages.on_pc.copies import Identities, OnThisPc, PackagesThere, on_this_pc
 from provmode.packages.on_pc.policies import policy_winners, trusted_provisioners
 from provmode.packages.preview import areas_of, preview, removal
 from provmode.reading import NOT_READ, Absent, Known, Reading, Unknown, known
@@ -81,15 +81,20 @@ class PackagesRead:
 
 
 def plan_packages(
-    now: Callable[[], datetime], policy: Policy, wanted: Wanted, read: PackagesRead
+    now: Callable[[], datetime], policy: Policy, wanted: Wanted | None, read: PackagesRead
 ) -> Conversation[Remediation]:
-    """Look at a client, then at the PC's packages, and return the steps that bring them to what is *wanted*."""
+    """Look at a client, then at the PC's packages, and return the steps that bring them to what is *wanted*.
+
+    ``None``: nothing is said of the packages of this PC, and they are not looked at.
+    """
     client = yield from client_state(now, policy.legitimate_processes)
     if client.computer == NOT_READ:
         client = replace(client, computer=(yield from clock_and_name())[1])
     assessment = judge(client, policy, now())
     if assessment.verdict is Verdict.UNASSESSED:
         return Remediation(client, assessment, (), LEFT_ALONE[assessment.verdict])
+    if wanted is None:
+        return Remediation(client, assessment, (), "the inventory does not say which packages it should have")
     try:
         yield from check_idle(now, policy)
         there: PackagesThere = yield from on_this_pc(read.identities)
@@ -99,10 +104,12 @@ def plan_packages(
     except StaleStep as error:
         return Remediation(client, assessment, (), error.what)
     except HostError as error:
-        return Remediation(client, assessment, (), f"its packages could not be looked at: {error.what}")
+        unread = f"its packages could not be looked at: {error.what}"
+        return Remediation(client, assessment, (), unread, counts_as=Outcome.UNASSESSED)
     assessment = replace(assessment, findings=(*assessment.findings, *(Finding("package-left", text) for text in left)))
     left_alone = "" if steps else "; ".join(left) or "its packages are as the inventory wants them"
-    return Remediation(client, assessment, tuple(steps), left_alone, machine=kind)
+    counts_as = Outcome.PENDING if left else Outcome.COMPLIANT
+    return Remediation(client, assessment, tuple(steps), left_alone, machine=kind, counts_as=counts_as)
 
 
 def _steps(
@@ -123,14 +130,46 @@ def _steps(
         except HostError as error:
             left.append(f"{id_}: {error.what}")
     for id_, version, digest in wanted.without_file:
-        if not there(id_).has(digest):
-            left.append(f"{id_} {version}: the inventory names no file of it, so it cannot be added")
+        try:
+            left += _unless_there(there(id_), id_, version, digest)
+        except HostError as error:
+            left.append(f"{id_} {version}: {error.what}")
     for each in wanted.packages:
         try:
             steps += yield from _addition(each, there, read, trusting)
         except HostError as error:
             left.append(f"{each.package}: {error.what}")
     return steps, left
+
+
+def _unless_there(found: OnThisPc, id_: str, version: str, digest: str) -> list[str]:
+    """Return why a package of which there is no file here is left alone; nothing if the PC has it.
+
+    Raises:
+        HostError: the PC has it, and something is wrong with it.
+    """
+    if found.has(digest) and found.applied:
+        _check_settled(found, version)
+        return []
+    return [f"{id_} {version}: it is not there, and the inventory names no file of it, so it cannot be added"]
+
+
+def _check_settled(found: OnThisPc, version: str) -> None:
+    """Check that a package that was applied is the newest there, is applied whole, and that no part of it failed.
+
+    Raises:
+        HostError: it is not.
+    """
+    check_newer(found, version)
+    if found.failed:
+        first = found.failed[0]
+        node = f" at {first.failing_node}" if first.failing_node else ""
+        raise HostError(
+            f"it is there, and {first.name} of it failed: {first.hresult or 'no number'}{node}; "
+            "adding the same package again does nothing"
+        )
+    if found.applying:
+        raise HostError("it is there, and is still being applied")
 
 
 def _removal(id_: str, there: PackagesThere, read: PackagesRead) -> Conversation[list[Step]]:
@@ -149,15 +188,7 @@ def _addition(
     metadata = wanted.package.metadata
     found = there(metadata.id)
     if found.has(wanted.sha256) and found.applied:
-        if found.applying:
-            raise HostError("it is there, and Windows is not done with it", next_step="look again in a while")
-        if found.failed:
-            first = found.failed[0]
-            node = f" at {first.failing_node}" if first.failing_node else ""
-            raise HostError(
-                f"it is there, and {first.name} of it failed: {first.hresult or 'no number'}{node}; "
-                "adding the same package again does nothing"
-            )
+        _check_settled(found, metadata.version)
         return []
     if not wanted.intact:
         raise HostError("its file is not what was signed, or that could not be told")

@@ -17,7 +17,7 @@ from provmode.ccm import tcf
 from provmode.ccm.client import TCF_PATHS, client_state
 from provmode.ccm.judge import judge
 from provmode.ccm.policy import Policy
-from provmode.ccm.verdict import Finding, Verdict
+from provmode.ccm.verdict import Finding, Outcome, Verdict
 from provmode.errors import AccessDenied, HostError, ProtocolError, RemoteFault
 from provmode.reading import NOT_READ, Known, Reading, Unknown, known
 from provmode.remediation.decide import LEFT_ALONE, Remediation, check_idle
@@ -255,7 +255,8 @@ def plan_removal(
     except StaleStep as error:
         return Remediation(client, assessment, (), error.what)
     except HostError as error:
-        return Remediation(client, assessment, (), f"what provmode left could not be looked at: {error.what}")
+        unread = f"what provmode left could not be looked at: {error.what}"
+        return Remediation(client, assessment, (), unread, counts_as=Outcome.UNASSESSED)
     notes = [Finding("trace-kept", f"{trace.place}: {trace.stays}") for trace in traces.kept]
     notes += [Finding("trace-kept", f"could not look for {text}") for text in traces.unread]
     assessment = replace(assessment, findings=(*assessment.findings, *notes))

@@ -179,8 +179,13 @@ def _case(row: Row) -> str:
 
 
 def _findings(rows: Sequence[Row], console: Console) -> None:
-    """Print the findings of *rows*, without those that `_which_pc` prints."""
-    found = [(item.text, row.host) for row in rows for item in row.assessment.findings if item.code not in _WHICH_PC]
+    """Print the findings of *rows*, without those that `_which_pc` prints, or that say why a host is left alone."""
+    found = [
+        (item.text, row.host)
+        for row in rows
+        for item in row.assessment.findings
+        if item.code not in _WHICH_PC and not (item.code in _STAYS and item.text in row.left_alone)
+    ]
     for text, pairs in fold(found, lambda pair: pair[0]):
         line(f"! {names_of([host for _, host in pairs], console, 3)}: {text}", console, 6)
 
@@ -246,7 +251,7 @@ def _left_alone(rows: Sequence[Row], console: Console) -> None:
         for row in rows
         if row.steps
         for finding in row.assessment.findings
-        if finding.code == "trace-kept"
+        if finding.code in _STAYS
     ]
     if kept:
         line("stays all the same", console, 0, "bold")
@@ -266,6 +271,8 @@ def _waived(rows: Sequence[Row], console: Console) -> None:
     console.print()
 
 
+_STAYS = ("trace-kept", "package-left")
+"""Findings about what a plan leaves as it is on a host that it changes, and why."""
 _WHICH_PC = ("other-name", "same-computer")
 """Findings about which PC a host is."""
 

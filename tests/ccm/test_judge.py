@@ -586,7 +586,10 @@ FINDINGS: list[tuple[str, ClientReadings, str]] = [
 ]
 
 
-OF_RUNS = {"other-name": "test_identity.py", "same-computer": "test_identity.py", "trace-kept": "test_traces.py"}
+OF_RUNS = {
+    **{"other-name": "test_identity.py", "same-computer": "test_identity.py", "trace-kept": "test_traces.py"},
+    "package-left": "packages/test_planning.py",
+}
 """Findings that a run adds to the judge's, and the files in tests/fleet that show them."""
 
 

@@ -26,6 +26,7 @@ from provmode.fleet.guards import RunRefused
 from provmode.fleet.looking import HostReport
 from provmode.fleet.plan import Planned, Proposal
 from provmode.fleet.plan_file import Plan, load, sign, write
+from provmode.lab.packages.cases import INBOX
 from provmode.lab.personas import BY_NAME, build_pc
 from provmode.lab.server.injection import Injection, Kind
 from provmode.lab.server.service import Caller, ServiceOptions, WinRMService
@@ -62,9 +63,9 @@ class Bench:
     def wait(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def pc(self, persona: str, name: str = "PC-1", seed: int = 1) -> NearPC:
-        """Switch on a PC."""
-        self.pcs[name] = NearPC(self, name, persona, seed)
+    def pc(self, persona: str, name: str = "PC-1", seed: int = 1, packages: str = INBOX) -> NearPC:
+        """Switch on a PC; *packages* is its kind by its provisioning packages."""
+        self.pcs[name] = NearPC(self, name, persona, seed, packages)
         return self.pcs[name]
 
     def plan(self, *pcs: NearPC, policy: Policy | None = None, key: Given = None, hours: float = 1.0) -> Plan:
@@ -85,9 +86,9 @@ class Bench:
 class NearPC:
     """One PC: what the lab's service answers, and what was asked."""
 
-    def __init__(self, bench: Bench, name: str, persona: str, seed: int) -> None:
+    def __init__(self, bench: Bench, name: str, persona: str, seed: int, packages: str = INBOX) -> None:
         self.bench, self.name = bench, name
-        self.machine = build_pc(BY_NAME[persona], name, seed, START, bench.clock)
+        self.machine = build_pc(BY_NAME[persona], name, seed, START, bench.clock, packages)
         self.service = WinRMService(self.machine, partial(cmd.start, self.machine), ServiceOptions(), bench.clock)
         self.actions: list[str] = []
         """The action of every request."""

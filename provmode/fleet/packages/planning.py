@@ -21,11 +21,13 @@ from provmode.fleet.looking import Answered, Looker
 from provmode.fleet.packages.local_file import read_local
 from provmode.fleet.plan import Planned, answered, run_plan, take_waivers
 from provmode.fleet.progress import SILENT, Progress
-from provmode.fleet.step_files import read_whole
+from provmode.fleet.step_files import check_size, read_whole
 from provmode.fleet.visit import Runner, never, short
 from provmode.packages.wanted import PACKAGES, PROVISIONERS, WantedProvisioner, wanted_packages, wanted_provisioners
 from provmode.remediation.packages import PackageFile, PackagesRead, Wanted, plan_packages
 from provmode.remediation.steps import SetTrustedProvisioner
+from provmode.remediation.steps.package import PACKAGE_ID
+from provmode.remediation.steps.trusted_provisioner import BASE64
 from provmode.transport.session import Session
 from provmode.waivers.model import NONE, Waivers
 
@@ -34,14 +36,14 @@ from provmode.waivers.model import NONE, Waivers
 class PackagesQuestion:
     """The question of a plan about packages: what differs from what the inventory wants?"""
 
-    wanted: Mapping[str, Wanted]
-    """What each host should have, by its name in the inventory."""
+    wanted: Mapping[str, Wanted | None]
+    """What each host should have, by its name in the inventory; ``None`` if its data says nothing of packages."""
     read: PackagesRead
     """The packages that were read so far: those of this computer, and those of PCs."""
 
     def ask(self, session: Session, host: str, policy: Policy, now: Callable[[], datetime]) -> Answered:
         """Look at the PC's packages; see `Question`."""
-        return answered(session.converse(plan_packages(now, policy, self.wanted.get(host, Wanted()), self.read)))
+        return answered(session.converse(plan_packages(now, policy, self.wanted.get(host), self.read)))
 
 
 def plan_packages_of(
@@ -73,10 +75,7 @@ def plan_packages_of(
             f"no host of {named(inventory)} says which packages it should have",
             next_step=f"write {PACKAGES} or {PROVISIONERS} into the data of its hosts",
         )
-    question = PackagesQuestion(
-        {name: each or Wanted() for name, each in wanted.items()},
-        PackagesRead({each.sha256: each.package for each in files.packages}),
-    )
+    question = PackagesQuestion(wanted, PackagesRead({each.sha256: each.package for each in files.packages}))
     planned = run_plan(
         *(fleet, chosen.names),
         now=now,
@@ -107,11 +106,16 @@ def wanted_of(fleet: Fleet, name: str, files: Files) -> Wanted | None:
     twice = next((id_ for id_ in ids if ids.count(id_) > 1), None)
     if twice is not None:
         raise UsageError(f"{where}: {PACKAGES} names the package {twice} twice")
+    trust = tuple(files.provisioner(each, where) for each in provisioners or ())
+    thumbprints = [each.thumbprint for each in trust]
+    twice = next((each for each in thumbprints if thumbprints.count(each) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{where}: {PROVISIONERS} names the certificate {twice} twice")
     return Wanted(
         there,
         tuple(each.id for each in packages or () if not each.present),
         tuple((each.id, each.version, each.sha256) for each in packages or () if each.present and not each.file),
-        tuple(files.provisioner(each, where) for each in provisioners or ()),
+        trust,
     )
 
 
@@ -135,8 +139,13 @@ class Files:
         """
         if file not in self._packages:
             path = Path(file).absolute()
+            check_size(path)
             local = read_local(path)
-            read_whole(path)
+            if not PACKAGE_ID.accepts(local.package.metadata.id):
+                raise UsageError(
+                    f"{path}: its id {local.package.metadata.id!r:.60} is not one that Windows gives",
+                    next_step="build the package again from its project",
+                )
             self._packages[file] = PackageFile(str(path), local.sha256, local.package)
         return self._packages[file]
 
@@ -155,10 +164,12 @@ class Files:
                 )
             return SetTrustedProvisioner(wanted.thumbprint, "", "", present=False)
         certificate = self._certificate(wanted.file)
-        content = certificate.public_bytes(Encoding.DER)
+        content = b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+        if not BASE64.accepts(content):
+            raise UsageError(f"{wanted.file}: the certificate is too large to be put on a PC")
         thumbprint = certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303 - Windows names certificates by it
         subject = certificate.subject.rfc4514_string()
-        return SetTrustedProvisioner(thumbprint, subject, b64encode(content).decode("ascii"), wanted.present)
+        return SetTrustedProvisioner(thumbprint, subject, content, wanted.present)
 
     def _certificate(self, file: str) -> x509.Certificate:
         if file not in self._certificates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from provmode.lab.packages.catalogue import made as catalogue
 from provmode.lab.packages.writer import Description, Setting, package
 from provmode.lab.windows.store import HKLM, RegType
 from provmode.windows.files import sha256
@@ -99,3 +101,89 @@ def furnished(bench: Any) -> Callable[..., Furnished]:
 def made() -> Callable[..., Made]:
     """Make a package."""
     return make
+
+
+class Fleet:
+    """Near PCs with packages, an inventory that says what each should have, and the commands that bring them there."""
+
+    def __init__(self, commands: Any, patch: pytest.MonkeyPatch) -> None:
+        self.commands, self.bench, self.folder = commands, commands.bench, commands.bench.folder
+        patch.chdir(self.folder)
+        patch.delenv("PROVMODE_PLAN_KEY", raising=False)
+        self.folder.chmod(0o755)
+        self.data: dict[str, dict[str, Any]] = {}
+        """What the inventory says of each PC."""
+
+    def pc(
+        self, *packages: dict[str, Any], kind: str = "inbox", persona: str = "healthy", trust: Any = None, **data: Any
+    ) -> Any:
+        """Switch on one more PC of a kind, which should have *packages*, and trust the certificates *trust*."""
+        pc = self.bench.pc(persona, f"PC-{len(self.bench.pcs) + 1}", packages=kind)
+        if packages:
+            data["provmode_packages"] = list(packages)
+        if trust is not None:
+            data["provmode_trusted_provisioners"] = trust
+        self.data[pc.name] = data
+        return pc
+
+    def file(self, package: Any, name: str = "") -> dict[str, Any]:
+        """Write a package, made or of the lab's catalogue, and return how the inventory names its file."""
+        found = catalogue(package) if isinstance(package, str) else package
+        path = self.folder / (name or f"{found.sha256[:8]}.ppkg")
+        path.write_bytes(found.data)
+        return {"file": path.name}
+
+    @property
+    def inventory(self) -> str:
+        """The program that names the PCs."""
+        hosts = [(f"@winrm/{name}", data) for name, data in self.data.items()]
+        (self.folder / "fleet.py").write_text(f"clients = {hosts!r}\n")
+        return "fleet.py"
+
+    def plan(self, *arguments: object, code: int | None = None) -> dict[str, Any]:
+        """Plan, write the plan, and return what it says of each host."""
+        ran = self.commands.run(
+            *("plan", self.inventory, "--packages", "--output", "plan.json", "--unsigned", "--format", "json"),
+            *arguments,
+        )
+        assert code in (None, ran.code), ran.err + ran.out
+        assert ran.out, ran.err
+        return {host["host"]: host for host in json.loads(ran.out)["hosts"]}
+
+    def refused(self, *arguments: object) -> str:
+        """Plan what is refused before the first PC is asked; return why."""
+        before = {name: len(pc.actions) for name, pc in self.bench.pcs.items()}
+        ran = self.commands.run("plan", self.inventory, "--packages", *arguments)
+        assert (ran.code, ran.out) == (1, "")
+        assert {name: len(pc.actions) for name, pc in self.bench.pcs.items()} == before
+        assert len(ran.err.strip().splitlines()) == 1
+        return str(ran.err.strip())
+
+    def run(self, command: str, *arguments: object) -> Any:
+        """Apply the plan, or undo what was applied."""
+        if command == "apply":
+            return self.commands.run("apply", "plan.json", "--unsigned", "--soak", "0", *arguments)
+        return self.commands.run(
+            "undo", "plan.json.journal", "--inventory", self.inventory, "--unsigned", "--yes", *arguments
+        )
+
+    def ends(self, command: str = "apply", *arguments: object, code: int | None = None) -> dict[str, Any]:
+        """Apply the plan, or undo; return what is said of each host."""
+        ran = self.run(command, "--format", "json", *arguments)
+        assert code in (None, ran.code), ran.err + ran.out
+        assert ran.out, ran.err
+        return {host["host"]: host for host in json.loads(ran.out)["hosts"]}
+
+    def policy(self, pc: Any, name: str, value: int) -> None:
+        """Set a policy about packages on a PC."""
+        Furnished(pc).policy(name, value)
+
+    def installed(self, pc: Any) -> list[str]:
+        """Return names and versions of the packages that are applied on a PC."""
+        return [f"{each.name} {each.version}" for each in pc.machine.packages.installed(pc.machine)]
+
+
+@pytest.fixture
+def fleet(commands: Any, programs: None, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """An empty fleet."""
+    return Fleet(commands, monkeypatch)

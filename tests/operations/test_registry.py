@@ -174,7 +174,7 @@ def test_the_second_run_changes_nothing(setting: Story) -> None:
 def test_keys_can_be_written_in_different_ways(setting: Story, at: Any) -> None:
     assert "x    REG_DWORD    0x7" in at(setting.pc, "reg query HKLM\\SOFTWARE\\Wow6432Node\\Example32")
     assert "x    REG_SZ    y" in at(setting.pc, "reg query HKLM\\SOFTWARE\\Long")
-    assert "(Default)    REG_SZ    unnamed" in at(setting.pc, f"reg query {KEY}")
+    assert "    REG_SZ    unnamed" in at(setting.pc, f"reg query {KEY}")
 
 
 # -- values and keys that must be absent ---------------------------------------------------------------------------

@@ -162,7 +162,8 @@ def apply_plan(
         runner.begin_small()
     policies = _policies_of(plan, fleet, inventory)
     files = StepFiles()
-    files.check(step for host in plan.changing for step in host.steps)
+    wanted = set(chosen.names)
+    files.check(step for host in plan.changing if host.name in wanted for step in host.steps)
     if waivers is not None:
         guards = [*guards, Holds(plan, fleet.groups_of, waivers, now)]
     most = limits.most_restarts()

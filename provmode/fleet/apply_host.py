@@ -182,9 +182,9 @@ class HostApply:
             session.read_only = False
             lease.take(self._pc_time())
             steps.run()
-            session.begin()
-            client = session.converse(settled_client(self._now, policy))
             if self._planned.about == CLIENT:
+                session.begin()
+                client = session.converse(settled_client(self._now, policy))
                 result = _read_back(host, judge(client, policy, self._now()), steps)
             else:
                 result = _done(host, self._planned.about, steps)
@@ -220,7 +220,8 @@ class HostApply:
                 passes=assessment.passes,
             )
         if client.computer == NOT_READ:  # a compliant client is not asked for it
-            client = replace(client, computer=session.converse(clock_and_name())[1])
+            clock, computer = session.converse(clock_and_name())
+            client = self._client = replace(client, clock=clock, computer=computer, observed_at=self._now())
         who = Answering.of(session, client)
         elsewhere = self._elsewhere(who, client)
         if elsewhere is not None:
@@ -398,6 +399,7 @@ class HostSteps:
                 self._steps_done.append(step)
                 self._end(number, ending)
             elif number in self._begun:  # an earlier run announced it, and it happened: we did it
+                self._session.converse(step.clean_up())
                 self.changed += [str(item) for item in step.properties]
                 self._changed_before = True
                 self._end(number, "changed")
@@ -438,7 +440,8 @@ class HostSteps:
 
     def explain(self, what: str) -> str:
         """Return *what* happened, with the step it happened in and what was done before."""
-        where = f"{self._current.properties[0].name}: " if self._current is not None else ""
+        name = self._current.properties[0].name if self._current is not None else ""
+        where = f"{name}: " if name and not what.startswith(name) else ""
         return f"{where}{what}; {_done_before(self._steps_done)}"
 
 

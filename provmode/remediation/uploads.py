@@ -13,6 +13,7 @@ from provmode.wsman import Completed
 
 FOLDER = "%windir%\\System32\\config\\systemprofile"
 """Where a file is put while it is needed: only administrators and Windows itself may write or read there."""
+TRACES_FIND_IT = "`provmode traces` finds the file, and `provmode plan --remove-traces` deletes it"
 _TO_DELETE = (0.0, 1.0, 2.0, 5.0)
 """Seconds before each try to delete an uploaded file: a scanner for viruses may hold it open."""
 
@@ -44,9 +45,22 @@ def with_file(path: str, data: bytes, work: Conversation[None]) -> Conversation[
     left = yield from _left(path, digest)
     if left:
         what = f"{failed.what}; {left}" if failed else left
-        raise HostError(what, next_step="`provmode traces` finds the file, and deletes it") from failed
+        raise HostError(what, next_step=TRACES_FIND_IT) from failed
     if failed is not None:
         raise failed
+
+
+def clean_up(path: str, digest: str) -> Conversation[None]:
+    """Delete a file that an earlier run put there and could not delete.
+
+    Raises:
+        HostError: it stays.
+    """
+    if (yield from file_hash(path)) is None:
+        return
+    left = yield from _left(path, digest)
+    if left:
+        raise HostError(left, next_step=TRACES_FIND_IT)
 
 
 def _left(path: str, digest: str) -> Conversation[str]:

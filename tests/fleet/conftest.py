@@ -96,6 +96,8 @@ class NearPC:
         """Why the PC cannot be reached."""
         self.gives_name, self.meant = True, ""
         """Whether it says its name when it authenticates, and which PC the inventory means."""
+        self.read_only = False
+        """Whether the inventory says not to change it."""
         self._events: list[tuple[str, Callable[[], object]]] = []
         self._faults: list[tuple[str, Injection]] = []
 
@@ -265,7 +267,7 @@ class InTurn:
             if self.begun or not stop():
                 short = name.rpartition("/")[2]
                 self.visited[-1].append(short)
-                work(NearVisit(self.bench.pcs[short]))
+                work(NearVisit(self.bench.pcs[short], read_only=self.bench.pcs[short].read_only))
                 self.at_end_of.get(short, lambda: None)()
 
 

@@ -7,6 +7,7 @@ To add a kind of step, write a class here beside the others and put `register` a
 
 * `Step.properties`, `Step.operations`, `Step.text_diff`: what reports show;
 * `Step.execute`: check, change, read back;
+* `Step.clean_up`: what to delete after a run that was ended in the middle of it;
 * `Step.undo`: the step that restores the state before, if there is one;
 * `Step.plan_fields`: its fields in a plan, for the plan's reader and for ``docs/plan.schema.json``;
 * `Step.to_json` and `Step.from_fields`: its form in plans and journals;
@@ -138,6 +139,14 @@ class Step(ABC):
     @abstractmethod
     def execute(self, announce: Announce, *, data: bytes | None = None, look: Look = no_look) -> Work:
         """Return the conversation that carries it out: see `provmode.remediation.execute`."""
+
+    def clean_up(self) -> Conversation[None]:
+        """Delete what an earlier run left on the PC that announced this step and was ended in the middle of it.
+
+        Raises:
+            HostError: it stays.
+        """
+        yield from ()
 
     def text_diff(self) -> tuple[str, ...]:
         """Return the unified diff, if the step changes a text file."""

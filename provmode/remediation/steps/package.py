@@ -37,7 +37,7 @@ from provmode.remediation.steps.base import (
     register,
     stale,
 )
-from provmode.remediation.uploads import by_script, uploaded, with_file
+from provmode.remediation.uploads import by_script, clean_up, uploaded, with_file
 from provmode.text import one_line, shortened
 from provmode.windows.conversation import Conversation, Pause
 from provmode.windows.files import sha256
@@ -161,6 +161,10 @@ class AddPackage(Step):
         yield from with_file(uploaded(self.sha256), data, self._add(read))
         yield from self._read_back(read)
         return CHANGED
+
+    def clean_up(self) -> Conversation[None]:
+        """Delete the file, which may hold secrets."""
+        yield from clean_up(uploaded(self.sha256), self.sha256)
 
     def _add(self, read: Read) -> Conversation[None]:
         """Run DISM. If its answer is lost it may still need the file: wait until Windows has kept its own."""

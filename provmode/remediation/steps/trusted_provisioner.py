@@ -27,7 +27,7 @@ from provmode.remediation.steps.base import (
     not_proved,
     register,
 )
-from provmode.remediation.uploads import by_script, uploaded, with_file
+from provmode.remediation.uploads import by_script, clean_up, uploaded, with_file
 from provmode.windows.conversation import Conversation
 from provmode.windows.files import sha256
 from provmode.windows.scripts import DISTRUST_CERTIFICATE, TRUST_CERTIFICATE
@@ -99,6 +99,12 @@ class SetTrustedProvisioner(Step):
             shown = self.properties[0]
             raise not_proved(shown.name, shown.after, shown.before)
         return CHANGED
+
+    def clean_up(self) -> Conversation[None]:
+        """Delete the file of the certificate."""
+        if self.present:
+            digest = sha256(self._content())
+            yield from clean_up(uploaded(digest, "cer"), digest)
 
     def _content(self) -> bytes:
         """Return the certificate.

@@ -440,8 +440,7 @@ class HostSteps:
 
     def explain(self, what: str) -> str:
         """Return *what* happened, with the step it happened in and what was done before."""
-        name = self._current.properties[0].name if self._current is not None else ""
-        where = f"{name}: " if name and not what.startswith(name) else ""
+        where = f"{self._current.properties[0].name}: " if self._current is not None else ""
         return f"{where}{what}; {_done_before(self._steps_done)}"
 
 

@@ -227,7 +227,6 @@ def test_a_part_that_fails_is_said_and_the_other_steps_are_not_begun(fleet: Any)
 
     assert ended["ended"] == "failed"
     assert "failed: 0x8007054B at Policies/Start" in ended["detail"]
-    assert ended["detail"].count("package Contoso Kiosk") == 1, "it is named once"
     assert fleet.installed(pc) == ["Contoso Kiosk 1.0"]
 
 

@@ -67,9 +67,7 @@ def test_a_package_that_is_still_applied_is_neither_done_nor_added_again(windows
     windows.engine.command_time = timedelta(hours=1)
     windows.carry_out(look(windows, wanted(data)).value.steps[0], data=data)
 
-    assert look(windows, wanted(data)).value == PackageSteps(
-        (), ("Pins 1.0: it is there, and is still being applied",)
-    )
+    assert look(windows, wanted(data)).value == PackageSteps((), ("Pins 1.0: it is there, and is still being applied",))
     windows.pc.advance(3600)
     assert look(windows, wanted(data)).value == PackageSteps()
 

@@ -21,6 +21,10 @@ from provmode.ccm import tcf
 from provmode.ccm.client import TCF_PATHS, bounded, mobile_client_tcf
 from provmode.ccm.model import ClientReadings
 from provmode.ccm.version import leaves_by_itself
+from provmode.packages.on_pc.events import read_events
+from provmode.packages.on_pc.inventory import hashes_in, inventory
+from provmode.packages.on_pc.model import package_id
+from provmode.packages.on_pc.reg_query import read_tree
 from provmode.reading import Known
 from provmode.remediation.diff import text_diff
 from provmode.remediation.lease import release
@@ -202,6 +206,42 @@ def facts(size: int) -> Work:
     return lambda: bounded(state)
 
 
+def of_packages(unit: str, head: str = "", tail: str = "") -> dict[str, Reader]:
+    """Return the readers of what a PC prints about packages."""
+
+    def inventory_of_packages(size: int) -> Work:
+        completed = Completed(0, (head + repeated(unit, size) + tail).encode())
+        return lambda: answering(inventory(), completed, Instance("A", {"ReturnValue": "2"}))
+
+    name = f"{head}{unit}"[-24:]
+    readers = {
+        "events": on_text(read_events, unit, head, tail),
+        "registry": on_text(lambda content: read_tree(content, ROOT), unit, f"{ROOT}\n{head}", tail),
+        "hashes": on_text(lambda content: hashes_in(content.split("\n")), unit, f"@provmode file x\n{head}", tail),
+        "id": on_text(package_id, unit, head, tail),
+        "inventory": inventory_of_packages,
+    }
+    return {f"{what} of packages {name!r}": reader for what, reader in readers.items()}
+
+
+ROOT = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Provisioning"
+PACKAGE_READERS = {
+    **of_packages("<Event>"),
+    **of_packages("<Event ", tail="</Event>"),
+    **of_packages("</Event>"),
+    **of_packages("<Event></Event>"),
+    **of_packages("    "),
+    **of_packages("    REG_SZ", "    a"),
+    **of_packages("    a    REG_SZ    b\n"),
+    **of_packages("\\0", "    a    REG_MULTI_SZ    "),
+    **of_packages("x\n", "    a    REG_SZ    "),
+    **of_packages(f"{ROOT}\\a\n"),
+    **of_packages("\\a", ROOT),
+    **of_packages("0a ", "@provmode file "),
+    **of_packages("@provmode file x\n"),
+    **of_packages("@provmode registry\n@provmode events\n"),
+    **of_packages("00000000-0000-"),
+}
 TCF_READERS = {
     **of_tcf("Install=", "SMSPROVISIONINGMODE=1 "),
     **of_tcf("Install=", 'SMSPROVISIONINGMODE=1 " '),
@@ -280,6 +320,7 @@ def seconds(work: Work) -> float:
         *(pytest.param(reader, MAX_BYTES - 4096, id=name) for name, reader in XML_READERS.items()),
         *(pytest.param(reader, 1024 * 1024, id=name) for name, reader in TEXT_READERS.items()),
         *(pytest.param(reader, 1024 * 1024, id=name) for name, reader in OTHER_READERS.items()),
+        *(pytest.param(reader, 512 * 1024, id=name) for name, reader in PACKAGE_READERS.items()),
     ],
 )
 def test_a_reader_takes_time_in_proportion_to_the_size(reader: Reader, largest: int) -> None:

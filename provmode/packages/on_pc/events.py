@@ -28,7 +28,7 @@ NO_CHANNEL, DENIED = 15007, 5
 """Exit codes of ``wevtutil``: ERROR_EVT_CHANNEL_NOT_FOUND, ERROR_ACCESS_DENIED."""
 _MAX_DATA = 16
 
-_EVENT = re.compile(r"<Event[ >].*?</Event>", re.DOTALL)
+_BEGIN, _END = re.compile("<Event[ >]"), "</Event>"
 
 
 def provisioning_events() -> Conversation[Reading[tuple[ProvisioningEvent, ...]]]:
@@ -51,9 +51,12 @@ def provisioning_events() -> Conversation[Reading[tuple[ProvisioningEvent, ...]]
 def read_events(output: str) -> Reading[tuple[ProvisioningEvent, ...]]:
     """Return the events in *output*: ``wevtutil`` prints one document after the other, without a root."""
     found = []
-    for text in _EVENT.findall(output)[:MAX_EVENTS]:
+    for part in output.split(_END, MAX_EVENTS)[:-1][:MAX_EVENTS]:
+        begin = _BEGIN.search(part)
+        if begin is None:
+            return Unknown("malformed", f"{CHANNEL}: an event ends that did not begin")
         try:
-            found.append(_event(text))
+            found.append(_event(part[begin.start() :] + _END))
         except (MalformedAnswer, UnexpectedAnswer, ValueError) as error:
             return Unknown("malformed", f"an event of {CHANNEL}: {error}")
     if not found and output.strip().startswith("<"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from provmode.ccm.model import ClientReadings
-from provmode.ccm.verdict import OTHER_COMPUTER, Assessment, Verdict, unassessed
+from provmode.ccm.verdict import Assessment, Verdict
 from provmode.fleet.audit import named
 from provmode.fleet.identity import Answering, twins, with_twins
 from provmode.fleet.inventory import Fleet, InventorySource, load
@@ -112,9 +112,7 @@ def _look_at(visit: Visit, now: Callable[[], datetime]) -> tuple[HostPackages, A
     def look() -> HostPackages:
         nonlocal answering
         state = visit.session.converse(packages_on_pc())
-        answering = who = Answering.of(visit.session, ClientReadings(now()))
-        if who.other is not None:
-            return HostPackages(host, None, who.judged(unassessed(OTHER_COMPUTER, "another PC answers")))
+        answering = Answering.of(visit.session, ClientReadings(now()))
         return HostPackages(host, state)
 
     report = visit.connected(look) or HostPackages(host, None, failed_assessment(visit.host.name, visit.error))

@@ -209,6 +209,13 @@ def test_unsigned_matters_where_a_signature_is_required(
     assert codes(document(commands, code=2 * required)) == ["unsigned"] * required
 
 
+def test_a_package_of_the_image_needs_no_signature(commands: Any, furnished: Furnish, made: Make) -> None:
+    pc = furnished("PC-1").keep(made(), place="image").apply(made())
+    pc.policy("RequireProvisioningPackageSignature", 1)
+
+    assert codes(document(commands, code=0)) == []
+
+
 def test_signed_is_trusted_only_by_the_pcs_own_store(commands: Any, furnished: Furnish, made: Make) -> None:
     signer = self_signed()
     good = replace(made(), data=signed(made().data, signer))
@@ -308,6 +315,17 @@ def test_drift_is_found(commands: Any, furnished: Furnish, made: Make, what: str
 
     assert found[0] == what
     assert set(found[1:]) <= {"no-file"}
+
+
+def test_nothing_is_missing_as_long_as_a_package_on_the_pc_cannot_be_read(
+    commands: Any, furnished: Furnish, made: Make
+) -> None:
+    furnished("PC-1").keep(made(id=OTHER, designer={"EncryptPackage": "True"}))
+
+    found = document(commands, "--data", wanted(commands, entry(made())), code=8)
+
+    assert codes(found) == [], "the package may be the wanted one"
+    assert row(found)["unread"]
 
 
 def test_a_package_that_the_inventory_does_not_name_is_a_hint(commands: Any, furnished: Furnish, made: Make) -> None:

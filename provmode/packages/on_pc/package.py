@@ -26,7 +26,7 @@ def package_on_pc(path: str, sha256: str) -> Conversation[Reading[Package]]:
     try:
         package = yield from with_bytes(path, work, expected=sha256)
     except PackageUnreadable as error:
-        return Unknown(f"{OF_THE_PACKAGE}{error.cause}", str(error))
+        return Unknown(f"{OF_THE_PACKAGE}{error.cause}", error.what)
     except (RemoteFault, AccessDenied) as error:
         return could_not_tell(error)
     except HostError as error:

@@ -14,7 +14,7 @@ from provmode.history import bits
 from provmode.history.drift import Drift, Drifted, Episode, Side, Word, words_for
 from provmode.history.names import name_of
 from provmode.history.reader import History
-from provmode.history.run import Change, Run, time_of
+from provmode.history.run import STEPS, Change, Run, time_of
 from provmode.history.tables import HOST, SPAN, STATE, WORDS
 from provmode.history.waived import waived_in
 from provmode.history.writer import CHUNK, chunks
@@ -190,9 +190,9 @@ class _Comparing:
         return found
 
     def _changes_between(self, hosts: set[int]) -> dict[int, tuple[Run, Change]]:
-        """Return the last change that a run of ours made on hosts from the first run on to the end of the second."""
+        """Return the last change that a run of ours made on clients from the first run on to the end of the second."""
         changes = History(self._connection).changes(after=self._before.began, until=self._after.ended, changed=True)
-        return {host: (run, change) for run, host, change in changes if host in hosts}
+        return {host: (run, change) for run, host, change in changes if host in hosts and STEPS not in run.about}
 
     def _some(self, statement: Any, hosts: Iterable[int], *, column: Any = SPAN.c.host_id) -> Iterator[Any]:
         """Yield the rows about *hosts*, whose number is the first column; of many, all are read, and some left out."""

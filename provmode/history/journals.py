@@ -14,8 +14,8 @@ from typing import Any
 from provmode import __version__
 from provmode.fleet.journal import JournalDamaged, read
 from provmode.fleet.results import HostOutcome
-from provmode.history.run import Change, NewRun
-from provmode.remediation.steps import step_from_json
+from provmode.history.run import STEPS, Change, NewRun
+from provmode.remediation.steps import CLIENT, About, step_from_json
 from provmode.signing.keys import Given, Keys
 
 UNFINISHED = "unfinished"
@@ -55,6 +55,8 @@ class _Reading:
 
     def __init__(self) -> None:
         self.segments: list[_Segment] = []
+        self.abouts: set[About] = set()
+        """What the steps are for."""
         self._words: dict[tuple[str, int], str] = {}
 
     def add(self, line: Mapping[str, Any]) -> None:
@@ -79,6 +81,7 @@ class _Reading:
     def _add_to(self, host: _Host, name: str, event: str, line: Mapping[str, Any]) -> None:
         if event == "step-begun":
             step = step_from_json(line["step"])
+            self.abouts.add(step.about)
             self._words[name, line["number"]] = "; ".join(str(item) for item in step.properties)
             host.open = True
         elif event == "step-undo-begun":
@@ -133,6 +136,7 @@ def runs_of(
                 **{"journal": str(journal), "signed": state.signed, "checked": checked, "keys": state.signed_by},
                 **({"stopped": segment.stopped} if segment.stopped is not None else {}),
                 **({"change": segment.change} if segment.change else {}),
+                **({STEPS: sorted(reading.abouts)} if reading.abouts and CLIENT not in reading.abouts else {}),
             },
         )
         for number, segment in enumerate(reading.segments)

@@ -31,6 +31,10 @@ def time_of(number: int) -> datetime:
     return _EPOCH + timedelta(microseconds=number)
 
 
+STEPS = "steps"
+"""In what is said about a run: what its steps are for, if none of them is about the client."""
+
+
 @dataclass(frozen=True)
 class Change:
     """How one host ended in a run that changes PCs."""

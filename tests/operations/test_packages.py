@@ -13,6 +13,7 @@ from provmode.lab.packages.catalogue import CANARY, made, signer
 from provmode.lab.packages.engine import KEPT
 from provmode.lab.packages.writer import Description, Setting, command, package
 from provmode.lab.process import Host, LabProcess
+from provmode.remediation.lease import NAME
 from provmode.windows.files import sha256
 
 PERSONAS = {"healthy": 9, "upgrade-running": 1}
@@ -246,9 +247,12 @@ def test_the_deploy_brings_a_pc_to_its_lists_in_order(pc: Host, pyinfra: Any, fi
     names = [name.rpartition(" | ")[2] for name in dry.pending]
     assert [name.split(" ")[0] for name in names] == ["Trust", "No", "Package"], dry.output
 
+    before = len(pyinfra.mutations(pc))
     with pyinfra.hurried():
         ran = pyinfra.apply(DEPLOY, pc, **lists)
     assert [result.changed for result in ran.results.values()] == [1, 1, 1], ran.output
+    leases = [each for each in pyinfra.mutations(pc)[before:] if each.endswith((f"{NAME} made", f"{NAME} removed"))]
+    assert [each.rpartition(" ")[2] for each in leases] == ["made", "removed"], "one lease for all three"
     changes = pyinfra.work(pc)
     again = pyinfra.apply(DEPLOY, pc, **lists)
     assert [result.unchanged for result in again.results.values()] == [1, 1, 1], again.output

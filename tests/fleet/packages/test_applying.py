@@ -181,6 +181,29 @@ def test_a_run_that_crashes_at_any_request_is_resumed_and_does_each_step_once(fl
         assert endings == ["changed"] * len(endings)
 
 
+def test_a_package_that_a_dead_run_left_is_found_and_removed_without_a_copy(fleet: Any) -> None:
+    pc = fleet.pc(fleet.file("join"))
+    fleet.plan(code=2)
+
+    def crash() -> None:
+        raise Crash
+
+    pc.before("DISM", crash)
+    with pytest.raises(Crash):
+        fleet.run("apply")
+    assert len(uploads(pc)) == 1
+    fleet.bench.wait(3600)
+
+    found = json.loads(fleet.commands.run("traces", fleet.inventory, "--format", "json").out)["hosts"][0]
+    assert {trace["kind"] for trace in found["traces"] if trace["removable"]} == {"lease", "upload"}
+    ran = fleet.commands.run("plan", fleet.inventory, "--remove-traces", "--output", "clean.json", "--unsigned")
+    assert ran.code == 2, ran.err
+    assert fleet.commands.run("apply", "clean.json", "--unsigned").code == 0
+
+    assert uploads(pc) == []
+    assert not any(form in (fleet.folder / "clean.json.journal").read_bytes() for form in forms(CANARY))
+
+
 def test_an_answer_lost_at_any_request_is_no_reason_to_add_twice(fleet: Any) -> None:
     fleet.pc(fleet.file("base"))
     fleet.plan(code=2)

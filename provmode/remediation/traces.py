@@ -263,4 +263,5 @@ def plan_removal(
     left_alone = "nothing of provmode is left there"
     if notes:
         left_alone = "; ".join(dict.fromkeys(note.text for note in notes))
-    return Remediation(client, assessment, traces.steps, "" if traces.steps else left_alone)
+    counts_as = Outcome.UNASSESSED if traces.unread else Outcome.COMPLIANT
+    return Remediation(client, assessment, traces.steps, "" if traces.steps else left_alone, counts_as=counts_as)

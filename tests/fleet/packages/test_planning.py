@@ -228,6 +228,25 @@ def test_what_could_not_be_looked_at_is_not_called_in_order(fleet: Any) -> None:
     assert host["steps"] == []
 
 
+@pytest.mark.parametrize("about", ["--packages", "--remove-traces"])
+def test_a_pc_that_does_not_tell_what_runs_there_is_not_called_in_order(fleet: Any, about: str) -> None:
+    pc = fleet.pc(fleet.file("base"), kind="applied")
+    pc.refuse("FROM Win32_Process", times=None)
+
+    ran = fleet.commands.run("plan", fleet.inventory, about)
+
+    assert ran.code == 8, ran.out
+    assert "could not be looked at: could not tell whether a task sequence or an upgrade runs" in ran.out
+
+
+def test_traces_that_could_not_be_looked_for_are_not_called_gone(fleet: Any) -> None:
+    fleet.pc(fleet.file("base")).refuse("systemprofile", times=None)
+
+    ran = fleet.commands.run("plan", fleet.inventory, "--remove-traces")
+
+    assert (ran.code, "could not look for files: " in ran.out) == (8, True), ran.out
+
+
 def test_a_pc_that_allows_no_shells_is_the_operators_to_mend(fleet: Any) -> None:
     pc = fleet.pc(fleet.file("base"))
     for words in ("/shell/Command", "transfer/Create"):

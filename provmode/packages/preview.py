@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from provmode.packages.findings import Weight
+from provmode.packages.lint import lint
 from provmode.packages.model import Command, Holds, Package, Setting, Stage
 from provmode.packages.on_pc.model import PolicyWinner, package_id
 from provmode.packages.on_pc.policies import MAX_AREAS
@@ -85,8 +87,8 @@ def areas_of(package: Package) -> tuple[str, ...]:
 def preview(package: Package, others: Sequence[Package | None], winners: Reading[tuple[PolicyWinner, ...]]) -> Preview:
     """Return what adding *package* to a PC would change.
 
-    *others* are the packages there, ``None`` for each that could not be read. Those with the id of *package* are what
-    it replaces. *winners* are the policies of its `areas_of` that are set there.
+    *others* are the packages there and those that come with it, ``None`` for each that could not be read. Those with
+    the id of *package* are what it replaces. *winners* are the policies of its `areas_of` that are set there.
     """
     return _Before(package, others, winners).preview()
 
@@ -143,6 +145,12 @@ class _Before:
 
     def _notes(self) -> Iterator[str]:
         """Yield what concerns all of it."""
+        for finding in lint(self._package):
+            if finding.weight is Weight.WRONG:
+                yield f"! {_sentence(finding.code)}: {_sentence(finding.text)}; {finding.to_do}"
+        for token in self._package.tokens:
+            when = f"on {token.dead_at:%Y-%m-%d} at the latest" if token.dead_at else "on a day that it does not tell"
+            yield f"! the token {_sentence(token.place)} is dead {when}"
         if isinstance(self._winners, Unknown) and self._areas:
             told = one_line(self._winners.detail or self._winners.cause)
             yield f"? which policies are set now could not be told: {told}"
@@ -231,6 +239,10 @@ def _taken_back(setting: Setting) -> str:
 
 def _path(setting: Setting) -> str:
     return shortened(one_line(setting.path), LONGEST_PATH)
+
+
+def _sentence(text: str) -> str:
+    return shortened(one_line(text), LONGEST_COMMAND)
 
 
 def _name(text: str) -> str:

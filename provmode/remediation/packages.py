@@ -8,7 +8,7 @@ failures is left alone, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -134,9 +134,18 @@ def _steps(
             left += _unless_there(there(id_), id_, version, digest)
         except HostError as error:
             left.append(f"{id_} {version}: {error.what}")
+    added = list[tuple[PackageFile, tuple[str, ...]]]()
     for each in wanted.packages:
         try:
-            steps += yield from _addition(each, there, read, trusting)
+            before = yield from _before_addition(each, there, trusting)
+        except HostError as error:
+            left.append(f"{each.package}: {error.what}")
+        else:
+            added += [(each, before)] if before is not None else []
+    together = [each for each, _ in added]
+    for each, before in added:
+        try:
+            steps.append((yield from _addition(each, before, together, there, read)))
         except HostError as error:
             left.append(f"{each.package}: {error.what}")
     return steps, left
@@ -182,34 +191,51 @@ def _removal(id_: str, there: PackagesThere, read: PackagesRead) -> Conversation
     return [RemovePackage(name, id_, found.lines, removal(package))]
 
 
-def _addition(
-    wanted: PackageFile, there: PackagesThere, read: PackagesRead, trusting: set[str]
-) -> Conversation[list[Step]]:
+def _before_addition(
+    wanted: PackageFile, there: PackagesThere, trusting: set[str]
+) -> Conversation[tuple[str, ...] | None]:
+    """Return what the PC has of a package that is to be added; ``None`` if it has that package.
+
+    Raises:
+        HostError: it may not be added.
+    """
     metadata = wanted.package.metadata
     found = there(metadata.id)
     if found.has(wanted.sha256) and found.applied:
         _check_settled(found, metadata.version)
-        return []
+        return None
     if not wanted.intact:
         raise HostError("its file is not what was signed, or that could not be told")
     check_newer(found, metadata.version)
     yield from may_add(wanted.signer, trusting=trusting)
+    return found.lines
+
+
+def _addition(
+    wanted: PackageFile,
+    before: tuple[str, ...],
+    together: Sequence[PackageFile],
+    there: PackagesThere,
+    read: PackagesRead,
+) -> Conversation[AddPackage]:
+    """Return the step that adds a package; *together* are all that are added to the PC."""
+    metadata = wanted.package.metadata
     winners = yield from policy_winners(areas_of(wanted.package))
-    others = [read.packages.get(digest) for digest in there.hashes if digest != wanted.sha256] + [None] * there.unread
+    hashes = there.hashes
+    others = [read.packages.get(digest) for digest in hashes if digest != wanted.sha256] + [None] * there.unread
+    others += [each.package for each in together if each is not wanted and each.sha256 not in hashes]
     shown = preview(wanted.package, others, winners)
-    return [
-        AddPackage(
-            wanted.file,
-            metadata.name,
-            metadata.id,
-            metadata.version,
-            wanted.sha256,
-            wanted.signer,
-            found.lines,
-            shown.wins,
-            shown.effects,
-        )
-    ]
+    return AddPackage(
+        wanted.file,
+        metadata.name,
+        metadata.id,
+        metadata.version,
+        wanted.sha256,
+        wanted.signer,
+        before,
+        shown.wins,
+        shown.effects,
+    )
 
 
 @dataclass(frozen=True)

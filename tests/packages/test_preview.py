@@ -199,3 +199,24 @@ def test_a_hostile_package_neither_controls_a_terminal_nor_makes_a_long_plan(one
     assert len(found.effects) < MOST_LINES + 10
     assert all(line.isprintable() and len(line) < 1_000 for line in found.effects)
     assert any("lines more" in line for line in found.effects)
+
+
+def test_what_is_wrong_with_the_package_itself_is_said_first(one: Make) -> None:
+    found = preview(one(settings=[Setting(POWER, "Yes", "0")]), [], Absent())
+    assert found.effects[0] == (
+        f"! compiled-differs: compiled to another value: {POWER}; do not add it; ask who made the package; "
+        "if nobody can say, build it again from its project"
+    )
+
+    unsigned = preview(one(designer={"SignPackage": "True"}), [], Absent())
+    assert unsigned.effects[0].startswith("! not-signed-as-said: ")
+
+    sound = preview(one(), [], Absent())
+    assert sound.effects[0].startswith("- ")
+
+
+def test_a_token_is_said_to_die_although_it_is_not_shown(one: Make) -> None:
+    found = preview(one(settings=[Setting("Accounts/Azure/Authority/BPRT", CANARY)]), [], Absent())
+
+    assert found.effects[0] == "! the token Accounts/Azure/Authority/BPRT is dead on 2026-08-29 at the latest"
+    assert CANARY not in "".join(found.effects)

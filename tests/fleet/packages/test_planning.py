@@ -131,6 +131,28 @@ def test_trust_comes_first_then_removals_then_additions_as_the_inventory_has_the
     assert [step["name"] for step in host["steps"][2:]] == ["Contoso Kiosk", "Contoso Signed", "Fabrikam Defaults"]
 
 
+def test_packages_that_come_together_are_weighed_against_each_other(fleet: Any) -> None:
+    fleet.pc(fleet.file("kiosk"), fleet.file("base"), fleet.file("rival"))
+
+    kiosk, base, desk = fleet.plan(code=2)["PC-1"]["steps"]
+
+    policy = "Start/HidePowerButton"
+    assert policy in kiosk["wins"]
+    assert policy not in base["wins"]
+    assert any(f"! Policies/{policy}: its value would not hold: Contoso Kiosk 1.0 wins" in at for at in base["effects"])
+    assert policy not in desk["wins"]
+    assert "Experience/AllowCortana" in base["wins"]
+
+
+def test_a_package_that_is_left_alone_is_not_weighed_against_those_that_come(fleet: Any) -> None:
+    fleet.pc(fleet.file("tampered"), fleet.file("oem"))
+
+    host = fleet.plan(code=2)["PC-1"]
+
+    assert kinds(host) == ["package-add"]
+    assert not [line for line in host["steps"][0]["effects"] if "Contoso Signed" in line]
+
+
 def test_a_package_of_a_signer_that_is_trusted_by_the_same_plan_can_be_added(fleet: Any) -> None:
     other = self_signed()
     (fleet.folder / "other.cer").write_bytes(other.certificate.public_bytes(Encoding.DER))

@@ -49,7 +49,11 @@ def damaged(what: str) -> PackageUnreadable:
 
 def too_large(what: str, size: int, limit: int) -> PackageUnreadable:
     """Return the error of a package of which *what* has *size*, over *limit*."""
-    return PackageUnreadable(Unreadable.TOO_LARGE, f"the package is not read: {what} {size:,}, over {limit:,}")
+    return PackageUnreadable(
+        Unreadable.TOO_LARGE,
+        f"the package is not read: {what} {size:,}, over {limit:,}",
+        next_step="ask who made it; no real package is known to have as much",
+    )
 
 
 class Budget:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from provmode.packages.commands import commands_of, not_in_source
 from provmode.packages.compiled import read_compiled, stage_of
@@ -83,8 +84,9 @@ class _Reader:
         assets, found = self.assets()
         commands = commands_of(self.source.settings, self.compiled.parameters, self.secrets.masked, self.mark)
         strange = [each.place for each in not_in_source(self.source.settings, self.compiled.parameters)]
+        image = replace(self.image, name=self.secrets.masked(self.image.name)[0])
         findings = (
-            *contradictions(metadata, self.image, self.container, self.source, self.sources),
+            *contradictions(metadata, image, self.container, self.source, self.sources),
             *of_signature(metadata, self.signature),
             *of_source(self.source),
             *of_compiled(self.source, self.answers, self.compiled, self.matches, strange),
@@ -119,7 +121,7 @@ class _Reader:
         rank = config.get("Rank", "")
         return Metadata(
             id=normal_id(config.get("ID", "")),
-            name=config.get("Name", ""),
+            name=self.secrets.masked(config.get("Name", ""))[0],
             version=config.get("Version", ""),
             owner=config.get("OwnerType", ""),
             rank=number(rank) if rank else 0,

@@ -394,3 +394,16 @@ def test_nothing_that_is_read_holds_a_secret(made: Make) -> None:
     )
 
     assert CANARY.encode() not in pickle.dumps(package)
+
+
+def test_the_name_of_a_package_does_not_show_a_secret_of_it(made: Make) -> None:
+    secret = Setting(f"{USER}/Password", CANARY)
+
+    package = made(name=f"Kiosk {CANARY}", settings=[secret])
+    assert package.metadata.name == "Kiosk ***"
+    assert "name-differs" not in [each.code for each in package.findings]
+
+    package = made(name=f"Kiosk {CANARY}", settings=[secret], image={"NAME": f"Other {CANARY}"})
+    assert [each.text for each in package.findings if each.code == "name-differs"] == [
+        'the source calls it "Kiosk ***", the container "Other ***"'
+    ]

@@ -85,6 +85,7 @@ def read_header(source: Source) -> Header:
         raise PackageUnreadable(
             Unreadable.NOT_A_PACKAGE,
             "not a provisioning package, or one that is wholly encrypted: it does not begin as a Windows image",
+            next_step="give the .ppkg file as Windows Configuration Designer made it, without encryption",
         )
     if len(data) < HEADER_SIZE:
         raise damaged(f"its header has {len(data)} bytes of {HEADER_SIZE}")

@@ -112,7 +112,7 @@ def _table(source: Source, header: Header) -> tuple[dict[bytes, Resource], Resou
     for at in range(0, len(data), _ROW):
         row, sha1 = resource_of(data, at), data[at + 30 : at + _ROW]
         if row.end > source.size:
-            raise damaged(f"a file in it would end at byte {row.end:,}, it has {source.size:,}")
+            raise damaged(f"a file in it would end at byte {row.end:,}, the file has {source.size:,}")
         if row.flags & resource.METADATA:
             trees.append((row, sha1))
         elif sha1 in rows:

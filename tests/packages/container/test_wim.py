@@ -284,7 +284,9 @@ def test_a_file_that_shrinks_while_it_is_read_is_damaged() -> None:
     ],
 )
 def test_a_header_that_is_none_is_refused_with_its_cause(data: bytes, cause: Unreadable) -> None:
-    assert refusal(data).cause is cause
+    refused = refusal(data)
+    assert refused.cause is cause
+    assert refused.next_step
 
 
 def test_the_error_is_one_that_pyinfra_keeps_to_its_host() -> None:

@@ -224,6 +224,23 @@ def test_an_answer_lost_at_any_request_is_no_reason_to_add_twice(fleet: Any) -> 
         assert uploads(pc) == []
 
 
+def test_the_answer_of_dism_that_is_lost_is_made_up_for_by_reading_back(fleet: Any) -> None:
+    pc = fleet.pc(fleet.file("base"))
+    fleet.plan(code=2)
+    begun: list[int] = []
+
+    def lose() -> None:
+        begun.append(len(pc.actions))
+        pc.refuse("", kind="drop-after", action="Receive")
+
+    pc.before("DISM", lose)
+
+    assert fleet.ends(code=0)["PC-1"]["ended"] == "changed"
+    assert begun
+    assert fleet.installed(pc) == ["Contoso Base 1.2"]
+    assert uploads(pc) == []
+
+
 def test_a_package_that_is_still_applied_is_proved_by_the_run_that_resumes(fleet: Any) -> None:
     pc = fleet.pc(fleet.file("apps"))
     pc.machine.packages.command_time = timedelta(minutes=10)

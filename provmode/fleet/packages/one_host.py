@@ -65,9 +65,12 @@ class OneHost:
 
     def unread(self) -> Iterator[Unread]:
         """Yield what could not be told."""
+        places: dict[tuple[str, str], list[str]] = {}
         for place in self.state.places:
             if isinstance(place.files, Unknown):
-                yield Unread(f"packages ({place.place}): {place.files.detail}", place.files.cause)
+                places.setdefault((place.files.detail, place.files.cause), []).append(str(place.place))
+        for (detail, cause), same_places in places.items():
+            yield Unread(f"packages ({', '.join(same_places)}): {detail}", cause)
         hashes = [each.file.sha256 for each in self.own if isinstance(each.file.sha256, Unknown)]
         for cause in dict.fromkeys(each.cause for each in hashes):
             same = [each for each in hashes if each.cause == cause]

@@ -95,7 +95,11 @@ def read_header(source: Source) -> Header:
         raise damaged(f"its header says that it has {size:,} bytes instead of {HEADER_SIZE}")
     _check_packing(version, flags, chunk_size)
     if (part, parts) != (1, 1) or flags & PART_OF_SEVERAL:
-        raise PackageUnreadable(Unreadable.SPLIT, f"the package is part {part} of {parts}; a package is one file")
+        raise PackageUnreadable(
+            Unreadable.SPLIT,
+            f"the package is part {part} of {parts}; a package is one file",
+            next_step="export it again with Windows Configuration Designer",
+        )
     if flags & BEING_WRITTEN:
         raise damaged("it was not written to its end")
     if flags & NO_IMAGES or images != 1:

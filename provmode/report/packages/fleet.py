@@ -120,7 +120,8 @@ def _unread(found: PackagesFound, console: Console) -> None:
         "could not tell", f"{hosts} of {len(found.selected)}", "part of it could not be read", "bold yellow", console
     )
     for step, members in fold(pairs, lambda pair: _step(pair[1])):
-        _cases([(host, f"{each.cause}: {each.text}") for host, each in members], console)
+        rows = [(host, f"{each.cause}: {each.text}") for host, each in members]
+        _cases(rows if is_wide(console) else [(host, case_of(text, host)) for host, text in rows], console)
         line(f"-> {step}", console, 6)
     console.print()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import re
 from collections.abc import Callable
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from provmode.errors import Unreachable
 from provmode.fleet.packages.kinds import FINDINGS
+from provmode.fleet.packages.run import packages_inventory
 from provmode.fleet.results import PACKAGE_FLEET
 from provmode.lab.packages.signer import self_signed, signed
 from provmode.lab.packages.writer import Setting
 from provmode.lab.packages.writer import command as runs
 from provmode.lab.windows.store import HKLM
+from provmode.report.packages.fleet import print_packages
 from provmode.report.packages.fleet_document import schema
 
 OTHER = "{1f4e2c40-9d5f-41b4-ab8b-0ec5dd0fc160}"
@@ -409,6 +413,23 @@ def test_without_shells_the_files_are_known_and_the_rest_could_not_be_told(
     assert len(row(found)["packages"]) == 1 + INBOX
     assert codes(found) == [], "nothing is claimed to be missing"
     assert "known" in row(found)["facts"]["applied_ids"]
+
+
+def test_what_many_hosts_deny_is_one_entry_at_a_terminal_and_says_all_places_once(
+    commands: Any, furnished: Furnish
+) -> None:
+    for name in ("PC-1", "PC-2"):
+        pc = furnished(name).pc
+        pc.refuse("enumeration/Enumerate", kind="fault", times=None, code=5, text="Access is denied.")
+
+    found = document(commands, code=4)
+    report = packages_inventory(commands.inventory, now=commands.bench.now, runner=commands.runner())
+    shown = io.StringIO()
+    print_packages(report, Console(file=shown, force_terminal=True, width=400))
+
+    assert [each["text"] for each in row(found)["unread"]][0].startswith("packages (kept, asset-cache, reset, image, ")
+    assert shown.getvalue().count("packages (kept, ") == 1
+    assert "2 hosts: PC-1, PC-2" in shown.getvalue()
 
 
 def test_hosts_that_cannot_be_looked_at_are_said_with_cause_and_next_step(

@@ -427,7 +427,7 @@ def test_what_many_hosts_deny_is_one_entry_at_a_terminal_and_says_all_places_onc
     shown = io.StringIO()
     print_packages(report, Console(file=shown, force_terminal=True, width=400))
 
-    assert [each["text"] for each in row(found)["unread"]][0].startswith("packages (kept, asset-cache, reset, image, ")
+    assert row(found)["unread"][0]["text"].startswith("packages (kept, asset-cache, reset, image, ")
     assert shown.getvalue().count("packages (kept, ") == 1
     assert "2 hosts: PC-1, PC-2" in shown.getvalue()
 

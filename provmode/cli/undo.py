@@ -72,6 +72,8 @@ def undo(
 ) -> int:
     """Restore files, start modes and the registry to the state before the run of JOURNAL. The mode is not restored.
 
+    Packages that were added are removed; most of their settings stay.
+
     This brings back what was broken: a mended PC can be armed again, or its client disabled. --dry says which. At a
     terminal that is looked at and asked first. --yes restores without a question.
     """

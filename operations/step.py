@@ -18,6 +18,7 @@ from provmode.errors import ProvmodeError
 from provmode.reading import Reading, Unknown
 from provmode.remediation.execute import Look, execute, no_look
 from provmode.remediation.steps import Property, Step
+from provmode.remediation.steps.base import PACKAGES
 from provmode.text import visible
 from provmode.windows.conversation import Conversation
 
@@ -82,9 +83,9 @@ def carry_out(*steps: Step, data: bytes | None = None, look: Look = no_look) -> 
 
 
 def diff_lines(step: Step) -> tuple[str, ...]:
-    """Return the step's unified diff; for a `MobileClient.TCF` it begins with the encoding, which is kept."""
-    encoding = (f"encoding: {step.diff_encoding()}",) if step.diff_encoding() else ()
-    return (*encoding, *step.text_diff())
+    """Return the step's diff after what it is about; of a `MobileClient.TCF` that is the encoding, which is kept."""
+    about = f"({step.diff_encoding()})" if step.about is PACKAGES else f"encoding: {step.diff_encoding()}"
+    return (about, *step.text_diff()) if step.diff_encoding() else step.text_diff()
 
 
 def show(properties: Iterable[Property], diff: Iterable[str] = ()) -> None:

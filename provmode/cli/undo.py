@@ -41,7 +41,7 @@ from provmode.fleet.results import EXIT_CODES, INTERRUPTED, REFUSED
 @click.argument("journal", type=file_path())
 @click.option("--inventory", type=InventoryName(), metavar="INVENTORY", required=True, help="Inventory of the run.")
 @click.option("--dry", is_flag=True, help="Only look, and say what would be restored and what verdict would follow.")
-@click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service or registry; may be repeated.")
+@click.option("--only", multiple=True, metavar="KIND", help="Only tcf, service, registry or packages; may be repeated.")
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="Only this host of the journal; may be repeated.")
 @limits_options
 @guard_options

@@ -103,6 +103,7 @@ def test_a_package_is_shown_added_and_left_as_it_is_the_second_time(
     assert pyinfra.work(pc) == [], "a dry run changes nothing"
     assert dry.pending == {"kiosk": 1}, dry.output
     shown = dry.block(pc, f"package Kiosk {ID}")
+    assert "(what Kiosk changes)" in shown
     assert shown[0] == "- absent"
     assert shown[1] == f"+ 1.0 (SHA-256 {sha256(kiosk())}), applied"
     assert f"- {POWER}: not set" in shown

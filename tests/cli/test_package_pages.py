@@ -63,7 +63,7 @@ def test_every_command_for_builders_reads_the_packages(folder: Path) -> None:
 
 def test_every_command_for_keepers_is_one_that_there_is() -> None:
     lines = [line for block in blocks(KEEPING, "console") for line in block.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 7
     for line in lines:
         words = shlex.split(line)
         options = [word for word in words if word.startswith("--")]

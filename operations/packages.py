@@ -147,7 +147,7 @@ def certificate_step(file: str, *, present: bool) -> SetTrustedProvisioner:
 
 
 def thumbprints(files: Sequence[str]) -> tuple[str, ...]:
-    """Return the thumbprints of the certificates in files of this computer; a file that is none has none."""
+    """Return the thumbprints of the certificates in files of this computer; other files are left out."""
     found = []
     for file in files:
         try:

@@ -52,7 +52,7 @@ FINDINGS: Mapping[str, Kind] = {
         Weight.WRONG, "the container is ordered by another number than owner type and rank give", _REBUILD
     ),
     "owner-unknown": Kind(
-        Weight.WRONG, "the owner type is none that Windows knows; precedence cannot be told", "choose one of the six"
+        Weight.WRONG, "Windows does not know the owner type; precedence cannot be told", "choose one of the six"
     ),
     "rank-invalid": Kind(Weight.WRONG, "the rank is no number from 0 to 99", "choose one from 0 to 99"),
     "not-signed-as-said": Kind(
@@ -112,7 +112,7 @@ FINDINGS: Mapping[str, Kind] = {
         "add the target, or take the reference out",
     ),
     "condition-unknown": Kind(
-        Weight.HINT, "a condition is none of Microsoft's table; it may never hold", "check how it is written"
+        Weight.HINT, "a condition is not in Microsoft's table; it may never hold", "check how it is written"
     ),
     "duplicate": Kind(
         Weight.RISK,

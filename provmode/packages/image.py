@@ -59,13 +59,13 @@ def read_image(xml: str) -> Image:
 
 
 def normal_id(text: str) -> str:
-    """Return an id in lower case and braces; what is none as it is."""
+    """Return an id in lower case and braces; a text that is not an id as it is."""
     found = _GUID.fullmatch(text.strip())
     return f"{{{found[1].lower()}}}" if found else text.strip()
 
 
 def number(text: str) -> int | None:
-    """Return *text* as a whole number; ``None`` if it is none, or has over nine digits."""
+    """Return *text* as a whole number; ``None`` if it is not one, or has over nine digits."""
     return int(text) if _NUMBER.fullmatch(text) else None
 
 

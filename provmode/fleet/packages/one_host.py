@@ -91,7 +91,7 @@ class OneHost:
 def set_apart(file: PackageFile, package: Reading[Package]) -> bool:
     """Whether a file is one of those that every Windows has.
 
-    They are told by place and name, which anybody may choose. So one that runs commands or has secrets is none.
+    They are told by place and name, which anybody may choose. So one with commands or secrets is not set apart.
     """
     found = package.value if isinstance(package, Known) else None
     return file.inbox and (found is None or not (found.commands or found.secrets))

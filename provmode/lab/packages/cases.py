@@ -22,7 +22,7 @@ INBOX = "inbox"
 RECOVERY = "C:\\Recovery\\Customizations"
 NO_SUCH_DOMAIN, ALREADY_EXISTS = 0x8007054B, 0x800700B7
 _MDM = "6c9a1f30-8d52-4f0b-a7c4-0d1e2f3a4b5c"
-"""A provider that is no package: the enrolment of a device management."""
+"""A provider that is not a package: the enrolment of a device management."""
 PUSH_SERVICE = Service("dmwappushservice", "Device Management WAP Push message Routing", "Stopped", "Manual")
 """The engine's helper: it starts it."""
 _AGO = timedelta(days=30)

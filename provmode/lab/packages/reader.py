@@ -19,7 +19,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 INVALID_DATA, NOT_IMPLEMENTED, NEEDS_PASSWORD = 0x8007000D, 0x80004001, 0x80070056
-"""HRESULTs of a file that is no package, of one that the lab cannot unpack, of an encrypted one. With which of them
+"""HRESULTs of a file that is not a package, of one that the lab cannot unpack, of an encrypted one. With which of them
 Windows answers is not documented."""
 _COMPRESSED, _METADATA = 4, 2
 _MOST_ENTRIES, _MOST_BYTES = 20_000, 64 * 2**20
@@ -28,7 +28,7 @@ _CUSTOMIZATIONS = "Multivariant/0/customizations.xml"
 
 
 class Unreadable(ValueError):
-    """The file is no package that can be applied."""
+    """The file is not a package that can be applied."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"0x{code:08x}")
@@ -74,7 +74,7 @@ def read(data: bytes) -> Read:
     """Read a package.
 
     Raises:
-        Unreadable: it is none, is encrypted, or is compressed and no program that could unpack it is installed.
+        Unreadable: it is not a package, is encrypted, or is compressed and no installed program can unpack it.
     """
     try:
         return _read(data)

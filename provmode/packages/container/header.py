@@ -76,7 +76,7 @@ def read_header(source: Source) -> Header:
     """Return the header of *source*.
 
     Raises:
-        PackageUnreadable: it is no package, one of several parts, packed in another way, or damaged.
+        PackageUnreadable: it is not a package, one of several parts, packed in another way, or damaged.
     """
     data = source.read(0, min(HEADER_SIZE, source.size))
     if data[:8] == PIPABLE:

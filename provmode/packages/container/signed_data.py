@@ -88,7 +88,7 @@ def read_signed_data(data: bytes, content_type: str) -> Signed:
 
 
 def _certificates(values: Sequence[Value]) -> tuple[Certificate, ...]:
-    """Return the certificates; what is none is left out, as somebody else's does not matter."""
+    """Return the certificates; what is not a certificate is left out, as somebody else's does not matter."""
     all_of_them: list[Value] = []
     for value in values:
         if value.tag not in (_ZERO, _ONE):
@@ -128,7 +128,7 @@ def digest_of(algorithm: Value) -> str:
     """Return the name of a digest algorithm.
 
     Raises:
-        Malformed: it is none that is known.
+        Malformed: it is not a known one.
     """
     first = _first(algorithm).object_id()
     if first not in DIGESTS:

@@ -80,7 +80,7 @@ def open_container(source: Source) -> Container:
     """Return the package in *source*: its header, table, tree and XML are read, no file.
 
     Raises:
-        PackageUnreadable: it is no package, is packed in another way, is damaged, or is beyond the limits.
+        PackageUnreadable: it is not a package, is packed in another way, is damaged, or is beyond the limits.
     """
     header = read_header(source)
     rows, metadata, sha1 = _table(source, header)
